@@ -1,0 +1,32 @@
+/// From simulations to what the networks are given.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/simulation/simulations.hpp"
+
+namespace bayesflow {
+
+/// Input of a posterior amortizer. Axis 0 of each is the data set.
+struct Inputs {
+  Array parameters;                          ///< (batch, P) or (batch, n, P); may be empty for sampling
+  std::optional<Array> summary_conditions;   ///< given to the summary network: (batch, n, d), ...
+  std::optional<Array> direct_conditions;    ///< joined to the summaries: (batch, c)
+  [[nodiscard]] std::int64_t batch_size() const;  ///< from whichever is there; throws SummaryStatsError if nothing is
+};
+
+/// Any callable: it may drop rows, standardize, one-hot, repeat a context.
+using Configurator = std::function<Inputs(const Simulations&)>;
+
+/// v1's default rule, with its defects mended:
+/// - summary_conditions = sim_data; a batchable context is broadcast over the observations and joined on the last axis (O12);
+///   data of rank 2 (batch, d) is joined directly;
+/// - direct_conditions = the non-batchable contexts, repeated over the batch: a scalar (a number of observations) becomes (batch, 1) (O11);
+/// - parameters = prior_draws.
+/// Throws ConfigurationError naming the shapes that do not fit.
+[[nodiscard]] Inputs default_configurator(const Simulations& simulations);
+
+}  // namespace bayesflow

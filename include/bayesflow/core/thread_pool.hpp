@@ -1,0 +1,41 @@
+/// A small pool for short parallel sections.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+namespace bayesflow {
+
+/// Runs numbered tasks on a fixed number of threads (the caller is one of them). Which thread takes which task is left open:
+/// callers make tasks whose results do not depend on it. Waiting threads spin briefly (sections of a training step are tens
+/// of microseconds apart), then sleep. The first exception of a section, by task number, is rethrown on the caller's thread.
+/// A section started inside a task of the same pool runs its tasks in place. One section at a time per pool.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int threads() const;
+
+  /// task(context, i) for every i in [0, count); returns when all are done. No heap allocation.
+  void run(std::int64_t count, void (*task)(void* context, std::int64_t index), void* context);
+
+  /// The same with any callable: pool.for_each(n, [&](std::int64_t i) { ... });
+  template <class F>
+  void for_each(std::int64_t count, F&& f) {
+    using Fn = std::remove_reference_t<F>;
+    run(
+        count, [](void* context, std::int64_t i) { (*static_cast<Fn*>(context))(i); },
+        const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bayesflow

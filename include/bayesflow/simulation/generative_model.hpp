@@ -1,0 +1,52 @@
+/// Prior and simulator together.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bayesflow/core/log.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/simulation/prior.hpp"
+#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/simulation/simulator.hpp"
+
+namespace bayesflow {
+
+/// Settings of a GenerativeModel.
+struct GenerativeModelOptions {
+  std::string name = "anonymous";
+  std::uint64_t seed = 0;    ///< of `model(batch_size)`; training has its own seed
+  int threads = 0;           ///< threads for thread-safe functions outside training; 0: as many as the machine has
+  bool skip_test = false;    ///< true: no pilot runs
+  Logger logger;             ///< receives the report of the pilot runs
+};
+
+/// p(parameters) p(data | parameters) as a program. Construction makes two pilot simulations and reports every shape.
+class GenerativeModel {
+ public:
+  GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options = {});
+
+  [[nodiscard]] const Prior& prior() const;
+  [[nodiscard]] const Simulator& simulator() const;
+  [[nodiscard]] const std::vector<std::string>& param_names() const;
+  [[nodiscard]] const GenerativeModelOptions& options() const;
+  /// The pilot runs' report, one line each (v1's wording of what is reported: shapes of draws, data, and the four contexts).
+  [[nodiscard]] const std::vector<std::string>& pilot_report() const;
+
+  /// The next `batch_size` simulations of the model's own sequence: calls continue where the last one ended.
+  [[nodiscard]] Simulations operator()(std::int64_t batch_size) const;
+
+  /// Simulations first_index, first_index + 1, ... of the sequence named by (seed, purpose), on the pool's threads if there
+  /// is one: a pure function of its arguments. Throws SimulationError.
+  [[nodiscard]] Simulations simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
+                                     ThreadPool* pool = nullptr) const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace bayesflow

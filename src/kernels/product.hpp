@@ -1,0 +1,56 @@
+/// Matrix products of the hot loop, single-threaded, with their epilogues. Parallelism is above: threads take shards.
+#pragma once
+
+#include <cstdint>
+
+namespace bayesflow::kernels {
+
+/// What happens to a block of the result while it is still in registers.
+enum class Epilogue : std::uint8_t {
+  none,
+  relu,       ///< c = max(c, 0)
+  relu_mask,  ///< c = mask > 0 ? c : 0   (derivative of relu, from its output)
+};
+
+/// C = epilogue(A B + start), row-major.  A: rows x depth, B: depth x cols, C: rows x cols; `ld*` are row strides.
+/// start: C itself if `accumulate`, else row floor(i / init_period) of `init` (init_period 0: row 0 for all), else 0.
+struct Product {
+  const float* a;
+  std::int64_t lda;
+  const float* b;
+  std::int64_t ldb;
+  float* c;
+  std::int64_t ldc;
+  std::int64_t rows, depth, cols;
+  const float* init = nullptr;
+  std::int64_t init_stride = 0;
+  std::int64_t init_period = 0;
+  const float* mask = nullptr;
+  std::int64_t ldmask = 0;
+  const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast
+  std::int64_t ldbt = 0;
+  bool accumulate = false;
+  Epilogue epilogue = Epilogue::none;
+};
+void product(const Product& p);
+
+/// C (+)= A^T B: the gradient of a weight.  A: depth x rows, B: depth x cols, C: rows x cols.
+struct TransposedProduct {
+  const float* a;
+  std::int64_t lda;
+  const float* b;
+  std::int64_t ldb;
+  float* c;
+  std::int64_t ldc;
+  std::int64_t rows, depth, cols;
+  bool accumulate = false;
+};
+void transposed_product(const TransposedProduct& p);
+
+/// sums[j] (+)= sum_i x[i, j]: the gradient of a bias.
+void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate);
+
+/// out[j, i] = x[i, j]
+void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout);
+
+}  // namespace bayesflow::kernels

@@ -1,0 +1,5 @@
+/// Instruction sets that the kernels are compiled for: a plain one that every x86-64 has, AVX2 with FMA, and AVX-512.
+/// To be included before any header of Highway.
+#pragma once
+
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
