@@ -16,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-constexpr std::int64_t kLanes = HWY_MAX_BYTES / 4;
+constexpr std::int64_t kLanes = HWY_TARGET == HWY_SCALAR ? 1 : HWY_MAX_BYTES / 4;
 
 // Registers: an AVX-512 core has 32, so 6 x 4 accumulators + 4 of B + 1 broadcast; the others have 16: 6 x 2 + 2 + 1.
 constexpr int kMaxVectors = HWY_MAX_BYTES == 64 ? 4 : 2;
@@ -80,7 +80,7 @@ struct Operands {
   std::int64_t ldc;
   std::int64_t depth;
   const float* init;
-  std::int64_t init_stride, init_period;
+  std::int64_t init_stride, init_period, init_row;
   bool accumulate;
   Epilogue epilogue;
   const float* mask;
@@ -91,7 +91,7 @@ struct Operands {
 template <int MR, int NV, bool kTransposedA, bool kTail>
 HWY_NOINLINE void block_at(const Operands& o, std::int64_t row) {
   block<MR, NV, kTransposedA, kTail>(o.a + (kTransposedA ? row : row * o.lda), o.lda, o.b, o.ldb, o.depth, o.c + row * o.ldc, o.ldc,
-                                     o.init, o.init_stride, o.init_period, row, o.accumulate, o.epilogue,
+                                     o.init, o.init_stride, o.init_period, o.init_row + row, o.accumulate, o.epilogue,
                                      o.mask ? o.mask + row * o.ldmask : nullptr, o.ldmask, o.tail);
 }
 
@@ -182,7 +182,7 @@ void few_columns(const Product& p) {
       if (p.accumulate)
         v += p.c[i * p.ldc + j];
       else if (p.init)
-        v += p.init[(p.init_period ? i / p.init_period : 0) * p.init_stride + j];
+        v += p.init[(p.init_period ? (p.init_row + i) / p.init_period : 0) * p.init_stride + j];
       if (p.epilogue == Epilogue::relu) v = std::max(v, 0.0f);
       if (p.epilogue == Epilogue::relu_mask && !(p.mask[i * p.ldmask + j] > 0)) v = 0.0f;
       p.c[i * p.ldc + j] = v;
@@ -199,13 +199,13 @@ void product(const Product& p) {
       case 4: return few_columns<4>(p);
     }
   }
-  all_tiles<false>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, p.init, p.init_stride, p.init_period, p.accumulate, p.epilogue, p.mask,
-                    p.ldmask, 0},
+  all_tiles<false>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, p.init, p.init_stride, p.init_period, p.init_row, p.accumulate, p.epilogue,
+                    p.mask, p.ldmask, 0},
                    p.rows, p.cols);
 }
 
 void transposed_product(const TransposedProduct& p) {
-  all_tiles<true>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, nullptr, 0, 0, p.accumulate, Epilogue::none, nullptr, 0, 0}, p.rows,
+  all_tiles<true>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, nullptr, 0, 0, 0, p.accumulate, Epilogue::none, nullptr, 0, 0}, p.rows,
                   p.cols);
 }
 

@@ -13,7 +13,7 @@ enum class Epilogue : std::uint8_t {
 };
 
 /// C = epilogue(A B + start), row-major.  A: rows x depth, B: depth x cols, C: rows x cols; `ld*` are row strides.
-/// start: C itself if `accumulate`, else row floor(i / init_period) of `init` (init_period 0: row 0 for all), else 0.
+/// start: C itself if `accumulate`, else row floor((init_row + i) / init_period) of `init` (init_period 0: row 0 for all), else 0.
 struct Product {
   const float* a;
   std::int64_t lda;
@@ -25,6 +25,7 @@ struct Product {
   const float* init = nullptr;
   std::int64_t init_stride = 0;
   std::int64_t init_period = 0;
+  std::int64_t init_row = 0;  ///< added to i before the division: for a block of rows out of many
   const float* mask = nullptr;
   std::int64_t ldmask = 0;
   const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast

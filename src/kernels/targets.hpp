@@ -1,4 +1,5 @@
-/// Instruction sets that the kernels are compiled for: a plain one that every x86-64 has, AVX2 with FMA, and AVX-512.
+/// Instruction sets that the kernels are compiled for: plain scalar code for every machine, AVX2 with FMA, and
+/// AVX-512.
 /// To be included before any header of Highway.
 #pragma once
 

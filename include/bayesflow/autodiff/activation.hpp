@@ -1,0 +1,26 @@
+/// Elementwise nonlinearities, by v1's (Keras') names.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace bayesflow {
+
+enum class Activation : std::uint8_t {
+  identity,    ///< x
+  relu,        ///< max(x, 0)
+  leaky_relu,  ///< x > 0 ? x : 0.2 x
+  elu,         ///< x > 0 ? x : e^x - 1
+  selu,        ///< 1.0507 (x > 0 ? x : 1.6733 (e^x - 1))
+  tanh,        ///< tanh x
+  sigmoid,     ///< 1 / (1 + e^-x)
+  swish,       ///< x / (1 + e^-x)
+  softplus,    ///< log(1 + e^x)
+};
+
+/// "relu", ...
+[[nodiscard]] const char* to_string(Activation activation);
+/// The reverse; also takes "linear" and "silu". Throws ConfigurationError listing the names.
+[[nodiscard]] Activation activation_from(std::string_view name);
+
+}  // namespace bayesflow

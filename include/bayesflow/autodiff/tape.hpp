@@ -1,0 +1,163 @@
+/// Reverse-mode tape: records what happens in a forward pass and runs the derivatives backwards.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "bayesflow/autodiff/arena.hpp"
+#include "bayesflow/autodiff/tensor.hpp"
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/core/rng.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+
+namespace bayesflow {
+
+/// One flat buffer of parameter gradients, laid out as the parameters, with a byte per parameter that says whether it was
+/// written in this step. Shards that run side by side write to different lanes; the optimizer adds the lanes in order.
+struct GradientLane {
+  float* gradients = nullptr;
+  std::uint8_t* touched = nullptr;
+};
+
+/// What a tape does in its next pass.
+struct TapeSettings {
+  bool gradients = true;               ///< record derivatives
+  bool training = true;                ///< dropout and the like are active
+  std::uint64_t seed = 0;              ///< of dropout and other noise
+  std::uint64_t step = 0;              ///< the training step: another step, other noise
+  std::span<GradientLane> lanes = {};  ///< lanes[0] is this tape's own
+  ThreadPool* pool = nullptr;          ///< threads for shards and sub-networks
+};
+
+/// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
+struct ShardPlan {
+  std::int64_t items = 0;   ///< data sets
+  std::int64_t chunks = 1;  ///< pieces that run through a whole chain of layers while they lie in cache
+  std::int64_t lanes = 1;   ///< groups of consecutive chunks that share a gradient buffer
+  [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
+  [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
+};
+inline constexpr std::int64_t kMaxLanes = 16;
+/// Chunks of about 128 rows; a lane for every four chunks, at most kMaxLanes.
+[[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
+
+class Tape {
+ public:
+  Tape();
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// Forgets the last pass; tensors of it become invalid. Keeps all memory.
+  void reset(const TapeSettings& settings);
+
+  [[nodiscard]] bool records() const { return settings_.gradients; }
+  [[nodiscard]] bool training() const { return settings_.training; }
+  [[nodiscard]] const GradientLane* lane() const { return settings_.lanes.empty() ? nullptr : settings_.lanes.data(); }
+  [[nodiscard]] Arena& arena() { return arena_; }
+  [[nodiscard]] Rng& rng() { return rng_; }  ///< another stream for every step and shard
+
+  // --- leaves ---
+  Tensor input(const Array& values, bool needs_grad = false);  ///< rounded to float32
+  Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
+  Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
+  Tensor filled(const Shape& shape, float value);
+  /// A parameter: value, its transpose or null, where its gradient goes or null.
+  Tensor parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched);
+
+  // --- for the authors of ops ---
+  /// A tensor for the result of an op; needs a gradient if the tape records and one of the sources does.
+  Tensor result(const Shape& shape, std::initializer_list<Tensor> sources);
+  /// Registers the derivative of the op that was just computed: a callable that is trivially destructible (it captures
+  /// tensors and numbers). It runs only if a gradient reached `of`.
+  template <class F>
+  void on_backward(Tensor of, F derivative) {
+    static_assert(std::is_trivially_destructible_v<F>, "capture tensors, numbers and arena memory only");
+    if (!of.needs_grad()) return;
+    F* stored = new (arena_.bytes(sizeof(F))) F(derivative);
+    ops_.push_back({of.node(), [](void* f) { (*static_cast<F*>(f))(); }, stored});
+  }
+
+  /// Runs all derivatives, from d(loss)/d(loss) = 1 for every element of `loss`.
+  void backward(Tensor loss);
+  /// The same from a given cotangent of the shape of `of`.
+  void backward(Tensor of, const float* cotangent);
+
+  // --- the planner's two ways to use threads ---
+  /// y[i] = f(child tape, x1[i], x2[i], ...) for chunks of the leading axis; results are joined. Every chunk has its own
+  /// tape; chunks of a lane share a gradient buffer. f must treat the items (data sets) independently.
+  /// Absent inputs (empty tensors) are passed on as such.
+  template <class F>
+  Tensor map_rows(const ShardPlan& plan, std::span<const Tensor> inputs, F&& f) {
+    using Fn = std::remove_reference_t<F>;
+    return map_rows_erased(
+        plan, inputs, [](void* c, Tape& t, std::span<const Tensor> x) -> Tensor { return (*static_cast<Fn*>(c))(t, x); },
+        const_cast<void*>(static_cast<const void*>(&f)));
+  }
+  /// outputs[i] = f(i, child tape, imported inputs): sub-networks without common parameters run side by side over all rows,
+  /// forward and backward, so that their gradients need no reduction.
+  template <class F>
+  void fork(std::span<const Tensor> inputs, std::span<Tensor> outputs, F&& f) {
+    using Fn = std::remove_reference_t<F>;
+    fork_erased(
+        inputs, outputs,
+        [](void* c, std::int64_t i, Tape& t, std::span<const Tensor> x) -> Tensor { return (*static_cast<Fn*>(c))(i, t, x); },
+        const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+  [[nodiscard]] std::size_t reserved() const;  ///< bytes held by this tape and its children
+
+ private:
+  struct Record {
+    detail::Node* of;
+    void (*run)(void*);
+    void* context;
+  };
+  struct Import {
+    detail::Node* copy;
+    detail::Node* source;
+    std::int64_t offset;
+  };
+  detail::Node* new_node(const Shape& shape);
+  Tensor import(Tensor source, std::int64_t first, std::int64_t count);
+  Tensor import_all(Tensor source);
+  Tape& next_child(const TapeSettings& settings);
+  void run_records();
+  void seed_and_run(Tensor of, const float* cotangent);
+  void return_imports();
+  Tensor map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
+                         void* context);
+  void fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                   Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context);
+
+  TapeSettings settings_;
+  Arena arena_;
+  Rng rng_;
+  std::vector<Record> ops_;
+  std::vector<Import> imports_;
+  std::vector<std::unique_ptr<Tape>> children_;
+  std::size_t used_children_ = 0;
+  Tensor output_;          // of a child
+  bool is_child_ = false;  // shards are not cut again
+};
+
+namespace detail {
+/// Where an op adds its part of a gradient: stored if `accumulate` is false.
+struct GradSink {
+  float* data;
+  bool accumulate;
+};
+/// To be called once per contribution.
+GradSink grad_sink(Tensor x);
+/// The gradient that reached x (only valid inside a derivative of x's op).
+inline const float* grad_of(Tensor x) { return x.node()->grad; }
+/// Adds or stores `n` values.
+void deliver(Tensor x, const float* values, float factor = 1.0f);
+}  // namespace detail
+
+}  // namespace bayesflow

@@ -1,0 +1,327 @@
+#include "bayesflow/autodiff/tape.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bayesflow/core/errors.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace bayesflow {
+
+using detail::Node;
+
+ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
+  // 128 rows of 64 features are 32 KiB an activation: a chain of a dozen stays in a second-level cache. A lane costs one
+  // more gradient buffer to add up, so it takes at least four chunks.
+  constexpr std::int64_t kRowsPerChunk = 128, kChunksPerLane = 4;
+  ShardPlan plan;
+  plan.items = items;
+  const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));
+  plan.chunks = std::max<std::int64_t>(1, (items + per_chunk - 1) / per_chunk);
+  plan.lanes = std::clamp<std::int64_t>(plan.chunks / kChunksPerLane, 1, kMaxLanes);
+  return plan;
+}
+
+Tape::Tape() = default;
+Tape::~Tape() = default;
+
+void Tape::reset(const TapeSettings& settings) {
+  settings_ = settings;
+  arena_.reset();
+  ops_.clear();
+  imports_.clear();
+  used_children_ = 0;
+  rng_ = Rng(settings.seed, "tape", settings.step);
+  output_ = Tensor();
+}
+
+std::size_t Tape::reserved() const {
+  std::size_t total = arena_.reserved();
+  for (const auto& child : children_) total += child->reserved();
+  return total;
+}
+
+Node* Tape::new_node(const Shape& shape) {
+  Node* node = new (arena_.bytes(sizeof(Node))) Node();
+  node->shape = shape;
+  node->tape = this;
+  node->grad_set = &node->own_set;
+  return node;
+}
+
+Tensor Tape::input(const Array& values, bool needs_grad) {
+  Node* node = new_node(values.shape());
+  node->value = arena_.floats(values.size());
+  const double* from = values.data();
+  for (std::int64_t i = 0; i < values.size(); ++i) node->value[i] = static_cast<float>(from[i]);
+  node->needs_grad = needs_grad && records();
+  return Tensor(node);
+}
+
+Tensor Tape::input(const Shape& shape, const float* values, bool needs_grad) {
+  Node* node = new_node(shape);
+  node->value = arena_.floats(shape.size());
+  std::memcpy(node->value, values, static_cast<std::size_t>(shape.size()) * sizeof(float));
+  node->needs_grad = needs_grad && records();
+  return Tensor(node);
+}
+
+Tensor Tape::wrap(const Shape& shape, const float* values) {
+  Node* node = new_node(shape);
+  node->value = const_cast<float*>(values);  // no op writes to its sources
+  return Tensor(node);
+}
+
+Tensor Tape::filled(const Shape& shape, float value) {
+  Node* node = new_node(shape);
+  node->value = arena_.floats(shape.size());
+  std::fill_n(node->value, shape.size(), value);
+  return Tensor(node);
+}
+
+Tensor Tape::parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched) {
+  Node* node = new_node(shape);
+  node->value = const_cast<float*>(value);
+  node->transposed = transposed;
+  node->needs_grad = records() && gradient != nullptr;
+  if (node->needs_grad) {
+    node->grad = gradient;
+    node->grad_set = touched;
+  }
+  return Tensor(node);
+}
+
+Tensor Tape::result(const Shape& shape, std::initializer_list<Tensor> sources) {
+  Node* node = new_node(shape);
+  node->value = arena_.floats(shape.size());
+  for (const Tensor& s : sources) node->needs_grad = node->needs_grad || (records() && s && s.needs_grad());
+  return Tensor(node);
+}
+
+void Tape::run_records() {
+  for (auto op = ops_.rbegin(); op != ops_.rend(); ++op)
+    if (*op->of->grad_set) op->run(op->context);
+}
+
+void Tape::seed_and_run(Tensor of, const float* cotangent) {
+  if (!of.needs_grad()) return;
+  const detail::GradSink sink = detail::grad_sink(of);
+  for (std::int64_t i = 0; i < of.size(); ++i) {
+    const float c = cotangent ? cotangent[i] : 1.0f;
+    sink.data[i] = sink.accumulate ? sink.data[i] + c : c;
+  }
+  run_records();
+}
+
+void Tape::backward(Tensor loss) { seed_and_run(loss, nullptr); }
+void Tape::backward(Tensor of, const float* cotangent) { seed_and_run(of, cotangent); }
+
+Tensor Tape::import(Tensor source, std::int64_t first, std::int64_t count) {
+  if (!source) return {};
+  Shape shape = source.shape();
+  const std::int64_t stride = shape[0] ? shape.size() / shape[0] : 0;
+  shape.set(0, count);
+  Node* node = new_node(shape);
+  node->value = source.node()->value + first * stride;
+  node->needs_grad = records() && source.needs_grad();
+  if (node->needs_grad) imports_.push_back({node, source.node(), first * stride});
+  return Tensor(node);
+}
+
+Tensor Tape::import_all(Tensor source) {
+  if (!source) return {};
+  Node* node = new_node(source.shape());
+  node->value = source.node()->value;
+  node->transposed = source.node()->transposed;
+  node->needs_grad = records() && source.needs_grad();
+  if (node->needs_grad) imports_.push_back({node, source.node(), 0});
+  return Tensor(node);
+}
+
+void Tape::return_imports() {
+  for (const Import& import : imports_) {
+    if (!*import.copy->grad_set) continue;
+    Tensor source(import.source);
+    const detail::GradSink sink = detail::grad_sink(source);
+    if (!sink.accumulate) std::fill_n(sink.data, source.size(), 0.0f);
+    kernels::add(sink.data + import.offset, import.copy->grad, import.copy->shape.size());
+  }
+}
+
+Tape& Tape::next_child(const TapeSettings& settings) {
+  if (used_children_ == children_.size()) children_.push_back(std::make_unique<Tape>());
+  Tape& child = *children_[used_children_];
+  child.reset(settings);
+  child.is_child_ = true;
+  // Every child has its own noise, the same whichever thread runs it.
+  child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", used_children_);
+  ++used_children_;
+  return child;
+}
+
+namespace {
+constexpr std::size_t kMaxInputs = 8;
+}
+
+Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
+                             void* context) {
+  if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 8 inputs");
+  if (plan.chunks == 1 || is_child_) return f(context, *this, inputs);
+  const bool needs = records();
+  if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
+    throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
+  const std::size_t first_child = used_children_;
+  // Without gradients a child's memory is free again as soon as its rows are copied: one child per lane is enough.
+  const std::int64_t tapes = needs ? plan.chunks : plan.lanes;
+  for (std::int64_t k = 0; k < tapes; ++k) {
+    TapeSettings settings = settings_;
+    settings.pool = nullptr;
+    if (!settings_.lanes.empty()) {
+      std::int64_t lane = needs ? 0 : k;
+      if (needs)
+        while (lane + 1 < plan.lanes && plan.first_chunk(lane + 1) <= k) ++lane;
+      settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
+    }
+    next_child(settings);
+  }
+  // The first chunk tells the width of the result.
+  Tensor out;
+  const auto run_chunk = [&](Tape& child, std::int64_t chunk) {
+    Tensor parts[kMaxInputs];
+    const std::int64_t begin = plan.first_item(chunk), end = plan.first_item(chunk + 1);
+    for (std::size_t i = 0; i < inputs.size(); ++i) parts[i] = child.import(inputs[i], begin, end - begin);
+    child.output_ = f(context, child, std::span<const Tensor>(parts, inputs.size()));
+    return child.output_;
+  };
+  const auto keep = [&](Tensor part, std::int64_t chunk) {
+    const std::int64_t stride = out.size() / plan.items;
+    std::memcpy(out.node()->value + plan.first_item(chunk) * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
+  };
+  {
+    Tensor part = run_chunk(*children_[first_child], 0);
+    Shape shape = part.shape();
+    shape.set(0, plan.items);
+    Node* node = new_node(shape);
+    node->value = arena_.floats(shape.size());
+    node->needs_grad = needs && part.needs_grad();
+    out = Tensor(node);
+    keep(part, 0);
+  }
+  const auto each = [&](std::int64_t count, auto&& task) {
+    if (settings_.pool)
+      settings_.pool->for_each(count, task);
+    else
+      for (std::int64_t i = 0; i < count; ++i) task(i);
+  };
+  if (needs) {
+    each(plan.chunks - 1, [&](std::int64_t i) { keep(run_chunk(*children_[first_child + static_cast<std::size_t>(i) + 1], i + 1), i + 1); });
+  } else {
+    each(plan.lanes, [&](std::int64_t lane) {
+      Tape& child = *children_[first_child + static_cast<std::size_t>(lane)];
+      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+        if (chunk == 0) continue;
+        child.arena_.reset();
+        keep(run_chunk(child, chunk), chunk);
+      }
+    });
+    used_children_ = first_child;
+  }
+  on_backward(out, [this, out, plan, first_child] {
+    const std::int64_t stride = out.size() / plan.items;
+    const float* dy = out.node()->grad;
+    const auto lane_task = [&](std::int64_t lane) {
+      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+        Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
+        // The child's output takes its rows of the gradient in place.
+        Node* part = child.output_.node();
+        if (!part->needs_grad) continue;
+        if (*part->grad_set == 0 && part->grad == nullptr) {
+          part->grad = const_cast<float*>(dy) + plan.first_item(chunk) * stride;
+          *part->grad_set = 1;
+          child.run_records();
+        } else {
+          child.seed_and_run(child.output_, dy + plan.first_item(chunk) * stride);
+        }
+      }
+    };
+    if (settings_.pool)
+      settings_.pool->for_each(plan.lanes, lane_task);
+    else
+      for (std::int64_t lane = 0; lane < plan.lanes; ++lane) lane_task(lane);
+    for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
+  });
+  return out;
+}
+
+void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                       Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context) {
+  const auto count = static_cast<std::int64_t>(outputs.size());
+  if (inputs.size() > kMaxInputs || outputs.size() > kMaxInputs) throw ArgumentError("fork takes at most 8 inputs and 8 outputs");
+  if (is_child_ || settings_.pool == nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) outputs[static_cast<std::size_t>(i)] = f(context, i, *this, inputs);
+    return;
+  }
+  const std::size_t first_child = used_children_;
+  for (std::int64_t i = 0; i < count; ++i) {
+    TapeSettings settings = settings_;
+    settings.pool = nullptr;
+    next_child(settings);
+  }
+  settings_.pool->for_each(count, [&](std::int64_t i) {
+    Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
+    Tensor parts[kMaxInputs];
+    for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);
+    child.output_ = f(context, i, child, std::span<const Tensor>(parts, inputs.size()));
+  });
+  // One record for all: it is put on the last output, which runs first on the way back; the others' gradients are
+  // complete by then too, since their users come later on the tape.
+  struct Outputs {
+    Tensor mine[kMaxInputs];
+  } all;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Tensor part = children_[first_child + static_cast<std::size_t>(i)]->output_;
+    Node* node = new_node(part.shape());
+    node->value = part.node()->value;
+    node->needs_grad = records() && part.needs_grad();
+    all.mine[i] = outputs[static_cast<std::size_t>(i)] = Tensor(node);
+  }
+  const auto derivative = [this, all, count, first_child] {
+    settings_.pool->for_each(count, [&](std::int64_t i) {
+      Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
+      const Node* mine = all.mine[i].node();
+      if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);
+    });
+    for (std::int64_t i = 0; i < count; ++i) children_[first_child + static_cast<std::size_t>(i)]->return_imports();
+  };
+  bool any = false;
+  for (std::int64_t i = 0; i < count; ++i) any = any || all.mine[i].needs_grad();
+  if (!any) return;
+  using F = decltype(derivative);
+  // Runs whether or not a gradient reached one particular output.
+  Node* gate = new_node({1});
+  gate->own_set = 1;
+  auto* stored = new (arena_.bytes(sizeof(F))) F(derivative);
+  ops_.push_back({gate, [](void* d) { (*static_cast<F*>(d))(); }, const_cast<std::remove_const_t<F>*>(stored)});
+}
+
+namespace detail {
+
+GradSink grad_sink(Tensor x) {
+  Node* node = x.node();
+  if (!node->grad) node->grad = node->tape->arena().floats(node->shape.size());
+  const bool accumulate = *node->grad_set != 0;
+  *node->grad_set = 1;
+  return {node->grad, accumulate};
+}
+
+void deliver(Tensor x, const float* values, float factor) {
+  if (!x || !x.needs_grad()) return;
+  const GradSink sink = grad_sink(x);
+  if (sink.accumulate)
+    kernels::add_scaled(sink.data, values, factor, x.size());
+  else
+    kernels::scale(values, factor, sink.data, x.size());
+}
+
+}  // namespace detail
+}  // namespace bayesflow

@@ -1,0 +1,220 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+namespace {
+
+Shape broadcast_shape(const Shape& a, const Shape& b) {
+  Shape out;
+  const int rank = std::max(a.rank(), b.rank());
+  for (int i = 0; i < rank; ++i) {
+    const int ia = i - (rank - a.rank()), ib = i - (rank - b.rank());
+    const std::int64_t ea = ia < 0 ? 1 : a[ia], eb = ib < 0 ? 1 : b[ib];
+    if (ea != eb && ea != 1 && eb != 1)
+      throw ShapeError(fmt::format("Array: shapes {} and {} cannot be combined: axes must agree or be 1", a.to_string(), b.to_string()));
+    out.push_back(ea == 1 ? eb : ea);
+  }
+  return out;
+}
+
+template <class F>
+Array combine(const Array& a, const Array& b, F f) {
+  if (a.shape() == b.shape()) {
+    Array out = uninitialized_array(a.shape());
+    for (std::int64_t i = 0; i < a.size(); ++i) out.data()[i] = f(a.data()[i], b.data()[i]);
+    return out;
+  }
+  const Shape shape = broadcast_shape(a.shape(), b.shape());
+  Array out = a.broadcast_to(shape);
+  const Array right = b.broadcast_to(shape);
+  for (std::int64_t i = 0; i < out.size(); ++i) out.data()[i] = f(out.data()[i], right.data()[i]);
+  return out;
+}
+
+template <class F>
+Array each(const Array& a, F f) {
+  Array out = uninitialized_array(a.shape());
+  for (std::int64_t i = 0; i < a.size(); ++i) out.data()[i] = f(a.data()[i]);
+  return out;
+}
+
+/// f(values of one line along the axis) for every line.
+template <class F>
+Array along(const char* op, const Array& x, int axis, bool keep_dims, F f) {
+  const int a = axis < 0 ? axis + x.rank() : axis;
+  if (a < 0 || a >= x.rank()) throw ShapeError(fmt::format("Array::{}: axis {} is out of range for shape {}", op, axis, x.shape().to_string()));
+  const std::int64_t n = x.dim(a);
+  if (n == 0) throw ShapeError(fmt::format("Array::{}: axis {} of shape {} is empty", op, axis, x.shape().to_string()));
+  Shape shape = x.shape().slice(0, a);
+  if (keep_dims) shape.push_back(1);
+  for (int i = a + 1; i < x.rank(); ++i) shape.push_back(x.dim(i));
+  const std::int64_t outer = x.shape().slice(0, a).size(), inner = x.shape().slice(a + 1, x.rank()).size();
+  Array out = uninitialized_array(shape);
+  std::vector<double> line(static_cast<std::size_t>(n));
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (std::int64_t i = 0; i < inner; ++i) {
+      for (std::int64_t k = 0; k < n; ++k) line[static_cast<std::size_t>(k)] = x.data()[(o * n + k) * inner + i];
+      out.data()[o * inner + i] = f(line);
+    }
+  return out;
+}
+
+void require_values(const char* op, const Array& x) {
+  if (x.empty()) throw ShapeError(fmt::format("Array::{}: needs at least one element; got shape {}", op, x.shape().to_string()));
+}
+
+double mean_of(const std::vector<double>& v) {
+  double s = 0;
+  for (const double x : v) s += x;
+  return s / static_cast<double>(v.size());
+}
+
+double variance_of(std::span<const double> v, int ddof, double mean) {
+  if (static_cast<std::int64_t>(v.size()) <= ddof)
+    throw ArgumentError(fmt::format("Array: a variance with ddof {} needs more than {} values; got {}", ddof, ddof, v.size()));
+  double s = 0;
+  for (const double x : v) s += (x - mean) * (x - mean);
+  return s / static_cast<double>(static_cast<std::int64_t>(v.size()) - ddof);
+}
+
+double quantile_of(std::vector<double>& v, double p) {
+  const double at = p * static_cast<double>(v.size() - 1);
+  const auto low = static_cast<std::size_t>(at);
+  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(low), v.end());
+  const double a = v[low];
+  if (low + 1 >= v.size()) return a;
+  const double b = *std::min_element(v.begin() + static_cast<std::ptrdiff_t>(low) + 1, v.end());
+  return a + (b - a) * (at - static_cast<double>(low));
+}
+
+}  // namespace
+
+double Array::sum() const {
+  double s = 0;
+  for (const double x : values()) s += x;
+  return s;
+}
+double Array::mean() const {
+  require_values("mean", *this);
+  return sum() / static_cast<double>(size_);
+}
+double Array::min() const {
+  require_values("min", *this);
+  return *std::min_element(data_, data_ + size_);
+}
+double Array::max() const {
+  require_values("max", *this);
+  return *std::max_element(data_, data_ + size_);
+}
+double Array::variance(int ddof) const {
+  require_values("variance", *this);
+  return variance_of(values(), ddof, mean());
+}
+double Array::std(int ddof) const { return std::sqrt(variance(ddof)); }
+
+Array Array::sum(int axis, bool keep_dims) const {
+  return along("sum", *this, axis, keep_dims, [](std::vector<double>& v) { return mean_of(v) * static_cast<double>(v.size()); });
+}
+Array Array::mean(int axis, bool keep_dims) const {
+  return along("mean", *this, axis, keep_dims, [](std::vector<double>& v) { return mean_of(v); });
+}
+Array Array::min(int axis, bool keep_dims) const {
+  return along("min", *this, axis, keep_dims, [](std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); });
+}
+Array Array::max(int axis, bool keep_dims) const {
+  return along("max", *this, axis, keep_dims, [](std::vector<double>& v) { return *std::max_element(v.begin(), v.end()); });
+}
+Array Array::std_along(int axis, int ddof, bool keep_dims) const {
+  return along("std_along", *this, axis, keep_dims, [ddof](std::vector<double>& v) { return std::sqrt(variance_of(v, ddof, mean_of(v))); });
+}
+Array Array::median(int axis, bool keep_dims) const { return quantile(0.5, axis, keep_dims); }
+Array Array::quantile(double probability, int axis, bool keep_dims) const {
+  if (!(probability >= 0 && probability <= 1))
+    throw ArgumentError(fmt::format("Array::quantile: probability must lie in [0, 1]; got {}", probability));
+  return along("quantile", *this, axis, keep_dims, [probability](std::vector<double>& v) { return quantile_of(v, probability); });
+}
+bool Array::all_finite() const {
+  // x - x is 0 for finite x and NaN otherwise; the sum has no branch and vectorizes.
+  double s = 0;
+  for (std::int64_t i = 0; i < size_; ++i) s += data_[i] - data_[i];
+  return s == 0;
+}
+
+Array Array::map(const std::function<double(double)>& f) const { return each(*this, f); }
+
+Array operator+(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x + y; }); }
+Array operator-(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x - y; }); }
+Array operator*(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x * y; }); }
+Array operator/(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x / y; }); }
+Array operator+(const Array& a, double b) { return each(a, [b](double x) { return x + b; }); }
+Array operator-(const Array& a, double b) { return each(a, [b](double x) { return x - b; }); }
+Array operator*(const Array& a, double b) { return each(a, [b](double x) { return x * b; }); }
+Array operator/(const Array& a, double b) { return each(a, [b](double x) { return x / b; }); }
+Array operator+(double a, const Array& b) { return each(b, [a](double x) { return a + x; }); }
+Array operator-(double a, const Array& b) { return each(b, [a](double x) { return a - x; }); }
+Array operator*(double a, const Array& b) { return each(b, [a](double x) { return a * x; }); }
+Array operator/(double a, const Array& b) { return each(b, [a](double x) { return a / x; }); }
+Array& Array::operator+=(const Array& other) { return *this = *this + other; }
+Array& Array::operator-=(const Array& other) { return *this = *this - other; }
+Array& Array::operator*=(const Array& other) { return *this = *this * other; }
+Array& Array::operator/=(const Array& other) { return *this = *this / other; }
+Array& Array::operator+=(double value) { return *this = *this + value; }
+Array& Array::operator-=(double value) { return *this = *this - value; }
+Array& Array::operator*=(double value) { return *this = *this * value; }
+Array& Array::operator/=(double value) { return *this = *this / value; }
+Array Array::operator-() const { return each(*this, [](double x) { return -x; }); }
+
+Array exp(const Array& x) { return each(x, [](double v) { return std::exp(v); }); }
+Array log(const Array& x) { return each(x, [](double v) { return std::log(v); }); }
+Array sqrt(const Array& x) { return each(x, [](double v) { return std::sqrt(v); }); }
+Array abs(const Array& x) { return each(x, [](double v) { return std::fabs(v); }); }
+Array pow(const Array& x, double exponent) { return each(x, [exponent](double v) { return std::pow(v, exponent); }); }
+
+Array matmul(const Array& a, const Array& b) {
+  if (a.rank() != 2 || b.rank() != 2 || a.dim(1) != b.dim(0))
+    throw ShapeError(fmt::format("matmul: needs shapes (m, k) and (k, n); got {} and {}", a.shape().to_string(), b.shape().to_string()));
+  Array out({a.dim(0), b.dim(1)});
+  const std::int64_t k = a.dim(1), n = b.dim(1);
+  for (std::int64_t i = 0; i < a.dim(0); ++i)
+    for (std::int64_t p = 0; p < k; ++p)
+      for (std::int64_t j = 0; j < n; ++j) out.data()[i * n + j] += a.data()[i * k + p] * b.data()[p * n + j];
+  return out;
+}
+
+bool operator==(const Array& a, const Array& b) { return a.shape() == b.shape() && std::equal(a.data(), a.data() + a.size(), b.data()); }
+
+namespace {
+void print(std::string& out, const Array& x, int axis, std::int64_t first, std::int64_t stride) {
+  constexpr std::int64_t kEnds = 3;  // entries shown at either end of a long axis
+  if (axis == x.rank()) {
+    out += fmt::format("{:.6g}", x.data()[first]);
+    return;
+  }
+  const std::int64_t n = x.dim(axis), step = n ? stride / n : 0;
+  out += "[";
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (i) out += axis + 1 == x.rank() ? " " : "\n" + std::string(static_cast<std::size_t>(axis) + 1, ' ');
+    if (n > 4 * kEnds && i == kEnds) {
+      out += "...";
+      i = n - kEnds - 1;
+      continue;
+    }
+    print(out, x, axis + 1, first + i * step, step);
+  }
+  out += "]";
+}
+}  // namespace
+
+std::string Array::to_string() const {
+  std::string out;
+  print(out, *this, 0, 0, size_);
+  return out;
+}
+
+}  // namespace bayesflow

@@ -1,0 +1,337 @@
+#include "kernels/elementwise.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/elementwise.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <hwy/contrib/math/math-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace bayesflow::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+constexpr float kLeak = 0.2f;
+constexpr float kSeluScale = 1.05070098735548f, kSeluAlpha = 1.67326324235438f;
+constexpr float kPi = 3.14159265358979f;
+
+/// f(load) over n elements; the last, partial vector is masked. Every element is treated alike wherever it lies.
+template <class F>
+HWY_INLINE void for_vectors(std::int64_t n, F f) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  const hn::Mask<D> all = hn::FirstN(d, static_cast<std::size_t>(lanes));
+  for (; i + lanes <= n; i += lanes) f(i, all, std::true_type{});
+  if (i < n) f(i, hn::FirstN(d, static_cast<std::size_t>(n - i)), std::false_type{});
+}
+template <class Whole>
+HWY_INLINE V load(const float* p, hn::Mask<D> m, Whole) {
+  const D d;
+  if constexpr (Whole::value)
+    return hn::LoadU(d, p);
+  else
+    return hn::MaskedLoad(m, d, p);
+}
+template <class Whole>
+HWY_INLINE void store(V v, float* p, hn::Mask<D> m, Whole) {
+  const D d;
+  if constexpr (Whole::value)
+    hn::StoreU(v, d, p);
+  else
+    hn::BlendedStore(v, m, d, p);
+}
+
+HWY_INLINE V expm1_below_zero(V x) {
+  const D d;
+  return hn::Expm1(d, hn::Min(x, hn::Zero(d)));
+}
+HWY_INLINE V logistic(V x) {
+  const D d;
+  // e^x overflows to infinity for large -x, and 1 / infinity = 0 is right.
+  return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0f)))));
+}
+
+template <Activation kA>
+HWY_INLINE V value(V x) {
+  const D d;
+  if constexpr (kA == Activation::relu) return hn::Max(x, hn::Zero(d));
+  if constexpr (kA == Activation::leaky_relu) return hn::Max(x, hn::Mul(x, hn::Set(d, kLeak)));
+  if constexpr (kA == Activation::elu) return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, expm1_below_zero(x));
+  if constexpr (kA == Activation::selu)
+    return hn::Mul(hn::Set(d, kSeluScale),
+                   hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(hn::Set(d, kSeluAlpha), expm1_below_zero(x))));
+  if constexpr (kA == Activation::tanh) return hn::Tanh(d, x);
+  if constexpr (kA == Activation::sigmoid) return logistic(x);
+  if constexpr (kA == Activation::swish) return hn::Mul(x, logistic(x));
+  if constexpr (kA == Activation::softplus)
+    // max(x, 0) + log(1 + e^-|x|) neither overflows nor loses digits
+    return hn::Add(hn::Max(x, hn::Zero(d)), hn::Log1p(d, hn::Exp(d, hn::Neg(hn::Abs(x)))));
+  return x;
+}
+template <Activation kA>
+HWY_INLINE V slope(V y) {
+  const D d;
+  const V one = hn::Set(d, 1.0f);
+  if constexpr (kA == Activation::relu) return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), one);
+  if constexpr (kA == Activation::leaky_relu) return hn::IfThenElse(hn::Gt(y, hn::Zero(d)), one, hn::Set(d, kLeak));
+  if constexpr (kA == Activation::elu) return hn::IfThenElse(hn::Gt(y, hn::Zero(d)), one, hn::Add(y, one));
+  if constexpr (kA == Activation::selu)
+    return hn::IfThenElse(hn::Gt(y, hn::Zero(d)), hn::Set(d, kSeluScale), hn::Add(y, hn::Set(d, kSeluScale * kSeluAlpha)));
+  if constexpr (kA == Activation::tanh) return hn::NegMulAdd(y, y, one);
+  if constexpr (kA == Activation::sigmoid) return hn::NegMulAdd(y, y, y);
+  if constexpr (kA == Activation::swish) {
+    const V s = logistic(y);  // y is the input here
+    return hn::MulAdd(hn::Mul(y, s), hn::Sub(one, s), s);
+  }
+  if constexpr (kA == Activation::softplus) return hn::Neg(hn::Expm1(d, hn::Neg(y)));
+  return one;
+}
+
+template <class F>
+HWY_INLINE void dispatch(Activation activation, F f) {
+  switch (activation) {
+    case Activation::identity: return f(std::integral_constant<Activation, Activation::identity>{});
+    case Activation::relu: return f(std::integral_constant<Activation, Activation::relu>{});
+    case Activation::leaky_relu: return f(std::integral_constant<Activation, Activation::leaky_relu>{});
+    case Activation::elu: return f(std::integral_constant<Activation, Activation::elu>{});
+    case Activation::selu: return f(std::integral_constant<Activation, Activation::selu>{});
+    case Activation::tanh: return f(std::integral_constant<Activation, Activation::tanh>{});
+    case Activation::sigmoid: return f(std::integral_constant<Activation, Activation::sigmoid>{});
+    case Activation::swish: return f(std::integral_constant<Activation, Activation::swish>{});
+    case Activation::softplus: return f(std::integral_constant<Activation, Activation::softplus>{});
+  }
+}
+
+void activate(Activation activation, const float* x, float* y, std::int64_t n) {
+  dispatch(activation, [&](auto a) HWY_ATTR {
+    for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR { store(value<a.value>(load(x + i, m, w)), y + i, m, w); });
+  });
+}
+
+void activate_backward(Activation activation, const float* y, const float* dy, float* dx, std::int64_t n) {
+  dispatch(activation, [&](auto a) HWY_ATTR {
+    for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+      store(hn::Mul(slope<a.value>(load(y + i, m, w)), load(dy + i, m, w)), dx + i, m, w);
+    });
+  });
+}
+
+void add(float* sum, const float* x, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    store(hn::Add(load(sum + i, m, w), load(x + i, m, w)), sum + i, m, w);
+  });
+}
+void add_scaled(float* sum, const float* x, float factor, std::int64_t n) {
+  const V f = hn::Set(D(), factor);
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    store(hn::MulAdd(f, load(x + i, m, w), load(sum + i, m, w)), sum + i, m, w);
+  });
+}
+void scale(const float* x, float factor, float* y, std::int64_t n) {
+  const V f = hn::Set(D(), factor);
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR { store(hn::Mul(f, load(x + i, m, w)), y + i, m, w); });
+}
+void multiply(const float* a, const float* b, float* y, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    store(hn::Mul(load(a + i, m, w), load(b + i, m, w)), y + i, m, w);
+  });
+}
+void multiply_add(const float* a, const float* b, float* sum, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    store(hn::MulAdd(load(a + i, m, w), load(b + i, m, w), load(sum + i, m, w)), sum + i, m, w);
+  });
+}
+
+void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
+  const V f = hn::Set(D(), factor);
+  for (std::int64_t g = 0; g < groups; ++g)
+    for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
+      const float* p = x + g * period * cols + j;
+      V s0 = hn::Zero(D()), s1 = s0;
+      std::int64_t i = 0;
+      for (; i + 2 <= period; i += 2, p += 2 * cols) {
+        s0 = hn::Add(s0, load(p, m, w));
+        s1 = hn::Add(s1, load(p + cols, m, w));
+      }
+      if (i < period) s0 = hn::Add(s0, load(p, m, w));
+      V s = hn::Mul(f, hn::Add(s0, s1));
+      float* out = y + g * cols + j;
+      if (accumulate) s = hn::Add(s, load(out, m, w));
+      store(s, out, m, w);
+    });
+}
+
+void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
+  const V f = hn::Set(D(), factor);
+  for (std::int64_t g = 0; g < groups; ++g)
+    for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
+      const V v = hn::Mul(f, load(x + g * cols + j, m, w));
+      float* out = y + g * period * cols + j;
+      for (std::int64_t i = 0; i < period; ++i, out += cols) store(accumulate ? hn::Add(v, load(out, m, w)) : v, out, m, w);
+    });
+}
+
+HWY_INLINE V clamped(V s, float clamp) {
+  const D d;
+  if (clamp <= 0) return s;
+  return hn::Mul(hn::Set(d, 2.0f * clamp / kPi), hn::Atan(d, hn::Mul(s, hn::Set(d, 1.0f / clamp))));
+}
+
+void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n) {
+  const D d;
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    const V qv = clamped(load(s + i, m, w), clamp);
+    const V ev = hn::Exp(d, qv);
+    store(qv, q + i, m, w);
+    store(ev, e + i, m, w);
+    store(hn::MulAdd(load(u + i, m, w), ev, load(t + i, m, w)), v + i, m, w);
+  });
+}
+
+void affine_backward(const float* u, const float* s, const float* e, const float* dv, const float* dq, float clamp, float* du, float* ds,
+                     std::int64_t n) {
+  const D d;
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    const V g = hn::Mul(load(dv + i, m, w), load(e + i, m, w));
+    store(g, du + i, m, w);
+    V gq = hn::MulAdd(g, load(u + i, m, w), load(dq + i, m, w));
+    if (clamp > 0) {
+      const V r = hn::Mul(load(s + i, m, w), hn::Set(d, 1.0f / clamp));
+      gq = hn::Div(hn::Mul(gq, hn::Set(d, 2.0f / kPi)), hn::MulAdd(r, r, hn::Set(d, 1.0f)));
+    }
+    store(gq, ds + i, m, w);
+  });
+}
+
+void affine_inverse(const float* v, const float* s, const float* t, float clamp, float* u, std::int64_t n) {
+  const D d;
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+    const V q = clamped(load(s + i, m, w), clamp);
+    store(hn::Mul(hn::Sub(load(v + i, m, w), load(t + i, m, w)), hn::Exp(d, hn::Neg(q))), u + i, m, w);
+  });
+}
+
+double sum_of_squares(const float* x, std::int64_t n) {
+  const D d;
+  double total = 0;
+  constexpr std::int64_t kBlock = 2048;  // short enough that float partial sums keep their digits
+  for (std::int64_t b = 0; b < n; b += kBlock) {
+    V s = hn::Zero(d);
+    for_vectors(std::min(kBlock, n - b), [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
+      const V v = load(x + b + i, m, w);
+      s = hn::MulAdd(v, v, s);
+    });
+    total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, s)));
+  }
+  return total;
+}
+
+double reduce_gradient(float* g, const float* const* lanes, int count, const float* w, float l2, std::int64_t n) {
+  const D d;
+  V s = hn::Zero(d);
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto whole) HWY_ATTR {
+    V v = load(lanes[0] + i, m, whole);
+    for (int l = 1; l < count; ++l) v = hn::Add(v, load(lanes[l] + i, m, whole));
+    if (w) v = hn::MulAdd(hn::Set(d, l2), load(w + i, m, whole), v);
+    if (w || count > 1 || lanes[0] != g) store(v, g + i, m, whole);
+    s = hn::MulAdd(v, v, s);
+  });
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, s)));
+}
+
+void adam(const AdamStep& step, float* w, float* m, float* v, const float* g, std::int64_t n) {
+  const D d;
+  const V factor = hn::Set(d, step.factor), b1 = hn::Set(d, step.beta1), c1 = hn::Set(d, 1.0f - step.beta1);
+  const V b2 = hn::Set(d, step.beta2), c2 = hn::Set(d, 1.0f - step.beta2), rate = hn::Set(d, step.rate), eps = hn::Set(d, step.epsilon);
+  const V keep = hn::Set(d, 1.0f - step.shrink);
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> k, auto whole) HWY_ATTR {
+    const V gv = hn::Mul(factor, load(g + i, k, whole));
+    const V mv = hn::MulAdd(b1, load(m + i, k, whole), hn::Mul(c1, gv));
+    const V vv = hn::MulAdd(b2, load(v + i, k, whole), hn::Mul(c2, hn::Mul(gv, gv)));
+    const V move = hn::Div(hn::Mul(rate, mv), hn::Add(hn::Sqrt(vv), eps));
+    store(mv, m + i, k, whole);
+    store(vv, v + i, k, whole);
+    store(hn::MulSub(keep, load(w + i, k, whole), move), w + i, k, whole);
+  });
+}
+
+void sgd(float factor, float momentum, float rate, float* w, float* m, const float* g, std::int64_t n) {
+  const D d;
+  const V mu = hn::Set(d, momentum), step = hn::Set(d, -rate * factor);
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> k, auto whole) HWY_ATTR {
+    const V mv = hn::MulAdd(mu, load(m + i, k, whole), hn::Mul(step, load(g + i, k, whole)));
+    store(mv, m + i, k, whole);
+    store(hn::Add(load(w + i, k, whole), mv), w + i, k, whole);
+  });
+}
+
+}  // namespace bayesflow::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bayesflow::kernels {
+
+HWY_EXPORT(activate);
+HWY_EXPORT(activate_backward);
+HWY_EXPORT(add);
+HWY_EXPORT(add_scaled);
+HWY_EXPORT(scale);
+HWY_EXPORT(multiply);
+HWY_EXPORT(multiply_add);
+HWY_EXPORT(sum_groups);
+HWY_EXPORT(repeat_rows);
+HWY_EXPORT(affine_forward);
+HWY_EXPORT(affine_backward);
+HWY_EXPORT(affine_inverse);
+HWY_EXPORT(sum_of_squares);
+HWY_EXPORT(reduce_gradient);
+HWY_EXPORT(adam);
+HWY_EXPORT(sgd);
+
+void activate(Activation activation, const float* x, float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(activate)(activation, x, y, n); }
+void activate_backward(Activation activation, const float* y, const float* dy, float* dx, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(activate_backward)(activation, y, dy, dx, n);
+}
+void add(float* sum, const float* x, std::int64_t n) { HWY_DYNAMIC_DISPATCH(add)(sum, x, n); }
+void add_scaled(float* sum, const float* x, float factor, std::int64_t n) { HWY_DYNAMIC_DISPATCH(add_scaled)(sum, x, factor, n); }
+void scale(const float* x, float factor, float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(scale)(x, factor, y, n); }
+void multiply(const float* a, const float* b, float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(multiply)(a, b, y, n); }
+void multiply_add(const float* a, const float* b, float* sum, std::int64_t n) { HWY_DYNAMIC_DISPATCH(multiply_add)(a, b, sum, n); }
+void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
+  HWY_DYNAMIC_DISPATCH(sum_groups)(x, groups, period, cols, factor, y, accumulate);
+}
+void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
+  HWY_DYNAMIC_DISPATCH(repeat_rows)(x, groups, period, cols, factor, y, accumulate);
+}
+void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(affine_forward)(u, s, t, clamp, v, q, e, n);
+}
+void affine_backward(const float* u, const float* s, const float* e, const float* dv, const float* dq, float clamp, float* du, float* ds,
+                     std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(affine_backward)(u, s, e, dv, dq, clamp, du, ds, n);
+}
+void affine_inverse(const float* v, const float* s, const float* t, float clamp, float* u, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(affine_inverse)(v, s, t, clamp, u, n);
+}
+double sum_of_squares(const float* x, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(sum_of_squares)(x, n); }
+double reduce_gradient(float* g, const float* const* lanes, int count, const float* w, float l2, std::int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(reduce_gradient)(g, lanes, count, w, l2, n);
+}
+void adam(const AdamStep& step, float* w, float* m, float* v, const float* g, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(adam)(step, w, m, v, g, n);
+}
+void sgd(float factor, float momentum, float rate, float* w, float* m, const float* g, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(sgd)(factor, momentum, rate, w, m, g, n);
+}
+
+}  // namespace bayesflow::kernels
+#endif
