@@ -273,8 +273,6 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);
     child.output_ = f(context, i, child, std::span<const Tensor>(parts, inputs.size()));
   });
-  // One record for all: it is put on the last output, which runs first on the way back; the others' gradients are
-  // complete by then too, since their users come later on the tape.
   struct Outputs {
     Tensor mine[kMaxInputs];
   } all;
@@ -285,23 +283,14 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     node->needs_grad = records() && part.needs_grad();
     all.mine[i] = outputs[static_cast<std::size_t>(i)] = Tensor(node);
   }
-  const auto derivative = [this, all, count, first_child] {
+  on_backward_of_any(outputs, [this, all, count, first_child] {
     settings_.pool->for_each(count, [&](std::int64_t i) {
       Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
       const Node* mine = all.mine[i].node();
       if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);
     });
     for (std::int64_t i = 0; i < count; ++i) children_[first_child + static_cast<std::size_t>(i)]->return_imports();
-  };
-  bool any = false;
-  for (std::int64_t i = 0; i < count; ++i) any = any || all.mine[i].needs_grad();
-  if (!any) return;
-  using F = decltype(derivative);
-  // Runs whether or not a gradient reached one particular output.
-  Node* gate = new_node({1});
-  gate->own_set = 1;
-  auto* stored = new (arena_.bytes(sizeof(F))) F(derivative);
-  ops_.push_back({gate, [](void* d) { (*static_cast<F*>(d))(); }, const_cast<std::remove_const_t<F>*>(stored)});
+  });
 }
 
 namespace detail {
@@ -312,6 +301,14 @@ GradSink grad_sink(Tensor x) {
   const bool accumulate = *node->grad_set != 0;
   *node->grad_set = 1;
   return {node->grad, accumulate};
+}
+
+const float* grad_or_zero(Tensor x) {
+  if (!x.grad()) {
+    const GradSink zero = grad_sink(x);
+    std::fill_n(zero.data, x.size(), 0.0f);
+  }
+  return x.node()->grad;
 }
 
 void deliver(Tensor x, const float* values, float factor) {

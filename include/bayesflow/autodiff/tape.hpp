@@ -83,6 +83,19 @@ class Tape {
     ops_.push_back({of.node(), [](void* f) { (*static_cast<F*>(f))(); }, stored});
   }
 
+  /// The same for an op with several results: runs if a gradient reached any of them; `grad_or_zero` tells which.
+  template <class F>
+  void on_backward_of_any(std::span<const Tensor> of, F derivative) {
+    static_assert(std::is_trivially_destructible_v<F>, "capture tensors, numbers and arena memory only");
+    bool needed = false;
+    for (const Tensor& t : of) needed = needed || t.needs_grad();
+    if (!needed) return;
+    F* stored = new (arena_.bytes(sizeof(F))) F(derivative);
+    detail::Node* gate = new_node({1});  // its users come later on the tape, so all gradients are complete when it runs
+    gate->own_set = 1;
+    ops_.push_back({gate, [](void* f) { (*static_cast<F*>(f))(); }, stored});
+  }
+
   /// Runs all derivatives, from d(loss)/d(loss) = 1 for every element of `loss`.
   void backward(Tensor loss);
   /// The same from a given cotangent of the shape of `of`.
@@ -156,7 +169,9 @@ struct GradSink {
 GradSink grad_sink(Tensor x);
 /// The gradient that reached x (only valid inside a derivative of x's op).
 inline const float* grad_of(Tensor x) { return x.node()->grad; }
-/// Adds or stores `n` values.
+/// The same for one of several results: zeros if nothing reached it.
+const float* grad_or_zero(Tensor x);
+/// Adds or stores `factor` times the values.
 void deliver(Tensor x, const float* values, float factor = 1.0f);
 }  // namespace detail
 

@@ -1,0 +1,38 @@
+# The two commands of the README, and a few for developers. Everything is built into build/.
+.PHONY: quickstart test build setup bench bench-train truth format clean
+
+export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
+BUILD := build/release
+JOBS := $(shell nproc)
+
+setup:            ## installs what is missing from Debian
+	@cmake/install_dependencies.sh
+
+$(BUILD)/build.ninja: | setup
+	@cmake --preset release > build.log 2>&1 || (cat build.log; rm -f build.log; exit 1); rm -f build.log
+
+build: setup $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+
+quickstart: setup $(BUILD)/build.ninja  ## the tutorial's workflow: simulate, train, sample, compare with the exact posterior
+	@cmake --build $(BUILD) -j $(JOBS) --target quickstart
+	@$(BUILD)/examples/quickstart
+
+test: quickstart build  ## the same, then every test
+	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
+
+bench: build      ## all measurements: build/bench/results.json and a table
+	@mkdir -p build/bench
+	@$(BUILD)/benchmarks/bench_all build/bench/results.json
+
+bench-train: build
+	@$(BUILD)/benchmarks/bench_train
+
+truth: build      ## ten seeds of the quickstart against the exact posterior
+	@$(BUILD)/benchmarks/bench_truth
+
+format:
+	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i
+
+clean:
+	@rm -rf build

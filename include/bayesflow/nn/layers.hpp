@@ -1,0 +1,63 @@
+/// Layers: options, parameters, forward pass.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bayesflow/autodiff/activation.hpp"
+#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/nn/parameters.hpp"
+
+namespace bayesflow {
+
+/// Settings of a dense layer (v1's `dense_args`).
+struct DenseOptions {
+  std::int64_t units = 64;                                            ///< width of the output
+  Activation activation = Activation::relu;
+  nn::Initializer kernel_initializer = nn::Initializer::glorot_uniform;
+  double kernel_regularizer = 0.0;                                    ///< L2: this times sum w^2 is added to the loss
+  void validate(const char* owner) const;                             ///< throws ConfigurationError
+};
+
+namespace nn {
+
+/// y = activation(x W + b)
+class Dense {
+ public:
+  Dense() = default;
+  explicit Dense(DenseOptions options, bool spectral_norm = false) : options_(options), spectral_norm_(spectral_norm) {}
+  void build(const Builder& builder, std::int64_t inputs);  ///< registers "kernel" and "bias"
+  [[nodiscard]] ops::Layer layer(Tape& tape) const;          ///< parameters as leaves of the tape
+  [[nodiscard]] Tensor operator()(Tape& tape, Tensor x) const { return ops::dense(x, layer(tape)); }
+  [[nodiscard]] std::int64_t units() const { return options_.units; }
+  [[nodiscard]] bool spectral_norm() const { return spectral_norm_; }
+  /// One more power iteration of the spectral norm's vector; once per training step.
+  void update_state();
+
+ private:
+  DenseOptions options_;
+  bool spectral_norm_ = false;
+  ParameterStore* store_ = nullptr;
+  int kernel_ = -1, bias_ = -1, vector_ = -1;
+};
+
+/// A stack of dense layers, optionally with dropout after each.
+class Mlp {
+ public:
+  Mlp() = default;
+  /// `layers` in order. Dropout is active in training only, or always (`mc_dropout`, Gal and Ghahramani 2016).
+  explicit Mlp(std::vector<DenseOptions> layers, double dropout = 0.0, bool mc_dropout = false, bool spectral_norm = false);
+  void build(const Builder& builder, std::int64_t inputs);  ///< registers "0.kernel", "0.bias", "1.kernel", ...
+  /// x: (..., d); the condition's rows are repeated over x's as in ops::dense_chain.
+  [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor condition = {}) const;
+  [[nodiscard]] std::int64_t units() const { return layers_.empty() ? 0 : layers_.back().units(); }
+  void update_state();
+
+ private:
+  std::vector<Dense> layers_;
+  float dropout_ = 0;
+  bool mc_dropout_ = false;
+};
+
+}  // namespace nn
+}  // namespace bayesflow

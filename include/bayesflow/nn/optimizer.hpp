@@ -1,0 +1,65 @@
+/// Optimizers over a flat store.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/nn/parameters.hpp"
+#include "bayesflow/nn/schedule.hpp"
+
+namespace bayesflow::nn {
+
+enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
+
+/// Settings of an Optimizer. Defaults are Keras' and v1's.
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::adam;
+  Schedule learning_rate;            ///< empty: the trainer's cosine decay
+  double beta1 = 0.9;                ///< Adam: decay of the first moment
+  double beta2 = 0.999;              ///< Adam: decay of the second moment
+  double epsilon = 1e-7;             ///< Adam: added to sqrt(v)
+  double weight_decay = 0.004;       ///< AdamW only (Loshchilov and Hutter 2019): w -= rate decay w
+  double momentum = 0.0;             ///< SGD only
+  double global_clipnorm = 1.0;      ///< gradients are scaled by min(1, this / norm of all of them); 0: no clipping
+  void validate() const;             ///< throws ConfigurationError naming field, value and constraint
+};
+
+/// What one step did.
+struct StepResult {
+  double learning_rate = 0;
+  double gradient_norm = 0;  ///< before clipping
+  bool finite = true;        ///< false: a gradient was not finite, and nothing was changed
+};
+
+/// First pass: add the lanes in order, add the derivative of L2 penalties, sum squares. Second pass: clip, update, transpose. Both
+/// are cut into the same pieces for any number of threads, and partial sums are added in order.
+class Optimizer {
+ public:
+  Optimizer(ParameterStore& store, OptimizerOptions options);
+  StepResult step(GradientBuffers& gradients, ThreadPool& pool);
+
+  [[nodiscard]] std::int64_t steps_taken() const { return step_; }
+  void set_steps_taken(std::int64_t steps) { step_ = steps; }
+  [[nodiscard]] const OptimizerOptions& options() const { return options_; }
+  void set_schedule(Schedule schedule) { options_.learning_rate = std::move(schedule); }
+  [[nodiscard]] double learning_rate() const { return options_.learning_rate(step_); }
+  [[nodiscard]] std::vector<float>& first_moments() { return m_; }
+  [[nodiscard]] std::vector<float>& second_moments() { return v_; }
+
+ private:
+  struct Piece {
+    int parameter;
+    std::int64_t first, count;       // in the flat buffers
+    std::int64_t row, rows, cols;    // of a kept transpose; cols 0 otherwise
+  };
+  ParameterStore* store_;
+  OptimizerOptions options_;
+  std::vector<Piece> pieces_;
+  std::vector<double> squares_;
+  std::vector<float> m_, v_;
+  std::int64_t step_ = 0;
+};
+
+}  // namespace bayesflow::nn

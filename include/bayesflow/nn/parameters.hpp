@@ -1,0 +1,126 @@
+/// All parameters of a model in flat, aligned buffers with a table of names.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bayesflow/autodiff/tape.hpp"
+#include "bayesflow/core/rng.hpp"
+#include "bayesflow/core/shape.hpp"
+
+namespace bayesflow::nn {
+
+/// How a fresh kernel is drawn. fan_in and fan_out are its rows and columns.
+enum class Initializer : std::uint8_t {
+  zeros,
+  ones,
+  glorot_uniform,  ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
+  he_uniform,      ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
+  orthogonal,      ///< Q of a QR decomposition of a normal matrix, signs corrected
+};
+[[nodiscard]] const char* to_string(Initializer initializer);
+
+/// A row of the table.
+struct ParameterInfo {
+  std::string name;          ///< dotted: "inference_net.coupling.0.net1.s.0.kernel"
+  Shape shape;
+  std::int64_t offset = 0;   ///< of the first value in the flat buffers
+  float l2 = 0;              ///< weight of sum w^2 in the loss
+  bool transposed = false;   ///< W^T is kept up to date for products with it
+};
+
+/// Integers and floats that belong to the model but are not trained: permutations, vectors of power iterations.
+struct Buffer {
+  std::string name;
+  std::vector<std::int32_t> integers;
+  std::vector<float> floats;
+};
+
+/// The parameters of one model. Values, transposes, gradients and moments share one layout, so that reduction, clipping and the
+/// optimizer are single passes, and a checkpoint is one block.
+class ParameterStore {
+ public:
+  ParameterStore();
+  ~ParameterStore();
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
+  /// Adds a parameter and returns its number. Throws ConfigurationError if the name is taken.
+  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed);
+  int add_buffer(Buffer buffer);
+
+  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(table_.size()); }
+  [[nodiscard]] std::int64_t size() const { return used_; }           ///< floats in a flat buffer, padding included
+  [[nodiscard]] std::int64_t number_of_values() const;                ///< without padding
+  [[nodiscard]] const std::vector<ParameterInfo>& table() const { return table_; }
+  [[nodiscard]] std::vector<Buffer>& buffers() { return buffers_; }
+  [[nodiscard]] const std::vector<Buffer>& buffers() const { return buffers_; }
+
+  [[nodiscard]] float* values() { return values_.get(); }
+  [[nodiscard]] const float* values() const { return values_.get(); }
+  [[nodiscard]] float* transposed() { return transposed_.get(); }
+  [[nodiscard]] std::span<float> value(int parameter);
+  [[nodiscard]] int find(std::string_view name) const;                ///< throws ConfigurationError if there is none
+  /// Brings the kept transposes up to date after values changed (the optimizer does it itself).
+  void refresh_transposed();
+
+  /// The parameter as a leaf of the tape.
+  [[nodiscard]] Tensor tensor(Tape& tape, int parameter) const;
+
+ private:
+  struct FreeFloats {
+    void operator()(float* p) const;
+  };
+  using Floats = std::unique_ptr<float[], FreeFloats>;
+  friend class GradientBuffers;
+  static Floats allocate(std::int64_t count);
+  void reserve(std::int64_t count);
+
+  std::vector<ParameterInfo> table_;
+  std::vector<Buffer> buffers_;
+  Floats values_, transposed_;
+  std::int64_t used_ = 0, capacity_ = 0;
+};
+
+/// Gradient lanes for one store.
+class GradientBuffers {
+ public:
+  GradientBuffers(const ParameterStore& store, std::int64_t lanes);
+  [[nodiscard]] std::span<GradientLane> lanes() { return lanes_; }
+  /// Forgets all gradients (marks them as not written).
+  void clear();
+
+ private:
+  std::vector<ParameterStore::Floats> memory_;
+  std::vector<std::vector<std::uint8_t>> touched_;
+  std::vector<GradientLane> lanes_;
+};
+
+/// Where a network registers its parameters: a store, a dotted prefix and the seed of initialization. A parameter's first
+/// values depend on the seed and its own name alone.
+class Builder {
+ public:
+  Builder(ParameterStore& store, std::uint64_t seed, std::string prefix = "") : store_(&store), seed_(seed), prefix_(std::move(prefix)) {}
+  [[nodiscard]] Builder scope(const std::string& name) const { return Builder(*store_, seed_, full(name)); }
+  [[nodiscard]] std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
+  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2 = 0) const {
+    return store_->add(full(name), shape, initializer, l2, seed_);
+  }
+  int add_buffer(const std::string& name, std::vector<std::int32_t> integers, std::vector<float> floats = {}) const {
+    return store_->add_buffer({full(name), std::move(integers), std::move(floats)});
+  }
+  [[nodiscard]] ParameterStore& store() const { return *store_; }
+  [[nodiscard]] std::uint64_t seed() const { return seed_; }
+  [[nodiscard]] Rng rng(const std::string& name) const { return Rng(seed_, full(name)); }
+
+ private:
+  ParameterStore* store_;
+  std::uint64_t seed_;
+  std::string prefix_;
+};
+
+}  // namespace bayesflow::nn

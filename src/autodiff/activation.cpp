@@ -1,0 +1,35 @@
+#include "bayesflow/autodiff/activation.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+namespace {
+constexpr std::pair<const char*, Activation> kNames[] = {
+    {"identity", Activation::identity}, {"relu", Activation::relu},       {"leaky_relu", Activation::leaky_relu},
+    {"elu", Activation::elu},           {"selu", Activation::selu},       {"tanh", Activation::tanh},
+    {"sigmoid", Activation::sigmoid},   {"swish", Activation::swish},     {"softplus", Activation::softplus},
+    {"linear", Activation::identity},   {"silu", Activation::swish},
+};
+}
+
+const char* to_string(Activation activation) {
+  for (const auto& [name, value] : kNames)
+    if (value == activation) return name;
+  return "identity";
+}
+
+Activation activation_from(std::string_view name) {
+  std::string known;
+  for (const auto& [text, value] : kNames) {
+    if (name == text) return value;
+    known += known.empty() ? "" : ", ";
+    known += text;
+  }
+  throw ConfigurationError(fmt::format("activation \"{}\" is not known; use one of: {}", name, known));
+}
+
+}  // namespace bayesflow

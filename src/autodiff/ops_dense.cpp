@@ -1,0 +1,311 @@
+/// Chains of dense layers: nearly all arithmetic of the library.
+#include <algorithm>
+#include <cstring>
+
+#include "autodiff/check.hpp"
+#include "bayesflow/autodiff/ops.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/product.hpp"
+
+namespace bayesflow::ops {
+namespace {
+
+using detail::GradSink;
+using kernels::Epilogue;
+
+constexpr int kMaxLayers = 8;
+// Rows that pass through all layers together: activations of 64-128 features stay in the second-level cache.
+constexpr std::int64_t kRowBlock = 128;
+// A product with so few columns wastes most of a vector; its gradient is computed transposed.
+constexpr std::int64_t kFewColumns = 4;
+
+struct Chain {
+  int count;
+  Tensor kernel[kMaxLayers], bias[kMaxLayers];
+  Activation activation[kMaxLayers];
+  std::int64_t in[kMaxLayers], out[kMaxLayers];
+  Tensor x, condition, y;
+  std::int64_t rows, period;       // period: rows that share one row of the condition
+  std::int64_t x_cols, c_cols;     // of the first layer's input
+  float* outputs[kMaxLayers];      // activations of each layer, all rows
+  float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
+};
+
+/// W^T: kept with a parameter, computed for any other tensor.
+const float* transposed_kernel(Tensor kernel, Arena& arena) {
+  if (kernel.node()->transposed) return kernel.node()->transposed;
+  float* t = arena.floats(kernel.size());
+  kernels::transpose(kernel.data(), kernel.dim(1), kernel.dim(0), kernel.dim(1), t, kernel.dim(0));
+  return t;
+}
+
+void forward_layer(const Chain& c, int l, const float* h, const float* group_start, std::int64_t row, std::int64_t rows, float* z,
+                   float* y) {
+  kernels::Product p{};
+  p.a = h;
+  p.lda = l ? c.in[l] : c.x_cols;
+  p.b = c.kernel[l].data();
+  p.ldb = c.out[l];
+  p.rows = rows;
+  p.depth = p.lda;
+  p.cols = c.out[l];
+  const bool relu = c.activation[l] == Activation::relu;
+  const bool keep_input = kernels::needs_input(c.activation[l]);
+  p.c = keep_input ? z : y;
+  p.ldc = c.out[l];
+  if (l == 0 && group_start) {
+    p.init = group_start;
+    p.init_stride = c.out[0];
+    p.init_period = c.period;
+    p.init_row = row;
+  } else if (c.bias[l]) {
+    p.init = c.bias[l].data();
+  }
+  // The transposed kernel of the first layer has the condition's columns too.
+  p.b_transposed = c.kernel[l].node()->transposed;
+  p.ldbt = c.in[l];
+  p.epilogue = relu ? Epilogue::relu : Epilogue::none;
+  kernels::product(p);
+  if (!relu && c.activation[l] != Activation::identity) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
+}
+
+void add_weight_gradient(const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows, std::int64_t k,
+                         std::int64_t n, float* dw, bool accumulate, Arena& arena) {
+  if (n <= kFewColumns && k > 4 * kFewColumns) {
+    const Arena::Mark mark = arena.mark();
+    float* t = arena.floats(n * k);
+    kernels::transposed_product({dz, ldz, h, ldh, t, k, n, rows, k, false});
+    for (std::int64_t i = 0; i < k; ++i)
+      for (std::int64_t j = 0; j < n; ++j) dw[i * n + j] = t[j * k + i] + (accumulate ? dw[i * n + j] : 0.0f);
+    arena.rewind(mark);
+    return;
+  }
+  kernels::transposed_product({h, ldh, dz, ldz, dw, n, k, rows, n, accumulate});
+}
+
+void backward_chain(const Chain& c) {
+  Arena& arena = c.y.tape().arena();
+  const int last = c.count - 1;
+  GradSink dw[kMaxLayers]{}, db[kMaxLayers]{};
+  const float* wt[kMaxLayers]{};
+  GradSink dx{}, dc{};
+  // All sinks first: they may allocate memory that outlives this scratch.
+  for (int l = 0; l < c.count; ++l) {
+    if (c.kernel[l].needs_grad()) dw[l] = detail::grad_sink(c.kernel[l]);
+    if (c.bias[l] && c.bias[l].needs_grad()) db[l] = detail::grad_sink(c.bias[l]);
+  }
+  if (c.x.needs_grad()) dx = detail::grad_sink(c.x);
+  if (c.condition && c.condition.needs_grad()) dc = detail::grad_sink(c.condition);
+  const Arena::Mark mark = arena.mark();
+  std::int64_t widest = 1;
+  for (int l = 0; l < c.count; ++l) {
+    widest = std::max(widest, c.out[l]);
+    if (l > 0 || dx.data || dc.data) wt[l] = transposed_kernel(c.kernel[l], arena);
+  }
+  const std::int64_t block = std::min(c.rows, kRowBlock);
+  float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
+  // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
+  const std::int64_t groups = c.condition ? c.rows / c.period : 0;
+  const bool shared = c.condition && c.period > 1;
+  float* dr = shared ? arena.floats(groups * c.out[0]) : nullptr;
+  if (shared) std::memset(dr, 0, static_cast<std::size_t>(groups * c.out[0]) * sizeof(float));
+
+  const float* dy = c.y.node()->grad;
+  for (std::int64_t row = 0; row < c.rows; row += block) {
+    const std::int64_t rows = std::min(block, c.rows - row);
+    const bool first_block = row == 0;
+    const float* dz = dy + row * c.out[last];
+    int side = 0;
+    if (c.activation[last] != Activation::identity) {
+      const float* at = (kernels::needs_input(c.activation[last]) ? c.inputs[last] : c.outputs[last]) + row * c.out[last];
+      kernels::activate_backward(c.activation[last], at, dz, scratch[0], rows * c.out[last]);
+      dz = scratch[0];
+      side = 1;
+    }
+    for (int l = last; l > 0; --l) {
+      const float* h = c.outputs[l - 1] + row * c.in[l];
+      if (dw[l].data) add_weight_gradient(h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], dw[l].data, dw[l].accumulate || !first_block, arena);
+      if (db[l].data) kernels::column_sums(dz, c.out[l], rows, c.out[l], db[l].data, db[l].accumulate || !first_block);
+      const Activation below = c.activation[l - 1];
+      kernels::Product p{};
+      p.a = dz;
+      p.lda = p.depth = c.out[l];
+      p.b = wt[l];
+      p.ldb = p.ldc = p.cols = c.in[l];
+      p.c = scratch[side];
+      p.rows = rows;
+      p.b_transposed = c.kernel[l].data();
+      p.ldbt = c.out[l];
+      if (below == Activation::relu) {
+        p.epilogue = Epilogue::relu_mask;
+        p.mask = h;
+        p.ldmask = c.in[l];
+      }
+      kernels::product(p);
+      if (below != Activation::relu && below != Activation::identity) {
+        const float* at = (kernels::needs_input(below) ? c.inputs[l - 1] : c.outputs[l - 1]) + row * c.in[l];
+        kernels::activate_backward(below, at, scratch[side], scratch[side], rows * c.in[l]);
+      }
+      dz = scratch[side];
+      side ^= 1;
+    }
+    // first layer
+    const std::int64_t n = c.out[0];
+    const float* x = c.x.data() + row * c.x_cols;
+    if (dw[0].data && c.x_cols)
+      add_weight_gradient(x, c.x_cols, dz, n, rows, c.x_cols, n, dw[0].data, dw[0].accumulate || !first_block, arena);
+    if (shared) {
+      for (std::int64_t i = 0; i < rows;) {
+        const std::int64_t g = (row + i) / c.period, end = std::min(rows, (g + 1) * c.period - row);
+        kernels::column_sums(dz + i * n, n, end - i, n, dr + g * n, true);
+        i = end;
+      }
+    } else {
+      if (db[0].data) kernels::column_sums(dz, n, rows, n, db[0].data, db[0].accumulate || !first_block);
+      if (c.condition) {
+        const float* cond = c.condition.data() + row * c.c_cols;
+        if (dw[0].data)
+          add_weight_gradient(cond, c.c_cols, dz, n, rows, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate || !first_block, arena);
+        if (dc.data) {
+          kernels::Product p{};
+          p.a = dz;
+          p.lda = p.depth = n;
+          p.b = wt[0] + c.x_cols;
+          p.ldb = c.in[0];
+          p.c = dc.data + row * c.c_cols;
+          p.ldc = p.cols = c.c_cols;
+          p.rows = rows;
+          p.accumulate = dc.accumulate;
+          p.b_transposed = c.kernel[0].data() + c.x_cols * n;
+          p.ldbt = n;
+          kernels::product(p);
+        }
+      }
+    }
+    if (dx.data && c.x_cols) {
+      kernels::Product p{};
+      p.a = dz;
+      p.lda = p.depth = n;
+      p.b = wt[0];
+      p.ldb = c.in[0];
+      p.c = dx.data + row * c.x_cols;
+      p.ldc = p.cols = c.x_cols;
+      p.rows = rows;
+      p.accumulate = dx.accumulate;
+      p.b_transposed = c.kernel[0].data();
+      p.ldbt = n;
+      kernels::product(p);
+    }
+  }
+  if (shared) {
+    const std::int64_t n = c.out[0];
+    if (db[0].data) kernels::column_sums(dr, n, groups, n, db[0].data, db[0].accumulate);
+    if (dw[0].data)
+      add_weight_gradient(c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate, arena);
+    if (dc.data) {
+      kernels::Product p{};
+      p.a = dr;
+      p.lda = p.depth = n;
+      p.b = wt[0] + c.x_cols;
+      p.ldb = c.in[0];
+      p.c = dc.data;
+      p.ldc = p.cols = c.c_cols;
+      p.rows = groups;
+      p.accumulate = dc.accumulate;
+      p.b_transposed = c.kernel[0].data() + c.x_cols * n;
+      p.ldbt = n;
+      kernels::product(p);
+    }
+  }
+  arena.rewind(mark);
+}
+
+}  // namespace
+
+Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
+  require(!layers.empty() && layers.size() <= kMaxLayers, "dense_chain: needs 1 to {} layers; got {}", kMaxLayers, layers.size());
+  Tape& tape = x.tape();
+  Chain c{};
+  c.count = static_cast<int>(layers.size());
+  c.x = x;
+  c.condition = condition;
+  c.x_cols = x.cols();
+  c.c_cols = condition ? condition.cols() : 0;
+  c.rows = x.cols() ? x.rows() : x.shape().slice(0, -1).size();
+  c.period = 1;
+  if (condition) {
+    require(condition.rows() > 0 && c.rows % condition.rows() == 0,
+            "dense_chain: rows of x {} must be a multiple of the condition's rows {}", shape_of(x), shape_of(condition));
+    c.period = c.rows / condition.rows();
+  }
+  std::int64_t width = c.x_cols + c.c_cols;
+  bool needs = x.needs_grad() || (condition && condition.needs_grad());
+  for (int l = 0; l < c.count; ++l) {
+    const Layer& layer = layers[static_cast<std::size_t>(l)];
+    require(layer.kernel.rank() == 2 && layer.kernel.dim(0) == width,
+            "dense_chain: layer {} needs inputs of width {} (kernel {}); got width {}", l, layer.kernel.dim(0), shape_of(layer.kernel), width);
+    c.kernel[l] = layer.kernel;
+    c.bias[l] = layer.bias;
+    c.activation[l] = layer.activation;
+    c.in[l] = width;
+    c.out[l] = width = layer.kernel.dim(1);
+    require(!layer.bias || layer.bias.size() == width, "dense_chain: layer {} has kernel {} but bias {}", l, shape_of(layer.kernel),
+            shape_of(layer.bias));
+    needs = needs || layer.kernel.needs_grad() || (layer.bias && layer.bias.needs_grad());
+  }
+  Shape shape = x.shape();
+  shape.set(-1, width);
+  c.y = tape.result(shape, {});
+  c.y.node()->needs_grad = tape.records() && needs;
+  const bool keep = c.y.needs_grad();
+  const int last = c.count - 1;
+
+  Arena& arena = tape.arena();
+  if (keep)
+    for (int l = 0; l < c.count; ++l) {
+      c.outputs[l] = l == last ? c.y.data() : arena.floats(c.rows * c.out[l]);
+      c.inputs[l] = kernels::needs_input(c.activation[l]) ? arena.floats(c.rows * c.out[l]) : nullptr;
+    }
+  const Arena::Mark mark = arena.mark();
+  const std::int64_t block = std::min(std::max<std::int64_t>(c.rows, 1), kRowBlock);
+  std::int64_t widest = 1;
+  for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
+  float* scratch[2] = {nullptr, nullptr};
+  if (!keep)
+    for (float*& s : scratch) s = arena.floats(block * widest);
+
+  // The condition's part of the first layer, bias included, once per group.
+  float* start = nullptr;
+  if (condition) {
+    start = arena.floats(condition.rows() * c.out[0]);
+    kernels::Product p{};
+    p.a = condition.data();
+    p.lda = p.depth = c.c_cols;
+    p.b = c.kernel[0].data() + c.x_cols * c.out[0];
+    p.ldb = p.ldc = p.cols = c.out[0];
+    p.c = start;
+    p.rows = condition.rows();
+    p.init = c.bias[0] ? c.bias[0].data() : nullptr;
+    kernels::product(p);
+  }
+  for (std::int64_t row = 0; row < c.rows; row += block) {
+    const std::int64_t rows = std::min(block, c.rows - row);
+    const float* h = x.data() + row * c.x_cols;
+    for (int l = 0; l < c.count; ++l) {
+      float* y = keep ? c.outputs[l] + row * c.out[l] : l == last ? c.y.data() + row * width : scratch[l & 1];
+      float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
+      forward_layer(c, l, h, start, row, rows, z, y);
+      h = y;
+    }
+  }
+  arena.rewind(mark);
+  // The record keeps the chain by value; it lies in the arena with the op.
+  tape.on_backward(c.y, [c] { backward_chain(c); });
+  return c.y;
+}
+
+Tensor dense(Tensor x, const Layer& layer) { return dense_chain(std::span<const Layer>(&layer, 1), x); }
+
+Tensor matmul(Tensor x, Tensor kernel) { return dense(x, {kernel, {}, Activation::identity}); }
+
+}  // namespace bayesflow::ops

@@ -1,0 +1,254 @@
+/// Parts of normalizing flows.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "autodiff/check.hpp"
+#include "autodiff/spline.hpp"
+#include "bayesflow/autodiff/ops.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace bayesflow::ops {
+namespace {
+
+using detail::deliver;
+using detail::grad_of;
+using detail::grad_sink;
+using detail::GradSink;
+
+/// Gradient of a column vector from per-row sums, added where it belongs.
+template <class F>
+void deliver_columns(Tensor to, std::int64_t rows, std::int64_t cols, F value) {
+  if (!to.needs_grad()) return;
+  const GradSink d = grad_sink(to);
+  for (std::int64_t j = 0; j < cols; ++j) {
+    double s = 0;
+    for (std::int64_t i = 0; i < rows; ++i) s += static_cast<double>(value(i, j));
+    d.data[j] = static_cast<float>(s) + (d.accumulate ? d.data[j] : 0.0f);
+  }
+}
+
+/// LU factors with partial pivoting, in double precision.
+struct Lu {
+  std::vector<double> a;
+  std::vector<std::int64_t> pivot;
+  std::int64_t n;
+  explicit Lu(Tensor w) : a(static_cast<std::size_t>(w.size())), pivot(static_cast<std::size_t>(w.dim(0))), n(w.dim(0)) {
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(w.data()[i]);
+    for (std::int64_t k = 0; k < n; ++k) {
+      std::int64_t p = k;
+      for (std::int64_t i = k + 1; i < n; ++i)
+        if (std::fabs(at(i, k)) > std::fabs(at(p, k))) p = i;
+      pivot[static_cast<std::size_t>(k)] = p;
+      for (std::int64_t j = 0; j < n && p != k; ++j) std::swap(at(k, j), at(p, j));
+      for (std::int64_t i = k + 1; i < n; ++i) {
+        at(i, k) /= at(k, k);
+        for (std::int64_t j = k + 1; j < n; ++j) at(i, j) -= at(i, k) * at(k, j);
+      }
+    }
+  }
+  double& at(std::int64_t i, std::int64_t j) { return a[static_cast<std::size_t>(i * n + j)]; }
+  double log_abs_det() {
+    double s = 0;
+    for (std::int64_t i = 0; i < n; ++i) s += std::log(std::fabs(at(i, i)));
+    return s;
+  }
+  /// Column `c` of the inverse.
+  void inverse_column(std::int64_t c, double* x) {
+    for (std::int64_t i = 0; i < n; ++i) x[i] = i == c ? 1.0 : 0.0;
+    for (std::int64_t k = 0; k < n; ++k) std::swap(x[k], x[pivot[static_cast<std::size_t>(k)]]);
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t j = 0; j < i; ++j) x[i] -= at(i, j) * x[j];
+    for (std::int64_t i = n; i-- > 0;) {
+      for (std::int64_t j = i + 1; j < n; ++j) x[i] -= at(i, j) * x[j];
+      x[i] /= at(i, i);
+    }
+  }
+};
+
+void square(const char* op, Tensor w) {
+  require(w.rank() == 2 && w.dim(0) == w.dim(1), "{}: needs a square matrix; got {}", op, shape_of(w));
+}
+
+void check_columns(const char* op, Tensor x, Tensor s, Tensor b) {
+  require(s.size() == x.cols() && b.size() == x.cols(), "{}: x {} needs scale and bias of its last width; got {} and {}", op, shape_of(x),
+          shape_of(s), shape_of(b));
+}
+
+}  // namespace
+
+Tensor affine_columns(Tensor x, Tensor s, Tensor b) {
+  check_columns("affine_columns", x, s, b);
+  Tensor y = x.tape().result(x.shape(), {x, s, b});
+  const std::int64_t rows = x.rows(), cols = x.cols();
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j) y.data()[i * cols + j] = x.data()[i * cols + j] * s.data()[j] + b.data()[j];
+  x.tape().on_backward(y, [x, s, b, y, rows, cols] {
+    const float* dy = grad_of(y);
+    if (x.needs_grad()) {
+      const GradSink dx = grad_sink(x);
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < cols; ++j) {
+          const float g = dy[i * cols + j] * s.data()[j];
+          dx.data[i * cols + j] = dx.accumulate ? dx.data[i * cols + j] + g : g;
+        }
+    }
+    deliver_columns(s, rows, cols, [&](std::int64_t i, std::int64_t j) { return dy[i * cols + j] * x.data()[i * cols + j]; });
+    deliver_columns(b, rows, cols, [&](std::int64_t i, std::int64_t j) { return dy[i * cols + j]; });
+  });
+  return y;
+}
+
+Tensor affine_columns_inverse(Tensor y, Tensor s, Tensor b) {
+  check_columns("affine_columns_inverse", y, s, b);
+  Tensor x = y.tape().result(y.shape(), {});
+  const std::int64_t rows = y.rows(), cols = y.cols();
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j) x.data()[i * cols + j] = (y.data()[i * cols + j] - b.data()[j]) / s.data()[j];
+  return x;
+}
+
+Tensor log_abs_sum(Tensor s) {
+  Tensor y = s.tape().result({1}, {s});
+  double total = 0;
+  for (std::int64_t i = 0; i < s.size(); ++i) total += std::log(std::fabs(static_cast<double>(s.data()[i])));
+  y.data()[0] = static_cast<float>(total);
+  s.tape().on_backward(y, [s, y] {
+    const GradSink ds = grad_sink(s);
+    for (std::int64_t i = 0; i < s.size(); ++i) ds.data[i] = grad_of(y)[0] / s.data()[i] + (ds.accumulate ? ds.data[i] : 0.0f);
+  });
+  return y;
+}
+
+Tensor log_abs_det(Tensor w) {
+  square("log_abs_det", w);
+  Tensor y = w.tape().result({1}, {w});
+  y.data()[0] = static_cast<float>(Lu(w).log_abs_det());
+  // d log|det W| / dW = W^-T
+  w.tape().on_backward(y, [w, y] {
+    const std::int64_t n = w.dim(0);
+    const GradSink d = grad_sink(w);
+    Lu lu(w);
+    std::vector<double> column(static_cast<std::size_t>(n));
+    for (std::int64_t c = 0; c < n; ++c) {
+      lu.inverse_column(c, column.data());
+      for (std::int64_t r = 0; r < n; ++r) {
+        const float g = grad_of(y)[0] * static_cast<float>(column[static_cast<std::size_t>(r)]);
+        d.data[c * n + r] = d.accumulate ? d.data[c * n + r] + g : g;
+      }
+    }
+  });
+  return y;
+}
+
+Tensor inverse_matrix(Tensor w) {
+  square("inverse_matrix", w);
+  const std::int64_t n = w.dim(0);
+  Tensor y = w.tape().result(w.shape(), {});
+  Lu lu(w);
+  std::vector<double> column(static_cast<std::size_t>(n));
+  for (std::int64_t c = 0; c < n; ++c) {
+    lu.inverse_column(c, column.data());
+    for (std::int64_t r = 0; r < n; ++r) y.data()[r * n + c] = static_cast<float>(column[static_cast<std::size_t>(r)]);
+  }
+  return y;
+}
+
+Transformed affine_coupling(Tensor u, Tensor s, Tensor t, float clamp) {
+  require(u.shape() == s.shape() && u.shape() == t.shape(), "affine_coupling: shapes of u, s and t must be equal; got {}, {} and {}",
+          shape_of(u), shape_of(s), shape_of(t));
+  Tape& tape = u.tape();
+  Transformed out{tape.result(u.shape(), {u, s, t}), tape.result(u.shape().slice(0, -1), {s})};
+  const std::int64_t n = u.size(), cols = u.cols(), rows = out.log_det.size();
+  float *q = tape.arena().floats(n), *e = tape.arena().floats(n);
+  kernels::affine_forward(u.data(), s.data(), t.data(), clamp, out.value.data(), q, e, n);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    float sum = 0;
+    for (std::int64_t j = 0; j < cols; ++j) sum += q[i * cols + j];
+    out.log_det.data()[i] = sum;
+  }
+  const Tensor both[] = {out.value, out.log_det};
+  tape.on_backward_of_any(both, [out, u, s, t, e, clamp, n, cols, rows] {
+    Arena& arena = u.tape().arena();
+    const float *dv = detail::grad_or_zero(out.value), *dl = s.needs_grad() ? detail::grad_or_zero(out.log_det) : nullptr;
+    if (t.needs_grad()) deliver(t, dv);
+    float *dq = arena.floats(n), *du = arena.floats(n), *ds = arena.floats(n);
+    for (std::int64_t i = 0; i < rows; ++i) std::fill_n(dq + i * cols, cols, dl ? dl[i] : 0.0f);
+    kernels::affine_backward(u.data(), s.data(), e, dv, dq, clamp, du, ds, n);
+    deliver(u, du);
+    deliver(s, ds);
+  });
+  return out;
+}
+
+Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp) {
+  Tensor u = v.tape().result(v.shape(), {});
+  kernels::affine_inverse(v.data(), s.data(), t.data(), clamp, u.data(), v.size());
+  return u;
+}
+
+namespace {
+void check_spline(const char* op, Tensor u, Tensor parameters, const SplineOptions& o) {
+  require(o.bins >= 1, "{}: needs at least one bin; got {}", op, o.bins);
+  require(parameters.cols() == u.cols() * (3 * o.bins + 1) && parameters.rows() * u.cols() == u.size(),
+          "{}: values {} and {} bins need parameters of last width {}; got {}", op, shape_of(u), o.bins, u.cols() * (3 * o.bins + 1),
+          shape_of(parameters));
+}
+double* work_space(Arena& arena, std::int64_t bins) { return static_cast<double*>(arena.bytes(static_cast<std::size_t>(5 * (bins + 1)) * sizeof(double))); }
+}  // namespace
+
+Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o) {
+  check_spline("spline_coupling", u, parameters, o);
+  Tape& tape = u.tape();
+  Transformed out{tape.result(u.shape(), {u, parameters}), tape.result(u.shape().slice(0, -1), {u, parameters})};
+  const std::int64_t rows = out.log_det.size(), cols = u.cols(), width = 3 * o.bins + 1;
+  // Knots are kept for the way back: making them again would cost as much as all the rest.
+  const std::int64_t each = 5 * (o.bins + 1);
+  const bool keep = out.value.needs_grad();
+  auto* kept = static_cast<double*>(tape.arena().bytes(static_cast<std::size_t>(each * (keep ? rows * cols : 1)) * sizeof(double)));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    double sum = 0;
+    for (std::int64_t j = 0; j < cols; ++j) {
+      const std::int64_t at = i * cols + j;
+      const spline::Knots knots = spline::make_knots(parameters.data() + at * width, o, keep ? kept + at * each : kept);
+      const spline::Value v = spline::forward(knots, static_cast<double>(u.data()[at]));
+      out.value.data()[at] = static_cast<float>(v.value);
+      sum += v.log_slope;
+    }
+    out.log_det.data()[i] = static_cast<float>(sum);
+  }
+  const Tensor both[] = {out.value, out.log_det};
+  tape.on_backward_of_any(both, [out, u, parameters, o, kept, each, rows, cols, width] {
+    const float *dv = detail::grad_or_zero(out.value), *dl = detail::grad_or_zero(out.log_det);
+    Arena& arena = u.tape().arena();
+    float* draw = arena.floats(parameters.size());
+    std::fill_n(draw, parameters.size(), 0.0f);
+    float* du = arena.floats(u.size());
+    double* work = work_space(arena, o.bins);
+    for (std::int64_t at = 0; at < rows * cols; ++at) {
+      double* k = kept + at * each;
+      const std::int64_t n = o.bins + 1;
+      const spline::Knots knots{o.bins, k, k + n, k + 2 * n, k + 3 * n, k + 4 * n, k[2 * n]};
+      du[at] = static_cast<float>(spline::backward(knots, parameters.data() + at * width, o, static_cast<double>(u.data()[at]),
+                                                   static_cast<double>(dv[at]), static_cast<double>(dl[at / cols]), draw + at * width, work));
+    }
+    deliver(u, du);
+    deliver(parameters, draw);
+  });
+  return out;
+}
+
+Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions& o) {
+  check_spline("spline_coupling_inverse", v, parameters, o);
+  Tensor u = v.tape().result(v.shape(), {});
+  Arena& arena = v.tape().arena();
+  const Arena::Mark mark = arena.mark();
+  double* work = work_space(arena, o.bins);
+  const std::int64_t width = 3 * o.bins + 1;
+  for (std::int64_t at = 0; at < v.size(); ++at)
+    u.data()[at] = static_cast<float>(spline::inverse(spline::make_knots(parameters.data() + at * width, o, work), static_cast<double>(v.data()[at])));
+  arena.rewind(mark);
+  return u;
+}
+
+}  // namespace bayesflow::ops

@@ -1,0 +1,114 @@
+#include "autodiff/spline.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bayesflow::spline {
+namespace {
+
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
+double logistic(double x) { return x >= 0 ? 1.0 / (1.0 + std::exp(-x)) : std::exp(x) / (1.0 + std::exp(x)); }
+/// The raw number for which softplus gives `value`.
+double softplus_inverse(double value) { return std::log(std::expm1(value)); }
+
+/// The bin k with x_k < at <= x_{k+1}.
+std::int64_t bin_of(const double* knots, std::int64_t bins, double at) {
+  const double* edge = std::lower_bound(knots + 1, knots + bins, at);
+  return edge - knots - 1;
+}
+
+}  // namespace
+
+Knots make_knots(const float* raw, const ops::SplineOptions& o, double* work) {
+  const std::int64_t k = o.bins;
+  Knots s{k, work, work + (k + 1), work + 2 * (k + 1), work + 3 * (k + 1), work + 4 * (k + 1), 0};
+  const double shift_w = softplus_inverse(static_cast<double>(o.right - o.left) / static_cast<double>(k));
+  const double shift_h = softplus_inverse(static_cast<double>(o.top - o.bottom) / static_cast<double>(k));
+  const double shift_d = std::log(std::expm1(1.0));
+  s.x[0] = static_cast<double>(raw[0]) + o.left;
+  s.y[0] = static_cast<double>(raw[1]) + o.bottom;
+  double sum_w = 0, sum_h = 0;
+  for (std::int64_t i = 0; i < k; ++i) {
+    s.w[i] = softplus(static_cast<double>(raw[2 + i]) + shift_w);
+    s.h[i] = softplus(static_cast<double>(raw[2 + k + i]) + shift_h);
+    sum_w += s.w[i];
+    sum_h += s.h[i];
+    s.x[i + 1] = s.x[0] + sum_w;
+    s.y[i + 1] = s.y[0] + sum_h;
+  }
+  s.slope = sum_h / sum_w;
+  s.d[0] = s.d[k] = s.slope;
+  for (std::int64_t i = 1; i < k; ++i) s.d[i] = softplus(static_cast<double>(raw[2 + 2 * k + i - 1]) + shift_d);
+  return s;
+}
+
+Value forward(const Knots& n, double u) {
+  if (!(u > n.x[0] && u <= n.x[n.bins])) return {n.slope * u + (n.y[0] - n.slope * n.x[0]), std::log(n.slope)};
+  const std::int64_t k = bin_of(n.x, n.bins, u);
+  const double w = n.w[k], h = n.h[k], s = h / w, xi = (u - n.x[k]) / w, r = xi * (1 - xi), a = n.d[k], b = n.d[k + 1];
+  const double den = s + (b + a - 2 * s) * r;
+  const double top = b * xi * xi + 2 * s * r + a * (1 - xi) * (1 - xi);
+  return {n.y[k] + h * (s * xi * xi + a * r) / den, 2 * std::log(s) + std::log(top) - 2 * std::log(den)};
+}
+
+double inverse(const Knots& n, double v) {
+  if (!(v > n.y[0] && v <= n.y[n.bins])) return (v - (n.y[0] - n.slope * n.x[0])) / n.slope;
+  const std::int64_t k = bin_of(n.y, n.bins, v);
+  const double w = n.w[k], h = n.h[k], s = h / w, u = v - n.y[k], m = n.d[k + 1] + n.d[k] - 2 * s;
+  const double a = h * (s - n.d[k]) + u * m, b = h * n.d[k] - u * m, c = -s * u;
+  const double xi = 2 * c / (-b - std::sqrt(std::max(b * b - 4 * a * c, 0.0)));
+  return n.x[k] + xi * w;
+}
+
+double backward(const Knots& n, const float* raw, const ops::SplineOptions& o, double u, double dv, double dl, float* draw, double* work) {
+  const std::int64_t K = n.bins;
+  // Gradients of knots, sizes and slopes; x_k and y_k spread to the left edges and all sizes before them at the end.
+  double *gx = work, *gy = work + (K + 1), *gd = work + 2 * (K + 1), *gw = work + 3 * (K + 1), *gh = work + 4 * (K + 1);
+  std::fill_n(work, 5 * (K + 1), 0.0);
+  double g_slope = 0, du = 0;
+  if (!(u > n.x[0] && u <= n.x[K])) {
+    // value = S (u - x_0) + y_0, log_slope = log S
+    du = dv * n.slope;
+    g_slope = dv * (u - n.x[0]) + dl / n.slope;
+    gx[0] = -dv * n.slope;
+    gy[0] = dv;
+  } else {
+    const std::int64_t k = bin_of(n.x, K, u);
+    const double w = n.w[k], h = n.h[k], s = h / w, xi = (u - n.x[k]) / w, q = 1 - xi, r = xi * q, a = n.d[k], b = n.d[k + 1];
+    const double num = s * xi * xi + a * r, den = s + (b + a - 2 * s) * r, top = b * xi * xi + 2 * s * r + a * q * q;
+    // value = y_k + h num / den;  log_slope = 2 log s + log top - 2 log den
+    const double g_num = dv * h / den, g_den = -dv * h * num / (den * den) - 2 * dl / den, g_top = dl / top;
+    gy[k] += dv;
+    gh[k] += dv * num / den;
+    double g_s = g_num * xi * xi + g_den * (1 - 2 * r) + g_top * 2 * r + 2 * dl / s;
+    const double g_r = g_num * a + g_den * (b + a - 2 * s) + g_top * 2 * s;
+    gd[k] += g_num * r + g_den * r + g_top * q * q;
+    gd[k + 1] += g_den * r + g_top * xi * xi;
+    const double g_xi = g_num * 2 * s * xi + g_r * (1 - 2 * xi) + g_top * (2 * b * xi - 2 * a * q);
+    du = g_xi / w;
+    gx[k] -= g_xi / w;
+    gw[k] -= g_xi * xi / w + g_s * s / w;
+    gh[k] += g_s / w;
+  }
+  g_slope += gd[0] + gd[K];
+  // S = sum h / sum w
+  const double sum_w = n.x[K] - n.x[0];
+  const double slope_w = -g_slope * n.slope / sum_w, slope_h = g_slope / sum_w;
+  const double shift_w = softplus_inverse(static_cast<double>(o.right - o.left) / static_cast<double>(K));
+  const double shift_h = softplus_inverse(static_cast<double>(o.top - o.bottom) / static_cast<double>(K));
+  const double shift_d = std::log(std::expm1(1.0));
+  // x_j = x_0 + sum of the widths before j: widths get the gradients of all later knots.
+  double later_x = 0, later_y = 0;
+  for (std::int64_t i = K; i-- > 0;) {
+    later_x += gx[i + 1];
+    later_y += gy[i + 1];
+    draw[2 + i] += static_cast<float>((gw[i] + later_x + slope_w) * logistic(static_cast<double>(raw[2 + i]) + shift_w));
+    draw[2 + K + i] += static_cast<float>((gh[i] + later_y + slope_h) * logistic(static_cast<double>(raw[2 + K + i]) + shift_h));
+    if (i > 0) draw[2 + 2 * K + i - 1] += static_cast<float>(gd[i] * logistic(static_cast<double>(raw[2 + 2 * K + i - 1]) + shift_d));
+  }
+  draw[0] += static_cast<float>(later_x + gx[0]);
+  draw[1] += static_cast<float>(later_y + gy[0]);
+  return du;
+}
+
+}  // namespace bayesflow::spline

@@ -1,0 +1,104 @@
+#include "bayesflow/nn/optimizer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "bayesflow/core/errors.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/product.hpp"
+
+namespace bayesflow::nn {
+
+void OptimizerOptions::validate() const {
+  const auto check = [](bool good, const char* name, double value, const char* constraint) {
+    if (!good) throw ConfigurationError(fmt::format("OptimizerOptions::{} = {}; it must be {}", name, value, constraint));
+  };
+  check(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
+  check(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");
+  check(epsilon > 0, "epsilon", epsilon, "positive");
+  check(weight_decay >= 0, "weight_decay", weight_decay, "not negative");
+  check(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+  check(global_clipnorm >= 0, "global_clipnorm", global_clipnorm, "not negative (0: no clipping)");
+}
+
+Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&store), options_(std::move(options)) {
+  options_.validate();
+  // Pieces of about 4096 values: small enough to share out, large enough that a task costs nothing. Of matrices whole rows, in
+  // sixteens, so that a piece can write its part of the transpose in whole cache lines.
+  constexpr std::int64_t kPiece = 4096;
+  for (std::size_t i = 0; i < store.table().size(); ++i) {
+    const ParameterInfo& p = store.table()[i];
+    const std::int64_t n = p.shape.size();
+    if (p.transposed && n > 0) {
+      const std::int64_t rows = p.shape[0], cols = p.shape[1], step = std::max<std::int64_t>(16, kPiece / cols / 16 * 16);
+      for (std::int64_t r = 0; r < rows; r += step) {
+        const std::int64_t count = std::min(step, rows - r);
+        pieces_.push_back({static_cast<int>(i), p.offset + r * cols, count * cols, r, count, cols});
+      }
+    } else {
+      for (std::int64_t b = 0; b < n; b += kPiece)
+        pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b), 0, 0, 0});
+    }
+  }
+  squares_.resize(pieces_.size());
+  m_.assign(static_cast<std::size_t>(store.size()), 0.0f);
+  v_.assign(options_.kind == OptimizerKind::sgd ? 0 : static_cast<std::size_t>(store.size()), 0.0f);
+}
+
+StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
+  const std::span<GradientLane> lanes = gradients.lanes();
+  float* total = lanes[0].gradients;
+  const float* weights = store_->values();
+  pool.for_each(static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
+    const Piece& piece = pieces_[static_cast<std::size_t>(i)];
+    const float* parts[kMaxLanes];
+    int count = 0;
+    for (const GradientLane& lane : lanes)
+      if (lane.touched[piece.parameter]) parts[count++] = lane.gradients + piece.first;
+    if (count == 0) {  // not used in this step
+      std::fill_n(total + piece.first, piece.count, 0.0f);
+      parts[count++] = total + piece.first;
+    }
+    const float l2 = store_->table()[static_cast<std::size_t>(piece.parameter)].l2;
+    squares_[static_cast<std::size_t>(i)] =
+        kernels::reduce_gradient(total + piece.first, parts, count, l2 > 0 ? weights + piece.first : nullptr, 2 * l2, piece.count);
+  });
+  double square = 0;
+  for (const double s : squares_) square += s;
+
+  StepResult result;
+  result.learning_rate = options_.learning_rate(step_);
+  result.gradient_norm = std::sqrt(square);
+  result.finite = std::isfinite(square);
+  if (!result.finite) return result;
+  ++step_;
+  const double clip = options_.global_clipnorm;
+  const float factor = clip > 0 && result.gradient_norm > clip ? static_cast<float>(clip / result.gradient_norm) : 1.0f;
+  kernels::AdamStep adam{};
+  if (options_.kind != OptimizerKind::sgd) {
+    const double t = static_cast<double>(step_);
+    const double corrected = result.learning_rate * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
+    const double shrink = options_.kind == OptimizerKind::adamw ? result.learning_rate * options_.weight_decay : 0.0;
+    adam = {factor, static_cast<float>(options_.beta1), static_cast<float>(options_.beta2), static_cast<float>(corrected),
+            static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
+  }
+  float *values = store_->values(), *transposed = store_->transposed();
+  pool.for_each(static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
+    const Piece& piece = pieces_[static_cast<std::size_t>(i)];
+    float* w = values + piece.first;
+    if (options_.kind == OptimizerKind::sgd)
+      kernels::sgd(factor, static_cast<float>(options_.momentum), static_cast<float>(result.learning_rate), w, m_.data() + piece.first,
+                   total + piece.first, piece.count);
+    else
+      kernels::adam(adam, w, m_.data() + piece.first, v_.data() + piece.first, total + piece.first, piece.count);
+    if (piece.cols) {
+      const ParameterInfo& p = store_->table()[static_cast<std::size_t>(piece.parameter)];
+      kernels::transpose(w, piece.cols, piece.rows, piece.cols, transposed + p.offset + piece.row, p.shape[0]);
+    }
+  });
+  return result;
+}
+
+}  // namespace bayesflow::nn

@@ -1,0 +1,141 @@
+#include "bayesflow/nn/parameters.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "bayesflow/core/errors.hpp"
+#include "kernels/product.hpp"
+
+namespace bayesflow::nn {
+namespace {
+
+constexpr std::int64_t kPad = 16;  // floats: every parameter starts on a cache line
+constexpr std::align_val_t kAlignment{64};
+
+void orthogonal(std::span<float> out, std::int64_t rows, std::int64_t cols, Rng& rng) {
+  // Gram-Schmidt on the columns of a normal matrix, twice for accuracy: Q of its QR with a positive diagonal of R.
+  std::vector<double> a(static_cast<std::size_t>(rows * cols));
+  rng.fill_normal(std::span<double>(a));
+  for (std::int64_t j = 0; j < cols; ++j) {
+    for (int pass = 0; pass < 2; ++pass)
+      for (std::int64_t k = 0; k < j; ++k) {
+        double s = 0;
+        for (std::int64_t i = 0; i < rows; ++i) s += a[static_cast<std::size_t>(i * cols + j)] * a[static_cast<std::size_t>(i * cols + k)];
+        for (std::int64_t i = 0; i < rows; ++i) a[static_cast<std::size_t>(i * cols + j)] -= s * a[static_cast<std::size_t>(i * cols + k)];
+      }
+    double s = 0;
+    for (std::int64_t i = 0; i < rows; ++i) s += a[static_cast<std::size_t>(i * cols + j)] * a[static_cast<std::size_t>(i * cols + j)];
+    for (std::int64_t i = 0; i < rows; ++i) a[static_cast<std::size_t>(i * cols + j)] /= std::sqrt(s);
+  }
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(a[i]);
+}
+
+}  // namespace
+
+const char* to_string(Initializer initializer) {
+  switch (initializer) {
+    case Initializer::zeros: return "zeros";
+    case Initializer::ones: return "ones";
+    case Initializer::glorot_uniform: return "glorot_uniform";
+    case Initializer::he_uniform: return "he_uniform";
+    case Initializer::orthogonal: return "orthogonal";
+  }
+  return "";
+}
+
+void ParameterStore::FreeFloats::operator()(float* p) const { ::operator delete(p, kAlignment); }
+ParameterStore::Floats ParameterStore::allocate(std::int64_t count) {
+  return Floats(static_cast<float*>(::operator new(static_cast<std::size_t>(std::max<std::int64_t>(count, kPad)) * sizeof(float), kAlignment)));
+}
+
+ParameterStore::ParameterStore() = default;
+ParameterStore::~ParameterStore() = default;
+
+void ParameterStore::reserve(std::int64_t count) {
+  if (count <= capacity_) return;
+  const std::int64_t capacity = std::max<std::int64_t>(count, 2 * capacity_);
+  for (Floats* buffer : {&values_, &transposed_}) {
+    Floats larger = allocate(capacity);
+    if (used_) std::memcpy(larger.get(), buffer->get(), static_cast<std::size_t>(used_) * sizeof(float));
+    std::fill(larger.get() + used_, larger.get() + capacity, 0.0f);
+    *buffer = std::move(larger);
+  }
+  capacity_ = capacity;
+}
+
+int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed) {
+  for (const ParameterInfo& p : table_)
+    if (p.name == name) throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
+  ParameterInfo info{name, shape, used_, l2, shape.rank() == 2 && initializer != Initializer::orthogonal};
+  const std::int64_t n = shape.size();
+  reserve(used_ + (n + kPad - 1) / kPad * kPad);
+  std::span<float> out(values_.get() + used_, static_cast<std::size_t>(n));
+  used_ += (n + kPad - 1) / kPad * kPad;
+  table_.push_back(info);
+  Rng rng(seed, name);
+  const double rows = shape.rank() ? static_cast<double>(shape[0]) : 1, cols = shape.rank() ? static_cast<double>(shape[-1]) : 1;
+  double limit = 0;
+  switch (initializer) {
+    case Initializer::zeros: break;
+    case Initializer::ones: std::fill(out.begin(), out.end(), 1.0f); break;
+    case Initializer::glorot_uniform: limit = std::sqrt(6.0 / (rows + cols)); break;
+    case Initializer::he_uniform: limit = std::sqrt(6.0 / std::max(rows, 1.0)); break;
+    case Initializer::orthogonal: orthogonal(out, shape[0], shape[1], rng); break;
+  }
+  if (limit > 0)
+    for (float& w : out) w = static_cast<float>(rng.uniform(-limit, limit));
+  if (info.transposed) kernels::transpose(out.data(), shape[1], shape[0], shape[1], transposed_.get() + info.offset, shape[0]);
+  return static_cast<int>(table_.size()) - 1;
+}
+
+int ParameterStore::add_buffer(Buffer buffer) {
+  buffers_.push_back(std::move(buffer));
+  return static_cast<int>(buffers_.size()) - 1;
+}
+
+std::int64_t ParameterStore::number_of_values() const {
+  std::int64_t n = 0;
+  for (const ParameterInfo& p : table_) n += p.shape.size();
+  return n;
+}
+
+std::span<float> ParameterStore::value(int parameter) {
+  const ParameterInfo& p = table_.at(static_cast<std::size_t>(parameter));
+  return {values_.get() + p.offset, static_cast<std::size_t>(p.shape.size())};
+}
+
+int ParameterStore::find(std::string_view name) const {
+  for (std::size_t i = 0; i < table_.size(); ++i)
+    if (table_[i].name == name) return static_cast<int>(i);
+  throw ConfigurationError(fmt::format("there is no parameter \"{}\" among the {} of this model", name, table_.size()));
+}
+
+void ParameterStore::refresh_transposed() {
+  for (const ParameterInfo& p : table_)
+    if (p.transposed) kernels::transpose(values_.get() + p.offset, p.shape[1], p.shape[0], p.shape[1], transposed_.get() + p.offset, p.shape[0]);
+}
+
+Tensor ParameterStore::tensor(Tape& tape, int parameter) const {
+  const ParameterInfo& p = table_[static_cast<std::size_t>(parameter)];
+  const GradientLane* lane = tape.lane();
+  return tape.parameter(p.shape, values_.get() + p.offset, p.transposed ? transposed_.get() + p.offset : nullptr,
+                        lane ? lane->gradients + p.offset : nullptr, lane ? lane->touched + parameter : nullptr);
+}
+
+GradientBuffers::GradientBuffers(const ParameterStore& store, std::int64_t lanes) {
+  for (std::int64_t l = 0; l < lanes; ++l) {
+    memory_.push_back(ParameterStore::allocate(store.size()));
+    touched_.emplace_back(static_cast<std::size_t>(store.count()), std::uint8_t{0});
+  }
+  for (std::size_t l = 0; l < memory_.size(); ++l) lanes_.push_back({memory_[l].get(), touched_[l].data()});
+}
+
+void GradientBuffers::clear() {
+  for (auto& t : touched_) std::fill(t.begin(), t.end(), std::uint8_t{0});
+}
+
+}  // namespace bayesflow::nn
