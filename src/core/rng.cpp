@@ -38,7 +38,13 @@ Rng Rng::at(std::uint64_t index) const {
   return out;
 }
 Rng Rng::for_purpose(std::string_view purpose, std::uint64_t index) const {
-  Rng out(seed_, purpose, index);
+  return Rng(seed_, purpose, index);
+}
+Rng Rng::branch(std::string_view name, std::uint64_t index) const {
+  Rng out(*this);
+  out.key_ = make_key(key_, name);
+  out.index_ = index;
+  out.set_position(0);
   return out;
 }
 void Rng::set_position(std::uint64_t blocks) {

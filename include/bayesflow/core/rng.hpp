@@ -27,6 +27,8 @@ class Rng {
   [[nodiscard]] Rng at(std::uint64_t index) const;
   /// A stream for another purpose under the same seed.
   [[nodiscard]] Rng for_purpose(std::string_view purpose, std::uint64_t index = 0) const;
+  /// A stream that depends on this one's seed and purpose and on the name: purposes nest.
+  [[nodiscard]] Rng branch(std::string_view name, std::uint64_t index = 0) const;
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
 
   /// Position in the stream, in 128-bit blocks; with `set_position` a stream can be resumed exactly

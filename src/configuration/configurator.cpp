@@ -1,0 +1,59 @@
+#include "bayesflow/configuration/configurator.hpp"
+
+#include <fmt/format.h>
+
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+
+std::int64_t Inputs::batch_size() const {
+  if (summary_conditions) return summary_conditions->dim(0);
+  if (direct_conditions) return direct_conditions->dim(0);
+  if (!parameters.empty()) return parameters.dim(0);
+  throw SummaryStatsError("Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+}
+
+namespace {
+
+/// Joins a batchable context to the data on the last axis, repeated over the axes that it lacks (O12).
+Array join(const Array& data, const Array& context, const char* name) {
+  const auto fail = [&] {
+    return ConfigurationError(fmt::format("default configurator: {} of shape {} cannot be joined to data of shape {}: it needs shape (batch,), (batch, c) "
+                                          "or all axes of the data but the last; write a configurator of your own for anything else",
+                                          name, context.shape().to_string(), data.shape().to_string()));
+  };
+  if (context.rank() == 0 || context.dim(0) != data.dim(0)) throw fail();
+  Array c = context.rank() == 1 ? context.expand_dims(1) : context;
+  if (c.rank() > data.rank()) throw fail();
+  while (c.rank() < data.rank()) c = c.expand_dims(1);
+  Shape shape = data.shape();
+  shape.set(-1, c.dim(-1));
+  try {
+    c = c.broadcast_to(shape);
+  } catch (const ShapeError&) {
+    throw fail();
+  }
+  return concatenate({data, c}, -1);
+}
+
+/// A non-batchable context, the same for all, as (batch, c) (O11).
+Array repeat_over_batch(const Array& context, std::int64_t batch) { return context.flatten().expand_dims(0).repeat(batch, 0); }
+
+}  // namespace
+
+Inputs default_configurator(const Simulations& s) {
+  Inputs out;
+  out.parameters = s.prior_draws;
+  out.summary_conditions = s.sim_data;
+  if (s.prior_batchable_context) out.summary_conditions = join(*out.summary_conditions, *s.prior_batchable_context, "the prior's batchable context");
+  if (s.sim_batchable_context) out.summary_conditions = join(*out.summary_conditions, *s.sim_batchable_context, "the simulator's batchable context");
+  const std::int64_t batch = s.sim_data.dim(0);
+  if (s.prior_non_batchable_context) out.direct_conditions = repeat_over_batch(*s.prior_non_batchable_context, batch);
+  if (s.sim_non_batchable_context) {
+    Array c = repeat_over_batch(*s.sim_non_batchable_context, batch);
+    out.direct_conditions = out.direct_conditions ? concatenate({*out.direct_conditions, c}, -1) : std::move(c);
+  }
+  return out;
+}
+
+}  // namespace bayesflow

@@ -1,0 +1,35 @@
+#include "bayesflow/simulation/context.hpp"
+
+#include "simulation/batch.hpp"
+
+namespace bayesflow {
+
+ContextGenerator::ContextGenerator(ContextOptions options) : options_(std::move(options)) {
+  if (options_.batchable && options_.batchable_from_non_batchable)
+    throw ConfigurationError("ContextGenerator: give either `batchable` or `batchable_from_non_batchable`, not both");
+  if (options_.batchable_from_non_batchable && !options_.non_batchable)
+    throw ConfigurationError("ContextGenerator: `batchable_from_non_batchable` needs a `non_batchable` function to take its value from");
+}
+
+bool ContextGenerator::has_batchable() const { return options_.batchable || options_.batchable_from_non_batchable; }
+bool ContextGenerator::has_non_batchable() const { return static_cast<bool>(options_.non_batchable); }
+
+Context ContextGenerator::operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index) const {
+  detail::require_batch("ContextGenerator", batch_size);
+  Context context;
+  if (options_.non_batchable) {
+    // A stream of its own: the top bit keeps it apart from those of the batchable values.
+    Rng rng = streams.at(first_index | (std::uint64_t{1} << 63));
+    context.non_batchable = options_.non_batchable(rng);
+    if (!context.non_batchable->all_finite())
+      throw SimulationError(fmt::format("non-batchable context of the batch from simulation {} on is not finite", first_index));
+  }
+  if (has_batchable())
+    context.batchable = detail::run_batch("batchable context", batch_size, first_index, false, nullptr, nullptr, [&](std::int64_t i) {
+      Rng rng = streams.at(first_index + static_cast<std::uint64_t>(i));
+      return options_.batchable ? options_.batchable(rng) : options_.batchable_from_non_batchable(*context.non_batchable, rng);
+    });
+  return context;
+}
+
+}  // namespace bayesflow

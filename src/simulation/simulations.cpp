@@ -1,0 +1,24 @@
+#include "bayesflow/simulation/simulations.hpp"
+
+namespace bayesflow {
+
+Simulations Simulations::take(const std::vector<std::int64_t>& rows) const {
+  Simulations out = *this;
+  out.prior_draws = prior_draws.take(rows);
+  out.sim_data = sim_data.take(rows);
+  if (prior_batchable_context) out.prior_batchable_context = prior_batchable_context->take(rows);
+  if (sim_batchable_context) out.sim_batchable_context = sim_batchable_context->take(rows);
+  return out;
+}
+
+std::vector<std::pair<std::string, const Array*>> Simulations::fields() const {
+  const auto of = [](const std::optional<Array>& a) { return a ? &*a : nullptr; };
+  return {{"prior_non_batchable_context", of(prior_non_batchable_context)},
+          {"prior_batchable_context", of(prior_batchable_context)},
+          {"prior_draws", &prior_draws},
+          {"sim_non_batchable_context", of(sim_non_batchable_context)},
+          {"sim_batchable_context", of(sim_batchable_context)},
+          {"sim_data", &sim_data}};
+}
+
+}  // namespace bayesflow
