@@ -1,0 +1,96 @@
+/// Posterior approximation by a conditional flow.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bayesflow/amortizers/latent.hpp"
+#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/summary_network.hpp"
+#include "bayesflow/nn/parameters.hpp"
+
+namespace bayesflow {
+
+/// Settings of an AmortizedPosterior.
+struct AmortizedPosteriorOptions {
+  Latent latent = gaussian_latent();
+  double summary_mmd_weight = 0.0;  ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
+  std::uint64_t seed = 0;           ///< of initialization, if the amortizer is built before a trainer does it
+  int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
+};
+
+/// Loss by component. `total` = loss + summary_loss + weight_decay.
+struct Losses {
+  double loss = 0;          ///< mean of -log p(z) - log |det J|: the negative log posterior density
+  double summary_loss = 0;
+  double weight_decay = 0;
+  [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
+};
+
+/// Settings of a sampling call.
+struct SampleOptions {
+  std::uint64_t seed = 0;  ///< the same seed gives the same draws
+};
+
+/// q(parameters | summary_net(summary_conditions), direct_conditions). Copies share their networks and weights.
+/// Radev et al. (2020), BayesFlow: learning complex stochastic models with invertible neural networks.
+class AmortizedPosterior {
+ public:
+  /// With a summary network (any class derived from SummaryNetwork; it is copied).
+  template <class Summary>
+    requires std::derived_from<Summary, SummaryNetwork>
+  AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net, AmortizedPosteriorOptions options = {})
+      : AmortizedPosterior(std::move(inference_net), std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
+  /// Without: direct conditions only.
+  explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
+      : AmortizedPosterior(std::move(inference_net), std::shared_ptr<SummaryNetwork>(), std::move(options)) {}
+
+  /// Infers all widths from a first batch and initializes the weights. The trainer does it in its consistency check.
+  void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {});
+  [[nodiscard]] bool is_built() const;
+  [[nodiscard]] std::int64_t number_of_parameters() const;
+  [[nodiscard]] std::int64_t num_params() const;  ///< width of the parameter vector
+
+  /// `n_samples` draws for each data set: always (batch, n_samples, P). Memory beyond the result does not grow with it.
+  [[nodiscard]] Array sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options = {}) const;
+  /// The same from given latent draws (batch, n_samples, P).
+  [[nodiscard]] Array sample_from_latent(const Inputs& inputs, const Array& latent) const;
+  /// log q(parameters | conditions): (batch), or (batch, n) for 3-D parameters.
+  [[nodiscard]] Array log_posterior(const Inputs& inputs) const;
+  struct Forward {
+    Array z, log_det_J;
+  };
+  /// Latents and log-determinants of given parameters.
+  [[nodiscard]] Forward forward(const Inputs& inputs) const;
+  /// Outputs of the summary network: (batch, summary_dim).
+  [[nodiscard]] Array summary(const Inputs& inputs) const;
+  /// Mean loss without dropout.
+  [[nodiscard]] Losses compute_loss(const Inputs& inputs) const;
+
+  // --- for trainers and tests ---
+  struct LossTensors {
+    Tensor total, loss, summary_loss;  ///< one element each; summary_loss may be absent
+  };
+  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& inputs) const;
+  [[nodiscard]] double weight_decay() const;
+  void update_state();  ///< once per training step
+  [[nodiscard]] nn::ParameterStore& store();
+  [[nodiscard]] const nn::ParameterStore& store() const;
+
+ private:
+  AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options);
+  [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
+  void require_built(const char* what) const;
+  [[nodiscard]] Array inverse_blocks(const Inputs& inputs, std::int64_t n_samples, const std::function<void(std::int64_t, std::int64_t, std::span<float>)>& latent) const;
+
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace bayesflow

@@ -1,0 +1,78 @@
+/// Conditional normalizing flows from coupling layers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/nn/layers.hpp"
+#include "bayesflow/nn/parameters.hpp"
+
+namespace bayesflow {
+
+enum class CouplingDesign : std::uint8_t { affine, spline, interleaved };
+enum class PermutationKind : std::uint8_t { fixed, learnable, none };
+
+/// The dense networks inside a coupling, v1's defaults (but He instead of Glorot initialization: see docs/design/training.md).
+struct CouplingOptions {
+  DenseOptions dense = {.units = 128,
+                        .activation = Activation::relu,
+                        .kernel_initializer = nn::Initializer::he_uniform,
+                        .kernel_regularizer = 1e-4};  ///< hidden layers
+  std::int64_t num_dense = 2;      ///< hidden layers
+  double dropout_prob = 0.05;      ///< after each hidden layer; 0: none
+  bool mc_dropout = false;         ///< dropout stays active at inference
+  bool spec_norm = false;          ///< spectral normalization of the hidden kernels (at most 1)
+  bool residual = false;           ///< output from hidden layers plus the conditioning half
+  double soft_clamping = 1.9;      ///< affine: log-scales stay within +-this; 0: none
+  ops::SplineOptions spline = {};  ///< spline: bins and domain
+  void validate() const;           ///< throws ConfigurationError
+};
+/// No dropout and no weight decay: right for online training, where no simulation is seen twice.
+[[nodiscard]] CouplingOptions unregularized_coupling();
+[[nodiscard]] inline CouplingOptions unregularized_affine() { return unregularized_coupling(); }
+[[nodiscard]] inline CouplingOptions unregularized_spline() { return unregularized_coupling(); }
+
+/// Settings of an InvertibleNetwork, v1's names and defaults.
+struct InvertibleNetworkOptions {
+  std::int64_t num_params = 0;                            ///< width of the targets; mandatory
+  std::int64_t num_coupling_layers = 6;
+  CouplingDesign coupling_design = CouplingDesign::affine;  ///< interleaved: affine, spline, affine, ...
+  CouplingOptions coupling = {};
+  PermutationKind permutation = PermutationKind::fixed;
+  bool use_act_norm = true;
+  std::optional<Array> act_norm_init = {};                ///< (n, P) or (n, N, P) targets from which act norm starts, layer by layer
+  bool use_soft_flow = false;                             ///< Kim et al. (2020)
+  double soft_flow_low = 1e-3, soft_flow_high = 5e-2;     ///< bounds of the noise scale; density and draws use the lower one
+  void validate() const;                                  ///< throws ConfigurationError
+};
+
+/// z = f(theta; condition), invertible in theta. Targets (B, D) or (B, N, D); condition absent, (B, C), or (B, N, C) with one row
+/// per observation. A layer: act norm, permutation, then the first half given the rest and the rest given the new first half.
+/// Dinh et al. (2017); Ardizzone et al. (2019); Durkan et al. (2019).
+class InvertibleNetwork {
+ public:
+  explicit InvertibleNetwork(InvertibleNetworkOptions options);
+
+  /// Registers parameters for conditions of this width (0: unconditional).
+  void build(const nn::Builder& builder, std::int64_t condition_width);
+  [[nodiscard]] ops::Transformed forward(Tape& tape, Tensor targets, Tensor condition = {}) const;
+  [[nodiscard]] Tensor inverse(Tape& tape, Tensor latent, Tensor condition = {}) const;
+  [[nodiscard]] const InvertibleNetworkOptions& options() const { return options_; }
+  /// Runs once per training step.
+  void update_state();
+
+ private:
+  struct Layer;
+  void initialize_act_norm(nn::ParameterStore& store);
+  void check_targets(const char* what, Tensor targets, Tensor condition) const;
+
+  InvertibleNetworkOptions options_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  std::int64_t condition_width_ = 0;
+};
+
+}  // namespace bayesflow
