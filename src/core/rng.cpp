@@ -101,14 +101,14 @@ void Rng::fill_uniform(std::span<double> out) {
   for (double& x : out) x = unit(bits());
 }
 
-double Rng::normal(double loc, double scale) {
+double Rng::normal_scalar(double loc, double scale) {
   if (!(scale >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scale));
   double z;
   fill_normal(std::span<double>(&z, 1));
   return loc + scale * z;
 }
 
-double Rng::uniform(double low, double high) {
+double Rng::uniform_scalar(double low, double high) {
   if (!(low <= high)) throw ArgumentError(fmt::format("Rng::uniform: low must not exceed high; got [{}, {})", low, high));
   return low + (high - low) * unit(bits());
 }

@@ -49,7 +49,7 @@ double Rng::exponential(double scale) {
   return -scale * std::log1p(-uniform());
 }
 
-double Rng::gamma(double shape, double scale) {
+double Rng::gamma_scalar(double shape, double scale) {
   require_positive("gamma", "shape", shape);
   require_positive("gamma", "scale", scale);
   return scale * std::exp(log_gamma_draw(*this, shape));

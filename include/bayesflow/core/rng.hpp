@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "bayesflow/core/array.hpp"
 
 namespace bayesflow {
+
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
 
 /// A stream of random numbers keyed by (seed, purpose, index): a pure function of the key and of the position in the
 /// stream, so simulation i of a run is the same whichever thread makes it, in whatever order. Cheap to make and to copy.
@@ -44,11 +48,17 @@ class Rng {
   result_type operator()() { return bits(); }
 
   // --- scalars ---
-  double uniform(double low = 0.0, double high = 1.0);      ///< [low, high), 53 random bits
-  double normal(double loc = 0.0, double scale = 1.0);      ///< Box-Muller
+  // (Templates, so that rng.normal({4}) can only mean a shape.)
+  double uniform() { return uniform_scalar(0.0, 1.0); }     ///< [0, 1), 53 random bits
+  template <Number A, Number B>
+  double uniform(A low, B high) { return uniform_scalar(static_cast<double>(low), static_cast<double>(high)); }
+  double normal() { return normal_scalar(0.0, 1.0); }       ///< Box-Muller
+  template <Number A, Number B = double>
+  double normal(A loc, B scale = 1.0) { return normal_scalar(static_cast<double>(loc), static_cast<double>(scale)); }
   double lognormal(double mean = 0.0, double sigma = 1.0);
   double exponential(double scale = 1.0);
-  double gamma(double shape, double scale = 1.0);           ///< Marsaglia and Tsang (2000)
+  template <Number A, Number B = double>
+  double gamma(A shape, B scale = 1.0) { return gamma_scalar(static_cast<double>(shape), static_cast<double>(scale)); }  ///< Marsaglia and Tsang (2000)
   double beta(double a, double b);
   double student_t(double df);
   double cauchy(double loc = 0.0, double scale = 1.0);
@@ -76,6 +86,9 @@ class Rng {
 
  private:
   void next_block();
+  double uniform_scalar(double low, double high);
+  double normal_scalar(double loc, double scale);
+  double gamma_scalar(double shape, double scale);
 
   std::uint64_t seed_ = 0;
   std::uint64_t key_ = 0;

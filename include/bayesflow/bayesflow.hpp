@@ -1,0 +1,21 @@
+/// The whole library.
+#pragma once
+
+#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/latent.hpp"
+#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/log.hpp"
+#include "bayesflow/core/rng.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/core/version.hpp"
+#include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/summary_network.hpp"
+#include "bayesflow/nn/layers.hpp"
+#include "bayesflow/nn/optimizer.hpp"
+#include "bayesflow/nn/schedule.hpp"
+#include "bayesflow/simulation/generative_model.hpp"
+#include "bayesflow/training/trainer.hpp"

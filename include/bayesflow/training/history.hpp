@@ -1,0 +1,51 @@
+/// What happened during training.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bayesflow/amortizers/amortized_posterior.hpp"
+
+namespace bayesflow {
+
+/// One training step.
+struct StepRecord {
+  Losses losses;
+  double learning_rate = 0;
+  double gradient_norm = 0;  ///< before clipping
+};
+
+/// One epoch: averages over its steps, and the validation loss if there is validation.
+struct EpochRecord {
+  Losses train;
+  bool validated = false;
+  Losses validation;
+  std::int64_t steps = 0;
+  double seconds = 0;
+};
+
+/// One call of a training function.
+struct History {
+  std::vector<StepRecord> steps;
+  std::vector<EpochRecord> epochs;
+};
+
+/// How and why a run ended.
+struct TrainingSummary {
+  enum class Stop : std::uint8_t { completed, interrupted, stopped_by_callback, diverged };
+  Stop stop = Stop::completed;
+  std::string reason;                ///< a sentence
+  History history;
+  std::vector<std::string> warnings; ///< sentences, for example about a parameter that was not learnt
+  std::int64_t simulations = 0;      ///< data sets simulated for training
+  double seconds = 0;                ///< wall time of the whole call
+  double simulate_seconds = 0, gradient_seconds = 0, update_seconds = 0, validate_seconds = 0;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  std::string instruction_set;
+  [[nodiscard]] std::string brief() const;  ///< one line
+  [[nodiscard]] std::string full() const;   ///< several lines
+};
+
+}  // namespace bayesflow

@@ -1,0 +1,36 @@
+#include "bayesflow/training/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+namespace bayesflow {
+namespace {
+
+std::string clock(double seconds) {
+  const auto s = static_cast<long>(seconds + 0.5);
+  return fmt::format("{:02}:{:02}", s / 60, s % 60);
+}
+
+}  // namespace
+
+ProgressCallback console_progress(std::FILE* out) {
+  const bool terminal = isatty(fileno(out)) != 0;
+  using Clock = std::chrono::steady_clock;
+  return [out, terminal, last = Clock::time_point()](const Progress& p) mutable {
+    const Clock::time_point now = Clock::now();
+    const bool redraw = terminal && now - last > std::chrono::milliseconds(100);
+    if (!redraw && !p.epoch_done) return Control::proceed;
+    last = now;
+    std::string line = fmt::format("Epoch: {}, Iter: {}, Loss: {:.3f}, Avg.Loss: {:.3f}", p.epoch, p.iteration, p.losses.total(), p.average_loss);
+    if (p.losses.weight_decay > 0) line += fmt::format(", W.Decay: {:.3f}", p.losses.weight_decay);
+    line += fmt::format(", LR: {:.2E} | {:.0f} it/s, {} left", p.learning_rate, p.iterations_per_second, clock(p.seconds_left));
+    if (p.epoch_done && p.validation) line += fmt::format(" | Val.Loss: {:.3f}", p.validation->total());
+    std::fprintf(out, terminal ? "\r\033[K%s%s" : "%s%s", line.c_str(), p.epoch_done || !terminal ? "\n" : "");
+    std::fflush(out);
+    return Control::proceed;
+  };
+}
+
+}  // namespace bayesflow

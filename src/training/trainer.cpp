@@ -1,0 +1,285 @@
+#include "bayesflow/training/trainer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/version.hpp"
+#include "training/interrupt.hpp"
+
+namespace bayesflow {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Adds the time of its life to a counter.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total) {}
+  ~Stopwatch() { total_ += since(start_); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& total_;
+  Clock::time_point start_ = Clock::now();
+};
+
+bool finite(const Losses& l) { return std::isfinite(l.total()); }
+
+/// The weights at the end of the best epoch, to return to when a run diverges.
+class BestWeights {
+ public:
+  explicit BestWeights(nn::ParameterStore& store) : store_(store) {}
+  void offer(double loss) {
+    if (!std::isfinite(loss) || (!values_.empty() && loss >= loss_)) return;
+    loss_ = loss;
+    values_.assign(store_.values(), store_.values() + store_.size());
+  }
+  [[nodiscard]] bool any() const { return !values_.empty(); }
+  void restore() {
+    std::copy(values_.begin(), values_.end(), store_.values());
+    store_.refresh_transposed();
+  }
+
+ private:
+  nn::ParameterStore& store_;
+  std::vector<float> values_;
+  double loss_ = 0;
+};
+
+}  // namespace
+
+struct Trainer::State {
+  AmortizedPosterior amortizer;
+  GenerativeModel model;
+  TrainerOptions options;
+  ThreadPool pool;
+  std::unique_ptr<nn::GradientBuffers> gradients;
+  std::unique_ptr<nn::Optimizer> optimizer;
+  Tape tape;
+  std::uint64_t simulated = 0;   // index of the next training simulation: calls in a row never repeat one
+  std::uint64_t validated = 0;
+  std::uint64_t steps = 0;       // over all calls
+
+  State(AmortizedPosterior a, GenerativeModel m, TrainerOptions o)
+      : amortizer(std::move(a)), model(std::move(m)), options(std::move(o)), pool(options.threads) {}
+
+  void log(LogLevel level, const std::string& text) const {
+    if (options.logger) options.logger(level, text);
+  }
+  Losses gradient(const Inputs& inputs, bool has_decay);
+  void find_unlearnt(const Inputs& validation, TrainingSummary& summary);
+};
+
+Trainer::Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options) {
+  if (!(options.default_lr > 0) || !std::isfinite(options.default_lr))
+    throw ConfigurationError(fmt::format("TrainerOptions::default_lr = {}; it must be positive and finite", options.default_lr));
+  if (options.threads < 0) throw ConfigurationError(fmt::format("TrainerOptions::threads = {}; it must not be negative (0: all)", options.threads));
+  if (!options.configurator) throw ConfigurationError("TrainerOptions::configurator is empty; give a callable or leave the default");
+  state_ = std::make_unique<State>(std::move(amortizer), std::move(model), std::move(options));
+  State& s = *state_;
+  s.log(LogLevel::info, "Performing a consistency check with provided components...");
+  try {
+    const Inputs inputs = configure(s.model.simulate(2, s.options.seed, "check", 0));
+    s.amortizer.build(inputs, s.options.seed);
+    s.gradients = std::make_unique<nn::GradientBuffers>(s.amortizer.store(), kMaxLanes);
+    s.tape.reset({.gradients = false, .training = false, .seed = s.options.seed, .pool = &s.pool});
+    const auto check = s.amortizer.loss(s.tape, inputs);
+    if (!std::isfinite(static_cast<double>(check.total.data()[0])))
+      throw ConfigurationError("the loss of two simulations is not finite; check the scale of parameters and data");
+  } catch (const std::exception& error) {
+    throw ConfigurationError(fmt::format("Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: {}", error.what()));
+  }
+  s.log(LogLevel::info, "Done.");
+}
+
+Trainer::~Trainer() = default;
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer& Trainer::operator=(Trainer&&) noexcept = default;
+
+AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
+
+Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
+
+Losses Trainer::State::gradient(const Inputs& inputs, bool has_decay) {
+  amortizer.update_state();
+  gradients->clear();
+  tape.reset({.gradients = true, .training = true, .seed = options.seed, .step = steps, .lanes = gradients->lanes(), .pool = &pool});
+  const auto t = amortizer.loss(tape, inputs);
+  tape.backward(t.total);
+  return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
+          has_decay ? amortizer.weight_decay() : 0.0};
+}
+
+/// A stalled run returns the prior for a parameter: flat rank histograms and a fair loss do not show it, contraction does.
+void Trainer::State::find_unlearnt(const Inputs& validation, TrainingSummary& summary) {
+  constexpr std::int64_t kDraws = 50;
+  constexpr double kLeast = 0.05;
+  if (validation.parameters.rank() != 2 || validation.parameters.dim(0) < 20) return;
+  const Array draws = amortizer.sample(validation, kDraws);
+  const std::int64_t sets = draws.dim(0), width = draws.dim(2);
+  const Array prior = validation.parameters.std_along(0, 1);
+  for (std::int64_t j = 0; j < width; ++j) {
+    double variance = 0;
+    for (std::int64_t b = 0; b < sets; ++b) {
+      double mean = 0, square = 0;
+      for (std::int64_t k = 0; k < kDraws; ++k) mean += draws.data()[(b * kDraws + k) * width + j] / kDraws;
+      for (std::int64_t k = 0; k < kDraws; ++k) {
+        const double d = draws.data()[(b * kDraws + k) * width + j] - mean;
+        square += d * d / (kDraws - 1);
+      }
+      variance += square / static_cast<double>(sets);
+    }
+    const double contraction = 1 - variance / (prior[j] * prior[j]);
+    if (contraction < kLeast) {
+      const auto& names = model.param_names();
+      const std::string name = names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
+      summary.warnings.push_back(fmt::format("{} was not learnt: its posterior is about as wide as its prior (contraction {:.2f}); train longer, try another "
+                                             "seed, or check that the data say anything about it",
+                                             name, contraction));
+      log(LogLevel::warning, summary.warnings.back());
+    }
+  }
+}
+
+TrainingSummary Trainer::train_online(const OnlineOptions& options) {
+  State& s = *state_;
+  const auto positive = [](std::int64_t value, const char* name) {
+    if (value < 1) throw ConfigurationError(fmt::format("OnlineOptions::{} = {}; it must be at least 1", name, value));
+  };
+  positive(options.epochs, "epochs");
+  positive(options.iterations_per_epoch, "iterations_per_epoch");
+  positive(options.batch_size, "batch_size");
+  const std::int64_t total = options.epochs * options.iterations_per_epoch;
+
+  TrainingSummary summary;
+  summary.seed = s.options.seed;
+  summary.threads = s.pool.threads();
+  summary.instruction_set = instruction_set();
+  const Clock::time_point start = Clock::now();
+
+  std::optional<Inputs> validation;
+  if (const auto* given = std::get_if<Simulations>(&options.validation_sims)) {
+    validation = configure(*given);
+  } else if (const std::int64_t n = std::get<std::int64_t>(options.validation_sims); n != 0) {
+    positive(n, "validation_sims");
+    validation = configure(s.model.simulate(n, s.options.seed, "validation", s.validated, &s.pool));
+    s.validated += static_cast<std::uint64_t>(n);
+    s.log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
+  }
+
+  nn::OptimizerOptions chosen = options.optimizer.value_or(s.optimizer ? s.optimizer->options() : nn::OptimizerOptions{});
+  if (!options.optimizer) chosen.learning_rate = nullptr;
+  if (!chosen.learning_rate) chosen.learning_rate = nn::cosine(s.options.default_lr, total);
+  if (!s.optimizer || options.optimizer) {
+    s.optimizer = std::make_unique<nn::Optimizer>(s.amortizer.store(), chosen);
+  } else {
+    // Moments and bias corrections go on; the schedule starts anew (O50).
+    s.optimizer->set_schedule([from = s.optimizer->steps_taken(), rate = chosen.learning_rate](std::int64_t t) { return rate(t - from); });
+  }
+  bool has_decay = false;
+  for (const nn::ParameterInfo& p : s.amortizer.store().table()) has_decay = has_decay || p.l2 > 0;
+
+  BestWeights best(s.amortizer.store());
+  summary.history.steps.reserve(static_cast<std::size_t>(total));
+  summary.history.epochs.reserve(static_cast<std::size_t>(options.epochs));
+  const InterruptGuard guard(s.options.handle_interrupt);
+  bool running = true;
+  const auto end = [&](TrainingSummary::Stop stop, std::string reason) {
+    summary.stop = stop;
+    summary.reason = std::move(reason);
+    running = false;
+  };
+  summary.reason = "Training completed.";
+
+  for (std::int64_t epoch = 1; epoch <= options.epochs && running; ++epoch) {
+    EpochRecord record;
+    const Clock::time_point epoch_start = Clock::now();
+    Progress progress;
+    progress.epoch = epoch;
+    progress.epochs = options.epochs;
+    progress.iterations = options.iterations_per_epoch;
+    for (std::int64_t i = 1; i <= options.iterations_per_epoch && running; ++i) {
+      Inputs inputs;
+      {
+        const Stopwatch watch(summary.simulate_seconds);
+        inputs = configure(s.model.simulate(options.batch_size, s.options.seed, "train", s.simulated, &s.pool));
+        s.simulated += static_cast<std::uint64_t>(options.batch_size);
+        summary.simulations += options.batch_size;
+      }
+      StepRecord step;
+      {
+        const Stopwatch watch(summary.gradient_seconds);
+        step.losses = s.gradient(inputs, has_decay);
+      }
+      nn::StepResult result;
+      if (finite(step.losses)) {
+        const Stopwatch watch(summary.update_seconds);
+        result = s.optimizer->step(*s.gradients, s.pool);
+      }
+      ++s.steps;
+      step.learning_rate = result.learning_rate;
+      step.gradient_norm = result.gradient_norm;
+      summary.history.steps.push_back(step);
+      if (!finite(step.losses) || !result.finite) {
+        const bool restored = best.any();
+        if (restored) best.restore();
+        end(TrainingSummary::Stop::diverged,
+            fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite. {} Lower the learning rate, or standardize parameters and data.",
+                        epoch, i, finite(step.losses) ? "gradient" : "loss",
+                        restored ? "The weights of the best epoch were put back." : "The weights are those of the last good step."));
+        s.log(LogLevel::warning, summary.reason);
+        break;
+      }
+      ++record.steps;
+      const double n = static_cast<double>(record.steps);
+      record.train.loss += (step.losses.loss - record.train.loss) / n;
+      record.train.summary_loss += (step.losses.summary_loss - record.train.summary_loss) / n;
+      record.train.weight_decay += (step.losses.weight_decay - record.train.weight_decay) / n;
+      if (s.options.progress) {
+        const auto done = static_cast<double>(summary.history.steps.size());
+        progress.iteration = i;
+        progress.losses = step.losses;
+        progress.average_loss = record.train.total();
+        progress.learning_rate = step.learning_rate;
+        progress.iterations_per_second = n / std::max(since(epoch_start), 1e-9);
+        progress.seconds_left = (static_cast<double>(total) - done) / progress.iterations_per_second;
+        if (s.options.progress(progress) == Control::stop) end(TrainingSummary::Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+      }
+      if (guard.interrupted())
+        end(TrainingSummary::Stop::interrupted, fmt::format("Training was interrupted after epoch {}, iteration {}; the weights are those of this step.", epoch, i));
+    }
+    if (summary.stop != TrainingSummary::Stop::diverged && validation) {
+      const Stopwatch watch(summary.validate_seconds);
+      s.tape.reset({.gradients = false, .training = false, .seed = s.options.seed, .step = s.steps, .pool = &s.pool});
+      const auto t = s.amortizer.loss(s.tape, *validation);
+      record.validation = {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
+                           has_decay ? s.amortizer.weight_decay() : 0.0};
+      record.validated = true;
+      s.log(LogLevel::info, fmt::format("Validation, Epoch: {}, Loss: {:.3f}", epoch, record.validation.total()));
+    }
+    record.seconds = since(epoch_start);
+    if (record.steps) {
+      summary.history.epochs.push_back(record);
+      if (running) best.offer(record.validated ? record.validation.total() : record.train.total());
+      if (s.options.progress && summary.stop != TrainingSummary::Stop::diverged) {
+        progress.epoch_done = true;
+        progress.validation = record.validated ? &record.validation : nullptr;
+        if (s.options.progress(progress) == Control::stop && running)
+          end(TrainingSummary::Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+      }
+    }
+  }
+  if (validation && summary.stop == TrainingSummary::Stop::completed) s.find_unlearnt(*validation, summary);
+  if (!options.reuse_optimizer) s.optimizer.reset();
+  summary.seconds = since(start);
+  return summary;
+}
+
+}  // namespace bayesflow
