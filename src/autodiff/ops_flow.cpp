@@ -228,7 +228,7 @@ Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o)
     for (std::int64_t at = 0; at < rows * cols; ++at) {
       double* k = kept + at * each;
       const std::int64_t n = o.bins + 1;
-      const spline::Knots knots{o.bins, k, k + n, k + 2 * n, k + 3 * n, k + 4 * n, k[2 * n]};
+      const spline::Knots knots{o.bins, k, k + n, k + 2 * n, k + 3 * n, k + 4 * n, k[2 * n], o.log_offset};
       du[at] = static_cast<float>(spline::backward(knots, parameters.data() + at * width, o, static_cast<double>(u.data()[at]),
                                                    static_cast<double>(dv[at]), static_cast<double>(dl[at / cols]), draw + at * width, work));
     }

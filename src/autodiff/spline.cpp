@@ -21,7 +21,7 @@ std::int64_t bin_of(const double* knots, std::int64_t bins, double at) {
 
 Knots make_knots(const float* raw, const ops::SplineOptions& o, double* work) {
   const std::int64_t k = o.bins;
-  Knots s{k, work, work + (k + 1), work + 2 * (k + 1), work + 3 * (k + 1), work + 4 * (k + 1), 0};
+  Knots s{k, work, work + (k + 1), work + 2 * (k + 1), work + 3 * (k + 1), work + 4 * (k + 1), 0, o.log_offset};
   const double shift_w = softplus_inverse(static_cast<double>(o.right - o.left) / static_cast<double>(k));
   const double shift_h = softplus_inverse(static_cast<double>(o.top - o.bottom) / static_cast<double>(k));
   const double shift_d = std::log(std::expm1(1.0));
@@ -43,12 +43,12 @@ Knots make_knots(const float* raw, const ops::SplineOptions& o, double* work) {
 }
 
 Value forward(const Knots& n, double u) {
-  if (!(u > n.x[0] && u <= n.x[n.bins])) return {n.slope * u + (n.y[0] - n.slope * n.x[0]), std::log(n.slope)};
+  if (!(u > n.x[0] && u <= n.x[n.bins])) return {n.slope * u + (n.y[0] - n.slope * n.x[0]), std::log(n.slope + n.log_offset)};
   const std::int64_t k = bin_of(n.x, n.bins, u);
   const double w = n.w[k], h = n.h[k], s = h / w, xi = (u - n.x[k]) / w, r = xi * (1 - xi), a = n.d[k], b = n.d[k + 1];
   const double den = s + (b + a - 2 * s) * r;
   const double top = b * xi * xi + 2 * s * r + a * (1 - xi) * (1 - xi);
-  return {n.y[k] + h * (s * xi * xi + a * r) / den, 2 * std::log(s) + std::log(top) - 2 * std::log(den)};
+  return {n.y[k] + h * (s * xi * xi + a * r) / den, std::log(s * s * top + n.log_offset) - std::log(den * den + n.log_offset)};
 }
 
 double inverse(const Knots& n, double v) {
@@ -69,18 +69,19 @@ double backward(const Knots& n, const float* raw, const ops::SplineOptions& o, d
   if (!(u > n.x[0] && u <= n.x[K])) {
     // value = S (u - x_0) + y_0, log_slope = log S
     du = dv * n.slope;
-    g_slope = dv * (u - n.x[0]) + dl / n.slope;
+    g_slope = dv * (u - n.x[0]) + dl / (n.slope + n.log_offset);
     gx[0] = -dv * n.slope;
     gy[0] = dv;
   } else {
     const std::int64_t k = bin_of(n.x, K, u);
     const double w = n.w[k], h = n.h[k], s = h / w, xi = (u - n.x[k]) / w, q = 1 - xi, r = xi * q, a = n.d[k], b = n.d[k + 1];
     const double num = s * xi * xi + a * r, den = s + (b + a - 2 * s) * r, top = b * xi * xi + 2 * s * r + a * q * q;
-    // value = y_k + h num / den;  log_slope = 2 log s + log top - 2 log den
-    const double g_num = dv * h / den, g_den = -dv * h * num / (den * den) - 2 * dl / den, g_top = dl / top;
+    // value = y_k + h num / den;  log_slope = log(s^2 top + offset) - log(den^2 + offset)
+    const double g_log = dl / (s * s * top + n.log_offset);
+    const double g_num = dv * h / den, g_den = -dv * h * num / (den * den) - 2 * dl * den / (den * den + n.log_offset), g_top = g_log * s * s;
     gy[k] += dv;
     gh[k] += dv * num / den;
-    double g_s = g_num * xi * xi + g_den * (1 - 2 * r) + g_top * 2 * r + 2 * dl / s;
+    double g_s = g_num * xi * xi + g_den * (1 - 2 * r) + g_top * 2 * r + g_log * 2 * s * top;
     const double g_r = g_num * a + g_den * (b + a - 2 * s) + g_top * 2 * s;
     gd[k] += g_num * r + g_den * r + g_top * q * q;
     gd[k + 1] += g_den * r + g_top * xi * xi;

@@ -21,6 +21,7 @@ struct Knots {
   double *x, *y, *d;       // K + 1 each
   double *w, *h;           // K each
   double slope;            // S
+  double log_offset;       // inside logarithms
 };
 [[nodiscard]] Knots make_knots(const float* raw, const ops::SplineOptions& options, double* work);
 

@@ -24,7 +24,8 @@ Array join(const Array& data, const Array& context, const char* name) {
   };
   if (context.rank() == 0 || context.dim(0) != data.dim(0)) throw fail();
   Array c = context.rank() == 1 ? context.expand_dims(1) : context;
-  if (c.rank() > data.rank()) throw fail();
+  // Between these ranks it is open which axes of the data are meant.
+  if (c.rank() != 2 && c.rank() != data.rank()) throw fail();
   while (c.rank() < data.rank()) c = c.expand_dims(1);
   Shape shape = data.shape();
   shape.set(-1, c.dim(-1));
@@ -42,6 +43,12 @@ Array repeat_over_batch(const Array& context, std::int64_t batch) { return conte
 }  // namespace
 
 Inputs default_configurator(const Simulations& s) {
+  if (s.sim_data.rank() < 2)
+    throw ConfigurationError(
+        fmt::format("default configurator: the data needs shape (batch, d), (batch, n, d), ...; got {}", s.sim_data.shape().to_string()));
+  if (!s.prior_draws.empty() && s.prior_draws.dim(0) != s.sim_data.dim(0))
+    throw ConfigurationError(fmt::format("default configurator: parameters of shape {} and data of shape {} need the same batch on axis 0",
+                                         s.prior_draws.shape().to_string(), s.sim_data.shape().to_string()));
   Inputs out;
   out.parameters = s.prior_draws;
   out.summary_conditions = s.sim_data;

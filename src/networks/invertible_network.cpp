@@ -96,6 +96,7 @@ void InvertibleNetworkOptions::validate() const {
     throw ConfigurationError(fmt::format("InvertibleNetworkOptions::act_norm_init has shape {}; it must be (n, {}) or (n, N, {})",
                                          act_norm_init->shape().to_string(), num_params, num_params));
   coupling.validate();
+  if (spline_coupling) spline_coupling->validate();
 }
 
 InvertibleNetwork::InvertibleNetwork(InvertibleNetworkOptions options) : options_(std::move(options)) { options_.validate(); }
@@ -141,12 +142,13 @@ void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t condition
     }
     const bool spline = options_.coupling_design == CouplingDesign::spline || (options_.coupling_design == CouplingDesign::interleaved && l % 2 == 1);
     const CouplingDesign design = spline ? CouplingDesign::spline : CouplingDesign::affine;
+    const CouplingOptions& settings = spline && options_.spline_coupling ? *options_.spline_coupling : options_.coupling;
     // With one parameter there is no first half, and the second is transformed given the condition alone (O29).
     if (layer->first > 0) {
-      layer->net1 = std::make_unique<Coupling>(design, options_.coupling, layer->first);
+      layer->net1 = std::make_unique<Coupling>(design, settings, layer->first);
       layer->net1->build(b.scope("net1"), width - layer->first, seen);
     }
-    layer->net2 = std::make_unique<Coupling>(design, options_.coupling, width - layer->first);
+    layer->net2 = std::make_unique<Coupling>(design, settings, width - layer->first);
     layer->net2->build(b.scope("net2"), layer->first, seen);
     layers_.push_back(std::move(layer));
   }

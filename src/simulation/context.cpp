@@ -1,5 +1,8 @@
 #include "bayesflow/simulation/context.hpp"
 
+#include <fmt/format.h>
+
+#include "bayesflow/core/errors.hpp"
 #include "simulation/batch.hpp"
 
 namespace bayesflow {
@@ -18,11 +21,16 @@ Context ContextGenerator::operator()(std::int64_t batch_size, const Rng& streams
   detail::require_batch("ContextGenerator", batch_size);
   Context context;
   if (options_.non_batchable) {
-    // A stream of its own: the top bit keeps it apart from those of the batchable values.
-    Rng rng = streams.at(first_index | (std::uint64_t{1} << 63));
-    context.non_batchable = options_.non_batchable(rng);
+    Rng rng = streams.branch("non_batchable", first_index);
+    try {
+      context.non_batchable = options_.non_batchable(rng);
+    } catch (...) {
+      detail::rethrow_batch("non-batchable context", batch_size, first_index);
+    }
     if (!context.non_batchable->all_finite())
-      throw SimulationError(fmt::format("non-batchable context of the batch from simulation {} on is not finite", first_index));
+      throw SimulationError(fmt::format("non-batchable context: the value for the batch of simulations {} to {} is not finite; check the "
+                                        "function that makes it",
+                                        first_index, first_index + static_cast<std::uint64_t>(batch_size) - 1));
   }
   if (has_batchable())
     context.batchable = detail::run_batch("batchable context", batch_size, first_index, false, nullptr, nullptr, [&](std::int64_t i) {

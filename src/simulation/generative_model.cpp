@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <string_view>
 
 #include "bayesflow/core/errors.hpp"
 
@@ -31,27 +32,32 @@ GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeMod
   State& s = *state_;
   if (s.options.skip_test) return;
   s.say(fmt::format("Performing 2 pilot runs with the {} model...", s.options.name));
-  Simulations pilot;
+  PriorDraws draws;
+  SimulatedData data;
+  const char* part = "prior";
   try {
-    pilot = simulate(2, s.options.seed, "pilot", 0);
+    const Rng streams(s.options.seed, "pilot");
+    draws = s.prior(2, streams.branch("prior"));
+    part = "simulator";
+    data = s.simulator(draws.prior_draws, streams.branch("simulator"));
   } catch (const std::exception& error) {
-    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": the pilot runs failed. {}", s.options.name, error.what()));
+    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": the {} failed in the pilot runs: {}", s.options.name, part, error.what()));
   }
   const std::size_t names = s.prior.param_names().size();
-  if (names && static_cast<std::int64_t>(names) != pilot.prior_draws.dim(-1))
+  if (names && static_cast<std::int64_t>(names) != draws.prior_draws.dim(-1))
     throw ConfigurationError(fmt::format("GenerativeModel \"{}\": param_names must hold one name per parameter ({}); got {}", s.options.name,
-                                         pilot.prior_draws.dim(-1), names));
+                                         draws.prior_draws.dim(-1), names));
   const auto shape = [](const Array& a) {
     std::string text = "(batch_size = " + std::to_string(a.dim(0));
     for (int i = 1; i < a.rank(); ++i) text += ", " + std::to_string(a.dim(i));
     return text + ")";
   };
-  s.say("Shape of parameter batch after 2 pilot simulations: " + shape(pilot.prior_draws));
-  s.say("Shape of simulation batch after 2 pilot simulations: " + shape(pilot.sim_data));
-  s.say_shape("prior non-batchable context", pilot.prior_non_batchable_context);
-  s.say_shape("prior batchable context", pilot.prior_batchable_context);
-  s.say_shape("simulation non-batchable context", pilot.sim_non_batchable_context);
-  s.say_shape("simulation batchable context", pilot.sim_batchable_context);
+  s.say("Shape of parameter batch after 2 pilot simulations: " + shape(draws.prior_draws));
+  s.say("Shape of simulation batch after 2 pilot simulations: " + shape(data.sim_data));
+  s.say_shape("prior non-batchable context", draws.non_batchable_context);
+  s.say_shape("prior batchable context", draws.batchable_context);
+  s.say_shape("simulation non-batchable context", data.non_batchable_context);
+  s.say_shape("simulation batchable context", data.batchable_context);
 }
 
 const Prior& GenerativeModel::prior() const { return state_->prior; }

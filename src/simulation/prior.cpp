@@ -1,5 +1,6 @@
 #include "bayesflow/simulation/prior.hpp"
 
+#include "bayesflow/core/errors.hpp"
 #include "simulation/batch.hpp"
 
 namespace bayesflow {
@@ -11,14 +12,17 @@ Prior::Prior(Function function, BatchedFunction batched, PriorOptions options)
 
 PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool) const {
   detail::require_batch("Prior", batch_size);
-  const ContextGenerator& generator = options_.context;
-  Context context;
-  const bool has_context = generator.has_batchable() || generator.has_non_batchable();
-  if (has_context) context = generator(batch_size, streams.branch("context"), first_index);
+  Context context = detail::draw_context(options_.context, "prior", batch_size, streams, first_index);
   PriorDraws out;
   if (batched_) {
     Rng rng = streams.at(first_index);
-    out.prior_draws = detail::checked_batch("prior", batched_(batch_size, context, rng), batch_size, nullptr, first_index);
+    Array draws;
+    try {
+      draws = batched_(batch_size, context, rng);
+    } catch (...) {
+      detail::rethrow_batch("prior", batch_size, first_index);
+    }
+    out.prior_draws = detail::checked_batch("prior", std::move(draws), batch_size, nullptr, first_index);
   } else {
     out.prior_draws = detail::run_batch("prior", batch_size, first_index, options_.thread_safe, pool, nullptr, [&](std::int64_t i) {
       Rng rng = streams.at(first_index + static_cast<std::uint64_t>(i));
@@ -34,6 +38,7 @@ PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::u
 PriorDraws Prior::operator()(std::int64_t batch_size, std::uint64_t seed) const { return (*this)(batch_size, Rng(seed, "prior")); }
 
 Prior::Moments Prior::estimate_means_and_stds(std::int64_t n_draws, std::uint64_t seed) const {
+  if (n_draws < 2) throw ArgumentError("Prior::estimate_means_and_stds: n_draws must be at least 2, because the deviation has ddof 1; got " + std::to_string(n_draws));
   const Array draws = (*this)(n_draws, seed).prior_draws;
   return {draws.mean(0, true), draws.std_along(0, 1, true)};
 }

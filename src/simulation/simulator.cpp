@@ -1,5 +1,6 @@
 #include "bayesflow/simulation/simulator.hpp"
 
+#include "bayesflow/core/errors.hpp"
 #include "simulation/batch.hpp"
 
 namespace bayesflow {
@@ -13,18 +14,15 @@ SimulatedData Simulator::operator()(const Array& parameters, const Rng& streams,
   if (parameters.rank() < 1) throw ShapeError("Simulator: parameters need a batch axis; got a scalar");
   const std::int64_t batch_size = parameters.dim(0);
   detail::require_batch("Simulator", batch_size);
-  const ContextGenerator& generator = options_.context;
-  Context context;
-  if (generator.has_batchable() || generator.has_non_batchable()) context = generator(batch_size, streams.branch("context"), first_index);
+  Context context = detail::draw_context(options_.context, "simulator", batch_size, streams, first_index);
   SimulatedData out;
   if (batched_) {
     Rng rng = streams.at(first_index);
     Array data;
     try {
       data = function_(parameters, context, rng);
-    } catch (const std::exception& error) {
-      throw SimulationError(fmt::format("simulator: the batch of simulations {} to {} failed: {}", first_index,
-                                        first_index + static_cast<std::uint64_t>(batch_size) - 1, error.what()));
+    } catch (...) {
+      detail::rethrow_batch("simulator", batch_size, first_index);
     }
     out.sim_data = detail::checked_batch("simulator", std::move(data), batch_size, &parameters, first_index);
   } else {

@@ -79,6 +79,7 @@ Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp);
 struct SplineOptions {
   std::int64_t bins = 16;
   float left = -5, right = 5, bottom = -5, top = 5;
+  double log_offset = 0;  ///< added inside logarithms; v1 has 1e-10, which distorts the density where slopes are small (O20)
 };
 /// u: (..., d), parameters: (..., d * (3 bins + 1)).
 Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& options);

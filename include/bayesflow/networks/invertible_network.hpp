@@ -42,6 +42,7 @@ struct InvertibleNetworkOptions {
   std::int64_t num_coupling_layers = 6;
   CouplingDesign coupling_design = CouplingDesign::affine;  ///< interleaved: affine, spline, affine, ...
   CouplingOptions coupling = {};
+  std::optional<CouplingOptions> spline_coupling = {};    ///< interleaved: of the spline layers, if not `coupling`
   PermutationKind permutation = PermutationKind::fixed;
   bool use_act_norm = true;
   std::optional<Array> act_norm_init = {};                ///< (n, P) or (n, N, P) targets from which act norm starts, layer by layer

@@ -1,0 +1,127 @@
+/// Posterior amortizers, optimizer paths and the trained quickstart against the numbers of the real BayesFlow v1.
+#include <algorithm>
+
+#include "reference/reference_file.hpp"
+
+namespace bayesflow::reference {
+namespace {
+
+AmortizedPosterior make_amortizer(const File& file) {
+  AmortizedPosteriorOptions options;
+  if (file.config.contains("latent")) options.latent = student_t_latent(file.config["latent"]["df"].get<double>());
+  InvertibleNetwork flow(flow_options(file.config["inference_net"]));
+  if (file.config.contains("summary_net")) return AmortizedPosterior(flow, DeepSet(deep_set_options(file.config["summary_net"])), options);
+  return AmortizedPosterior(flow, options);
+}
+
+Inputs read_inputs(const File& file) {
+  Inputs in;
+  in.parameters = file.read("inputs/parameters");
+  if (file.has("inputs/summary_conditions")) in.summary_conditions = file.read("inputs/summary_conditions");
+  if (file.has("inputs/direct_conditions")) in.direct_conditions = file.read("inputs/direct_conditions");
+  return in;
+}
+
+class PosteriorReference : public testing::TestWithParam<const char*> {};
+TEST_P(PosteriorReference, DensityAndLoss) {
+  const File file(GetParam());
+  AmortizedPosterior amortizer = make_amortizer(file);
+  const Inputs in = read_inputs(file);
+  amortizer.build(in);
+  load_weights(amortizer.store(), file);
+  EXPECT_NEAR(amortizer.compute_loss(in).loss, file.read("outputs/loss").item(), 1e-5);
+  if (file.has("outputs/z")) {
+    const AmortizedPosterior::Forward f = amortizer.forward(in);
+    EXPECT_LE(error(f.z, file.read("outputs/z")), kOutputs);
+    EXPECT_LE(error(f.log_det_J, file.read("outputs/log_det_J")), kOutputs);
+    EXPECT_LE(error(amortizer.log_posterior(in), file.read("outputs/log_posterior")), kOutputs);
+  }
+  if (file.has("outputs/weight_decay")) {
+    EXPECT_NEAR(amortizer.compute_loss(in).weight_decay, file.read("outputs/weight_decay").item(), 1e-6);
+  }
+  if (file.has("outputs/summary")) {
+    EXPECT_LE(error(amortizer.summary(in), file.read("outputs/summary")), kOutputs);
+  }
+  if (file.has("inputs/latent_draws")) {
+    const Array draws = amortizer.sample_from_latent(in, file.read("inputs/latent_draws"));
+    EXPECT_LE(error(draws, file.read("outputs/samples_of_latent_draws")), kOutputs);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Cases, PosteriorReference, testing::Values("posterior_small", "posterior_student_t", "weight_decay", "trained_quickstart"));
+
+class GradientReference : public testing::TestWithParam<const char*> {};
+TEST_P(GradientReference, OfTheLoss) {
+  const File file(GetParam());
+  AmortizedPosterior amortizer = make_amortizer(file);
+  const Inputs in = read_inputs(file);
+  amortizer.build(in);
+  load_weights(amortizer.store(), file);
+  // L = c_loss loss + sum(c_density log_posterior) + c_decay weight_decay
+  nn::GradientBuffers gradients(amortizer.store(), 1);
+  Tape tape;
+  tape.reset({.training = false, .lanes = gradients.lanes()});
+  const auto t = amortizer.loss(tape, in);
+  const float factor = static_cast<float>(file.read("cotangents/loss").item());
+  tape.backward(ops::scale(t.total, factor));
+  const double decay = file.has("cotangents/weight_decay") ? file.read("cotangents/weight_decay").item() : 0.0;
+  const nn::ParameterStore& store = amortizer.store();
+  for (std::size_t i = 0; i < store.table().size(); ++i) {
+    const nn::ParameterInfo& p = store.table()[i];
+    for (std::int64_t k = 0; k < p.shape.size(); ++k)
+      gradients.lanes()[0].gradients[p.offset + k] += static_cast<float>(decay * 2 * static_cast<double>(p.l2)) * store.values()[p.offset + k];
+  }
+  expect_weight_gradients(store, gradients.lanes()[0], file);
+}
+INSTANTIATE_TEST_SUITE_P(Cases, GradientReference, testing::Values("weight_decay"));
+
+/// v1's first optimizer steps on stored batches: losses, norms before clipping, learning rates, weights.
+class AdamReference : public testing::TestWithParam<const char*> {};
+TEST_P(AdamReference, FollowsThePath) {
+  const File file(GetParam());
+  const bool small = std::string(GetParam()) == "adam_small";
+  AmortizedPosterior amortizer = make_amortizer(file);
+  const Array parameters = file.read("inputs/parameters"), data = file.read("inputs/summary_conditions");
+  const std::int64_t steps = parameters.dim(0);
+  const auto batch = [&](std::int64_t i) {
+    Inputs in;
+    in.parameters = parameters.row(i);
+    in.summary_conditions = data.row(i);
+    return in;
+  };
+  amortizer.build(batch(0));
+  nn::ParameterStore& store = amortizer.store();
+  load_weights(store, file);
+  const auto& schedule = file.config["optimizer"]["schedule"];
+  nn::Optimizer optimizer(store, {.learning_rate = nn::cosine(schedule["initial_learning_rate"], schedule["decay_steps"])});
+  nn::GradientBuffers gradients(store, kMaxLanes);
+  ThreadPool pool(2);
+  Tape tape;
+  const Array losses = file.read("outputs/loss"), norms = file.read("outputs/gradient_norm"), rates = file.read("outputs/learning_rate");
+  const auto compare = [&](const std::string& group, double most, double typical) {
+    std::vector<double> all;
+    for (std::size_t i = 0; i < store.table().size(); ++i) {
+      const Array want = file.read(group + store.table()[i].name);
+      const std::span<float> got = store.value(static_cast<int>(i));
+      for (std::int64_t k = 0; k < want.size(); ++k) all.push_back(std::fabs(static_cast<double>(got[static_cast<std::size_t>(k)]) - want.data()[k]));
+    }
+    std::sort(all.begin(), all.end());
+    EXPECT_LE(all.back(), most) << group;
+    EXPECT_LE(all[static_cast<std::size_t>(0.999 * static_cast<double>(all.size()))], typical) << group;
+  };
+  for (std::int64_t i = 0; i < steps; ++i) {
+    gradients.clear();
+    tape.reset({.step = static_cast<std::uint64_t>(i), .lanes = gradients.lanes(), .pool = &pool});
+    const auto t = amortizer.loss(tape, batch(i));
+    tape.backward(t.total);
+    EXPECT_NEAR(static_cast<double>(t.total.data()[0]), losses[i], 1e-5 * std::max(1.0, std::fabs(losses[i]))) << "step " << i;
+    const nn::StepResult result = optimizer.step(gradients, pool);
+    EXPECT_NEAR(result.gradient_norm, norms[i], 1e-4 * std::max(1.0, norms[i])) << "step " << i;
+    EXPECT_NEAR(result.learning_rate, rates[i], 1e-6 * rates[i] + 1e-12) << "step " << i;
+    if (i == 0) compare("outputs/weights_after_1/", 1e-6, 1e-6);
+  }
+  compare("outputs/weights_after_" + std::to_string(steps) + "/", small ? 1e-5 : 1e-4, 1e-5);
+}
+INSTANTIATE_TEST_SUITE_P(Cases, AdamReference, testing::Values("adam_small", "adam_quickstart"));
+
+}  // namespace
+}  // namespace bayesflow::reference
