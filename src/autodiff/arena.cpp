@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <new>
 
+#include "core/memory.hpp"
+
 namespace bayesflow {
 namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
-constexpr std::align_val_t kAlignment{64};
 }  // namespace
 
-void Arena::Free::operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
+void Arena::Free::operator()(std::byte* p) const { detail::release_block(p, bytes); }
 
 void Arena::enter(std::size_t block) {
   current_ = block;
@@ -26,7 +27,7 @@ void Arena::grow(std::size_t size) {
   }
   const std::size_t last = blocks_.empty() ? kFirstBlock / 2 : blocks_.back().capacity;
   const std::size_t capacity = std::max(2 * last, size);
-  blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(::operator new(capacity, kAlignment))), capacity});
+  blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(detail::allocate_block(capacity)), Free{capacity}), capacity});
   enter(blocks_.size() - 1);
 }
 

@@ -18,9 +18,10 @@ namespace {
 /// Joins a batchable context to the data on the last axis, repeated over the axes that it lacks (O12).
 Array join(const Array& data, const Array& context, const char* name) {
   const auto fail = [&] {
-    return ConfigurationError(fmt::format("default configurator: {} of shape {} cannot be joined to data of shape {}: it needs shape (batch,), (batch, c) "
-                                          "or all axes of the data but the last; write a configurator of your own for anything else",
-                                          name, context.shape().to_string(), data.shape().to_string()));
+    return ConfigurationError(
+        fmt::format("default configurator: {} of shape {} cannot be joined to data of shape {}: it needs shape (batch,), (batch, c) "
+                    "or all axes of the data but the last; write a configurator of your own for anything else",
+                    name, context.shape().to_string(), data.shape().to_string()));
   };
   if (context.rank() == 0 || context.dim(0) != data.dim(0)) throw fail();
   Array c = context.rank() == 1 ? context.expand_dims(1) : context;
@@ -52,8 +53,10 @@ Inputs default_configurator(const Simulations& s) {
   Inputs out;
   out.parameters = s.prior_draws;
   out.summary_conditions = s.sim_data;
-  if (s.prior_batchable_context) out.summary_conditions = join(*out.summary_conditions, *s.prior_batchable_context, "the prior's batchable context");
-  if (s.sim_batchable_context) out.summary_conditions = join(*out.summary_conditions, *s.sim_batchable_context, "the simulator's batchable context");
+  if (s.prior_batchable_context)
+    out.summary_conditions = join(*out.summary_conditions, *s.prior_batchable_context, "the prior's batchable context");
+  if (s.sim_batchable_context)
+    out.summary_conditions = join(*out.summary_conditions, *s.sim_batchable_context, "the simulator's batchable context");
   const std::int64_t batch = s.sim_data.dim(0);
   if (s.prior_non_batchable_context) out.direct_conditions = repeat_over_batch(*s.prior_non_batchable_context, batch);
   if (s.sim_non_batchable_context) {

@@ -224,6 +224,34 @@ void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64
   }
 }
 
+void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  // 4 x 4 tiles in 128-bit registers, 16 rows deep so that whole cache lines of the result are filled.
+  const hn::FixedTag<float, 4> d4;
+  const hn::Repartition<double, decltype(d4)> d2;
+  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
+  for (std::int64_t i0 = 0; i0 < whole_rows; i0 += 16)
+    for (std::int64_t j = 0; j < whole_cols; j += 4)
+      for (i = i0; i < std::min(i0 + 16, whole_rows); i += 4) {
+        const float* p = x + i * ldx + j;
+        const auto a = hn::LoadU(d4, p), b = hn::LoadU(d4, p + ldx), c = hn::LoadU(d4, p + 2 * ldx), e = hn::LoadU(d4, p + 3 * ldx);
+        const auto ab0 = hn::BitCast(d2, hn::InterleaveLower(d4, a, b)), ab1 = hn::BitCast(d2, hn::InterleaveUpper(d4, a, b));
+        const auto ce0 = hn::BitCast(d2, hn::InterleaveLower(d4, c, e)), ce1 = hn::BitCast(d2, hn::InterleaveUpper(d4, c, e));
+        float* to = out + j * ldout + i;
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab0, ce0)), d4, to);
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab0, ce0)), d4, to + ldout);
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab1, ce1)), d4, to + 2 * ldout);
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab1, ce1)), d4, to + 3 * ldout);
+      }
+  for (i = 0; i < whole_rows; ++i)
+    for (std::int64_t j = whole_cols; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+  i = whole_rows;
+#endif
+  for (; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+}
+
 }  // namespace bayesflow::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -233,6 +261,7 @@ namespace bayesflow::kernels {
 HWY_EXPORT(product);
 HWY_EXPORT(transposed_product);
 HWY_EXPORT(column_sums);
+HWY_EXPORT(transpose);
 
 void product(const Product& p) { HWY_DYNAMIC_DISPATCH(product)(p); }
 void transposed_product(const TransposedProduct& p) { HWY_DYNAMIC_DISPATCH(transposed_product)(p); }
@@ -241,14 +270,7 @@ void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64
 }
 
 void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
-  // 16 x 16 tiles: whole cache lines on both sides; the compiler vectorizes the tile's inner loop.
-  constexpr std::int64_t kTile = 16;
-  for (std::int64_t i0 = 0; i0 < rows; i0 += kTile)
-    for (std::int64_t j0 = 0; j0 < cols; j0 += kTile) {
-      const std::int64_t i1 = std::min(rows, i0 + kTile), j1 = std::min(cols, j0 + kTile);
-      for (std::int64_t j = j0; j < j1; ++j)
-        for (std::int64_t i = i0; i < i1; ++i) out[j * ldout + i] = x[i * ldx + j];
-    }
+  HWY_DYNAMIC_DISPATCH(transpose)(x, ldx, rows, cols, out, ldout);
 }
 
 }  // namespace bayesflow::kernels

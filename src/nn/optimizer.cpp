@@ -43,8 +43,13 @@ Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&
     }
   }
   squares_.resize(pieces_.size());
-  m_.assign(static_cast<std::size_t>(store.size()), 0.0f);
-  v_.assign(options_.kind == OptimizerKind::sgd ? 0 : static_cast<std::size_t>(store.size()), 0.0f);
+  const auto zeros = [&] {
+    ParameterStore::Floats p = ParameterStore::allocate(store.size());
+    std::fill_n(p.get(), store.size(), 0.0f);
+    return p;
+  };
+  m_ = zeros();
+  if (options_.kind != OptimizerKind::sgd) v_ = zeros();
 }
 
 StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
@@ -89,10 +94,10 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
     float* w = values + piece.first;
     if (options_.kind == OptimizerKind::sgd)
-      kernels::sgd(factor, static_cast<float>(options_.momentum), static_cast<float>(result.learning_rate), w, m_.data() + piece.first,
+      kernels::sgd(factor, static_cast<float>(options_.momentum), static_cast<float>(result.learning_rate), w, m_.get() + piece.first,
                    total + piece.first, piece.count);
     else
-      kernels::adam(adam, w, m_.data() + piece.first, v_.data() + piece.first, total + piece.first, piece.count);
+      kernels::adam(adam, w, m_.get() + piece.first, v_.get() + piece.first, total + piece.first, piece.count);
     if (piece.cols) {
       const ParameterInfo& p = store_->table()[static_cast<std::size_t>(piece.parameter)];
       kernels::transpose(w, piece.cols, piece.rows, piece.cols, transposed + p.offset + piece.row, p.shape[0]);

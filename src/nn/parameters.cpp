@@ -8,13 +8,13 @@
 #include <new>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/memory.hpp"
 #include "kernels/product.hpp"
 
 namespace bayesflow::nn {
 namespace {
 
 constexpr std::int64_t kPad = 16;  // floats: every parameter starts on a cache line
-constexpr std::align_val_t kAlignment{64};
 
 void orthogonal(std::span<float> out, std::int64_t rows, std::int64_t cols, Rng& rng) {
   // Gram-Schmidt on the columns of a normal matrix, twice for accuracy: Q of its QR with a positive diagonal of R.
@@ -47,9 +47,10 @@ const char* to_string(Initializer initializer) {
   return "";
 }
 
-void ParameterStore::FreeFloats::operator()(float* p) const { ::operator delete(p, kAlignment); }
+void ParameterStore::FreeFloats::operator()(float* p) const { detail::release_block(p, bytes); }
 ParameterStore::Floats ParameterStore::allocate(std::int64_t count) {
-  return Floats(static_cast<float*>(::operator new(static_cast<std::size_t>(std::max<std::int64_t>(count, kPad)) * sizeof(float), kAlignment)));
+  const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(count, kPad)) * sizeof(float);
+  return Floats(static_cast<float*>(detail::allocate_block(bytes)), FreeFloats{bytes});
 }
 
 ParameterStore::ParameterStore() = default;

@@ -42,11 +42,11 @@ void require_finite(const char* what, const Array& batch, const Array* parameter
     const auto row = batch.row_values(i);
     const auto bad = std::find_if_not(row.begin(), row.end(), [](double v) { return std::isfinite(v); });
     if (bad == row.end()) continue;
-    throw SimulationError(
-        fmt::format("{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there, or return finite values that mark "
-                    "such a simulation and drop it in the configurator",
-                    what, index_of(first_index, i), *bad, bad - row.begin(),
-                    parameters ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what));
+    throw SimulationError(fmt::format(
+        "{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there, or return finite values that mark "
+        "such a simulation and drop it in the configurator",
+        what, index_of(first_index, i), *bad, bad - row.begin(),
+        parameters ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what));
   }
 }
 
@@ -61,10 +61,11 @@ void rethrow_batch(const char* what, std::int64_t batch_size, std::uint64_t firs
 }
 
 void fail_shape(const char* what, const Shape& got, const Shape& first, std::uint64_t first_index, std::int64_t row) {
-  throw SimulationError(fmt::format(
-      "{}: simulation {} returned shape {}, but simulation {} returned {}; return one shape for all simulations of a batch (a size that varies "
-      "belongs into a non-batchable context)",
-      what, index_of(first_index, row), got.to_string(), first_index, first.to_string()));
+  throw SimulationError(
+      fmt::format("{}: simulation {} returned shape {}, but simulation {} returned {}; return one shape for all simulations of a batch (a "
+                  "size that varies "
+                  "belongs into a non-batchable context)",
+                  what, index_of(first_index, row), got.to_string(), first_index, first.to_string()));
 }
 
 Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size) {
@@ -74,7 +75,8 @@ Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size
   return uninitialized_array((row.rank() == 0 ? Shape{1} : row).prepend(batch_size));
 }
 
-Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams, std::uint64_t first_index) {
+Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams,
+                     std::uint64_t first_index) {
   if (!generator.has_batchable() && !generator.has_non_batchable()) return {};
   try {
     return generator(batch_size, streams.branch("context"), first_index);
@@ -85,8 +87,8 @@ Context draw_context(const ContextGenerator& generator, const char* owner, std::
 
 Array checked_batch(const char* what, Array out, std::int64_t batch_size, const Array* parameters, std::uint64_t first_index) {
   if (out.rank() == 0 || out.dim(0) != batch_size)
-    throw SimulationError(fmt::format("{}: a batched function must return {} rows on axis 0, one per simulation; got shape {}", what, batch_size,
-                                      out.shape().to_string()));
+    throw SimulationError(fmt::format("{}: a batched function must return {} rows on axis 0, one per simulation; got shape {}", what,
+                                      batch_size, out.shape().to_string()));
   if (out.rank() == 1) out = out.expand_dims(1);
   require_finite(what, out, parameters, first_index);
   return out;

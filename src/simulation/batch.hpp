@@ -28,7 +28,8 @@ void require_finite(const char* what, const Array& batch, const Array* parameter
 Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size);
 
 /// The generator's context, or an empty one without a generator's functions; errors begin with `owner`.
-Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams, std::uint64_t first_index);
+Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams,
+                     std::uint64_t first_index);
 
 /// What a batched function returned: its first axis must be the batch; one value per simulation becomes one column.
 Array checked_batch(const char* what, Array out, std::int64_t batch_size, const Array* parameters, std::uint64_t first_index);
@@ -36,8 +37,8 @@ Array checked_batch(const char* what, Array out, std::int64_t batch_size, const 
 /// call(i) -> Array for every i, stacked. `parameters` (or null) are named in errors. Without an error nothing but arrays is
 /// allocated: this runs inside training steps.
 template <class Call>
-Array run_batch(const char* what, std::int64_t batch_size, std::uint64_t first_index, bool parallel, ThreadPool* pool, const Array* parameters,
-                const Call& call) {
+Array run_batch(const char* what, std::int64_t batch_size, std::uint64_t first_index, bool parallel, ThreadPool* pool,
+                const Array* parameters, const Call& call) {
   const auto guarded = [&](std::int64_t i) -> Array {
     try {
       return call(i);

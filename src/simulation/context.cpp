@@ -28,9 +28,10 @@ Context ContextGenerator::operator()(std::int64_t batch_size, const Rng& streams
       detail::rethrow_batch("non-batchable context", batch_size, first_index);
     }
     if (!context.non_batchable->all_finite())
-      throw SimulationError(fmt::format("non-batchable context: the value for the batch of simulations {} to {} is not finite; check the "
-                                        "function that makes it",
-                                        first_index, first_index + static_cast<std::uint64_t>(batch_size) - 1));
+      throw SimulationError(
+          fmt::format("non-batchable context: the value for the batch of simulations {} to {} is not finite; check the "
+                      "function that makes it",
+                      first_index, first_index + static_cast<std::uint64_t>(batch_size) - 1));
   }
   if (has_batchable())
     context.batchable = detail::run_batch("batchable context", batch_size, first_index, false, nullptr, nullptr, [&](std::int64_t i) {

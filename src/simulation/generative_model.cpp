@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "bayesflow/core/errors.hpp"
+#include "simulation/batch.hpp"
 
 namespace bayesflow {
 
@@ -41,12 +42,13 @@ GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeMod
     part = "simulator";
     data = s.simulator(draws.prior_draws, streams.branch("simulator"));
   } catch (const std::exception& error) {
-    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": the {} failed in the pilot runs: {}", s.options.name, part, error.what()));
+    throw ConfigurationError(
+        fmt::format("GenerativeModel \"{}\": the {} failed in the pilot runs: {}", s.options.name, part, error.what()));
   }
   const std::size_t names = s.prior.param_names().size();
   if (names && static_cast<std::int64_t>(names) != draws.prior_draws.dim(-1))
-    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": param_names must hold one name per parameter ({}); got {}", s.options.name,
-                                         draws.prior_draws.dim(-1), names));
+    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": param_names must hold one name per parameter ({}); got {}",
+                                         s.options.name, draws.prior_draws.dim(-1), names));
   const auto shape = [](const Array& a) {
     std::string text = "(batch_size = " + std::to_string(a.dim(0));
     for (int i = 1; i < a.rank(); ++i) text += ", " + std::to_string(a.dim(i));
@@ -67,7 +69,7 @@ const GenerativeModelOptions& GenerativeModel::options() const { return state_->
 const std::vector<std::string>& GenerativeModel::pilot_report() const { return state_->report; }
 
 Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
-  if (batch_size < 1) throw ArgumentError(fmt::format("GenerativeModel: batch_size must be at least 1; got {}", batch_size));
+  detail::require_batch("GenerativeModel", batch_size);
   State& s = *state_;
   const std::uint64_t first = s.next.fetch_add(static_cast<std::uint64_t>(batch_size));
   const std::lock_guard lock(s.pool_mutex);
@@ -77,6 +79,7 @@ Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
 
 Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
                                       ThreadPool* pool) const {
+  detail::require_batch("GenerativeModel", batch_size);
   const Rng streams(seed, purpose);
   PriorDraws draws = state_->prior(batch_size, streams.branch("prior"), first_index, pool);
   SimulatedData data = state_->simulator(draws.prior_draws, streams.branch("simulator"), first_index, pool);

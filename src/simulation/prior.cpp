@@ -1,5 +1,7 @@
 #include "bayesflow/simulation/prior.hpp"
 
+#include <string>
+
 #include "bayesflow/core/errors.hpp"
 #include "simulation/batch.hpp"
 
@@ -38,7 +40,9 @@ PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::u
 PriorDraws Prior::operator()(std::int64_t batch_size, std::uint64_t seed) const { return (*this)(batch_size, Rng(seed, "prior")); }
 
 Prior::Moments Prior::estimate_means_and_stds(std::int64_t n_draws, std::uint64_t seed) const {
-  if (n_draws < 2) throw ArgumentError("Prior::estimate_means_and_stds: n_draws must be at least 2, because the deviation has ddof 1; got " + std::to_string(n_draws));
+  if (n_draws < 2)
+    throw ArgumentError("Prior::estimate_means_and_stds: n_draws must be at least 2, because the deviation has ddof 1; got " +
+                        std::to_string(n_draws));
   const Array draws = (*this)(n_draws, seed).prior_draws;
   return {draws.mean(0, true), draws.std_along(0, 1, true)};
 }

@@ -38,6 +38,8 @@ SimulatedData Simulator::operator()(const Array& parameters, const Rng& streams,
   return out;
 }
 
-SimulatedData Simulator::operator()(const Array& parameters, std::uint64_t seed) const { return (*this)(parameters, Rng(seed, "simulator")); }
+SimulatedData Simulator::operator()(const Array& parameters, std::uint64_t seed) const {
+  return (*this)(parameters, Rng(seed, "simulator"));
+}
 
 }  // namespace bayesflow

@@ -32,7 +32,8 @@ TEST(ContextGenerator, BatchableValuesHaveTheirOwnStreams) {
 }
 
 TEST(ContextGenerator, NonBatchableValueHasAStreamOfItsOwn) {
-  const ContextOptions both = {.batchable = [](Rng& rng) { return rng.uniform({1}); }, .non_batchable = [](Rng& rng) { return rng.uniform({1}); }};
+  const ContextOptions both = {.batchable = [](Rng& rng) { return rng.uniform({1}); },
+                               .non_batchable = [](Rng& rng) { return rng.uniform({1}); }};
   const ContextGenerator generator(both);
   const Rng streams(1, "test");
   const Context context = generator(2, streams, 4);
@@ -61,9 +62,8 @@ TEST(ContextGenerator, NonBatchableIsDrawnFirstAndHandedOn) {
 TEST(ContextGenerator, RejectsFunctionsThatContradict) {
   const auto value = [](Rng&) { return Array::scalar(1.0); };
   const auto from = [](const Array& n, Rng&) { return n; };
-  EXPECT_EQ(sentence<ConfigurationError>([&] {
-              ContextGenerator generator({.batchable = value, .non_batchable = value, .batchable_from_non_batchable = from});
-            }),
+  EXPECT_EQ(sentence<ConfigurationError>(
+                [&] { ContextGenerator generator({.batchable = value, .non_batchable = value, .batchable_from_non_batchable = from}); }),
             "ContextGenerator: give either `batchable` or `batchable_from_non_batchable`, not both");
   EXPECT_EQ(sentence<ConfigurationError>([&] { ContextGenerator generator({.batchable_from_non_batchable = from}); }),
             "ContextGenerator: `batchable_from_non_batchable` needs a `non_batchable` function to take its value from");

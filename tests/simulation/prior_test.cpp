@@ -142,7 +142,8 @@ TEST(Prior, NamesTheDrawThatIsNotFinite) {
   while (streams.at(bad).uniform() <= 0.5) ++bad;
   EXPECT_EQ(sentence<SimulationError>([&] { (void)prior(64, streams); }),
             "prior: simulation " + std::to_string(bad) +
-                " returned inf at entry 1; every value must be finite: check the prior there, or return finite values that mark such a simulation "
+                " returned inf at entry 1; every value must be finite: check the prior there, or return finite values that mark such a "
+                "simulation "
                 "and drop it in the configurator");
 }
 
@@ -150,7 +151,8 @@ TEST(Prior, WrapsExceptions) {
   const Prior boom([](Rng&) -> Array { throw std::runtime_error("boom"); });
   EXPECT_EQ(sentence<SimulationError>([&] { (void)boom(4, Rng(0), 30); }), "prior: simulation 30 failed: boom");
   const Prior odd([](Rng&) -> Array { throw 3; });
-  EXPECT_EQ(sentence<SimulationError>([&] { (void)odd(4, Rng(0)); }), "prior: simulation 0 failed with an exception that is not a std::exception");
+  EXPECT_EQ(sentence<SimulationError>([&] { (void)odd(4, Rng(0)); }),
+            "prior: simulation 0 failed with an exception that is not a std::exception");
   const Prior batched = Prior::batched([](std::int64_t, Rng&) -> Array { throw std::runtime_error("boom"); });
   EXPECT_EQ(sentence<SimulationError>([&] { (void)batched(4, Rng(0), 30); }), "prior: the batch of simulations 30 to 33 failed: boom");
 }

@@ -36,6 +36,8 @@ class Arena {
 
  private:
   struct Free {
+    std::size_t bytes;
+    explicit Free(std::size_t size = 0) : bytes(size) {}
     void operator()(std::byte* p) const;
   };
   struct Block {

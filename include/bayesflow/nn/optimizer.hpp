@@ -45,8 +45,9 @@ class Optimizer {
   [[nodiscard]] const OptimizerOptions& options() const { return options_; }
   void set_schedule(Schedule schedule) { options_.learning_rate = std::move(schedule); }
   [[nodiscard]] double learning_rate() const { return options_.learning_rate(step_); }
-  [[nodiscard]] std::vector<float>& first_moments() { return m_; }
-  [[nodiscard]] std::vector<float>& second_moments() { return v_; }
+  /// Flat buffers in the store's layout; second moments are empty for SGD.
+  [[nodiscard]] std::span<float> first_moments() { return {m_.get(), static_cast<std::size_t>(store_->size())}; }
+  [[nodiscard]] std::span<float> second_moments() { return {v_.get(), v_ ? static_cast<std::size_t>(store_->size()) : 0}; }
 
  private:
   struct Piece {
@@ -58,7 +59,7 @@ class Optimizer {
   OptimizerOptions options_;
   std::vector<Piece> pieces_;
   std::vector<double> squares_;
-  std::vector<float> m_, v_;
+  ParameterStore::Floats m_, v_;
   std::int64_t step_ = 0;
 };
 

@@ -73,10 +73,13 @@ class ParameterStore {
 
  private:
   struct FreeFloats {
+    std::size_t bytes;
+    explicit FreeFloats(std::size_t size = 0) : bytes(size) {}
     void operator()(float* p) const;
   };
   using Floats = std::unique_ptr<float[], FreeFloats>;
   friend class GradientBuffers;
+  friend class Optimizer;
   static Floats allocate(std::int64_t count);
   void reserve(std::int64_t count);
 

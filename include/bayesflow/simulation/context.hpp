@@ -20,9 +20,9 @@ struct Context {
 
 /// The functions of a ContextGenerator; each is optional.
 struct ContextOptions {
-  std::function<Array(Rng&)> batchable;      ///< one value per simulation (a design, a power-scaling factor, ...)
-  std::function<Array(Rng&)> non_batchable;  ///< one value per batch (a number of observations, ...)
-  std::function<Array(const Array& non_batchable, Rng&)> batchable_from_non_batchable;  ///< instead of `batchable`: is given the batch's value
+  std::function<Array(Rng&)> batchable{};    ///< one value per simulation (a design, a power-scaling factor, ...)
+  std::function<Array(Rng&)> non_batchable{};  ///< one value per batch (a number of observations, ...)
+  std::function<Array(const Array& non_batchable, Rng&)> batchable_from_non_batchable{};  ///< instead of `batchable`: is given the batch's value
 };
 
 /// Draws contexts: the non-batchable value first, then one batchable value per simulation.

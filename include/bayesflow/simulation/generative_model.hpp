@@ -21,7 +21,7 @@ struct GenerativeModelOptions {
   std::uint64_t seed = 0;    ///< of `model(batch_size)`; training has its own seed
   int threads = 0;           ///< threads for thread-safe functions outside training; 0: as many as the machine has
   bool skip_test = false;    ///< true: no pilot runs
-  Logger logger;             ///< receives the report of the pilot runs
+  Logger logger{};           ///< receives the report of the pilot runs
 };
 
 /// p(parameters) p(data | parameters) as a program. Construction makes two pilot simulations and reports every shape.

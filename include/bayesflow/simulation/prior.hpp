@@ -16,8 +16,8 @@ namespace bayesflow {
 
 /// Settings of a Prior beside its function.
 struct PriorOptions {
-  ContextGenerator context;               ///< makes the contexts that the function sees
-  std::vector<std::string> param_names;   ///< names for figures, reports and files; empty: theta_1, theta_2, ...
+  ContextGenerator context{};              ///< makes the contexts that the function sees
+  std::vector<std::string> param_names{};   ///< names for figures, reports and files; empty: theta_1, theta_2, ...
   bool thread_safe = true;                ///< the function may run on several threads at once
 };
 

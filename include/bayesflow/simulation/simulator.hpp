@@ -15,7 +15,7 @@ namespace bayesflow {
 
 /// Settings of a Simulator beside its function.
 struct SimulatorOptions {
-  ContextGenerator context;  ///< makes the contexts that the function sees
+  ContextGenerator context{};  ///< makes the contexts that the function sees
   bool thread_safe = true;   ///< the function may run on several threads at once; false: one simulation after another
 };
 
@@ -62,7 +62,7 @@ class Simulator {
     if constexpr (std::is_invocable_v<F&, const Array&, Rng&>)
       return [f = std::move(function)](const Array& theta, const Context&, Rng& rng) mutable { return f(theta, rng); };
     else
-      return std::move(function);
+      return function;
   }
 
   Function function_;

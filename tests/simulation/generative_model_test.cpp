@@ -1,0 +1,216 @@
+#include "bayesflow/simulation/generative_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "bayesflow/core/errors.hpp"
+#include "simulation/support_expect.hpp"
+
+namespace bayesflow {
+namespace {
+
+Prior prior(PriorOptions options = {}) {
+  return Prior([](Rng& rng) { return rng.normal({4}); }, std::move(options));
+}
+Simulator simulator(SimulatorOptions options = {}) {
+  return Simulator([](const Array& theta, Rng& rng) { return rng.normal({50, 4}, theta); }, std::move(options));
+}
+ContextGenerator contexts() {
+  return ContextGenerator(
+      {.batchable = [](Rng& rng) { return rng.uniform({1}); }, .non_batchable = [](Rng& rng) { return Array::scalar(rng.uniform()); }});
+}
+GenerativeModel with_contexts() {
+  return GenerativeModel(Prior([](const Context& c, Rng& rng) { return rng.normal({4}, c.non_batchable->item(), c.batchable->item()); },
+                               {.context = contexts()}),
+                         Simulator(
+                             [](const Array& theta, const Context& c, Rng& rng) {
+                               return rng.normal({9, 4}, theta, c.batchable->item());
+                             },
+                             {.context = contexts()}));
+}
+
+void expect_equal(const Simulations& a, const Simulations& b) {
+  const auto fa = a.fields(), fb = b.fields();
+  for (std::size_t i = 0; i < fa.size(); ++i) {
+    ASSERT_EQ(fa[i].second == nullptr, fb[i].second == nullptr) << fa[i].first;
+    if (fa[i].second) {
+      EXPECT_EQ(*fa[i].second, *fb[i].second) << fa[i].first;
+    }
+  }
+}
+
+TEST(GenerativeModel, ReportsThePilotRuns) {
+  std::vector<std::string> logged;
+  GenerativeModelOptions options;
+  options.logger = [&](LogLevel level, std::string_view line) {
+    EXPECT_EQ(level, LogLevel::info);
+    logged.emplace_back(line);
+  };
+  const GenerativeModel model(prior(), simulator(), options);
+  const std::vector<std::string> expected = {
+      "Performing 2 pilot runs with the anonymous model...",
+      "Shape of parameter batch after 2 pilot simulations: (batch_size = 2, 4)",
+      "Shape of simulation batch after 2 pilot simulations: (batch_size = 2, 50, 4)",
+      "No optional prior non-batchable context provided.",
+      "No optional prior batchable context provided.",
+      "No optional simulation non-batchable context provided.",
+      "No optional simulation batchable context provided.",
+  };
+  EXPECT_EQ(logged, expected);
+  EXPECT_EQ(model.pilot_report(), expected);
+}
+
+TEST(GenerativeModel, ReportsTheShapesOfContexts) {
+  const GenerativeModel model = with_contexts();
+  const std::vector<std::string>& report = model.pilot_report();
+  ASSERT_EQ(report.size(), 7U);
+  EXPECT_EQ(report[3], "Shape of prior non-batchable context: ()");
+  EXPECT_EQ(report[4], "Shape of prior batchable context: (2, 1)");
+  EXPECT_EQ(report[5], "Shape of simulation non-batchable context: ()");
+  EXPECT_EQ(report[6], "Shape of simulation batchable context: (2, 1)");
+}
+
+TEST(GenerativeModel, SkippingTheTestCallsNothing) {
+  int calls = 0;
+  const Prior counting([&](Rng& rng) {
+    ++calls;
+    return rng.normal({4});
+  });
+  const GenerativeModel skipped(counting, simulator(), {.skip_test = true});
+  EXPECT_EQ(calls, 0);
+  EXPECT_TRUE(skipped.pilot_report().empty());
+  const GenerativeModel tested(counting, simulator());
+  EXPECT_EQ(calls, 2);
+}
+
+TEST(GenerativeModel, WrapsFailuresOfThePilotRuns) {
+  const Prior bad_prior([](Rng&) -> Array { throw std::runtime_error("boom"); });
+  EXPECT_EQ(sentence<ConfigurationError>([&] { GenerativeModel model(bad_prior, simulator(), {.name = "decay"}); }),
+            "GenerativeModel \"decay\": the prior failed in the pilot runs: prior: simulation 0 failed: boom");
+  const Simulator bad_simulator([](const Array&, Rng&) -> Array { throw std::runtime_error("boom"); });
+  const Prior one([](Rng&) { return 1.5; });
+  EXPECT_EQ(
+      sentence<ConfigurationError>([&] { GenerativeModel model(one, bad_simulator); }),
+      "GenerativeModel \"anonymous\": the simulator failed in the pilot runs: simulator: simulation 0 with parameters [1.5] failed: boom");
+  const ContextGenerator bad_context({.batchable = [](Rng&) -> Array { throw std::runtime_error("boom"); }});
+  EXPECT_EQ(
+      sentence<ConfigurationError>([&] { GenerativeModel model(one, simulator({.context = bad_context})); }),
+      "GenerativeModel \"anonymous\": the simulator failed in the pilot runs: simulator: batchable context: simulation 0 failed: boom");
+}
+
+TEST(GenerativeModel, NeedsOneNamePerParameter) {
+  EXPECT_EQ(sentence<ConfigurationError>([] {
+              GenerativeModel model(prior({.param_names = {"a", "b"}}), simulator());
+            }),
+            "GenerativeModel \"anonymous\": param_names must hold one name per parameter (4); got 2");
+  const std::vector<std::string> names = {"a", "b", "c", "d"};
+  EXPECT_EQ(GenerativeModel(prior({.param_names = names}), simulator()).param_names(), names);
+}
+
+TEST(GenerativeModel, CallsContinueOneAnother) {
+  const GenerativeModel model(prior(), simulator(), {.seed = 12, .threads = 2});
+  const Simulations first = model(3), second = model(5);
+  expect_equal(first, model.simulate(3, 12, "model", 0));
+  expect_equal(second, model.simulate(5, 12, "model", 3));
+  const GenerativeModel again(prior(), simulator(), {.seed = 12, .threads = 1});
+  expect_equal(again(3), first);
+}
+
+TEST(GenerativeModel, CopiesShareTheSequence) {
+  const GenerativeModel model(prior(), simulator(), {.seed = 12, .threads = 1});
+  const GenerativeModel copy = model;
+  (void)model(4);
+  expect_equal(copy(2), model.simulate(2, 12, "model", 4));
+}
+
+TEST(GenerativeModel, ConcurrentCallsTakeDisjointSimulations) {
+  const GenerativeModel model(prior(), simulator(), {.threads = 2});
+  std::vector<Simulations> got(6);
+  {
+    std::vector<std::jthread> callers;
+    for (std::size_t i = 0; i < got.size(); ++i) callers.emplace_back([&, i] { got[i] = model(8); });
+  }
+  std::set<double> firsts, expected;
+  for (const Simulations& s : got)
+    for (int i = 0; i < 8; ++i) firsts.insert(s.prior_draws(i, 0));
+  const Array all = model.simulate(48, 0, "model", 0).prior_draws;
+  for (int i = 0; i < 48; ++i) expected.insert(all(i, 0));
+  EXPECT_EQ(firsts, expected);
+}
+
+TEST(GenerativeModel, NumbersDoNotDependOnThreads) {
+  const GenerativeModel model = with_contexts();
+  const Simulations serial = model.simulate(33, 4, "training", 64);
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    expect_equal(model.simulate(33, 4, "training", 64, &pool), serial);
+  }
+}
+
+TEST(GenerativeModel, SeedPurposeAndIndexNameTheSimulations) {
+  const GenerativeModel model = with_contexts();
+  const Simulations base = model.simulate(2, 4, "training", 0);
+  EXPECT_NE(model.simulate(2, 5, "training", 0).prior_draws, base.prior_draws);
+  EXPECT_NE(model.simulate(2, 4, "validation", 0).prior_draws, base.prior_draws);
+  EXPECT_NE(model.simulate(2, 4, "training", 2).prior_draws, base.prior_draws);
+  expect_equal(model.simulate(2, 4, "training", 0), base);
+}
+
+// The same generator in both places, and the same function of the stream as prior and simulator: still other numbers.
+TEST(GenerativeModel, ContextsPriorAndSimulatorHaveIndependentStreams) {
+  const auto draw = [](Rng& rng) { return rng.uniform({1}); };
+  const ContextGenerator both({.batchable = draw, .non_batchable = draw});
+  const GenerativeModel model(Prior([=](const Context&, Rng& rng) { return draw(rng); }, {.context = both}),
+                              Simulator([=](const Array&, const Context&, Rng& rng) { return draw(rng); }, {.context = both}));
+  const Simulations s = model.simulate(1, 0, "training", 0);
+  std::set<double> values;
+  for (const auto& [name, array] : s.fields()) values.insert(array->item());
+  EXPECT_EQ(values.size(), 6U);
+}
+
+TEST(GenerativeModel, TheNumberOfObservationsVariesBetweenBatches) {
+  const ContextGenerator n({.non_batchable = [](Rng& rng) { return Array::scalar(static_cast<double>(rng.integers(10, 60))); }});
+  const GenerativeModel model(prior(), Simulator(
+                                           [](const Array& theta, const Context& c, Rng& rng) {
+                                             return rng.normal({static_cast<std::int64_t>(c.non_batchable->item()), 4}, theta);
+                                           },
+                                           {.context = n}));
+  std::set<std::int64_t> lengths;
+  for (std::uint64_t step = 0; step < 10; ++step) {
+    const Simulations s = model.simulate(4, 0, "training", 4 * step);
+    EXPECT_EQ(static_cast<double>(s.sim_data.dim(1)), s.sim_non_batchable_context->item());
+    lengths.insert(s.sim_data.dim(1));
+  }
+  EXPECT_GT(lengths.size(), 3U);
+}
+
+TEST(GenerativeModel, RejectsAnEmptyBatch) {
+  const GenerativeModel model(prior(), simulator());
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)model(0); }), "GenerativeModel: batch_size must be at least 1; got 0");
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)model.simulate(-1, 0, "training", 0); }),
+            "GenerativeModel: batch_size must be at least 1; got -1");
+}
+
+TEST(GenerativeModel, AFailedCallLeavesTheModelUsable) {
+  const Simulator picky([](const Array& theta, Rng&) -> Array {
+    if (theta(0) > 3.0) throw std::runtime_error("boom");
+    return theta;
+  });
+  const GenerativeModel model(Prior([](Rng& rng) { return rng.uniform({1}, 0.0, 3.5); }), picky, {.threads = 2, .skip_test = true});
+  EXPECT_THROW((void)model(200), SimulationError);
+  int good = 0;
+  for (int i = 0; i < 50; ++i) {
+    try {
+      (void)model(1);
+      ++good;
+    } catch (const SimulationError&) {
+    }
+  }
+  EXPECT_GT(good, 20);
+}
+
+}  // namespace
+}  // namespace bayesflow
