@@ -250,8 +250,8 @@ double reduce_gradient(float* g, const float* const* lanes, int count, const flo
 
 void adam(const AdamStep& step, float* w, float* m, float* v, const float* g, std::int64_t n) {
   const D d;
-  const V factor = hn::Set(d, step.factor), b1 = hn::Set(d, step.beta1), c1 = hn::Set(d, 1.0f - step.beta1);
-  const V b2 = hn::Set(d, step.beta2), c2 = hn::Set(d, 1.0f - step.beta2), rate = hn::Set(d, step.rate), eps = hn::Set(d, step.epsilon);
+  const V factor = hn::Set(d, step.factor), b1 = hn::Set(d, step.beta1), c1 = hn::Set(d, step.one_minus_beta1);
+  const V b2 = hn::Set(d, step.beta2), c2 = hn::Set(d, step.one_minus_beta2), rate = hn::Set(d, step.rate), eps = hn::Set(d, step.epsilon);
   const V keep = hn::Set(d, 1.0f - step.shrink);
   for_vectors(n, [&](std::int64_t i, hn::Mask<D> k, auto whole) HWY_ATTR {
     const V gv = hn::Mul(factor, load(g + i, k, whole));

@@ -42,7 +42,7 @@ double reduce_gradient(float* g, const float* const* lanes, int count, const flo
 /// Adam (Kingma and Ba, 2015) as Keras writes it: m, v moments; w -= rate m / (sqrt(v) + epsilon) with the bias corrections in
 /// `rate`; `shrink` is AdamW's decoupled decay (rate times decay, 0 for Adam); g is scaled by `factor` (clipping) first.
 struct AdamStep {
-  float factor, beta1, beta2, rate, epsilon, shrink;
+  float factor, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, epsilon, shrink;  // 1 - beta rounded once, from double
 };
 void adam(const AdamStep& step, float* w, float* m, float* v, const float* g, std::int64_t n);
 /// Stochastic gradient descent with momentum: m = momentum m - rate g, w += m.

@@ -83,10 +83,12 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
   const float factor = clip > 0 && result.gradient_norm > clip ? static_cast<float>(clip / result.gradient_norm) : 1.0f;
   kernels::AdamStep adam{};
   if (options_.kind != OptimizerKind::sgd) {
-    const double t = static_cast<double>(step_);
-    const double corrected = result.learning_rate * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
+    // Keras takes the powers of its float32 betas; doing the same follows v1's paths to the last digits.
+    const auto power = [t = static_cast<double>(step_)](double beta) { return std::pow(static_cast<double>(static_cast<float>(beta)), t); };
+    const double corrected = result.learning_rate * std::sqrt(1 - power(options_.beta2)) / (1 - power(options_.beta1));
     const double shrink = options_.kind == OptimizerKind::adamw ? result.learning_rate * options_.weight_decay : 0.0;
-    adam = {factor, static_cast<float>(options_.beta1), static_cast<float>(options_.beta2), static_cast<float>(corrected),
+    adam = {factor, static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1), static_cast<float>(options_.beta2),
+            static_cast<float>(1 - options_.beta2), static_cast<float>(corrected),
             static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
   }
   float *values = store_->values(), *transposed = store_->transposed();

@@ -47,10 +47,10 @@ const char* to_string(Initializer initializer) {
   return "";
 }
 
-void ParameterStore::FreeFloats::operator()(float* p) const { detail::release_block(p, bytes); }
+void detail::FreeFloats::operator()(float* p) const { bayesflow::detail::release_block(p, bytes); }
 ParameterStore::Floats ParameterStore::allocate(std::int64_t count) {
   const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(count, kPad)) * sizeof(float);
-  return Floats(static_cast<float*>(detail::allocate_block(bytes)), FreeFloats{bytes});
+  return Floats(static_cast<float*>(bayesflow::detail::allocate_block(bytes)), detail::FreeFloats{bytes});
 }
 
 ParameterStore::ParameterStore() = default;

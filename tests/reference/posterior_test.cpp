@@ -115,7 +115,6 @@ TEST_P(AdamReference, FollowsThePath) {
     tape.backward(t.total);
     EXPECT_NEAR(static_cast<double>(t.total.data()[0]), losses[i], 1e-5 * std::max(1.0, std::fabs(losses[i]))) << "step " << i;
     const nn::StepResult result = optimizer.step(gradients, pool);
-    if (std::getenv("SHOW")) std::printf("%ld loss %.2e norm %.2e\n", i, static_cast<double>(t.total.data()[0]) - losses[i], result.gradient_norm - norms[i]);
     EXPECT_NEAR(result.gradient_norm, norms[i], 1e-4 * std::max(1.0, norms[i])) << "step " << i;
     // v1 reports the rate of the step before (its weights follow the schedule itself, as the comparison below shows).
     EXPECT_NEAR(optimizer.options().learning_rate(std::max<std::int64_t>(i - 1, 0)), rates[i], 1e-6 * rates[i] + 1e-12) << "step " << i;

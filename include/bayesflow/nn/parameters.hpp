@@ -14,6 +14,13 @@
 
 namespace bayesflow::nn {
 
+namespace detail {
+struct FreeFloats {
+  std::size_t bytes = 0;
+  void operator()(float* p) const;
+};
+}  // namespace detail
+
 /// How a fresh kernel is drawn. fan_in and fan_out are its rows and columns.
 enum class Initializer : std::uint8_t {
   zeros,
@@ -72,12 +79,7 @@ class ParameterStore {
   [[nodiscard]] Tensor tensor(Tape& tape, int parameter) const;
 
  private:
-  struct FreeFloats {
-    std::size_t bytes;
-    explicit FreeFloats(std::size_t size = 0) : bytes(size) {}
-    void operator()(float* p) const;
-  };
-  using Floats = std::unique_ptr<float[], FreeFloats>;
+  using Floats = std::unique_ptr<float[], detail::FreeFloats>;
   friend class GradientBuffers;
   friend class Optimizer;
   static Floats allocate(std::int64_t count);
