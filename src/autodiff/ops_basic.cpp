@@ -52,7 +52,7 @@ Tensor activate(Tensor x, Activation activation) {
   Tensor y = x.tape().result(x.shape(), {x});
   kernels::activate(activation, x.data(), y.data(), x.size());
   x.tape().on_backward(y, [x, y, activation] {
-    Arena& arena = x.tape().arena();
+    Arena& arena = x.tape().backward_arena();
     const GradSink dx = grad_sink(x);
     const float* at = kernels::needs_input(activation) ? x.data() : y.data();
     if (!dx.accumulate) return kernels::activate_backward(activation, at, grad_of(y), dx.data, x.size());

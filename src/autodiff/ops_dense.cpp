@@ -84,7 +84,7 @@ void add_weight_gradient(const float* h, std::int64_t ldh, const float* dz, std:
 }
 
 void backward_chain(const Chain& c) {
-  Arena& arena = c.y.tape().arena();
+  Arena& arena = c.y.tape().backward_arena();
   const int last = c.count - 1;
   GradSink dw[kMaxLayers]{}, db[kMaxLayers]{};
   const float* wt[kMaxLayers]{};

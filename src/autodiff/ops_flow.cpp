@@ -169,7 +169,7 @@ Transformed affine_coupling(Tensor u, Tensor s, Tensor t, float clamp) {
   }
   const Tensor both[] = {out.value, out.log_det};
   tape.on_backward_of_any(both, [out, u, s, t, e, clamp, n, cols, rows] {
-    Arena& arena = u.tape().arena();
+    Arena& arena = u.tape().backward_arena();
     const float *dv = detail::grad_or_zero(out.value), *dl = s.needs_grad() ? detail::grad_or_zero(out.log_det) : nullptr;
     if (t.needs_grad()) deliver(t, dv);
     float *dq = arena.floats(n), *du = arena.floats(n), *ds = arena.floats(n);
@@ -220,7 +220,7 @@ Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o)
   const Tensor both[] = {out.value, out.log_det};
   tape.on_backward_of_any(both, [out, u, parameters, o, kept, each, rows, cols, width] {
     const float *dv = detail::grad_or_zero(out.value), *dl = detail::grad_or_zero(out.log_det);
-    Arena& arena = u.tape().arena();
+    Arena& arena = u.tape().backward_arena();
     float* draw = arena.floats(parameters.size());
     std::fill_n(draw, parameters.size(), 0.0f);
     float* du = arena.floats(u.size());

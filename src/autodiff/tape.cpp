@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "bayesflow/core/errors.hpp"
 #include "kernels/elementwise.hpp"
@@ -27,7 +28,9 @@ Tape::~Tape() = default;
 
 void Tape::reset(const TapeSettings& settings) {
   settings_ = settings;
-  arena_.reset();
+  arena_ = backward_arena_ = &own_arena_;
+  own_arena_.reset();
+  used_lane_arenas_ = 0;
   ops_.clear();
   imports_.clear();
   used_children_ = 0;
@@ -36,13 +39,15 @@ void Tape::reset(const TapeSettings& settings) {
 }
 
 std::size_t Tape::reserved() const {
-  std::size_t total = arena_.reserved();
+  std::size_t total = own_arena_.reserved();
   for (const auto& child : children_) total += child->reserved();
+  for (const auto& arena : lane_arenas_) total += arena->reserved();
+  for (const auto& arena : backward_arenas_) total += arena->reserved();
   return total;
 }
 
 Node* Tape::new_node(const Shape& shape) {
-  Node* node = new (arena_.bytes(sizeof(Node))) Node();
+  Node* node = new (arena_->bytes(sizeof(Node))) Node();
   node->shape = shape;
   node->tape = this;
   node->grad_set = &node->own_set;
@@ -51,7 +56,7 @@ Node* Tape::new_node(const Shape& shape) {
 
 Tensor Tape::input(const Array& values, bool needs_grad) {
   Node* node = new_node(values.shape());
-  node->value = arena_.floats(values.size());
+  node->value = arena_->floats(values.size());
   const double* from = values.data();
   for (std::int64_t i = 0; i < values.size(); ++i) node->value[i] = static_cast<float>(from[i]);
   node->needs_grad = needs_grad && records();
@@ -60,7 +65,7 @@ Tensor Tape::input(const Array& values, bool needs_grad) {
 
 Tensor Tape::input(const Shape& shape, const float* values, bool needs_grad) {
   Node* node = new_node(shape);
-  node->value = arena_.floats(shape.size());
+  node->value = arena_->floats(shape.size());
   std::memcpy(node->value, values, static_cast<std::size_t>(shape.size()) * sizeof(float));
   node->needs_grad = needs_grad && records();
   return Tensor(node);
@@ -74,7 +79,7 @@ Tensor Tape::wrap(const Shape& shape, const float* values) {
 
 Tensor Tape::filled(const Shape& shape, float value) {
   Node* node = new_node(shape);
-  node->value = arena_.floats(shape.size());
+  node->value = arena_->floats(shape.size());
   std::fill_n(node->value, shape.size(), value);
   return Tensor(node);
 }
@@ -93,7 +98,7 @@ Tensor Tape::parameter(const Shape& shape, const float* value, const float* tran
 
 Tensor Tape::result(const Shape& shape, std::initializer_list<Tensor> sources) {
   Node* node = new_node(shape);
-  node->value = arena_.floats(shape.size());
+  node->value = arena_->floats(shape.size());
   for (const Tensor& s : sources) node->needs_grad = node->needs_grad || (records() && s && s.needs_grad());
   return Tensor(node);
 }
@@ -148,11 +153,12 @@ void Tape::return_imports() {
   }
 }
 
-Tape& Tape::next_child(const TapeSettings& settings) {
+Tape& Tape::next_child(const TapeSettings& settings, Arena* shared) {
   if (used_children_ == children_.size()) children_.push_back(std::make_unique<Tape>());
   Tape& child = *children_[used_children_];
   child.reset(settings);
   child.is_child_ = true;
+  if (shared) child.arena_ = child.backward_arena_ = shared;
   // Every child has its own noise, the same whichever thread runs it.
   child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", used_children_);
   ++used_children_;
@@ -170,68 +176,67 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   const bool needs = records();
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
-  const std::size_t first_child = used_children_;
+  const std::size_t first_child = used_children_, first_arena = used_lane_arenas_;
+  used_lane_arenas_ += static_cast<std::size_t>(plan.lanes);
+  while (lane_arenas_.size() < used_lane_arenas_) lane_arenas_.push_back(std::make_unique<Arena>());
+  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
+  for (std::size_t a = first_arena; a < used_lane_arenas_; ++a) lane_arenas_[a]->reset();
   // Without gradients a child's memory is free again as soon as its rows are copied: one child per lane is enough.
   const std::int64_t tapes = needs ? plan.chunks : plan.lanes;
   for (std::int64_t k = 0; k < tapes; ++k) {
     TapeSettings settings = settings_;
     settings.pool = nullptr;
-    if (!settings_.lanes.empty()) {
-      std::int64_t lane = needs ? 0 : k;
-      if (needs)
-        while (lane + 1 < plan.lanes && plan.first_chunk(lane + 1) <= k) ++lane;
-      settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
-    }
-    next_child(settings);
+    std::int64_t lane = needs ? 0 : k;
+    while (needs && lane + 1 < plan.lanes && plan.first_chunk(lane + 1) <= k) ++lane;
+    if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
+    next_child(settings, lane_arenas_[first_arena + static_cast<std::size_t>(lane)].get());
   }
-  // The first chunk tells the width of the result.
+  // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
+  std::mutex out_mutex;
   const auto run_chunk = [&](Tape& child, std::int64_t chunk) {
     Tensor parts[kMaxInputs];
     const std::int64_t begin = plan.first_item(chunk), end = plan.first_item(chunk + 1);
     for (std::size_t i = 0; i < inputs.size(); ++i) parts[i] = child.import(inputs[i], begin, end - begin);
-    child.output_ = f(context, child, std::span<const Tensor>(parts, inputs.size()));
-    return child.output_;
-  };
-  const auto keep = [&](Tensor part, std::int64_t chunk) {
-    const std::int64_t stride = out.size() / plan.items;
-    std::memcpy(out.node()->value + plan.first_item(chunk) * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
-  };
-  {
-    Tensor part = run_chunk(*children_[first_child], 0);
-    Shape shape = part.shape();
-    shape.set(0, plan.items);
-    Node* node = new_node(shape);
-    node->value = arena_.floats(shape.size());
-    node->needs_grad = needs && part.needs_grad();
-    out = Tensor(node);
-    keep(part, 0);
-  }
-  const auto each = [&](std::int64_t count, auto&& task) {
-    if (settings_.pool)
-      settings_.pool->for_each(count, task);
-    else
-      for (std::int64_t i = 0; i < count; ++i) task(i);
-  };
-  if (needs) {
-    each(plan.chunks - 1, [&](std::int64_t i) { keep(run_chunk(*children_[first_child + static_cast<std::size_t>(i) + 1], i + 1), i + 1); });
-  } else {
-    each(plan.lanes, [&](std::int64_t lane) {
-      Tape& child = *children_[first_child + static_cast<std::size_t>(lane)];
-      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
-        if (chunk == 0) continue;
-        child.arena_.reset();
-        keep(run_chunk(child, chunk), chunk);
+    const Tensor part = child.output_ = f(context, child, std::span<const Tensor>(parts, inputs.size()));
+    {
+      const std::lock_guard lock(out_mutex);
+      if (!out) {
+        Shape shape = part.shape();
+        shape.set(0, plan.items);
+        Node* node = new_node(shape);
+        node->value = arena_->floats(shape.size());
+        node->needs_grad = needs && part.needs_grad();
+        out = Tensor(node);
       }
-    });
-    used_children_ = first_child;
-  }
+    }
+    const std::int64_t stride = out.size() / plan.items;
+    std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
+  };
+  // By lanes, forward as backward, so that a thread is likely to find on the way back what it wrote on the way there.
+  const auto run_lane = [&](std::int64_t lane) {
+    for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+      Tape& child = *children_[first_child + static_cast<std::size_t>(needs ? chunk : lane)];
+      if (!needs) child.arena_->reset();
+      run_chunk(child, chunk);
+    }
+  };
+  if (settings_.pool)
+    settings_.pool->for_each(plan.lanes, run_lane);
+  else
+    for (std::int64_t lane = 0; lane < plan.lanes; ++lane) run_lane(lane);
+  if (!needs) used_children_ = first_child;
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
     const float* dy = out.node()->grad;
     const auto lane_task = [&](std::int64_t lane) {
       for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
         Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
+        // What outlives this pass is allotted in the child's own memory first.
+        for (const Import& import : child.imports_)
+          if (!import.copy->grad) import.copy->grad = child.arena_->floats(import.copy->shape.size());
+        backward_arenas_[static_cast<std::size_t>(lane)]->reset();
+        child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(lane)].get();
         // The child's output takes its rows of the gradient in place.
         Node* part = child.output_.node();
         if (!part->needs_grad) continue;
@@ -297,7 +302,7 @@ namespace detail {
 
 GradSink grad_sink(Tensor x) {
   Node* node = x.node();
-  if (!node->grad) node->grad = node->tape->arena().floats(node->shape.size());
+  if (!node->grad) node->grad = node->tape->backward_arena().floats(node->shape.size());
   const bool accumulate = *node->grad_set != 0;
   *node->grad_set = 1;
   return {node->grad, accumulate};

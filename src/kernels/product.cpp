@@ -38,11 +38,34 @@ HWY_INLINE void block(const float* HWY_RESTRICT a, std::int64_t lda, const float
     return (kTail && q == NV - 1) ? load_tail(d, p + q * kLanes, last) : hn::LoadU(d, p + q * kLanes);
   };
   V acc[MR][NV];
+  // Each case on its own, with one running pointer: what surrounds the inner loop is a tenth of a block's time otherwise.
+  if (accumulate) {
+    const float* start = c;
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    const float* start = accumulate ? c + i * ldc : init ? init + (init_period ? (row + i) / init_period : 0) * init_stride : nullptr;
+    for (int i = 0; i < MR; ++i, start += ldc)
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) acc[i][q] = start ? load(start, q) : hn::Zero(d);
+      for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
+  } else if (init && init_period) {
+    // The rows of one group follow each other: one division, then counting.
+    std::int64_t left = init_period - row % init_period;
+    const float* start = init + row / init_period * init_stride;
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
+      if (--left == 0) {
+        left = init_period;
+        start += init_stride;
+      }
+    }
+  } else {
+    V start[NV];
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) start[q] = init ? load(init, q) : hn::Zero(d);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = start[q];
   }
   for (std::int64_t p = 0; p < depth; ++p) {
     V bv[NV];
@@ -56,19 +79,26 @@ HWY_INLINE void block(const float* HWY_RESTRICT a, std::int64_t lda, const float
       for (int q = 0; q < NV; ++q) acc[i][q] = hn::MulAdd(av, bv[q], acc[i][q]);
     }
   }
+  if (epilogue == Epilogue::relu) {
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = hn::Max(acc[i][q], hn::Zero(d));
+  } else if (epilogue == Epilogue::relu_mask) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i, mask += ldmask)
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = hn::IfThenElseZero(hn::Gt(load(mask, q), hn::Zero(d)), acc[i][q]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i, c += ldc)
 #pragma GCC unroll 4
     for (int q = 0; q < NV; ++q) {
-      V v = acc[i][q];
-      if (epilogue == Epilogue::relu) v = hn::Max(v, hn::Zero(d));
-      if (epilogue == Epilogue::relu_mask) v = hn::IfThenElseZero(hn::Gt(load(mask + i * ldmask, q), hn::Zero(d)), v);
       if (kTail && q == NV - 1)
-        hn::BlendedStore(v, last, d, c + i * ldc + q * kLanes);
+        hn::BlendedStore(acc[i][q], last, d, c + q * kLanes);
       else
-        hn::StoreU(v, d, c + i * ldc + q * kLanes);
+        hn::StoreU(acc[i][q], d, c + q * kLanes);
     }
-  }
 }
 
 struct Operands {

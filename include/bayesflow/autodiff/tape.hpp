@@ -59,7 +59,10 @@ class Tape {
   [[nodiscard]] bool records() const { return settings_.gradients; }
   [[nodiscard]] bool training() const { return settings_.training; }
   [[nodiscard]] const GradientLane* lane() const { return settings_.lanes.empty() ? nullptr : settings_.lanes.data(); }
-  [[nodiscard]] Arena& arena() { return arena_; }
+  [[nodiscard]] Arena& arena() { return *arena_; }
+  /// Where derivatives put gradients and scratch: of a shard, memory that the next shard of the lane uses again while it lies in
+  /// cache. Valid until the shard's backward pass ends.
+  [[nodiscard]] Arena& backward_arena() { return *backward_arena_; }
   [[nodiscard]] Rng& rng() { return rng_; }  ///< another stream for every step and shard
 
   // --- leaves ---
@@ -79,7 +82,7 @@ class Tape {
   void on_backward(Tensor of, F derivative) {
     static_assert(std::is_trivially_destructible_v<F>, "capture tensors, numbers and arena memory only");
     if (!of.needs_grad()) return;
-    F* stored = new (arena_.bytes(sizeof(F))) F(derivative);
+    F* stored = new (arena_->bytes(sizeof(F))) F(derivative);
     ops_.push_back({of.node(), [](void* f) { (*static_cast<F*>(f))(); }, stored});
   }
 
@@ -90,7 +93,7 @@ class Tape {
     bool needed = false;
     for (const Tensor& t : of) needed = needed || t.needs_grad();
     if (!needed) return;
-    F* stored = new (arena_.bytes(sizeof(F))) F(derivative);
+    F* stored = new (arena_->bytes(sizeof(F))) F(derivative);
     detail::Node* gate = new_node({1});  // its users come later on the tape, so all gradients are complete when it runs
     gate->own_set = 1;
     ops_.push_back({gate, [](void* f) { (*static_cast<F*>(f))(); }, stored});
@@ -139,7 +142,7 @@ class Tape {
   detail::Node* new_node(const Shape& shape);
   Tensor import(Tensor source, std::int64_t first, std::int64_t count);
   Tensor import_all(Tensor source);
-  Tape& next_child(const TapeSettings& settings);
+  Tape& next_child(const TapeSettings& settings, Arena* shared = nullptr);
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
@@ -149,12 +152,17 @@ class Tape {
                    Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context);
 
   TapeSettings settings_;
-  Arena arena_;
+  Arena own_arena_;
+  Arena* arena_ = &own_arena_;  // chunks of a lane lie side by side in one
+  Arena* backward_arena_ = &own_arena_;
   Rng rng_;
   std::vector<Record> ops_;
   std::vector<Import> imports_;
   std::vector<std::unique_ptr<Tape>> children_;
   std::size_t used_children_ = 0;
+  std::vector<std::unique_ptr<Arena>> lane_arenas_;      // values of the lanes of each map_rows of this pass
+  std::size_t used_lane_arenas_ = 0;
+  std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk
   Tensor output_;          // of a child
   bool is_child_ = false;  // shards are not cut again
 };
