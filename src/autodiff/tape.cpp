@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/denormals.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow {
@@ -221,10 +222,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
       run_chunk(child, chunk);
     }
   };
-  if (settings_.pool)
-    settings_.pool->for_each(plan.lanes, run_lane);
-  else
-    for (std::int64_t lane = 0; lane < plan.lanes; ++lane) run_lane(lane);
+  detail::engine_for_each(settings_.pool, plan.lanes, run_lane);
   if (!needs) used_children_ = first_child;
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
@@ -249,10 +247,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
         }
       }
     };
-    if (settings_.pool)
-      settings_.pool->for_each(plan.lanes, lane_task);
-    else
-      for (std::int64_t lane = 0; lane < plan.lanes; ++lane) lane_task(lane);
+    detail::engine_for_each(settings_.pool, plan.lanes, lane_task);
     for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
   });
   return out;
@@ -272,7 +267,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     settings.pool = nullptr;
     next_child(settings);
   }
-  settings_.pool->for_each(count, [&](std::int64_t i) {
+  detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
     Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
     Tensor parts[kMaxInputs];
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);
@@ -289,7 +284,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     all.mine[i] = outputs[static_cast<std::size_t>(i)] = Tensor(node);
   }
   on_backward_of_any(outputs, [this, all, count, first_child] {
-    settings_.pool->for_each(count, [&](std::int64_t i) {
+    detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
       Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
       const Node* mine = all.mine[i].node();
       if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);

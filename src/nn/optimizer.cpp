@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/denormals.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/product.hpp"
 
@@ -56,7 +57,7 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
   const std::span<GradientLane> lanes = gradients.lanes();
   float* total = lanes[0].gradients;
   const float* weights = store_->values();
-  pool.for_each(static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
+  bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
     const float* parts[kMaxLanes];
     int count = 0;
@@ -92,7 +93,7 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
             static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
   }
   float *values = store_->values(), *transposed = store_->transposed();
-  pool.for_each(static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
+  bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
     float* w = values + piece.first;
     if (options_.kind == OptimizerKind::sgd)

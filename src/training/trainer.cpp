@@ -8,6 +8,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
+#include "core/denormals.hpp"
 #include "training/interrupt.hpp"
 
 namespace bayesflow {
@@ -108,6 +109,7 @@ AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 
 Losses Trainer::State::gradient(const Inputs& inputs, bool has_decay) {
+  const detail::FlushDenormals guard;
   amortizer.update_state();
   gradients->clear();
   tape.reset({.gradients = true, .training = true, .seed = options.seed, .step = steps, .lanes = gradients->lanes(), .pool = &pool});
