@@ -30,19 +30,36 @@ constexpr int kSpins = 4000;
 
 thread_local const void* inside_pool = nullptr;
 
-}  // namespace
+// A range of task units in one word, so that taking one is one compare-and-swap: generation of the section, next unit, end. The
+// generation keeps a late worker from taking a unit of another section than the one that it woke for.
+struct Range {
+  std::uint64_t generation, next, end;
+  static constexpr int kUnitBits = 18;
+  static constexpr std::uint64_t kUnits = std::uint64_t{1} << kUnitBits, kGenerations = std::uint64_t{1} << (64 - 2 * kUnitBits);
+  static Range unpack(std::uint64_t word) { return {word >> (2 * kUnitBits), word >> kUnitBits & (kUnits - 1), word & (kUnits - 1)}; }
+  [[nodiscard]] std::uint64_t pack() const { return generation << (2 * kUnitBits) | next << kUnitBits | end; }
+};
 
-struct ThreadPool::State {
-  // A section. Written under the mutex by the caller before `generation` moves on.
+struct Section {
   void (*task)(void*, std::int64_t) = nullptr;
   void* context = nullptr;
   std::int64_t count = 0;
+  std::int64_t unit = 1;  // consecutive tasks that are taken together: 1 unless there are more than 2^18 tasks
+  std::uint64_t generation = 0;
+};
 
-  // Upper 32 bits: generation; lower 32: next task. A late worker compares the generation with the one it woke for, so that
-  // it can never take a task of another section.
-  std::atomic<std::uint64_t> ticket{0};
+// One cache line each: a thread takes units of its own range without disturbing the others.
+struct alignas(64) Slot {
+  std::atomic<std::uint64_t> range{0};
+};
+
+}  // namespace
+
+struct ThreadPool::State {
+  Section section;  // written under the mutex by the caller before `generation` moves on
+  std::vector<Slot> slots;
   std::atomic<std::int64_t> done{0};
-  std::atomic<std::uint32_t> generation{0};
+  std::atomic<std::uint64_t> generation{0};
   std::atomic<int> sleepers{0};
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
@@ -54,15 +71,24 @@ struct ThreadPool::State {
   std::int64_t error_index = std::numeric_limits<std::int64_t>::max();
   std::vector<std::thread> workers;
 
-  void work(std::uint32_t generation_now, void (*f)(void*, std::int64_t), void* c, std::int64_t n) {
-    std::uint64_t seen = ticket.load(std::memory_order_acquire);
+  explicit State(std::size_t threads) : slots(threads) {}
+
+  /// Takes a unit of a range, from its front (the owner) or its back (everybody else); -1: nothing is left.
+  std::int64_t take(Slot& slot, std::uint64_t generation_now, bool front) {
+    std::uint64_t seen = slot.range.load(std::memory_order_acquire);
     for (;;) {
-      if (static_cast<std::uint32_t>(seen >> 32) != generation_now) break;
-      const auto index = static_cast<std::int64_t>(seen & 0xFFFFFFFFU);
-      if (index >= n) break;
-      if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) continue;
+      Range r = Range::unpack(seen);
+      if (r.generation != generation_now || r.next >= r.end) return -1;
+      const std::uint64_t taken = front ? r.next++ : --r.end;
+      if (slot.range.compare_exchange_weak(seen, r.pack(), std::memory_order_acq_rel)) return static_cast<std::int64_t>(taken);
+    }
+  }
+
+  void run_unit(const Section& s, std::int64_t unit) {
+    const std::int64_t first = unit * s.unit, last = std::min(s.count, first + s.unit);
+    for (std::int64_t index = first; index < last; ++index) {
       try {
-        f(c, index);
+        s.task(s.context, index);
       } catch (...) {
         const std::lock_guard lock(error_mutex);
         if (index < error_index) {
@@ -70,26 +96,31 @@ struct ThreadPool::State {
           error = std::current_exception();
         }
       }
-      seen = ticket.load(std::memory_order_acquire);
-      if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == n && caller_sleeps.load(std::memory_order_seq_cst)) {
-        const std::lock_guard lock(mutex);
-        finished.notify_all();
-      }
+    }
+    if (done.fetch_add(last - first, std::memory_order_acq_rel) + last - first == s.count && caller_sleeps.load(std::memory_order_seq_cst)) {
+      const std::lock_guard lock(mutex);
+      finished.notify_all();
     }
   }
 
-  void loop() {
+  /// The thread's own range first, then what others have left over.
+  void work(const Section& s, std::size_t self) {
+    for (std::size_t k = 0; k < slots.size(); ++k) {
+      Slot& slot = slots[(self + k) % slots.size()];
+      for (std::int64_t unit = 0; (unit = take(slot, s.generation, k == 0)) >= 0;) run_unit(s, unit);
+    }
+  }
+
+  void loop(std::size_t self) {
     inside_pool = this;
-    std::uint32_t last = 0;
+    std::uint64_t last = 0;
     for (;;) {
-      std::uint32_t now = generation.load(std::memory_order_seq_cst);
+      std::uint64_t now = generation.load(std::memory_order_seq_cst);
       for (int i = 0; i < kSpins && now == last && !stop.load(std::memory_order_relaxed); ++i) {
         relax();
         now = generation.load(std::memory_order_acquire);
       }
-      void (*f)(void*, std::int64_t);
-      void* c;
-      std::int64_t n;
+      Section mine;
       {
         // The mutex makes the section's fields readable and pairs them with their generation.
         std::unique_lock lock(mutex);
@@ -100,20 +131,19 @@ struct ThreadPool::State {
         }
         if (stop.load()) return;
         last = generation.load(std::memory_order_relaxed);
-        f = task;
-        c = context;
-        n = count;
+        mine = section;
       }
-      work(last, f, c, n);
+      work(mine, self);
     }
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
   State* s = state_.get();
   s->workers.reserve(static_cast<std::size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) s->workers.emplace_back([s] { s->loop(); });
+  for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -143,25 +173,26 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
     if (first) std::rethrow_exception(first);
     return;
   }
-  std::uint32_t generation = 0;
+  Section mine{task, context, count, 1, 0};
   {
     const std::lock_guard lock(s.mutex);
-    s.task = task;
-    s.context = context;
-    s.count = count;
+    mine.unit = (count + static_cast<std::int64_t>(Range::kUnits) - 2) / (static_cast<std::int64_t>(Range::kUnits) - 1);
+    mine.generation = (s.generation.load(std::memory_order_relaxed) + 1) % Range::kGenerations;
+    if (mine.generation == 0) mine.generation = 1;
+    s.section = mine;
     s.done.store(0, std::memory_order_relaxed);
     s.caller_sleeps.store(false, std::memory_order_relaxed);
     s.error = nullptr;
     s.error_index = std::numeric_limits<std::int64_t>::max();
-    generation = s.generation.load(std::memory_order_relaxed) + 1;
-    if (generation == 0) generation = 1;
-    s.ticket.store(static_cast<std::uint64_t>(generation) << 32, std::memory_order_release);
-    s.generation.store(generation, std::memory_order_seq_cst);
+    const auto units = static_cast<std::uint64_t>((count + mine.unit - 1) / mine.unit), threads = static_cast<std::uint64_t>(s.slots.size());
+    for (std::uint64_t t = 0; t < threads; ++t)
+      s.slots[t].range.store(Range{mine.generation, units * t / threads, units * (t + 1) / threads}.pack(), std::memory_order_release);
+    s.generation.store(mine.generation, std::memory_order_seq_cst);
     if (s.sleepers.load(std::memory_order_seq_cst) > 0) s.wake.notify_all();
   }
   const void* outer = inside_pool;
   inside_pool = &s;
-  s.work(generation, task, context, count);
+  s.work(mine, 0);
   inside_pool = outer;
   for (int i = 0; i < kSpins && s.done.load(std::memory_order_acquire) < count; ++i) relax();
   if (s.done.load(std::memory_order_acquire) < count) {

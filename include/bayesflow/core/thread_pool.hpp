@@ -8,8 +8,10 @@
 
 namespace bayesflow {
 
-/// Runs numbered tasks on a fixed number of threads (the caller is one of them). Which thread takes which task is left open:
-/// callers make tasks whose results do not depend on it. Waiting threads spin briefly (sections of a training step are tens
+/// Runs numbered tasks on a fixed number of threads (the caller is one of them). Each thread begins with its share of consecutive
+/// numbers, the same in every section, so that it is likely to find in its caches what it wrote in the last one, and then takes
+/// over what disturbed threads have left. So which thread runs a task is open, and callers make tasks whose results do not depend
+/// on it. Waiting threads spin briefly (sections of a training step are tens
 /// of microseconds apart), then sleep. The first exception of a section, by task number, is rethrown on the caller's thread.
 /// A section started inside a task of the same pool runs its tasks in place. One section at a time per pool.
 class ThreadPool {
