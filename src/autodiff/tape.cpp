@@ -1,6 +1,7 @@
 #include "bayesflow/autodiff/tape.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <mutex>
 
@@ -13,14 +14,16 @@ namespace bayesflow {
 using detail::Node;
 
 ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
-  // 128 rows of 64 features are 32 KiB an activation: a chain of a dozen stays in a second-level cache. A lane costs one
-  // more gradient buffer to add up, so it takes at least four chunks.
+  // 128 rows of 64 features are 32 KiB: an activation stays in the first-level cache from one layer to the next, a chain of a dozen
+  // in the second. A lane costs one more gradient buffer to add up, so it takes at least four chunks; a power of two shares out
+  // evenly.
   constexpr std::int64_t kRowsPerChunk = 128, kChunksPerLane = 4;
   ShardPlan plan;
   plan.items = items;
   const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));
   plan.chunks = std::max<std::int64_t>(1, (items + per_chunk - 1) / per_chunk);
-  plan.lanes = std::clamp<std::int64_t>(plan.chunks / kChunksPerLane, 1, kMaxLanes);
+  const auto lanes = std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, plan.chunks / kChunksPerLane)));
+  plan.lanes = std::clamp<std::int64_t>(static_cast<std::int64_t>(lanes), 1, kMaxLanes);
   return plan;
 }
 
@@ -227,8 +230,9 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
     const float* dy = out.node()->grad;
+    // Last chunk first: its activations are still in the cache.
     const auto lane_task = [&](std::int64_t lane) {
-      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+      for (std::int64_t chunk = plan.first_chunk(lane + 1) - 1; chunk >= plan.first_chunk(lane); --chunk) {
         Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
         // What outlives this pass is allotted in the child's own memory first.
         for (const Import& import : child.imports_)
