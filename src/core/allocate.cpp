@@ -1,6 +1,8 @@
 /// Storage of Array: a bounded cache of free blocks per thread.
 #include <array>
 #include <bit>
+#include <cstddef>
+#include <limits>
 #include <new>
 
 #include "bayesflow/core/array.hpp"
@@ -9,7 +11,7 @@ namespace bayesflow::detail {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
-constexpr int kClasses = 18;                         // 2^0 .. 2^17 doubles, up to 1 MiB a block
+constexpr int kClasses = 18;  // 2^0 .. 2^17 doubles, up to 1 MiB a block
 constexpr std::size_t kCacheBytes = std::size_t{8} << 20;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -48,6 +50,7 @@ int size_class(std::int64_t count) { return std::bit_width(static_cast<std::uint
 
 double* allocate_doubles(std::int64_t count) {
   if (count <= 0) return nullptr;
+  if (count > std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(double))) throw std::bad_alloc();
   const int c = size_class(count);
   if (kCaching && c < kClasses && !cache_is_gone) {
     FreeBlock*& list = cache.lists[static_cast<std::size_t>(c)];
@@ -59,7 +62,8 @@ double* allocate_doubles(std::int64_t count) {
     }
     return static_cast<double*>(::operator new(sizeof(double) << c, kAlignment));
   }
-  return static_cast<double*>(::operator new(c < kClasses ? sizeof(double) << c : sizeof(double) * static_cast<std::size_t>(count), kAlignment));
+  return static_cast<double*>(
+      ::operator new(c < kClasses ? sizeof(double) << c : sizeof(double) * static_cast<std::size_t>(count), kAlignment));
 }
 
 void release_doubles(double* data, std::int64_t count) noexcept {

@@ -6,20 +6,21 @@
 #include <cstring>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/axis.hpp"
 
 namespace bayesflow {
 namespace {
 
 std::size_t bytes(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(double); }
 
-int checked_axis(const char* op, const Shape& shape, int axis) {
+}  // namespace
+
+int detail::checked_axis(const char* op, const Shape& shape, int axis) {
   const int a = axis < 0 ? axis + shape.rank() : axis;
   if (a < 0 || a >= shape.rank())
     throw ShapeError(fmt::format("Array::{}: axis {} is out of range for shape {}", op, axis, shape.to_string()));
   return a;
 }
-
-}  // namespace
 
 Array::Array(const Shape& shape, Uninitialized) : shape_(shape), size_(shape.size()), data_(detail::allocate_doubles(size_)) {}
 Array uninitialized_array(const Shape& shape) { return Array(shape, Array::Uninitialized{}); }
@@ -67,11 +68,7 @@ Array::Array(Array&& other) noexcept : shape_(other.shape_), size_(other.size_),
 }
 Array& Array::operator=(const Array& other) {
   if (this == &other) return *this;
-  if (size_ != other.size_) {
-    detail::release_doubles(data_, size_);
-    data_ = detail::allocate_doubles(other.size_);
-    size_ = other.size_;
-  }
+  if (size_ != other.size_) return *this = Array(other);
   shape_ = other.shape_;
   if (size_) std::memcpy(data_, other.data_, bytes(size_));
   return *this;
@@ -118,14 +115,15 @@ Array Array::reshape(const Shape& shape) const {
 Array Array::flatten() const { return reshape({size_}); }
 Array Array::expand_dims(int axis) const {
   const int a = axis < 0 ? axis + rank() + 1 : axis;
-  if (a < 0 || a > rank()) throw ShapeError(fmt::format("Array::expand_dims: axis {} is out of range for shape {}", axis, shape_.to_string()));
+  if (a < 0 || a > rank())
+    throw ShapeError(fmt::format("Array::expand_dims: axis {} is out of range for shape {}", axis, shape_.to_string()));
   Shape shape = shape_.slice(0, a);
   shape.push_back(1);
   for (int i = a; i < rank(); ++i) shape.push_back(shape_[i]);
   return reshape(shape);
 }
 Array Array::squeeze(int axis) const {
-  const int a = checked_axis("squeeze", shape_, axis);
+  const int a = detail::checked_axis("squeeze", shape_, axis);
   if (shape_[a] != 1) throw ShapeError(fmt::format("Array::squeeze: axis {} of shape {} must have extent 1", axis, shape_.to_string()));
   Shape shape = shape_.slice(0, a);
   for (int i = a + 1; i < rank(); ++i) shape.push_back(shape_[i]);
@@ -133,7 +131,7 @@ Array Array::squeeze(int axis) const {
 }
 
 Array Array::swap_axes(int axis_a, int axis_b) const {
-  int a = checked_axis("swap_axes", shape_, axis_a), b = checked_axis("swap_axes", shape_, axis_b);
+  int a = detail::checked_axis("swap_axes", shape_, axis_a), b = detail::checked_axis("swap_axes", shape_, axis_b);
   if (a > b) std::swap(a, b);
   if (a == b) return *this;
   Shape shape = shape_;
@@ -161,7 +159,8 @@ Array Array::broadcast_to(const Shape& shape) const {
   const int extra = shape.rank() - rank();
   bool fits = extra >= 0;
   for (int i = 0; fits && i < rank(); ++i) fits = shape_[i] == shape[i + extra] || shape_[i] == 1;
-  if (!fits) throw ShapeError(fmt::format("Array::broadcast_to: shape {} cannot be broadcast to {}", shape_.to_string(), shape.to_string()));
+  if (!fits)
+    throw ShapeError(fmt::format("Array::broadcast_to: shape {} cannot be broadcast to {}", shape_.to_string(), shape.to_string()));
   Array out = uninitialized_array(shape);
   std::int64_t stride[Shape::kMaxRank] = {}, index[Shape::kMaxRank] = {};
   std::int64_t step = 1;
@@ -227,7 +226,7 @@ Array Array::take(std::span<const std::int64_t> rows) const {
   return out;
 }
 Array Array::repeat(std::int64_t times, int axis) const {
-  const int a = checked_axis("repeat", shape_, axis);
+  const int a = detail::checked_axis("repeat", shape_, axis);
   if (times < 0) throw ArgumentError(fmt::format("Array::repeat: times must not be negative; got {}", times));
   Shape shape = shape_;
   shape.set(a, shape_[a] * times);
@@ -245,8 +244,8 @@ Array stack(std::span<const Array> parts) {
   double* to = out.data();
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].shape() != parts[0].shape())
-      throw ShapeError(fmt::format("stack: all arrays must have one shape; array 0 has {}, array {} has {}", parts[0].shape().to_string(), i,
-                                   parts[i].shape().to_string()));
+      throw ShapeError(fmt::format("stack: all arrays must have one shape; array 0 has {}, array {} has {}", parts[0].shape().to_string(),
+                                   i, parts[i].shape().to_string()));
     to = std::copy_n(parts[i].data(), parts[i].size(), to);
   }
   return out;
@@ -255,13 +254,14 @@ Array stack(std::span<const Array> parts) {
 Array concatenate(std::span<const Array> parts, int axis) {
   if (parts.empty()) throw ArgumentError("concatenate: needs at least one array");
   Shape shape = parts[0].shape();
-  const int a = checked_axis("concatenate", shape, axis);
+  const int a = detail::checked_axis("concatenate", shape, axis);
   std::int64_t total = 0;
   for (const Array& p : parts) {
     bool fits = p.rank() == shape.rank();
     for (int i = 0; fits && i < shape.rank(); ++i) fits = i == a || p.dim(i) == shape[i];
     if (!fits)
-      throw ShapeError(fmt::format("concatenate: all axes but {} must agree; got {} and {}", axis, shape.to_string(), p.shape().to_string()));
+      throw ShapeError(
+          fmt::format("concatenate: all axes but {} must agree; got {} and {}", axis, shape.to_string(), p.shape().to_string()));
     total += p.dim(a);
   }
   const std::int64_t outer = shape.slice(0, a).size(), inner = shape.slice(a + 1, shape.rank()).size();
@@ -272,6 +272,8 @@ Array concatenate(std::span<const Array> parts, int axis) {
     for (const Array& p : parts) to = std::copy_n(p.data() + o * p.dim(a) * inner, p.dim(a) * inner, to);
   return out;
 }
-Array concatenate(std::initializer_list<Array> parts, int axis) { return concatenate(std::span<const Array>(parts.begin(), parts.size()), axis); }
+Array concatenate(std::initializer_list<Array> parts, int axis) {
+  return concatenate(std::span<const Array>(parts.begin(), parts.size()), axis);
+}
 
 }  // namespace bayesflow

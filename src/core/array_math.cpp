@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "core/axis.hpp"
 
 namespace bayesflow {
 namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 Shape broadcast_shape(const Shape& a, const Shape& b) {
   Shape out;
@@ -44,13 +48,20 @@ Array each(const Array& a, F f) {
   return out;
 }
 
+template <class F>
+void combine_in_place(Array& a, const Array& b, F f) {
+  const Array* right = &b;
+  Array wide;
+  if (a.shape() != b.shape()) right = &(wide = b.broadcast_to(a.shape()));
+  for (std::int64_t i = 0; i < a.size(); ++i) a.data()[i] = f(a.data()[i], right->data()[i]);
+}
+
 /// f(values of one line along the axis) for every line.
 template <class F>
-Array along(const char* op, const Array& x, int axis, bool keep_dims, F f) {
-  const int a = axis < 0 ? axis + x.rank() : axis;
-  if (a < 0 || a >= x.rank()) throw ShapeError(fmt::format("Array::{}: axis {} is out of range for shape {}", op, axis, x.shape().to_string()));
+Array along(const char* op, const Array& x, int axis, bool keep_dims, F f, bool empty_has_value = false) {
+  const int a = detail::checked_axis(op, x.shape(), axis);
   const std::int64_t n = x.dim(a);
-  if (n == 0) throw ShapeError(fmt::format("Array::{}: axis {} of shape {} is empty", op, axis, x.shape().to_string()));
+  if (n == 0 && !empty_has_value) throw ShapeError(fmt::format("Array::{}: axis {} of shape {} is empty", op, axis, x.shape().to_string()));
   Shape shape = x.shape().slice(0, a);
   if (keep_dims) shape.push_back(1);
   for (int i = a + 1; i < x.rank(); ++i) shape.push_back(x.dim(i));
@@ -69,11 +80,19 @@ void require_values(const char* op, const Array& x) {
   if (x.empty()) throw ShapeError(fmt::format("Array::{}: needs at least one element; got shape {}", op, x.shape().to_string()));
 }
 
-double mean_of(const std::vector<double>& v) {
+double sum_of(std::span<const double> v) {
   double s = 0;
   for (const double x : v) s += x;
-  return s / static_cast<double>(v.size());
+  return s;
 }
+double mean_of(std::span<const double> v) { return sum_of(v) / static_cast<double>(v.size()); }
+
+// As in NumPy, a NaN among the numbers is the answer; comparisons alone would give one or another of them.
+bool has_nan(std::span<const double> v) {
+  return std::any_of(v.begin(), v.end(), [](double x) { return std::isnan(x); });
+}
+double min_of(std::span<const double> v) { return has_nan(v) ? kNaN : *std::min_element(v.begin(), v.end()); }
+double max_of(std::span<const double> v) { return has_nan(v) ? kNaN : *std::max_element(v.begin(), v.end()); }
 
 double variance_of(std::span<const double> v, int ddof, double mean) {
   if (static_cast<std::int64_t>(v.size()) <= ddof)
@@ -84,33 +103,31 @@ double variance_of(std::span<const double> v, int ddof, double mean) {
 }
 
 double quantile_of(std::vector<double>& v, double p) {
+  if (has_nan(v)) return kNaN;
   const double at = p * static_cast<double>(v.size() - 1);
   const auto low = static_cast<std::size_t>(at);
   std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(low), v.end());
   const double a = v[low];
-  if (low + 1 >= v.size()) return a;
+  const double fraction = at - static_cast<double>(low);
+  if (fraction == 0) return a;  // also where the next value is infinite
   const double b = *std::min_element(v.begin() + static_cast<std::ptrdiff_t>(low) + 1, v.end());
-  return a + (b - a) * (at - static_cast<double>(low));
+  return a == b ? a : a + (b - a) * fraction;
 }
 
 }  // namespace
 
-double Array::sum() const {
-  double s = 0;
-  for (const double x : values()) s += x;
-  return s;
-}
+double Array::sum() const { return sum_of(values()); }
 double Array::mean() const {
   require_values("mean", *this);
-  return sum() / static_cast<double>(size_);
+  return mean_of(values());
 }
 double Array::min() const {
   require_values("min", *this);
-  return *std::min_element(data_, data_ + size_);
+  return min_of(values());
 }
 double Array::max() const {
   require_values("max", *this);
-  return *std::max_element(data_, data_ + size_);
+  return max_of(values());
 }
 double Array::variance(int ddof) const {
   require_values("variance", *this);
@@ -118,18 +135,10 @@ double Array::variance(int ddof) const {
 }
 double Array::std(int ddof) const { return std::sqrt(variance(ddof)); }
 
-Array Array::sum(int axis, bool keep_dims) const {
-  return along("sum", *this, axis, keep_dims, [](std::vector<double>& v) { return mean_of(v) * static_cast<double>(v.size()); });
-}
-Array Array::mean(int axis, bool keep_dims) const {
-  return along("mean", *this, axis, keep_dims, [](std::vector<double>& v) { return mean_of(v); });
-}
-Array Array::min(int axis, bool keep_dims) const {
-  return along("min", *this, axis, keep_dims, [](std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); });
-}
-Array Array::max(int axis, bool keep_dims) const {
-  return along("max", *this, axis, keep_dims, [](std::vector<double>& v) { return *std::max_element(v.begin(), v.end()); });
-}
+Array Array::sum(int axis, bool keep_dims) const { return along("sum", *this, axis, keep_dims, sum_of, true); }
+Array Array::mean(int axis, bool keep_dims) const { return along("mean", *this, axis, keep_dims, mean_of); }
+Array Array::min(int axis, bool keep_dims) const { return along("min", *this, axis, keep_dims, min_of); }
+Array Array::max(int axis, bool keep_dims) const { return along("max", *this, axis, keep_dims, max_of); }
 Array Array::std_along(int axis, int ddof, bool keep_dims) const {
   return along("std_along", *this, axis, keep_dims, [ddof](std::vector<double>& v) { return std::sqrt(variance_of(v, ddof, mean_of(v))); });
 }
@@ -148,33 +157,93 @@ bool Array::all_finite() const {
 
 Array Array::map(const std::function<double(double)>& f) const { return each(*this, f); }
 
-Array operator+(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x + y; }); }
-Array operator-(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x - y; }); }
-Array operator*(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x * y; }); }
-Array operator/(const Array& a, const Array& b) { return combine(a, b, [](double x, double y) { return x / y; }); }
-Array operator+(const Array& a, double b) { return each(a, [b](double x) { return x + b; }); }
-Array operator-(const Array& a, double b) { return each(a, [b](double x) { return x - b; }); }
-Array operator*(const Array& a, double b) { return each(a, [b](double x) { return x * b; }); }
-Array operator/(const Array& a, double b) { return each(a, [b](double x) { return x / b; }); }
-Array operator+(double a, const Array& b) { return each(b, [a](double x) { return a + x; }); }
-Array operator-(double a, const Array& b) { return each(b, [a](double x) { return a - x; }); }
-Array operator*(double a, const Array& b) { return each(b, [a](double x) { return a * x; }); }
-Array operator/(double a, const Array& b) { return each(b, [a](double x) { return a / x; }); }
-Array& Array::operator+=(const Array& other) { return *this = *this + other; }
-Array& Array::operator-=(const Array& other) { return *this = *this - other; }
-Array& Array::operator*=(const Array& other) { return *this = *this * other; }
-Array& Array::operator/=(const Array& other) { return *this = *this / other; }
-Array& Array::operator+=(double value) { return *this = *this + value; }
-Array& Array::operator-=(double value) { return *this = *this - value; }
-Array& Array::operator*=(double value) { return *this = *this * value; }
-Array& Array::operator/=(double value) { return *this = *this / value; }
-Array Array::operator-() const { return each(*this, [](double x) { return -x; }); }
+Array operator+(const Array& a, const Array& b) {
+  return combine(a, b, [](double x, double y) { return x + y; });
+}
+Array operator-(const Array& a, const Array& b) {
+  return combine(a, b, [](double x, double y) { return x - y; });
+}
+Array operator*(const Array& a, const Array& b) {
+  return combine(a, b, [](double x, double y) { return x * y; });
+}
+Array operator/(const Array& a, const Array& b) {
+  return combine(a, b, [](double x, double y) { return x / y; });
+}
+Array operator+(const Array& a, double b) {
+  return each(a, [b](double x) { return x + b; });
+}
+Array operator-(const Array& a, double b) {
+  return each(a, [b](double x) { return x - b; });
+}
+Array operator*(const Array& a, double b) {
+  return each(a, [b](double x) { return x * b; });
+}
+Array operator/(const Array& a, double b) {
+  return each(a, [b](double x) { return x / b; });
+}
+Array operator+(double a, const Array& b) {
+  return each(b, [a](double x) { return a + x; });
+}
+Array operator-(double a, const Array& b) {
+  return each(b, [a](double x) { return a - x; });
+}
+Array operator*(double a, const Array& b) {
+  return each(b, [a](double x) { return a * x; });
+}
+Array operator/(double a, const Array& b) {
+  return each(b, [a](double x) { return a / x; });
+}
+Array& Array::operator+=(const Array& other) {
+  combine_in_place(*this, other, [](double x, double y) { return x + y; });
+  return *this;
+}
+Array& Array::operator-=(const Array& other) {
+  combine_in_place(*this, other, [](double x, double y) { return x - y; });
+  return *this;
+}
+Array& Array::operator*=(const Array& other) {
+  combine_in_place(*this, other, [](double x, double y) { return x * y; });
+  return *this;
+}
+Array& Array::operator/=(const Array& other) {
+  combine_in_place(*this, other, [](double x, double y) { return x / y; });
+  return *this;
+}
+Array& Array::operator+=(double value) {
+  for (double& x : values()) x += value;
+  return *this;
+}
+Array& Array::operator-=(double value) {
+  for (double& x : values()) x -= value;
+  return *this;
+}
+Array& Array::operator*=(double value) {
+  for (double& x : values()) x *= value;
+  return *this;
+}
+Array& Array::operator/=(double value) {
+  for (double& x : values()) x /= value;
+  return *this;
+}
+Array Array::operator-() const {
+  return each(*this, [](double x) { return -x; });
+}
 
-Array exp(const Array& x) { return each(x, [](double v) { return std::exp(v); }); }
-Array log(const Array& x) { return each(x, [](double v) { return std::log(v); }); }
-Array sqrt(const Array& x) { return each(x, [](double v) { return std::sqrt(v); }); }
-Array abs(const Array& x) { return each(x, [](double v) { return std::fabs(v); }); }
-Array pow(const Array& x, double exponent) { return each(x, [exponent](double v) { return std::pow(v, exponent); }); }
+Array exp(const Array& x) {
+  return each(x, [](double v) { return std::exp(v); });
+}
+Array log(const Array& x) {
+  return each(x, [](double v) { return std::log(v); });
+}
+Array sqrt(const Array& x) {
+  return each(x, [](double v) { return std::sqrt(v); });
+}
+Array abs(const Array& x) {
+  return each(x, [](double v) { return std::fabs(v); });
+}
+Array pow(const Array& x, double exponent) {
+  return each(x, [exponent](double v) { return std::pow(v, exponent); });
+}
 
 Array matmul(const Array& a, const Array& b) {
   if (a.rank() != 2 || b.rank() != 2 || a.dim(1) != b.dim(0))

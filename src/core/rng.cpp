@@ -27,6 +27,18 @@ std::uint64_t make_key(std::uint64_t seed, std::string_view purpose) {
 
 double unit(std::uint64_t word) { return static_cast<double>(word >> 11) * 0x1p-53; }
 
+void require_bounds(double low, double high) {
+  if (!(low <= high)) throw ArgumentError(fmt::format("Rng::uniform: low must not exceed high; got [{}, {})", low, high));
+  if (!std::isfinite(high - low)) throw ArgumentError(fmt::format("Rng::uniform: high - low must be finite; got [{}, {})", low, high));
+}
+double between(double low, double high, double u) {
+  const double x = low + (high - low) * u;
+  return x < high ? x : low < high ? std::nextafter(high, low) : low;  // rounding may reach the open end
+}
+void require_scale(double scale) {
+  if (!(scale >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scale));
+}
+
 }  // namespace
 
 Rng::Rng(std::uint64_t seed, std::string_view purpose, std::uint64_t index) : seed_(seed), key_(make_key(seed, purpose)), index_(index) {}
@@ -37,12 +49,11 @@ Rng Rng::at(std::uint64_t index) const {
   out.set_position(0);
   return out;
 }
-Rng Rng::for_purpose(std::string_view purpose, std::uint64_t index) const {
-  return Rng(seed_, purpose, index);
-}
+Rng Rng::for_purpose(std::string_view purpose, std::uint64_t index) const { return Rng(seed_, purpose, index); }
 Rng Rng::branch(std::string_view name, std::uint64_t index) const {
   Rng out(*this);
-  out.key_ = make_key(key_, name);
+  // The index counts too: otherwise branches made inside simulation 1 and simulation 2 would be the same stream.
+  out.key_ = make_key(index_ ? mix(key_ + mix(index_)) : key_, name);
   out.index_ = index;
   out.set_position(0);
   return out;
@@ -102,15 +113,15 @@ void Rng::fill_uniform(std::span<double> out) {
 }
 
 double Rng::normal_scalar(double loc, double scale) {
-  if (!(scale >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scale));
+  require_scale(scale);
   double z;
   fill_normal(std::span<double>(&z, 1));
   return loc + scale * z;
 }
 
 double Rng::uniform_scalar(double low, double high) {
-  if (!(low <= high)) throw ArgumentError(fmt::format("Rng::uniform: low must not exceed high; got [{}, {})", low, high));
-  return low + (high - low) * unit(bits());
+  require_bounds(low, high);
+  return between(low, high, unit(bits()));
 }
 
 std::int64_t Rng::integers(std::int64_t low, std::int64_t high) {
@@ -130,12 +141,13 @@ std::vector<std::int64_t> Rng::permutation(std::int64_t count) {
   if (count < 0) throw ArgumentError(fmt::format("Rng::permutation: count must not be negative; got {}", count));
   std::vector<std::int64_t> out(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::int64_t>(i);
-  for (std::int64_t i = count - 1; i > 0; --i) std::swap(out[static_cast<std::size_t>(i)], out[static_cast<std::size_t>(integers(0, i + 1))]);
+  for (std::int64_t i = count - 1; i > 0; --i)
+    std::swap(out[static_cast<std::size_t>(i)], out[static_cast<std::size_t>(integers(0, i + 1))]);
   return out;
 }
 
 Array Rng::normal(const Shape& shape, double loc, double scale) {
-  if (!(scale >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scale));
+  require_scale(scale);
   Array out = uninitialized_array(shape);
   fill_normal(out.values());
   if (loc != 0 || scale != 1)
@@ -144,7 +156,7 @@ Array Rng::normal(const Shape& shape, double loc, double scale) {
 }
 
 Array Rng::normal(const Shape& shape, const Array& loc, double scale) {
-  if (!(scale >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scale));
+  require_scale(scale);
   Array out = uninitialized_array(shape);
   fill_normal(out.values());
   double* x = out.data();
@@ -162,19 +174,17 @@ Array Rng::normal(const Shape& shape, const Array& loc, double scale) {
 
 Array Rng::normal(const Shape& shape, const Array& loc, const Array& scale) {
   const Array means = loc.broadcast_to(shape), scales = scale.broadcast_to(shape);
+  for (const double s : scales.values()) require_scale(s);
   Array out = uninitialized_array(shape);
   fill_normal(out.values());
-  for (std::int64_t i = 0; i < out.size(); ++i) {
-    if (!(scales.data()[i] >= 0)) throw ArgumentError(fmt::format("Rng::normal: scale must not be negative; got {}", scales.data()[i]));
-    out.data()[i] = means.data()[i] + scales.data()[i] * out.data()[i];
-  }
+  for (std::int64_t i = 0; i < out.size(); ++i) out.data()[i] = means.data()[i] + scales.data()[i] * out.data()[i];
   return out;
 }
 
 Array Rng::uniform(const Shape& shape, double low, double high) {
-  if (!(low <= high)) throw ArgumentError(fmt::format("Rng::uniform: low must not exceed high; got [{}, {})", low, high));
+  require_bounds(low, high);
   Array out = uninitialized_array(shape);
-  for (double& x : out.values()) x = low + (high - low) * unit(bits());
+  for (double& x : out.values()) x = between(low, high, unit(bits()));
   return out;
 }
 

@@ -12,8 +12,14 @@ Shape::Shape(std::initializer_list<std::int64_t> extents) {
   for (const std::int64_t e : extents) push_back(e);
 }
 
+namespace {
+void require_extent(std::int64_t extent, int axis) {
+  if (extent < 0) throw ShapeError(fmt::format("Shape: extents must not be negative; got {} for axis {}", extent, axis));
+}
+}  // namespace
+
 void Shape::push_back(std::int64_t extent) {
-  if (extent < 0) throw ShapeError(fmt::format("Shape: extents must not be negative; got {} for axis {}", extent, rank_));
+  require_extent(extent, rank_);
   if (rank_ == kMaxRank) throw ShapeError(fmt::format("Shape: at most {} axes are supported; got one more than {}", kMaxRank, to_string()));
   extents_[static_cast<std::size_t>(rank_++)] = extent;
 }
@@ -26,12 +32,18 @@ std::int64_t Shape::operator[](int axis) const {
 
 void Shape::set(int axis, std::int64_t extent) {
   (void)(*this)[axis];
+  require_extent(extent, axis);
   extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)] = extent;
 }
 
 std::int64_t Shape::size() const {
   std::int64_t n = 1;
-  for (const std::int64_t e : *this) n *= e;
+  bool fits = true;
+  for (const std::int64_t e : *this) {
+    if (e == 0) return 0;
+    fits = fits && !__builtin_mul_overflow(n, e, &n);
+  }
+  if (!fits) throw ShapeError(fmt::format("Shape: {} has more elements than can be counted", to_string()));
   return n;
 }
 

@@ -1,13 +1,19 @@
 #include "bayesflow/core/thread_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "bayesflow/core/errors.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,8 +33,6 @@ void relax() {
 // Sections of a training step are tens of microseconds apart; a sleeping thread needs about 50 to wake. So waiting spins for
 // about that long, and then sleeps, because a spinning thread hurts whoever shares the core.
 constexpr int kSpins = 4000;
-
-thread_local const void* inside_pool = nullptr;
 
 // A range of task units in one word, so that taking one is one compare-and-swap: generation of the section, next unit, end. The
 // generation keeps a late worker from taking a unit of another section than the one that it woke for.
@@ -63,6 +67,7 @@ struct ThreadPool::State {
   std::atomic<int> sleepers{0};
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
+  std::atomic<bool> busy{false};  // a section is going on
 
   std::mutex mutex;
   std::condition_variable wake, finished;
@@ -97,7 +102,9 @@ struct ThreadPool::State {
         }
       }
     }
-    if (done.fetch_add(last - first, std::memory_order_acq_rel) + last - first == s.count && caller_sleeps.load(std::memory_order_seq_cst)) {
+    // Sequentially consistent on both sides: either this thread sees the caller asleep, or the caller sees the last task done.
+    if (done.fetch_add(last - first, std::memory_order_seq_cst) + last - first == s.count &&
+        caller_sleeps.load(std::memory_order_seq_cst)) {
       const std::lock_guard lock(mutex);
       finished.notify_all();
     }
@@ -111,8 +118,16 @@ struct ThreadPool::State {
     }
   }
 
+  void join() {
+    {
+      const std::lock_guard lock(mutex);
+      stop.store(true);
+      wake.notify_all();
+    }
+    for (std::thread& w : workers) w.join();
+  }
+
   void loop(std::size_t self) {
-    inside_pool = this;
     std::uint64_t last = 0;
     for (;;) {
       std::uint64_t now = generation.load(std::memory_order_seq_cst);
@@ -139,28 +154,30 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  if (threads < 0)
+    throw ConfigurationError(fmt::format("ThreadPool: threads must not be negative; got {} (0 means as many as the machine has)", threads));
+  if (threads == 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
   State* s = state_.get();
   s->workers.reserve(static_cast<std::size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
+  try {
+    for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
+  } catch (const std::system_error& error) {
+    const std::size_t started = s->workers.size() + 1;
+    s->join();
+    throw ConfigurationError(
+        fmt::format("ThreadPool: the machine gives no more than {} of {} threads ({}); ask for fewer", started, threads, error.what()));
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stop.store(true);
-    state_->wake.notify_all();
-  }
-  for (std::thread& w : state_->workers) w.join();
-}
+ThreadPool::~ThreadPool() { state_->join(); }
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
 void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void* context) {
   State& s = *state_;
   if (count <= 0) return;
-  if (s.workers.empty() || count == 1 || inside_pool == &s) {
+  if (s.workers.empty() || count == 1 || s.busy.exchange(true, std::memory_order_acquire)) {
     // The same promise as below: every task runs, then the first exception goes on.
     std::exception_ptr first;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -184,27 +201,23 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
     s.caller_sleeps.store(false, std::memory_order_relaxed);
     s.error = nullptr;
     s.error_index = std::numeric_limits<std::int64_t>::max();
-    const auto units = static_cast<std::uint64_t>((count + mine.unit - 1) / mine.unit), threads = static_cast<std::uint64_t>(s.slots.size());
+    const auto units = static_cast<std::uint64_t>((count + mine.unit - 1) / mine.unit),
+               threads = static_cast<std::uint64_t>(s.slots.size());
     for (std::uint64_t t = 0; t < threads; ++t)
       s.slots[t].range.store(Range{mine.generation, units * t / threads, units * (t + 1) / threads}.pack(), std::memory_order_release);
     s.generation.store(mine.generation, std::memory_order_seq_cst);
     if (s.sleepers.load(std::memory_order_seq_cst) > 0) s.wake.notify_all();
   }
-  const void* outer = inside_pool;
-  inside_pool = &s;
   s.work(mine, 0);
-  inside_pool = outer;
   for (int i = 0; i < kSpins && s.done.load(std::memory_order_acquire) < count; ++i) relax();
   if (s.done.load(std::memory_order_acquire) < count) {
     std::unique_lock lock(s.mutex);
     s.caller_sleeps.store(true, std::memory_order_seq_cst);
-    s.finished.wait(lock, [&] { return s.done.load(std::memory_order_acquire) >= count; });
+    s.finished.wait(lock, [&] { return s.done.load(std::memory_order_seq_cst) >= count; });
   }
-  if (s.error) {
-    const std::exception_ptr error = s.error;
-    s.error = nullptr;
-    std::rethrow_exception(error);
-  }
+  const std::exception_ptr error = std::exchange(s.error, nullptr);
+  s.busy.store(false, std::memory_order_release);
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace bayesflow

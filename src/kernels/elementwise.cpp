@@ -12,6 +12,8 @@
 
 #include <hwy/contrib/math/math-inl.h>
 
+#include "kernels/relu-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace bayesflow::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -50,31 +52,37 @@ HWY_INLINE void store(V v, float* p, hn::Mask<D> m, Whole) {
     hn::BlendedStore(v, m, d, p);
 }
 
-HWY_INLINE V expm1_below_zero(V x) {
+/// e^x for every x: Highway's Exp wants x <= 104, from where on the result is infinity, and makes 0 of NaN. A diverged network
+/// must not look like a quiet one, so NaN comes out of everything here as NaN. (Min and Max would drop it on some machines.)
+HWY_INLINE V exponential(V x) {
   const D d;
-  return hn::Expm1(d, hn::Min(x, hn::Zero(d)));
+  const V top = hn::Set(d, 104.0f);
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, hn::IfThenElse(hn::Gt(x, top), top, x)));
+}
+/// x > 0 ? x : scale (e^x - 1)
+HWY_INLINE V exponential_linear(V x, float scale) {
+  const D d;
+  const hn::Mask<D> above = hn::Gt(x, hn::Zero(d));
+  return hn::IfThenElse(above, x, hn::Mul(hn::Set(d, scale), hn::Expm1(d, hn::IfThenZeroElse(above, x))));
 }
 HWY_INLINE V logistic(V x) {
-  const D d;
-  // e^x overflows to infinity for large -x, and 1 / infinity = 0 is right.
-  return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0f)))));
+  const V one = hn::Set(D(), 1.0f);
+  return hn::Div(one, hn::Add(one, exponential(hn::Neg(x))));  // 1 / infinity = 0 is right
 }
 
 template <Activation kA>
 HWY_INLINE V value(V x) {
   const D d;
-  if constexpr (kA == Activation::relu) return hn::Max(x, hn::Zero(d));
+  if constexpr (kA == Activation::relu) return relu(x);
   if constexpr (kA == Activation::leaky_relu) return hn::Max(x, hn::Mul(x, hn::Set(d, kLeak)));
-  if constexpr (kA == Activation::elu) return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, expm1_below_zero(x));
-  if constexpr (kA == Activation::selu)
-    return hn::Mul(hn::Set(d, kSeluScale),
-                   hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(hn::Set(d, kSeluAlpha), expm1_below_zero(x))));
+  if constexpr (kA == Activation::elu) return exponential_linear(x, 1.0f);
+  if constexpr (kA == Activation::selu) return hn::Mul(hn::Set(d, kSeluScale), exponential_linear(x, kSeluAlpha));
   if constexpr (kA == Activation::tanh) return hn::Tanh(d, x);
   if constexpr (kA == Activation::sigmoid) return logistic(x);
   if constexpr (kA == Activation::swish) return hn::Mul(x, logistic(x));
   if constexpr (kA == Activation::softplus)
     // max(x, 0) + log(1 + e^-|x|) neither overflows nor loses digits
-    return hn::Add(hn::Max(x, hn::Zero(d)), hn::Log1p(d, hn::Exp(d, hn::Neg(hn::Abs(x)))));
+    return hn::Add(relu(x), hn::Log1p(d, hn::Exp(d, hn::Neg(hn::Abs(x)))));
   return x;
 }
 template <Activation kA>
@@ -187,10 +195,9 @@ HWY_INLINE V clamped(V s, float clamp) {
 }
 
 void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n) {
-  const D d;
   for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
     const V qv = clamped(load(s + i, m, w), clamp);
-    const V ev = hn::Exp(d, qv);
+    const V ev = exponential(qv);
     store(qv, q + i, m, w);
     store(ev, e + i, m, w);
     store(hn::MulAdd(load(u + i, m, w), ev, load(t + i, m, w)), v + i, m, w);
@@ -213,10 +220,9 @@ void affine_backward(const float* u, const float* s, const float* e, const float
 }
 
 void affine_inverse(const float* v, const float* s, const float* t, float clamp, float* u, std::int64_t n) {
-  const D d;
   for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
     const V q = clamped(load(s + i, m, w), clamp);
-    store(hn::Mul(hn::Sub(load(v + i, m, w), load(t + i, m, w)), hn::Exp(d, hn::Neg(q))), u + i, m, w);
+    store(hn::Mul(hn::Sub(load(v + i, m, w), load(t + i, m, w)), exponential(hn::Neg(q))), u + i, m, w);
   });
 }
 

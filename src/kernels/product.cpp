@@ -9,6 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/relu-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace bayesflow::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -83,7 +85,7 @@ HWY_INLINE void block(const float* HWY_RESTRICT a, std::int64_t lda, const float
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int q = 0; q < NV; ++q) acc[i][q] = hn::Max(acc[i][q], hn::Zero(d));
+      for (int q = 0; q < NV; ++q) acc[i][q] = relu(acc[i][q]);
   } else if (epilogue == Epilogue::relu_mask) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i, mask += ldmask)

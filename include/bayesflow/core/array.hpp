@@ -1,6 +1,7 @@
 /// Owned n-d block of doubles on the user's side: priors, simulators, draws, diagnostics.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -27,7 +28,7 @@ class Array {
   Array(const Shape& shape, std::span<const double> values);  ///< throws ShapeError if sizes differ
   static Array scalar(double value);                    ///< rank 0
   static Array of(std::initializer_list<double> values);      ///< rank 1
-  static Array of(std::initializer_list<std::initializer_list<double>> rows);  ///< rank 2
+  static Array of(std::initializer_list<std::initializer_list<double>> rows);  ///< rank 2 (one column: of({...}).expand_dims(1))
   static Array arange(std::int64_t count);              ///< 0, 1, ..., count - 1
   static Array linspace(double first, double last, std::int64_t count);
 
@@ -48,14 +49,14 @@ class Array {
   [[nodiscard]] std::span<const double> values() const { return {data_, static_cast<std::size_t>(size_)}; }
 
   /// Element by one index per axis; throws ShapeError on a wrong number of indices or one out of range.
-  template <class... Index>
+  template <std::integral... Index>
   double& operator()(Index... index) {
-    const std::int64_t at[] = {static_cast<std::int64_t>(index)...};
+    const std::int64_t at[sizeof...(index) + 1] = {static_cast<std::int64_t>(index)...};
     return data_[offset(at, sizeof...(index))];
   }
-  template <class... Index>
+  template <std::integral... Index>
   double operator()(Index... index) const {
-    const std::int64_t at[] = {static_cast<std::int64_t>(index)...};
+    const std::int64_t at[sizeof...(index) + 1] = {static_cast<std::int64_t>(index)...};
     return data_[offset(at, sizeof...(index))];
   }
   /// Element by flat index (checked).
@@ -82,7 +83,8 @@ class Array {
   [[nodiscard]] Array take(std::span<const std::int64_t> rows) const;        ///< rows of axis 0 by index
   [[nodiscard]] Array repeat(std::int64_t times, int axis) const;            ///< each entry `times` in a row along an existing axis
 
-  // --- numbers; `axis` forms drop the axis unless keep_dims ---
+  // --- numbers; `axis` forms drop the axis unless keep_dims. The sum of nothing is 0; all others throw ShapeError without
+  // elements. NaN goes through: the min, max, median or quantile of numbers with a NaN among them is NaN. ---
   [[nodiscard]] double sum() const;
   [[nodiscard]] double mean() const;
   [[nodiscard]] double min() const;
@@ -101,6 +103,7 @@ class Array {
   /// f applied to each element.
   [[nodiscard]] Array map(const std::function<double(double)>& f) const;
 
+  // The right side broadcasts to this array's shape, which stays.
   Array& operator+=(const Array& other);
   Array& operator-=(const Array& other);
   Array& operator*=(const Array& other);

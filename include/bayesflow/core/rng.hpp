@@ -31,7 +31,7 @@ class Rng {
   [[nodiscard]] Rng at(std::uint64_t index) const;
   /// A stream for another purpose under the same seed.
   [[nodiscard]] Rng for_purpose(std::string_view purpose, std::uint64_t index = 0) const;
-  /// A stream that depends on this one's seed and purpose and on the name: purposes nest.
+  /// A stream that depends on this one's seed, purpose and index and on the name: purposes nest.
   [[nodiscard]] Rng branch(std::string_view name, std::uint64_t index = 0) const;
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
 
@@ -63,7 +63,7 @@ class Rng {
   double student_t(double df);
   double cauchy(double loc = 0.0, double scale = 1.0);
   std::int64_t integers(std::int64_t low, std::int64_t high);  ///< [low, high), without bias
-  std::int64_t poisson(double mean);                        ///< exact for every mean
+  std::int64_t poisson(double mean);                        ///< exact for every mean up to 9.2e18
   std::int64_t binomial(std::int64_t trials, double probability);
   bool bernoulli(double probability);
   std::int64_t categorical(std::span<const double> weights);   ///< weights need not sum to one

@@ -18,13 +18,13 @@ class Shape {
   [[nodiscard]] int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end. Throws ShapeError out of range.
   [[nodiscard]] std::int64_t operator[](int axis) const;
-  /// Product of all extents (1 for rank 0).
+  /// Product of all extents (1 for rank 0). Throws ShapeError if it exceeds 2^63 - 1.
   [[nodiscard]] std::int64_t size() const;
   [[nodiscard]] const std::int64_t* begin() const { return extents_.data(); }
   [[nodiscard]] const std::int64_t* end() const { return extents_.data() + rank_; }
 
   void push_back(std::int64_t extent);
-  void set(int axis, std::int64_t extent);
+  void set(int axis, std::int64_t extent);  ///< throws ShapeError as operator[] and the constructor do
   /// The axes [first, last); negative values count from the end.
   [[nodiscard]] Shape slice(int first, int last) const;
   /// This shape with one more axis in front.

@@ -13,10 +13,10 @@ namespace bayesflow {
 /// over what disturbed threads have left. So which thread runs a task is open, and callers make tasks whose results do not depend
 /// on it. Waiting threads spin briefly (sections of a training step are tens
 /// of microseconds apart), then sleep. The first exception of a section, by task number, is rethrown on the caller's thread.
-/// A section started inside a task of the same pool runs its tasks in place. One section at a time per pool.
+/// While a section is going on, one that is started inside its tasks, or by another thread, runs its tasks in place.
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has
+  explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has; ConfigurationError if it does not give so many
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -31,8 +31,7 @@ class ThreadPool {
   void for_each(std::int64_t count, F&& f) {
     using Fn = std::remove_reference_t<F>;
     run(
-        count, [](void* context, std::int64_t i) { (*static_cast<Fn*>(context))(i); },
-        const_cast<void*>(static_cast<const void*>(&f)));
+        count, [](void* context, std::int64_t i) { (*static_cast<Fn*>(context))(i); }, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
  private:
