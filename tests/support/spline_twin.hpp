@@ -18,16 +18,18 @@ class SplineTwin {
     const auto softplus = [](double v) { return v > 30 ? v : std::log1p(std::exp(v)); };
     const double left = static_cast<double>(o.left), right = static_cast<double>(o.right), bottom = static_cast<double>(o.bottom),
                  top = static_cast<double>(o.top);
-    const double k = static_cast<double>(o.bins);
+    const double width = (right - left) / static_cast<double>(o.bins), height = (top - bottom) / static_cast<double>(o.bins);
+    const double least_w = o.min_bin * width, least_h = o.min_bin * height;
     x_ = {raw[0] + left};
     y_ = {raw[1] + bottom};
     for (std::size_t i = 0; i < bins_; ++i) {
-      x_.push_back(x_.back() + softplus(raw[2 + i] + std::log(std::expm1((right - left) / k))));
-      y_.push_back(y_.back() + softplus(raw[2 + bins_ + i] + std::log(std::expm1((top - bottom) / k))));
+      x_.push_back(x_.back() + least_w + softplus(raw[2 + i] + std::log(std::expm1(width - least_w))));
+      y_.push_back(y_.back() + least_h + softplus(raw[2 + bins_ + i] + std::log(std::expm1(height - least_h))));
     }
     tail_ = (y_.back() - y_[0]) / (x_.back() - x_[0]);
     d_ = {tail_};
-    for (std::size_t i = 0; i + 1 < bins_; ++i) d_.push_back(softplus(raw[2 + 2 * bins_ + i] + std::log(std::expm1(1.0))));
+    for (std::size_t i = 0; i + 1 < bins_; ++i)
+      d_.push_back(o.min_slope + softplus(raw[2 + 2 * bins_ + i] + std::log(std::expm1(1 - o.min_slope))));
     d_.push_back(tail_);
   }
   [[nodiscard]] double value(double u) const {
