@@ -182,10 +182,14 @@ Transformed affine_coupling(Tensor u, Tensor s, Tensor t, float clamp) {
 }
 
 Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp) {
+  require(v.shape() == s.shape() && v.shape() == t.shape(),
+          "affine_coupling_inverse: shapes of v, s and t must be equal; got {}, {} and {}", shape_of(v), shape_of(s), shape_of(t));
   Tensor u = v.tape().result(v.shape(), {});
   kernels::affine_inverse(v.data(), s.data(), t.data(), clamp, u.data(), v.size());
   return u;
 }
+
+SplineOptions v1_spline_options(std::int64_t bins) { return {.bins = bins, .log_offset = 1e-10, .min_bin = 0, .min_slope = 0}; }
 
 namespace {
 void check_spline(const char* op, Tensor u, Tensor parameters, const SplineOptions& o) {
@@ -194,7 +198,9 @@ void check_spline(const char* op, Tensor u, Tensor parameters, const SplineOptio
           "{}: values {} and {} bins need parameters of last width {}; got {}", op, shape_of(u), o.bins, u.cols() * (3 * o.bins + 1),
           shape_of(parameters));
 }
-double* work_space(Arena& arena, std::int64_t bins) { return static_cast<double*>(arena.bytes(static_cast<std::size_t>(5 * (bins + 1)) * sizeof(double))); }
+double* work_space(Arena& arena, std::int64_t bins) {
+  return static_cast<double*>(arena.bytes(static_cast<std::size_t>(5 * (bins + 1)) * sizeof(double)));
+}
 }  // namespace
 
 Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o) {
@@ -229,8 +235,9 @@ Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o)
       double* k = kept + at * each;
       const std::int64_t n = o.bins + 1;
       const spline::Knots knots{o.bins, k, k + n, k + 2 * n, k + 3 * n, k + 4 * n, k[2 * n], o.log_offset};
-      du[at] = static_cast<float>(spline::backward(knots, parameters.data() + at * width, o, static_cast<double>(u.data()[at]),
-                                                   static_cast<double>(dv[at]), static_cast<double>(dl[at / cols]), draw + at * width, work));
+      du[at] =
+          static_cast<float>(spline::backward(knots, parameters.data() + at * width, o, static_cast<double>(u.data()[at]),
+                                              static_cast<double>(dv[at]), static_cast<double>(dl[at / cols]), draw + at * width, work));
     }
     deliver(u, du);
     deliver(parameters, draw);
@@ -246,7 +253,8 @@ Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions&
   double* work = work_space(arena, o.bins);
   const std::int64_t width = 3 * o.bins + 1;
   for (std::int64_t at = 0; at < v.size(); ++at)
-    u.data()[at] = static_cast<float>(spline::inverse(spline::make_knots(parameters.data() + at * width, o, work), static_cast<double>(v.data()[at])));
+    u.data()[at] =
+        static_cast<float>(spline::inverse(spline::make_knots(parameters.data() + at * width, o, work), static_cast<double>(v.data()[at])));
   arena.rewind(mark);
   return u;
 }

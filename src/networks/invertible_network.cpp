@@ -82,6 +82,9 @@ void CouplingOptions::validate() const {
   if (spline.bins < 2) fail("spline.bins", spline.bins, "at least 2");
   if (!(spline.left < spline.right)) fail("spline.left", spline.left, "below spline.right");
   if (!(spline.bottom < spline.top)) fail("spline.bottom", spline.bottom, "below spline.top");
+  if (!(spline.min_bin >= 0 && spline.min_bin < 1)) fail("spline.min_bin", spline.min_bin, "in [0, 1)");
+  if (!(spline.min_slope >= 0 && spline.min_slope < 1)) fail("spline.min_slope", spline.min_slope, "in [0, 1)");
+  if (!(spline.log_offset >= 0)) fail("spline.log_offset", spline.log_offset, "not negative");
 }
 
 void InvertibleNetworkOptions::validate() const {

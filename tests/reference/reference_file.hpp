@@ -141,7 +141,7 @@ inline CouplingOptions coupling_options(const nlohmann::json& j) {
   if (!j.value("dropout", true)) o.dropout_prob = 0;
   o.residual = j.value("residual", false);
   if (j.contains("soft_clamping")) o.soft_clamping = j["soft_clamping"].is_null() ? 0.0 : j["soft_clamping"].get<double>();
-  o.spline.log_offset = 1e-10;  // as v1
+  o.spline = ops::v1_spline_options();
   o.spline.bins = j.value("bins", o.spline.bins);
   if (j.contains("default_domain")) {
     const auto d = j["default_domain"].get<std::vector<float>>();

@@ -79,8 +79,12 @@ Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp);
 struct SplineOptions {
   std::int64_t bins = 16;
   float left = -5, right = 5, bottom = -5, top = 5;
-  double log_offset = 0;  ///< added inside logarithms; v1 has 1e-10, which distorts the density where slopes are small (O20)
+  double log_offset = 0;    ///< added inside logarithms; v1 has 1e-10, which distorts the density where slopes are small
+  double min_bin = 1e-3;    ///< no bin is narrower or lower than this share of an equal bin; v1 has 0, where bins can vanish
+  double min_slope = 1e-3;  ///< no slope at an inner knot is smaller; v1 has 0
 };
+/// The options under which weights of BayesFlow v1 mean what they meant there: its log_offset, no smallest sizes.
+[[nodiscard]] SplineOptions v1_spline_options(std::int64_t bins = 16);
 /// u: (..., d), parameters: (..., d * (3 bins + 1)).
 Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& options);
 Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions& options);
