@@ -1,5 +1,5 @@
 // Sampling works in blocks: beyond the draws themselves it needs no more memory for many than for few.
-#include "support_allocations.hpp"
+#include "support/allocations.hpp"
 
 #if BAYESFLOW_COUNTS_ALLOCATIONS
 

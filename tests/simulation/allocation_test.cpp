@@ -1,5 +1,5 @@
 // Simulations run inside training steps of about two milliseconds: once the caches of Array are warm, they must not touch the heap.
-#include "support_allocations.hpp"
+#include "support/allocations.hpp"
 
 #if BAYESFLOW_COUNTS_ALLOCATIONS
 

@@ -1,6 +1,6 @@
 // A training step of the tutorial's model takes a millisecond or two: once everything is warm it must not touch the heap, and
 // a long run must not grow.
-#include "support_allocations.hpp"
+#include "support/allocations.hpp"
 
 #if BAYESFLOW_COUNTS_ALLOCATIONS
 
