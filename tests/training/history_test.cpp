@@ -97,9 +97,12 @@ TEST(Summary, ReadsWell) {
   const std::string number = R"(-?\d+\.\d{4})", seconds = R"(\d+\.\d\d)";
   EXPECT_TRUE(std::regex_match(run.full(), std::regex(R"([^\n]*
   simulations 40, seed 3, threads 1, instruction set \w+
-  seconds: simulate )" + seconds + ", gradient " + seconds + ", update " + seconds + ", validate " + seconds + R"(
-  epoch   1: loss )" + number + ", validation " + number + R"(
-  epoch   2: loss )" + number + ", validation " + number + R"(
+  seconds: simulate )" + seconds + ", gradient " + seconds +
+                                                      ", update " + seconds + ", validate " + seconds + R"(
+  epoch   1: loss )" + number + ", validation " + number +
+                                                      R"(
+  epoch   2: loss )" + number + ", validation " + number +
+                                                      R"(
   warning: something)")))
       << run.full();
 }
@@ -108,10 +111,10 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
   std::vector<Progress> seen;
   std::vector<double> validation;
   Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.progress = [&](const Progress& p) {
-    seen.push_back(p);
-    if (p.validation) validation.push_back(p.validation->loss);
-    return Control::proceed;
-  }});
+                    seen.push_back(p);
+                    if (p.validation) validation.push_back(p.validation->loss);
+                    return Control::proceed;
+                  }});
   const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .validation_sims = 5});
   ASSERT_EQ(seen.size(), 8U);
   double sum = 0;
@@ -139,8 +142,8 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
 TEST(ProgressCallbacks, CanStopARunInAndAfterAnEpoch) {
   for (const bool after_the_epoch : {false, true}) {
     Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.progress = [&](const Progress& p) {
-      return p.epoch == 2 && (after_the_epoch ? p.epoch_done : p.iteration == 4) ? Control::stop : Control::proceed;
-    }});
+                      return p.epoch == 2 && (after_the_epoch ? p.epoch_done : p.iteration == 4) ? Control::stop : Control::proceed;
+                    }});
     const TrainingSummary run = trainer.train_online({.epochs = 5, .iterations_per_epoch = 6, .batch_size = 4});
     EXPECT_EQ(run.stop, TrainingSummary::Stop::stopped_by_callback);
     EXPECT_EQ(run.reason, "Training was stopped by the progress callback.");
@@ -182,9 +185,10 @@ TEST(ConsoleProgress, WritesOneLinePerEpochIntoAFile) {
     p.seconds_left = 7384;
     EXPECT_EQ(callback(p), Control::proceed);
   });
-  EXPECT_EQ(text,
-            "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, LR: 3.91E-04 | 432 it/s, 01:23 left\n"
-            "Epoch: 3, Iter: 120, Loss: -1.873, Avg.Loss: -2.046, W.Decay: 0.250, LR: 3.91E-04 | 432 it/s, 2:03:04 left | Val.Loss: -2.500\n");
+  EXPECT_EQ(
+      text,
+      "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, LR: 3.91E-04 | 432 it/s, 01:23 left\n"
+      "Epoch: 3, Iter: 120, Loss: -1.873, Avg.Loss: -2.046, W.Decay: 0.250, LR: 3.91E-04 | 432 it/s, 2:03:04 left | Val.Loss: -2.500\n");
 }
 
 TEST(ConsoleProgress, IsWhatARunWrites) {
@@ -192,7 +196,8 @@ TEST(ConsoleProgress, IsWhatARunWrites) {
     Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.progress = callback});
     (void)trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .validation_sims = 5});
   });
-  const std::string line = R"(Epoch: \d, Iter: 3, Loss: -?\d+\.\d{3}, Avg\.Loss: -?\d+\.\d{3}, LR: \d\.\d\dE-\d\d \| \d+ it/s, \d\d:\d\d left \| Val\.Loss: -?\d+\.\d{3}\n)";
+  const std::string line =
+      R"(Epoch: \d, Iter: 3, Loss: -?\d+\.\d{3}, Avg\.Loss: -?\d+\.\d{3}, LR: \d\.\d\dE-\d\d \| \d+ it/s, \d\d:\d\d left \| Val\.Loss: -?\d+\.\d{3}\n)";
   EXPECT_TRUE(std::regex_match(text, std::regex(line + line))) << text;
 }
 
