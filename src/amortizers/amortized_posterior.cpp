@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 
 #include "bayesflow/core/errors.hpp"
@@ -55,13 +56,56 @@ constexpr std::int64_t kFewRows = 512;
 // Draws of one data set that pass through the flow together.
 constexpr std::int64_t kDrawBlock = 256;
 
+/// Number of the block of data set `b` that starts with draw `first`: names its stream of random numbers, for any number of draws.
+std::uint64_t block_index(std::int64_t b, std::int64_t first) {
+  return static_cast<std::uint64_t>(b) << 32 | static_cast<std::uint64_t>(first / kDrawBlock);
+}
+
+/// Lends one of a few tapes to whichever thread needs one, and takes it back even if the thread's task throws.
+class TapeLender {
+ public:
+  explicit TapeLender(const std::vector<std::unique_ptr<Tape>>& tapes) {
+    for (const auto& t : tapes) free_.push_back(t.get());
+  }
+  class Loan {
+   public:
+    explicit Loan(TapeLender& lender) : lender_(lender) {
+      const std::lock_guard lock(lender_.mutex_);
+      tape_ = lender_.free_.back();
+      lender_.free_.pop_back();
+    }
+    ~Loan() {
+      const std::lock_guard lock(lender_.mutex_);
+      lender_.free_.push_back(tape_);
+    }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    Tape* operator->() const { return tape_; }
+    Tape& operator*() const { return *tape_; }
+
+   private:
+    TapeLender& lender_;
+    Tape* tape_;
+  };
+
+ private:
+  std::mutex mutex_;
+  std::vector<Tape*> free_;
+};
+
 }  // namespace
 
 AmortizedPosterior::AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net,
                                        AmortizedPosteriorOptions options)
     : state_(std::make_shared<State>(std::move(inference_net), std::move(summary_net), std::move(options))) {
-  if (state_->options.summary_mmd_weight < 0)
-    throw ConfigurationError(fmt::format("AmortizedPosteriorOptions::summary_mmd_weight = {}; it must not be negative", state_->options.summary_mmd_weight));
+  const AmortizedPosteriorOptions& o = state_->options;
+  if (!(o.summary_mmd_weight >= 0) || !std::isfinite(o.summary_mmd_weight))
+    throw ConfigurationError(
+        fmt::format("AmortizedPosteriorOptions::summary_mmd_weight = {}; it must be finite and not negative", o.summary_mmd_weight));
+  if (o.threads < 0) throw ConfigurationError(fmt::format("AmortizedPosteriorOptions::threads = {}; it must not be negative (0: all)", o.threads));
+  if (!o.latent.log_density || !o.latent.sample)
+    throw ConfigurationError(fmt::format("AmortizedPosteriorOptions::latent \"{}\" lacks its {}; a latent needs both a log density and a sampler",
+                                         o.latent.name, o.latent.log_density ? "sampler" : "log density"));
   if (state_->options.summary_mmd_weight > 0 && !state_->summary)
     throw ConfigurationError("AmortizedPosterior: a summary loss needs a summary network; give one or set summary_mmd_weight = 0");
 }
@@ -87,6 +131,10 @@ void AmortizedPosterior::build(const Inputs& inputs, std::optional<std::uint64_t
     throw SummaryStatsError(
         "AmortizedPosterior: there are no direct_conditions, and without a summary network summary_conditions cannot be used; give a summary network, "
         "or put the data into direct_conditions in the configurator");
+  if (!s.summary && inputs.summary_conditions)
+    throw SummaryStatsError(
+        "AmortizedPosterior: there are summary_conditions but no summary network, so they would be ignored; give a summary network, or put "
+        "the data into direct_conditions in the configurator");
   const nn::Builder root(s.store, seed.value_or(s.options.seed));
   std::int64_t width = 0;
   if (has_summary) {
@@ -173,8 +221,15 @@ void AmortizedPosterior::update_state() {
   state_->inference.update_state();
 }
 
+void AmortizedPosterior::require_parameters(const char* what, const Inputs& inputs) const {
+  if (inputs.parameters.empty())
+    throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what, num_params(),
+                                 num_params()));
+}
+
 Losses AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   require_built("compute_loss");
+  inputs.check("AmortizedPosterior::compute_loss");
   const std::lock_guard lock(state_->mutex);
   const LossTensors t = loss(state_->inference_tape(), inputs);
   return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0, weight_decay()};
@@ -182,6 +237,7 @@ Losses AmortizedPosterior::compute_loss(const Inputs& inputs) const {
 
 Array AmortizedPosterior::summary(const Inputs& inputs) const {
   require_built("summary");
+  inputs.check("AmortizedPosterior::summary");
   if (!state_->summary) throw SummaryStatsError("AmortizedPosterior::summary: there is no summary network");
   const std::lock_guard lock(state_->mutex);
   Tensor summary;
@@ -191,6 +247,8 @@ Array AmortizedPosterior::summary(const Inputs& inputs) const {
 
 AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {
   require_built("forward");
+  require_parameters("forward", inputs);
+  inputs.check("AmortizedPosterior::forward");
   const std::lock_guard lock(state_->mutex);
   State& s = *state_;
   Tape& tape = s.inference_tape();
@@ -212,6 +270,8 @@ AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) co
 
 Array AmortizedPosterior::log_posterior(const Inputs& inputs) const {
   require_built("log_posterior");
+  require_parameters("log_posterior", inputs);
+  inputs.check("AmortizedPosterior::log_posterior");
   const std::lock_guard lock(state_->mutex);
   State& s = *state_;
   Tape& tape = s.inference_tape();
@@ -224,7 +284,7 @@ Array AmortizedPosterior::log_posterior(const Inputs& inputs) const {
   return to_array(density);
 }
 
-Array AmortizedPosterior::inverse_blocks(const Inputs& inputs, std::int64_t n_samples,
+Array AmortizedPosterior::inverse_blocks(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed,
                                          const std::function<void(std::int64_t, std::int64_t, std::span<float>)>& latent) const {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
@@ -233,48 +293,42 @@ Array AmortizedPosterior::inverse_blocks(const Inputs& inputs, std::int64_t n_sa
     throw ShapeError(fmt::format("AmortizedPosterior::sample: needs conditions of shape (batch, c); got {}", c.shape().to_string()));
   const std::int64_t batch = c.dim(0), width = num_params(), c_width = c.cols(), blocks = (n_samples + kDrawBlock - 1) / kDrawBlock;
   Array out = uninitialized_array({batch, n_samples, width});
-  std::mutex free_mutex;
-  std::vector<Tape*> free;
   while (static_cast<int>(s.block_tapes.size()) < s.threads().threads()) s.block_tapes.push_back(std::make_unique<Tape>());
-  for (const auto& t : s.block_tapes) free.push_back(t.get());
+  TapeLender lender(s.block_tapes);
   s.threads().for_each(batch * blocks, [&](std::int64_t task) {
     const std::int64_t b = task / blocks, first = task % blocks * kDrawBlock, rows = std::min(kDrawBlock, n_samples - first);
-    Tape* tape = nullptr;
-    {
-      const std::lock_guard take(free_mutex);
-      tape = free.back();
-      free.pop_back();
-    }
-    tape->reset({.gradients = false, .training = false});
+    const TapeLender::Loan tape(lender);
+    // Dropout that stays active at inference has noise of its own in every block.
+    tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first)});
     Tensor z = tape->filled({1, rows, width}, 0);
     latent(b, first, std::span<float>(z.data(), static_cast<std::size_t>(z.size())));
     const Tensor theta = s.inference.inverse(*tape, z, tape->wrap({1, c_width}, c.data() + b * c_width));
     std::copy_n(theta.data(), rows * width, out.data() + (b * n_samples + first) * width);
-    const std::lock_guard put(free_mutex);
-    free.push_back(tape);
   });
   return out;
 }
 
 Array AmortizedPosterior::sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options) const {
   require_built("sample");
+  inputs.check("AmortizedPosterior::sample");
   if (n_samples < 1) throw ArgumentError(fmt::format("AmortizedPosterior::sample: n_samples must be at least 1; got {}", n_samples));
   const Rng streams(options.seed, "posterior draws");
   const std::int64_t width = num_params();
-  return inverse_blocks(inputs, n_samples, [&](std::int64_t b, std::int64_t first, std::span<float> z) {
-    Rng rng = streams.at(static_cast<std::uint64_t>(b) << 32 | static_cast<std::uint64_t>(first / kDrawBlock));
+  return inverse_blocks(inputs, n_samples, options.seed, [&](std::int64_t b, std::int64_t first, std::span<float> z) {
+    Rng rng = streams.at(block_index(b, first));
     state_->options.latent.sample(rng, z, width);
   });
 }
 
 Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& latent) const {
   require_built("sample_from_latent");
+  inputs.check("AmortizedPosterior::sample_from_latent");
   const std::int64_t width = num_params();
   if (latent.rank() != 3 || latent.dim(0) != inputs.batch_size() || latent.dim(2) != width)
     throw ShapeError(fmt::format("AmortizedPosterior::sample_from_latent: needs latents ({}, n_samples, {}); got {}", inputs.batch_size(), width,
                                  latent.shape().to_string()));
   const std::int64_t n = latent.dim(1);
-  return inverse_blocks(inputs, n, [&](std::int64_t b, std::int64_t first, std::span<float> z) {
+  return inverse_blocks(inputs, n, 0, [&](std::int64_t b, std::int64_t first, std::span<float> z) {
     const double* from = latent.data() + (b * n + first) * width;
     for (std::size_t i = 0; i < z.size(); ++i) z[i] = static_cast<float>(from[i]);
   });

@@ -14,7 +14,8 @@ Latent gaussian_latent() {
 }
 
 Latent student_t_latent(double df) {
-  if (!(df > 0)) throw ConfigurationError(fmt::format("student_t_latent: df must be positive; got {}", df));
+  if (!(df > 0) || !std::isfinite(df))
+    throw ConfigurationError(fmt::format("student_t_latent: df must be positive and finite; got {}", df));
   return {fmt::format("student_t({})", df), [df](Tensor z) { return ops::student_t_log_density(z, static_cast<float>(df)); },
           [df](Rng& rng, std::span<float> z, std::int64_t dim) {
             for (std::size_t i = 0; i < z.size(); i += static_cast<std::size_t>(dim)) {

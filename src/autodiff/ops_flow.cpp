@@ -1,7 +1,6 @@
 /// Parts of normalizing flows.
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "autodiff/check.hpp"
 #include "autodiff/spline.hpp"
@@ -28,18 +27,21 @@ void deliver_columns(Tensor to, std::int64_t rows, std::int64_t cols, F value) {
   }
 }
 
-/// LU factors with partial pivoting, in double precision.
+double* doubles(Arena& arena, std::int64_t count) { return static_cast<double*>(arena.bytes(static_cast<std::size_t>(count) * sizeof(double))); }
+
+/// LU factors with partial pivoting, in double precision; the arena holds them.
 struct Lu {
-  std::vector<double> a;
-  std::vector<std::int64_t> pivot;
   std::int64_t n;
-  explicit Lu(Tensor w) : a(static_cast<std::size_t>(w.size())), pivot(static_cast<std::size_t>(w.dim(0))), n(w.dim(0)) {
-    for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(w.data()[i]);
+  double *a, *x;  // the factors, and a column of the inverse
+  std::int64_t* pivot;
+  Lu(Tensor w, Arena& arena)
+      : n(w.dim(0)), a(doubles(arena, n * n)), x(doubles(arena, n)), pivot(static_cast<std::int64_t*>(arena.bytes(static_cast<std::size_t>(n) * sizeof(std::int64_t)))) {
+    for (std::int64_t i = 0; i < n * n; ++i) a[i] = static_cast<double>(w.data()[i]);
     for (std::int64_t k = 0; k < n; ++k) {
       std::int64_t p = k;
       for (std::int64_t i = k + 1; i < n; ++i)
         if (std::fabs(at(i, k)) > std::fabs(at(p, k))) p = i;
-      pivot[static_cast<std::size_t>(k)] = p;
+      pivot[k] = p;
       for (std::int64_t j = 0; j < n && p != k; ++j) std::swap(at(k, j), at(p, j));
       for (std::int64_t i = k + 1; i < n; ++i) {
         at(i, k) /= at(k, k);
@@ -47,22 +49,23 @@ struct Lu {
       }
     }
   }
-  double& at(std::int64_t i, std::int64_t j) { return a[static_cast<std::size_t>(i * n + j)]; }
+  double& at(std::int64_t i, std::int64_t j) { return a[i * n + j]; }
   double log_abs_det() {
     double s = 0;
     for (std::int64_t i = 0; i < n; ++i) s += std::log(std::fabs(at(i, i)));
     return s;
   }
-  /// Column `c` of the inverse.
-  void inverse_column(std::int64_t c, double* x) {
+  /// Column `c` of the inverse, valid until the next call.
+  const double* inverse_column(std::int64_t c) {
     for (std::int64_t i = 0; i < n; ++i) x[i] = i == c ? 1.0 : 0.0;
-    for (std::int64_t k = 0; k < n; ++k) std::swap(x[k], x[pivot[static_cast<std::size_t>(k)]]);
+    for (std::int64_t k = 0; k < n; ++k) std::swap(x[k], x[pivot[k]]);
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t j = 0; j < i; ++j) x[i] -= at(i, j) * x[j];
     for (std::int64_t i = n; i-- > 0;) {
       for (std::int64_t j = i + 1; j < n; ++j) x[i] -= at(i, j) * x[j];
       x[i] /= at(i, i);
     }
+    return x;
   }
 };
 
@@ -123,17 +126,16 @@ Tensor log_abs_sum(Tensor s) {
 Tensor log_abs_det(Tensor w) {
   square("log_abs_det", w);
   Tensor y = w.tape().result({1}, {w});
-  y.data()[0] = static_cast<float>(Lu(w).log_abs_det());
+  y.data()[0] = static_cast<float>(Lu(w, w.tape().arena()).log_abs_det());
   // d log|det W| / dW = W^-T
   w.tape().on_backward(y, [w, y] {
     const std::int64_t n = w.dim(0);
     const GradSink d = grad_sink(w);
-    Lu lu(w);
-    std::vector<double> column(static_cast<std::size_t>(n));
+    Lu lu(w, w.tape().backward_arena());
     for (std::int64_t c = 0; c < n; ++c) {
-      lu.inverse_column(c, column.data());
+      const double* column = lu.inverse_column(c);
       for (std::int64_t r = 0; r < n; ++r) {
-        const float g = grad_of(y)[0] * static_cast<float>(column[static_cast<std::size_t>(r)]);
+        const float g = grad_of(y)[0] * static_cast<float>(column[r]);
         d.data[c * n + r] = d.accumulate ? d.data[c * n + r] + g : g;
       }
     }
@@ -145,11 +147,10 @@ Tensor inverse_matrix(Tensor w) {
   square("inverse_matrix", w);
   const std::int64_t n = w.dim(0);
   Tensor y = w.tape().result(w.shape(), {});
-  Lu lu(w);
-  std::vector<double> column(static_cast<std::size_t>(n));
+  Lu lu(w, w.tape().arena());
   for (std::int64_t c = 0; c < n; ++c) {
-    lu.inverse_column(c, column.data());
-    for (std::int64_t r = 0; r < n; ++r) y.data()[r * n + c] = static_cast<float>(column[static_cast<std::size_t>(r)]);
+    const double* column = lu.inverse_column(c);
+    for (std::int64_t r = 0; r < n; ++r) y.data()[r * n + c] = static_cast<float>(column[r]);
   }
   return y;
 }

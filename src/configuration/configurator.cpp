@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
@@ -11,6 +15,42 @@ std::int64_t Inputs::batch_size() const {
   if (direct_conditions) return direct_conditions->dim(0);
   if (!parameters.empty()) return parameters.dim(0);
   throw SummaryStatsError("Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+}
+
+namespace {
+
+struct Field {
+  const char* name;
+  const Array* values;  // or null
+};
+std::array<Field, 3> fields(const Inputs& inputs) {
+  return {{{"parameters", inputs.parameters.empty() ? nullptr : &inputs.parameters},
+           {"summary_conditions", inputs.summary_conditions ? &*inputs.summary_conditions : nullptr},
+           {"direct_conditions", inputs.direct_conditions ? &*inputs.direct_conditions : nullptr}}};
+}
+
+}  // namespace
+
+std::string Inputs::non_finite() const {
+  for (const auto& [name, values] : fields(*this)) {
+    if (!values || values->all_finite()) continue;
+    const std::span<const double> all = values->values();
+    const auto bad = std::find_if_not(all.begin(), all.end(), [](double v) { return std::isfinite(v); });
+    const std::int64_t stride = values->rank() ? values->size() / values->dim(0) : 1;
+    return fmt::format("{} in {} of data set {}", *bad, name, (bad - all.begin()) / stride);
+  }
+  return {};
+}
+
+void Inputs::check(const char* owner) const {
+  const std::int64_t batch = batch_size();
+  if (batch == 0) throw ShapeError(fmt::format("{}: there are no data sets; axis 0 of the conditions must be at least 1", owner));
+  for (const auto& [name, values] : fields(*this))
+    if (values && (values->rank() == 0 || values->dim(0) != batch))
+      throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner, name,
+                                   values->shape().to_string(), batch));
+  if (const std::string bad = non_finite(); !bad.empty())
+    throw ArgumentError(fmt::format("{}: {}; every value must be finite: drop such data sets, or replace the values as in training", owner, bad));
 }
 
 namespace {

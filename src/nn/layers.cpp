@@ -40,7 +40,8 @@ void Dense::update_state() {
   std::vector<float>& u = store_->buffers()[static_cast<std::size_t>(vector_)].floats;
   const std::span<const float> w = store_->value(kernel_);
   const std::size_t n = u.size(), k = n ? w.size() / n : 0;
-  std::vector<double> next(n, 0.0);
+  std::vector<double>& next = scratch_;
+  next.assign(n, 0.0);
   double square = 0;
   for (std::size_t i = 0; i < k; ++i) {
     double left = 0;

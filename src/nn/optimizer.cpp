@@ -76,6 +76,9 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
 
   StepResult result;
   result.learning_rate = options_.learning_rate(step_);
+  if (!(result.learning_rate >= 0) || !std::isfinite(result.learning_rate))
+    throw ConfigurationError(fmt::format("the learning rate schedule gave {} at step {}; a rate must be finite and not negative",
+                                         result.learning_rate, step_));
   result.gradient_norm = std::sqrt(square);
   result.finite = std::isfinite(square);
   if (!result.finite) return result;

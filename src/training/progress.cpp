@@ -10,7 +10,8 @@ namespace {
 
 std::string clock(double seconds) {
   const auto s = static_cast<long>(seconds + 0.5);
-  return fmt::format("{:02}:{:02}", s / 60, s % 60);
+  const std::string minutes = fmt::format("{:02}:{:02}", s / 60 % 60, s % 60);
+  return s < 3600 ? minutes : fmt::format("{}:{}", s / 3600, minutes);
 }
 
 }  // namespace

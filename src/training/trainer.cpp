@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
@@ -32,26 +34,55 @@ class Stopwatch {
 };
 
 bool finite(const Losses& l) { return std::isfinite(l.total()); }
+bool all_finite(const nn::ParameterStore& store) {
+  return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
+}
 
-/// The weights at the end of the best epoch, to return to when a run diverges.
+/// The best weights so far, to return to when a run diverges. They are judged by the mean loss of kStretch steps, and taken
+/// before the update of the last of these, so that they have just given a finite loss.
 class BestWeights {
  public:
-  explicit BestWeights(nn::ParameterStore& store) : store_(store) {}
-  void offer(double loss) {
-    if (!std::isfinite(loss) || (!values_.empty() && loss >= loss_)) return;
-    loss_ = loss;
-    values_.assign(store_.values(), store_.values() + store_.size());
+  explicit BestWeights(nn::ParameterStore& store) : store_(store), values_(store.values(), store.values() + store.size()) {}
+  /// The loss of the present weights, `step` updates after the start; to be called before the next update.
+  void judge(double loss, std::size_t step) {
+    sum_ += loss;
+    if (++count_ < kStretch) return;
+    const double mean = sum_ / static_cast<double>(count_);
+    sum_ = 0;
+    count_ = 0;
+    if (step_ != 0 && mean >= loss_) return;
+    loss_ = mean;
+    step_ = step;
+    std::copy_n(store_.values(), values_.size(), values_.begin());
   }
-  [[nodiscard]] bool any() const { return !values_.empty(); }
-  void restore() {
+  /// Puts them back; the answer says which they are.
+  std::string restore() {
     std::copy(values_.begin(), values_.end(), store_.values());
     store_.refresh_transposed();
+    return step_ == 0 ? "The weights from before training were put back."
+                      : fmt::format("The best weights so far, those after {} steps, were put back.", step_);
   }
 
  private:
+  static constexpr int kStretch = 100;
   nn::ParameterStore& store_;
   std::vector<float> values_;
-  double loss_ = 0;
+  std::size_t step_ = 0;
+  double loss_ = 0, sum_ = 0;
+  int count_ = 0;
+};
+
+/// Runs a function when the scope is left, by an exception too.
+template <class F>
+class AtExit {
+ public:
+  explicit AtExit(F f) : f_(std::move(f)) {}
+  ~AtExit() { f_(); }
+  AtExit(const AtExit&) = delete;
+  AtExit& operator=(const AtExit&) = delete;
+
+ private:
+  F f_;
 };
 
 }  // namespace
@@ -63,6 +94,7 @@ struct Trainer::State {
   ThreadPool pool;
   std::unique_ptr<nn::GradientBuffers> gradients;
   std::unique_ptr<nn::Optimizer> optimizer;
+  nn::Schedule schedule;         // that came with the optimizer; empty: the default
   Tape tape;
   std::uint64_t simulated = 0;   // index of the next training simulation: calls in a row never repeat one
   std::uint64_t validated = 0;
@@ -126,19 +158,22 @@ void Trainer::State::find_unlearnt(const Inputs& validation, TrainingSummary& su
   if (validation.parameters.rank() != 2 || validation.parameters.dim(0) < 20) return;
   const Array draws = amortizer.sample(validation, kDraws);
   const std::int64_t sets = draws.dim(0), width = draws.dim(2);
-  const Array prior = validation.parameters.std_along(0, 1);
+  const double n = static_cast<double>(kDraws);
   for (std::int64_t j = 0; j < width; ++j) {
-    double variance = 0;
+    // The prior's variance is that within posteriors plus that between their means. Taken from the draws, and not from the
+    // validation set's few parameters, both parts have the same scale and the ratio has little noise.
+    double within = 0, mean_of_means = 0, between = 0;
+    std::vector<double> means(static_cast<std::size_t>(sets), 0.0);
     for (std::int64_t b = 0; b < sets; ++b) {
-      double mean = 0, square = 0;
-      for (std::int64_t k = 0; k < kDraws; ++k) mean += draws.data()[(b * kDraws + k) * width + j] / kDraws;
-      for (std::int64_t k = 0; k < kDraws; ++k) {
-        const double d = draws.data()[(b * kDraws + k) * width + j] - mean;
-        square += d * d / (kDraws - 1);
-      }
-      variance += square / static_cast<double>(sets);
+      const auto draw = [&](std::int64_t k) { return draws.data()[(b * kDraws + k) * width + j]; };
+      double& mean = means[static_cast<std::size_t>(b)];
+      for (std::int64_t k = 0; k < kDraws; ++k) mean += draw(k) / n;
+      for (std::int64_t k = 0; k < kDraws; ++k) within += (draw(k) - mean) * (draw(k) - mean) / ((n - 1) * static_cast<double>(sets));
+      mean_of_means += mean / static_cast<double>(sets);
     }
-    const double contraction = 1 - variance / (prior[j] * prior[j]);
+    for (const double mean : means) between += (mean - mean_of_means) * (mean - mean_of_means) / static_cast<double>(sets - 1);
+    between = std::max(0.0, between - within / n);  // means of few draws scatter by themselves
+    const double contraction = between / (between + within);
     if (contraction < kLeast) {
       const auto& names = model.param_names();
       const std::string name = names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
@@ -158,6 +193,9 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
   positive(options.epochs, "epochs");
   positive(options.iterations_per_epoch, "iterations_per_epoch");
   positive(options.batch_size, "batch_size");
+  if (options.epochs > std::numeric_limits<std::int64_t>::max() / options.iterations_per_epoch)
+    throw ConfigurationError(fmt::format("OnlineOptions: {} epochs of {} iterations are more steps than can be counted; use fewer", options.epochs,
+                                         options.iterations_per_epoch));
   const std::int64_t total = options.epochs * options.iterations_per_epoch;
 
   TrainingSummary summary;
@@ -171,26 +209,35 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
     validation = configure(*given);
   } else if (const std::int64_t n = std::get<std::int64_t>(options.validation_sims); n != 0) {
     positive(n, "validation_sims");
-    validation = configure(s.model.simulate(n, s.options.seed, "validation", s.validated, &s.pool));
-    s.validated += static_cast<std::uint64_t>(n);
+    const std::uint64_t first = std::exchange(s.validated, s.validated + static_cast<std::uint64_t>(n));
+    validation = configure(s.model.simulate(n, s.options.seed, "validation", first, &s.pool));
     s.log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
   }
 
-  nn::OptimizerOptions chosen = options.optimizer.value_or(s.optimizer ? s.optimizer->options() : nn::OptimizerOptions{});
-  if (!options.optimizer) chosen.learning_rate = nullptr;
-  if (!chosen.learning_rate) chosen.learning_rate = nn::cosine(s.options.default_lr, total);
-  if (!s.optimizer || options.optimizer) {
-    s.optimizer = std::make_unique<nn::Optimizer>(s.amortizer.store(), chosen);
+  if (validation) validation->check("Trainer: the validation simulations, configured");
+
+  // Moments and bias corrections may go on from the call before; the schedule starts anew (O50): the optimizer's own, or the
+  // default over the steps of this call.
+  if (options.optimizer || !s.optimizer) {
+    nn::OptimizerOptions chosen = options.optimizer.value_or(nn::OptimizerOptions{});
+    s.schedule = chosen.learning_rate;
+    if (!chosen.learning_rate) chosen.learning_rate = nn::cosine(s.options.default_lr, total);
+    s.optimizer = std::make_unique<nn::Optimizer>(s.amortizer.store(), std::move(chosen));
   } else {
-    // Moments and bias corrections go on; the schedule starts anew (O50).
-    s.optimizer->set_schedule([from = s.optimizer->steps_taken(), rate = chosen.learning_rate](std::int64_t t) { return rate(t - from); });
+    const nn::Schedule rate = s.schedule ? s.schedule : nn::cosine(s.options.default_lr, total);
+    s.optimizer->set_schedule([from = s.optimizer->steps_taken(), rate](std::int64_t t) { return rate(t - from); });
   }
+  const AtExit drop_optimizer([&] {
+    if (!options.reuse_optimizer) s.optimizer.reset();
+  });
   bool has_decay = false;
   for (const nn::ParameterInfo& p : s.amortizer.store().table()) has_decay = has_decay || p.l2 > 0;
 
   BestWeights best(s.amortizer.store());
-  summary.history.steps.reserve(static_cast<std::size_t>(total));
-  summary.history.epochs.reserve(static_cast<std::size_t>(options.epochs));
+  // Steps of a run should not touch the heap; a run that is meant to be stopped by hand may state absurdly many.
+  constexpr std::int64_t kMostReserved = 1 << 20;
+  summary.history.steps.reserve(static_cast<std::size_t>(std::min(total, kMostReserved)));
+  summary.history.epochs.reserve(static_cast<std::size_t>(std::min(options.epochs, kMostReserved)));
   const InterruptGuard guard(s.options.handle_interrupt);
   bool running = true;
   const auto end = [&](TrainingSummary::Stop stop, std::string reason) {
@@ -211,10 +258,16 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
       Inputs inputs;
       {
         const Stopwatch watch(summary.simulate_seconds);
-        inputs = configure(s.model.simulate(options.batch_size, s.options.seed, "train", s.simulated, &s.pool));
-        s.simulated += static_cast<std::uint64_t>(options.batch_size);
+        // Counted before they are made: after a failed simulation the next call goes on behind it.
+        const std::uint64_t first = std::exchange(s.simulated, s.simulated + static_cast<std::uint64_t>(options.batch_size));
+        inputs = configure(s.model.simulate(options.batch_size, s.options.seed, "train", first, &s.pool));
         summary.simulations += options.batch_size;
       }
+      if (inputs.batch_size() == 0)
+        throw ConfigurationError(
+            fmt::format("Trainer: the configurator kept none of the {} simulations of epoch {}, iteration {}; it may drop some, but one at "
+                        "least must remain: simulate larger batches or drop fewer",
+                        options.batch_size, epoch, i));
       StepRecord step;
       {
         const Stopwatch watch(summary.gradient_seconds);
@@ -223,6 +276,7 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
       nn::StepResult result;
       if (finite(step.losses)) {
         const Stopwatch watch(summary.update_seconds);
+        best.judge(step.losses.total(), summary.history.steps.size());
         result = s.optimizer->step(*s.gradients, s.pool);
       }
       ++s.steps;
@@ -230,12 +284,13 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
       step.gradient_norm = result.gradient_norm;
       summary.history.steps.push_back(step);
       if (!finite(step.losses) || !result.finite) {
-        const bool restored = best.any();
-        if (restored) best.restore();
+        const std::string cause = inputs.non_finite();
         end(TrainingSummary::Stop::diverged,
-            fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite. {} Lower the learning rate, or standardize parameters and data.",
-                        epoch, i, finite(step.losses) ? "gradient" : "loss",
-                        restored ? "The weights of the best epoch were put back." : "The weights are those of the last good step."));
+            fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite{}. {} {}", epoch, i,
+                        finite(step.losses) ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
+                        best.restore(),
+                        cause.empty() ? "Lower the learning rate, or standardize parameters and data."
+                                      : "Let the configurator drop or replace such values."));
         s.log(LogLevel::warning, summary.reason);
         break;
       }
@@ -269,7 +324,6 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
     record.seconds = since(epoch_start);
     if (record.steps) {
       summary.history.epochs.push_back(record);
-      if (running) best.offer(record.validated ? record.validation.total() : record.train.total());
       if (s.options.progress && summary.stop != TrainingSummary::Stop::diverged) {
         progress.epoch_done = true;
         progress.validation = record.validated ? &record.validation : nullptr;
@@ -278,8 +332,12 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
       }
     }
   }
+  if (summary.stop != TrainingSummary::Stop::diverged && !all_finite(s.amortizer.store())) {
+    // The last update of a run is judged by no loss.
+    end(TrainingSummary::Stop::diverged, fmt::format("Training diverged in its last step: a weight is not finite. {} Lower the learning rate.", best.restore()));
+    s.log(LogLevel::warning, summary.reason);
+  }
   if (validation && summary.stop == TrainingSummary::Stop::completed) s.find_unlearnt(*validation, summary);
-  if (!options.reuse_optimizer) s.optimizer.reset();
   summary.seconds = since(start);
   return summary;
 }

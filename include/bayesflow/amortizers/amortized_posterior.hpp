@@ -57,9 +57,12 @@ class AmortizedPosterior {
   [[nodiscard]] std::int64_t number_of_parameters() const;
   [[nodiscard]] std::int64_t num_params() const;  ///< width of the parameter vector
 
-  /// `n_samples` draws for each data set: always (batch, n_samples, P). Memory beyond the result does not grow with it.
+  // Inference throws ShapeError for widths other than those of training, or no data sets, and ArgumentError for values that are not finite.
+
+  /// `n_samples` draws for each data set: always (batch, n_samples, P). Memory beyond the result does not grow with it. With one
+  /// seed the first draws are the same for any n_samples, and for any number of threads.
   [[nodiscard]] Array sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options = {}) const;
-  /// The same from given latent draws (batch, n_samples, P).
+  /// The same from given latent draws (batch, n_samples, P): the inverse of `forward`.
   [[nodiscard]] Array sample_from_latent(const Inputs& inputs, const Array& latent) const;
   /// log q(parameters | conditions): (batch), or (batch, n) for 3-D parameters.
   [[nodiscard]] Array log_posterior(const Inputs& inputs) const;
@@ -87,7 +90,9 @@ class AmortizedPosterior {
   AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options);
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
   void require_built(const char* what) const;
-  [[nodiscard]] Array inverse_blocks(const Inputs& inputs, std::int64_t n_samples, const std::function<void(std::int64_t, std::int64_t, std::span<float>)>& latent) const;
+  void require_parameters(const char* what, const Inputs& inputs) const;
+  [[nodiscard]] Array inverse_blocks(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed,
+                                     const std::function<void(std::int64_t, std::int64_t, std::span<float>)>& latent) const;
 
   struct State;
   std::shared_ptr<State> state_;

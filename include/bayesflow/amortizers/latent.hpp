@@ -18,7 +18,7 @@ struct Latent {
 
 /// N(0, I), v1's default.
 [[nodiscard]] Latent gaussian_latent();
-/// D-variate Student-t with location 0 and scale I: heavier tails. Throws ConfigurationError unless df > 0.
+/// D-variate Student-t with location 0 and scale I: heavier tails. Throws ConfigurationError unless df is positive and finite.
 [[nodiscard]] Latent student_t_latent(double df);
 
 }  // namespace bayesflow

@@ -39,6 +39,7 @@ class Dense {
   bool spectral_norm_ = false;
   ParameterStore* store_ = nullptr;
   int kernel_ = -1, bias_ = -1, vector_ = -1;
+  std::vector<double> scratch_;  // of the power iteration
 };
 
 /// A stack of dense layers, optionally with dropout after each.

@@ -16,7 +16,7 @@ enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
 /// Settings of an Optimizer. Defaults are Keras' and v1's.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
-  Schedule learning_rate;            ///< empty: the trainer's cosine decay
+  Schedule learning_rate = {};       ///< empty: the trainer's cosine decay
   double beta1 = 0.9;                ///< Adam: decay of the first moment
   double beta2 = 0.999;              ///< Adam: decay of the second moment
   double epsilon = 1e-7;             ///< Adam: added to sqrt(v)

@@ -48,7 +48,9 @@ class Trainer {
 
   /// The trainer's configurator.
   [[nodiscard]] Inputs configure(const Simulations& simulations) const;
-  /// Simulates every batch afresh. A loss or gradient that is not finite ends the run with the best weights of an epoch so far.
+  /// Simulates every batch afresh. A loss, gradient or weight that is not finite ends the run with the best weights so far, judged
+  /// by the mean loss of 100 steps. After an exception (of a simulator, say) the weights are those of the last step, and
+  /// another call goes on with the simulations that follow.
   TrainingSummary train_online(const OnlineOptions& options);
   [[nodiscard]] AmortizedPosterior& amortizer();
 

@@ -1,0 +1,206 @@
+// What goes wrong with an amortizer, and the sentence that says so.
+#include "bayesflow/core/errors.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "amortizers/support_posterior.hpp"
+#include "simulation/support_expect.hpp"
+
+namespace bayesflow {
+namespace {
+
+TEST(AmortizerErrors, InferenceBeforeTraining) {
+  const Inputs inputs = random_inputs({});
+  const AmortizedPosterior amortizer(small_flow(2), small_deep_set());
+  const std::string rest = ": the networks have no weights yet; train first (or call build with a first batch)";
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.sample(inputs, 1); }), "AmortizedPosterior::sample" + rest);
+  EXPECT_EQ(sentence<ConfigurationError>([&] {
+              (void)amortizer.sample_from_latent(inputs, Array({5, 1, 2}));
+            }),
+            "AmortizedPosterior::sample_from_latent" + rest);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.log_posterior(inputs); }), "AmortizedPosterior::log_posterior" + rest);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.forward(inputs); }), "AmortizedPosterior::forward" + rest);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.summary(inputs); }), "AmortizedPosterior::summary" + rest);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.compute_loss(inputs); }), "AmortizedPosterior::compute_loss" + rest);
+}
+
+TEST(AmortizerErrors, NumberOfDraws) {
+  const Inputs inputs = random_inputs({});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  for (const std::int64_t n : {0, -3})
+    EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(inputs, n); }),
+              "AmortizedPosterior::sample: n_samples must be at least 1; got " + std::to_string(n));
+}
+
+TEST(AmortizerErrors, OtherWidthsThanInTraining) {
+  const Inputs inputs = random_inputs({.direct = 2});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  Inputs other = inputs;
+  other.summary_conditions = Array({5, kObservations, 7});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
+            "DeepSet: was built for data (batch, ..., observations, 3); got (5, 6, 7)");
+  other = inputs;
+  other.summary_conditions = Array({5, kWidth});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
+            "DeepSet: was built for data (batch, ..., observations, 3); got (5, 3)");
+  other = inputs;
+  other.direct_conditions = Array({5, 3});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
+            "AmortizedPosterior: was built with direct_conditions of width 2; got (5, 3)");
+  other.direct_conditions.reset();
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
+            "AmortizedPosterior: was built with direct_conditions of width 2; got none");
+  other = inputs;
+  other.parameters = Array({5, 3});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
+            "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (5, 3)");
+  other.parameters = Array({5});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
+            "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (5,)");
+}
+
+TEST(AmortizerErrors, NumbersOfDataSetsThatDiffer) {
+  const AmortizedPosterior amortizer = random_posterior(random_inputs({.direct = 2}), small_flow(2));
+  // Many rows, so that they would be cut into shards.
+  Inputs inputs = random_inputs({.sets = 600, .direct = 2});
+  inputs.parameters = Array({700, 2});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(inputs); }),
+            "AmortizedPosterior::log_posterior: axis 0 of every field counts the data sets; got parameters of shape (700, 2) where there "
+            "are 600");
+  EXPECT_EQ(
+      sentence<ShapeError>([&] { (void)amortizer.forward(inputs); }),
+      "AmortizedPosterior::forward: axis 0 of every field counts the data sets; got parameters of shape (700, 2) where there are 600");
+  inputs = random_inputs({.direct = 2});
+  inputs.direct_conditions = Array({4, 2});
+  EXPECT_EQ(
+      sentence<ShapeError>([&] { (void)amortizer.sample(inputs, 1); }),
+      "AmortizedPosterior::sample: axis 0 of every field counts the data sets; got direct_conditions of shape (4, 2) where there are 5");
+}
+
+TEST(AmortizerErrors, NoDataSets) {
+  const AmortizedPosterior amortizer = random_posterior(random_inputs({}), small_flow(2));
+  Inputs none;
+  none.summary_conditions = Array({0, kObservations, kWidth});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(none, 10); }),
+            "AmortizedPosterior::sample: there are no data sets; axis 0 of the conditions must be at least 1");
+  Inputs nothing;
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { (void)amortizer.sample(nothing, 10); }),
+            "Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+}
+
+TEST(AmortizerErrors, NoObservations) {
+  const AmortizedPosterior amortizer = random_posterior(random_inputs({}), small_flow(2));
+  Inputs none;
+  none.summary_conditions = Array({2, 0, kWidth});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(none, 10); }),
+            "DeepSet: was built for data (batch, ..., observations, 3); got (2, 0, 3)");
+}
+
+TEST(AmortizerErrors, NoParameters) {
+  Inputs inputs = random_inputs({});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  inputs.parameters = Array();
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(inputs); }),
+            "AmortizedPosterior::log_posterior: needs parameters of shape (batch, 2) or (batch, n, 2); got none");
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.compute_loss(inputs); }),
+            "AmortizedPosterior: needs one row of parameters per data set (5); got shape (0,)");
+}
+
+TEST(AmortizerErrors, ValuesThatAreNotFinite) {
+  const Inputs good = random_inputs({.direct = 1});
+  const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
+  const std::string rest = "; every value must be finite: drop such data sets, or replace the values as in training";
+  Inputs bad = good;
+  (*bad.summary_conditions)(3, 1, 2) = std::nan("");
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 1); }),
+            "AmortizedPosterior::sample: nan in summary_conditions of data set 3" + rest);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }),
+            "AmortizedPosterior::summary: nan in summary_conditions of data set 3" + rest);
+  bad = good;
+  (*bad.direct_conditions)(1, 0) = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.compute_loss(bad); }),
+            "AmortizedPosterior::compute_loss: inf in direct_conditions of data set 1" + rest);
+  bad = good;
+  bad.parameters(4, 1) = -std::numeric_limits<double>::infinity();
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }),
+            "AmortizedPosterior::log_posterior: -inf in parameters of data set 4" + rest);
+}
+
+TEST(AmortizerErrors, LatentsOfAnotherShape) {
+  const Inputs inputs = random_inputs({});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  for (const Shape& shape : {Shape{5, 2}, Shape{4, 1, 2}, Shape{5, 1, 3}})
+    EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample_from_latent(inputs, Array(shape)); }),
+              "AmortizedPosterior::sample_from_latent: needs latents (5, n_samples, 2); got " + shape.to_string());
+}
+
+TEST(AmortizerErrors, DrawsForConditionsPerObservation) {
+  Inputs inputs = random_inputs({.summary = false});
+  inputs.parameters = Array({5, 4, 2}, 0.1);
+  inputs.direct_conditions = Array({5, 4, 3}, 0.2);
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  EXPECT_EQ(amortizer.log_posterior(inputs).shape(), (Shape{5, 4}));
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(inputs, 10); }),
+            "AmortizedPosterior::sample: needs conditions of shape (batch, c); got (5, 4, 3)");
+}
+
+TEST(AmortizerErrors, ConditionsThatTheNetworksCannotUse) {
+  const Inputs data = random_inputs({}), direct = random_inputs({.summary = false, .direct = 2}), both = random_inputs({.direct = 2});
+  AmortizedPosterior with(small_flow(2), small_deep_set()), without(small_flow(2));
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { with.build(direct); }),
+            "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { without.build(data); }),
+            "AmortizedPosterior: there are no direct_conditions, and without a summary network summary_conditions cannot be used; give a "
+            "summary network, or put the data into direct_conditions in the configurator");
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { without.build(both); }),
+            "AmortizedPosterior: there are summary_conditions but no summary network, so they would be ignored; give a summary network, or "
+            "put the data into direct_conditions in the configurator");
+  EXPECT_FALSE(with.is_built());
+  EXPECT_FALSE(without.is_built());
+  with.build(data);
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { (void)with.sample(direct, 1); }),
+            "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
+  without.build(direct);
+  EXPECT_EQ(sentence<SummaryStatsError>([&] { (void)without.summary(direct); }),
+            "AmortizedPosterior::summary: there is no summary network");
+}
+
+TEST(AmortizerErrors, Options) {
+  const auto with = [](AmortizedPosteriorOptions options) {
+    return sentence<ConfigurationError>([&] { AmortizedPosterior(small_flow(2), small_deep_set(), options); });
+  };
+  EXPECT_EQ(with({.summary_mmd_weight = -1}), "AmortizedPosteriorOptions::summary_mmd_weight = -1; it must be finite and not negative");
+  EXPECT_EQ(with({.summary_mmd_weight = std::nan("")}),
+            "AmortizedPosteriorOptions::summary_mmd_weight = nan; it must be finite and not negative");
+  EXPECT_EQ(with({.threads = -2}), "AmortizedPosteriorOptions::threads = -2; it must not be negative (0: all)");
+  Latent latent = gaussian_latent();
+  latent.name = "mine";
+  latent.sample = nullptr;
+  EXPECT_EQ(with({.latent = latent}),
+            "AmortizedPosteriorOptions::latent \"mine\" lacks its sampler; a latent needs both a log density and a sampler");
+  EXPECT_EQ(sentence<ConfigurationError>([] { AmortizedPosterior(small_flow(2), {.summary_mmd_weight = 1}); }),
+            "AmortizedPosterior: a summary loss needs a summary network; give one or set summary_mmd_weight = 0");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)student_t_latent(0); }), "student_t_latent: df must be positive and finite; got 0");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)student_t_latent(std::numeric_limits<double>::infinity()); }),
+            "student_t_latent: df must be positive and finite; got inf");
+}
+
+TEST(AmortizerErrors, ASamplerThatThrowsLeavesTheAmortizerUsable) {
+  const Inputs inputs = random_inputs({.sets = 20});
+  Latent latent = gaussian_latent();
+  bool fail = true;
+  latent.sample = [&](Rng& rng, std::span<float> z, std::int64_t) {
+    if (fail) throw std::runtime_error("out of luck");
+    rng.fill_normal(z);
+  };
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.latent = latent, .threads = 2});
+  EXPECT_EQ(sentence<std::runtime_error>([&] { (void)amortizer.sample(inputs, 600); }), "out of luck");
+  fail = false;
+  EXPECT_EQ(amortizer.sample(inputs, 600), random_posterior(inputs, small_flow(2)).sample(inputs, 600));
+}
+
+}  // namespace
+}  // namespace bayesflow

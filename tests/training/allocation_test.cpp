@@ -1,0 +1,87 @@
+// A training step of the tutorial's model takes a millisecond or two: once everything is warm it must not touch the heap, and
+// a long run must not grow.
+#include "support/allocations.hpp"
+
+#if BAYESFLOW_COUNTS_ALLOCATIONS
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "training/support_training.hpp"
+
+namespace bayesflow {
+namespace {
+
+/// Allocations from step to step, after the first `warm` steps.
+long allocations_when_warm(AmortizedPosterior amortizer, const GenerativeModel& model, int threads, std::int64_t warm, std::int64_t steps) {
+  long first = 0, last = 0;
+  const auto progress = [&, step = std::int64_t{0}](const Progress& p) mutable {
+    if (p.epoch_done) return Control::proceed;
+    ++step;
+    if (step == warm) first = allocations::count;
+    if (step == warm + steps) last = allocations::count;
+    return Control::proceed;
+  };
+  Trainer trainer(std::move(amortizer), model, {.threads = threads, .progress = progress});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = warm + steps, .batch_size = 32});
+  return last - first;
+}
+
+AmortizedPosterior tutorial_posterior(const CouplingOptions& coupling, CouplingDesign design = CouplingDesign::affine) {
+  return AmortizedPosterior(InvertibleNetwork({.num_params = 4, .num_coupling_layers = 4, .coupling_design = design, .coupling = coupling}),
+                            DeepSet({.summary_dim = 10}));
+}
+
+TEST(TrainingMemory, WarmStepsOfTheTutorialAllocateNothing) {
+  EXPECT_EQ(allocations_when_warm(tutorial_posterior(unregularized_affine()), gaussian_model(4, 50), 1, 5, 50), 0);
+  EXPECT_EQ(allocations_when_warm(tutorial_posterior(unregularized_affine()), gaussian_model(4, 50), 2, 200, 50), 0);
+}
+
+TEST(TrainingMemory, NeitherDoesAnyOptionOfTheFlow) {
+  CouplingOptions coupling;  // dropout and weight decay
+  coupling.spec_norm = true;
+  coupling.residual = true;
+  EXPECT_EQ(allocations_when_warm(tutorial_posterior(coupling, CouplingDesign::interleaved), gaussian_model(4, 10), 1, 5, 20), 0);
+  AmortizedPosterior other(InvertibleNetwork({.num_params = 4,
+                                              .num_coupling_layers = 2,
+                                              .coupling_design = CouplingDesign::spline,
+                                              .permutation = PermutationKind::learnable,
+                                              .use_soft_flow = true}),
+                           DeepSet({.summary_dim = 10}), {.latent = student_t_latent(10), .summary_mmd_weight = 1});
+  EXPECT_EQ(allocations_when_warm(other, gaussian_model(4, 10), 1, 5, 20), 0);
+}
+
+TEST(TrainingMemory, NeitherDoContexts) {
+  const ContextGenerator contexts(
+      {.batchable = [](Rng& rng) { return rng.uniform({1}, 0.5, 2.0); }, .non_batchable = [](Rng&) { return Array::scalar(7); }});
+  const Prior prior([](const Context& c, Rng& rng) { return rng.normal({2}, 0.0, c.batchable->item()); }, {.context = contexts});
+  const Simulator simulator(
+      [](const Array& theta, const Context& c, Rng& rng) {
+        return rng.normal({static_cast<std::int64_t>(c.non_batchable->item()), 2}, theta);
+      },
+      {.context = contexts});
+  AmortizedPosterior amortizer(tiny_flow(2), tiny_deep_set());
+  EXPECT_EQ(allocations_when_warm(amortizer, GenerativeModel(prior, simulator), 1, 10, 50), 0);
+}
+
+// ctest -L slow
+TEST(TrainingMemorySlow, ALongRunDoesNotGrow) {
+  std::vector<long> live;
+  const auto progress = [&, step = std::int64_t{0}](const Progress& p) mutable {
+    if (!p.epoch_done && (++step == 1000 || step % 10000 == 0)) live.push_back(allocations::live_bytes);
+    return Control::proceed;
+  };
+  live.reserve(20);
+  AmortizedPosterior amortizer(tiny_flow(2), tiny_deep_set());
+  Trainer trainer(amortizer, gaussian_model(2, 3), {.threads = 2, .progress = progress});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 100'000, .batch_size = 4});
+  ASSERT_EQ(live.size(), 11U);
+  for (const long bytes : live)
+    EXPECT_LE(bytes, live.front() + 4096) << "a thread's cache of small arrays may still fill, but nothing grows with the steps";
+}
+
+}  // namespace
+}  // namespace bayesflow
+
+#endif

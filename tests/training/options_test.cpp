@@ -1,0 +1,165 @@
+// Options that cannot work, and the sentence for each.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "bayesflow/core/errors.hpp"
+#include "simulation/support_expect.hpp"
+#include "training/support_training.hpp"
+
+namespace bayesflow {
+namespace {
+
+std::string sentence_of(const OnlineOptions& options) {
+  Trainer trainer(tiny_posterior(), gaussian_model(2, 4));
+  std::string text = sentence<ConfigurationError>([&] { (void)trainer.train_online(options); });
+  EXPECT_EQ(trainer.train_online({.epochs = 1, .iterations_per_epoch = 1}).history.steps.size(), 1U);  // it is still of use
+  return text;
+}
+
+TEST(OnlineOptionsErrors, Numbers) {
+  EXPECT_EQ(sentence_of({.epochs = 0}), "OnlineOptions::epochs = 0; it must be at least 1");
+  EXPECT_EQ(sentence_of({.iterations_per_epoch = 0}), "OnlineOptions::iterations_per_epoch = 0; it must be at least 1");
+  EXPECT_EQ(sentence_of({.batch_size = 0}), "OnlineOptions::batch_size = 0; it must be at least 1");
+  EXPECT_EQ(sentence_of({.batch_size = -32}), "OnlineOptions::batch_size = -32; it must be at least 1");
+  EXPECT_EQ(sentence_of({.validation_sims = -1}), "OnlineOptions::validation_sims = -1; it must be at least 1");
+  const std::int64_t huge = std::int64_t{1} << 62;
+  EXPECT_EQ(sentence_of({.epochs = huge, .iterations_per_epoch = 4}),
+            "OnlineOptions: 4611686018427387904 epochs of 4 iterations are more steps than can be counted; use fewer");
+}
+
+TEST(OnlineOptionsErrors, AnUnreachableNumberOfStepsCanBeStoppedByHand) {
+  Trainer trainer(tiny_posterior(), gaussian_model(2, 4),
+                  {.progress = [](const Progress& p) { return p.iteration == 3 ? Control::stop : Control::proceed; }});
+  const std::int64_t huge = std::int64_t{1} << 40;
+  EXPECT_EQ(trainer.train_online({.epochs = huge, .iterations_per_epoch = 1000, .batch_size = 2}).history.steps.size(), 3U);
+  EXPECT_EQ(trainer.train_online({.epochs = 1, .iterations_per_epoch = huge, .batch_size = 2}).history.steps.size(), 3U);
+}
+
+TEST(OnlineOptionsErrors, ValidationSimulations) {
+  const GenerativeModel model = gaussian_model(2, 4);
+  Simulations sims = model.simulate(5, 1, "test", 0);
+  sims.sim_data(4, 0, 0) = std::nan("");
+  Trainer trainer(tiny_posterior(), model);
+  EXPECT_EQ(
+      sentence<ArgumentError>([&] { (void)trainer.train_online({.validation_sims = sims}); }),
+      "Trainer: the validation simulations, configured: nan in summary_conditions of data set 4; every value must be finite: drop such "
+      "data sets, or replace the values as in training");
+  sims = {.prior_draws = Array({0, 2}), .sim_data = Array({0, 4, 2})};
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)trainer.train_online({.validation_sims = sims}); }),
+            "Trainer: the validation simulations, configured: there are no data sets; axis 0 of the conditions must be at least 1");
+}
+
+TEST(OptimizerErrors, Fields) {
+  const auto with = [](nn::OptimizerOptions options) { return sentence_of({.optimizer = options}); };
+  EXPECT_EQ(with({.beta1 = 1}), "OptimizerOptions::beta1 = 1; it must be in [0, 1)");
+  EXPECT_EQ(with({.beta2 = -0.1}), "OptimizerOptions::beta2 = -0.1; it must be in [0, 1)");
+  EXPECT_EQ(with({.epsilon = 0}), "OptimizerOptions::epsilon = 0; it must be positive");
+  EXPECT_EQ(with({.weight_decay = -1}), "OptimizerOptions::weight_decay = -1; it must be not negative");
+  EXPECT_EQ(with({.momentum = 1}), "OptimizerOptions::momentum = 1; it must be in [0, 1)");
+  EXPECT_EQ(with({.global_clipnorm = -1}), "OptimizerOptions::global_clipnorm = -1; it must be not negative (0: no clipping)");
+}
+
+TEST(OptimizerErrors, Rates) {
+  EXPECT_EQ(sentence_of({.optimizer = {{.learning_rate = [](std::int64_t) { return -1e-3; }}}}),
+            "the learning rate schedule gave -0.001 at step 0; a rate must be finite and not negative");
+  EXPECT_EQ(sentence_of({.optimizer = {{.learning_rate = [](std::int64_t t) { return t < 2 ? 1e-3 : std::nan(""); }}}}),
+            "the learning rate schedule gave nan at step 2; a rate must be finite and not negative");
+  const std::string rest = "learning rate must be positive and finite; got ";
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::constant(-1); }), rest + "-1");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::cosine(0, 10); }), rest + "0");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::exponential(std::numeric_limits<double>::infinity(), 0.5, 10); }), rest + "inf");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::piecewise({5}, {1e-3, -1e-3}); }), rest + "-0.001");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::cosine(1e-3, 0); }), "a schedule needs at least one step; got 0");
+  EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::exponential(1e-3, -1, 10); }),
+            "exponential schedule: factor must be positive; got -1");
+  EXPECT_EQ(sentence<ConfigurationError>([] {
+              (void)nn::piecewise({5, 3}, {1e-3, 1e-3, 1e-3});
+            }),
+            "piecewise schedule: needs ascending boundaries and one more rate than boundaries; got 2 boundaries and 3 rates");
+}
+
+TEST(TrainerOptionsErrors, Fields) {
+  const auto with = [](TrainerOptions options) {
+    return sentence<ConfigurationError>([&] { Trainer(tiny_posterior(), gaussian_model(2, 4), options); });
+  };
+  EXPECT_EQ(with({.default_lr = -5e-4}), "TrainerOptions::default_lr = -0.0005; it must be positive and finite");
+  EXPECT_EQ(with({.default_lr = std::nan("")}), "TrainerOptions::default_lr = nan; it must be positive and finite");
+  EXPECT_EQ(with({.threads = -1}), "TrainerOptions::threads = -1; it must not be negative (0: all)");
+  EXPECT_EQ(with({.configurator = nullptr}), "TrainerOptions::configurator is empty; give a callable or leave the default");
+}
+
+TEST(NetworkErrors, AbsurdOptions) {
+  const auto deep_set = [](DeepSetOptions options) { return sentence<ConfigurationError>([&] { DeepSet net(options); }); };
+  EXPECT_EQ(deep_set({.summary_dim = 0}), "DeepSetOptions::summary_dim = 0; it must be at least 1");
+  EXPECT_EQ(deep_set({.num_dense_s1 = 0}), "DeepSetOptions::num_dense_s1 = 0; it must be at least 1");
+  EXPECT_EQ(deep_set({.num_equiv = -1}), "DeepSetOptions::num_equiv = -1; it must be at least 0");
+  EXPECT_EQ(deep_set({.dense_s2 = {.units = 0}}), "DeepSetOptions::dense_s2: units = 0; a dense layer needs at least one unit");
+  const auto flow = [](InvertibleNetworkOptions options) { return sentence<ConfigurationError>([&] { InvertibleNetwork net(options); }); };
+  EXPECT_EQ(flow({}), "InvertibleNetworkOptions::num_params = 0; it must be the number of parameters, at least 1");
+  EXPECT_EQ(flow({.num_params = 2, .num_coupling_layers = 0}), "InvertibleNetworkOptions::num_coupling_layers = 0; it must be at least 1");
+  const auto coupling = [&](const std::function<void(CouplingOptions&)>& change) {
+    CouplingOptions options;
+    change(options);
+    return flow({.num_params = 2, .coupling = options});
+  };
+  EXPECT_EQ(coupling([](auto& o) { o.num_dense = 0; }), "CouplingOptions::num_dense = 0; it must be at least 1");
+  EXPECT_EQ(coupling([](auto& o) { o.dense.units = 0; }), "CouplingOptions::dense: units = 0; a dense layer needs at least one unit");
+  EXPECT_EQ(coupling([](auto& o) { o.dense.kernel_regularizer = -1; }),
+            "CouplingOptions::dense: kernel_regularizer = -1; it must not be negative");
+  EXPECT_EQ(coupling([](auto& o) { o.dropout_prob = 1; }), "CouplingOptions::dropout_prob = 1; it must be in [0, 1)");
+  EXPECT_EQ(coupling([](auto& o) { o.soft_clamping = -1; }), "CouplingOptions::soft_clamping = -1; it must be positive, or 0 for none");
+  EXPECT_EQ(coupling([](auto& o) { o.spline.bins = 1; }), "CouplingOptions::spline.bins = 1; it must be at least 2");
+  EXPECT_EQ(coupling([](auto& o) { o.spline.right = -5; }), "CouplingOptions::spline.left = -5; it must be below spline.right");
+}
+
+TEST(ConsistencyCheck, SaysWhatDoesNotFit) {
+  const std::string begin = "Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: ";
+  const auto with = [](AmortizedPosterior amortizer, const GenerativeModel& model, TrainerOptions options = {}) {
+    return sentence<ConfigurationError>([&] { Trainer(amortizer, model, options); });
+  };
+  EXPECT_EQ(with(tiny_posterior(3), gaussian_model(2, 4)),
+            begin + "InvertibleNetwork: targets must have shape (batch, 3) or (batch, n, 3); got (2, 2)");
+  const GenerativeModel flat(Prior([](Rng& rng) { return rng.normal({2}); }),
+                             Simulator([](const Array& theta, Rng& rng) { return rng.normal({2}, theta); }));
+  EXPECT_EQ(
+      with(tiny_posterior(2), flat),
+      begin +
+          "DeepSet: needs data of shape (batch, ..., observations, width); got (2, 2). Add an axis for observations, or use no summary "
+          "network and pass the data as direct_conditions");
+  EXPECT_EQ(
+      with(AmortizedPosterior(tiny_flow(2)), gaussian_model(2, 4)),
+      begin +
+          "AmortizedPosterior: there are no direct_conditions, and without a summary network summary_conditions cannot be used; give a "
+          "summary network, or put the data into direct_conditions in the configurator");
+  EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
+                 {.configurator = [](const Simulations&) -> Inputs { throw std::runtime_error("no luck"); }}),
+            begin + "no luck");
+  EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
+                 {.configurator =
+                      [](const Simulations& s) {
+                        Inputs inputs = default_configurator(s);
+                        inputs.direct_conditions = Array({2});
+                        return inputs;
+                      }})
+                .substr(0, begin.size()),
+            begin);
+  EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
+                 {.configurator =
+                      [](const Simulations& s) {
+                        Inputs inputs = default_configurator(s);
+                        inputs.parameters *= 1e30;
+                        return inputs;
+                      }}),
+            begin + "the loss of two simulations is not finite; check the scale of parameters and data");
+  AmortizedPosterior used = tiny_posterior(2);
+  const Trainer first(used, gaussian_model(2, 4));
+  const GenerativeModel wider(Prior([](Rng& rng) { return rng.normal({2}); }), Simulator([](const Array&, Rng& rng) {
+                                return rng.normal({4, 3});
+                              }));
+  EXPECT_EQ(with(used, wider), begin + "DeepSet: was built for data (batch, ..., observations, 2); got (2, 4, 3)");
+}
+
+}  // namespace
+}  // namespace bayesflow
