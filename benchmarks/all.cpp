@@ -6,11 +6,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "support/arguments.hpp"
-#include "support/measure.hpp"
-#include "support/peak.hpp"
-#include "support/process.hpp"
-#include "support/scaling.hpp"
+#include "measure/arguments.hpp"
+#include "measure/peak.hpp"
+#include "measure/process.hpp"
+#include "measure/scaling.hpp"
+#include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 using json = nlohmann::ordered_json;

@@ -1,9 +1,9 @@
 /// Training speed of the quickstart: median over windows of 50 steps, simulation included. Prints `train_it_per_s=<number>` alone.
 #include <fmt/format.h>
 
-#include "support/arguments.hpp"
-#include "support/measure.hpp"
-#include "support/peak.hpp"
+#include "measure/arguments.hpp"
+#include "measure/peak.hpp"
+#include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 

@@ -1,5 +1,5 @@
 /// Networks against exact posteriors: what training reaches, seed by seed, and whether that is what is promised.
-#include "support/truth.hpp"
+#include "measure/truth.hpp"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "support/arguments.hpp"
-#include "support/measure.hpp"
+#include "measure/arguments.hpp"
+#include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "support/measure.hpp"
+#include "measure/speed.hpp"
 
 namespace bench {
 

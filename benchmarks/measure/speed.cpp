@@ -1,4 +1,4 @@
-#include "support/measure.hpp"
+#include "measure/speed.hpp"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-#include "support/scaling.hpp"
+#include "measure/scaling.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "support/truth_models.hpp"
+#include "measure/truth_models.hpp"
 
 #include <algorithm>
 #include <array>

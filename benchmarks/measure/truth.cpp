@@ -1,9 +1,9 @@
-#include "support/truth.hpp"
+#include "measure/truth.hpp"
 
 #include <cmath>
 #include <numeric>
 
-#include "support/measure.hpp"
+#include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "support/truth_models.hpp"
+#include "measure/truth_models.hpp"
 
 namespace bench {
 

@@ -1,4 +1,4 @@
-#include "support/arguments.hpp"
+#include "measure/arguments.hpp"
 
 #include <fmt/format.h>
 

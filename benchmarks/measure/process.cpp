@@ -1,4 +1,4 @@
-#include "support/process.hpp"
+#include "measure/process.hpp"
 
 #include <fmt/format.h>
 #include <spawn.h>
@@ -7,7 +7,7 @@
 
 #include <stdexcept>
 
-#include "support/measure.hpp"
+#include "measure/speed.hpp"
 
 extern char** environ;
 

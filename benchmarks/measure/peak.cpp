@@ -1,4 +1,4 @@
-#include "support/peak.hpp"
+#include "measure/peak.hpp"
 
 #include <dnnl.h>
 #include <fmt/format.h>
@@ -8,32 +8,15 @@
 #include <array>
 #include <barrier>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <stdexcept>
 #include <thread>
 
 #include "kernels/product.hpp"
-#include "support/measure.hpp"
+#include "measure/floats.hpp"
+#include "measure/speed.hpp"
 
 namespace bench {
 namespace {
-
-struct Free {
-  void operator()(float* p) const { std::free(p); }
-};
-using Floats = std::unique_ptr<float[], Free>;
-
-/// Aligned as the engine's memory is.
-Floats filled(std::int64_t count, float value) {
-  constexpr std::size_t kLine = 64;
-  const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(float) + kLine - 1) / kLine * kLine;
-  Floats p(static_cast<float*>(std::aligned_alloc(kLine, bytes)));
-  if (!p) throw std::bad_alloc();
-  std::fill_n(p.get(), count, value);
-  return p;
-}
 
 /// The operands of one product.
 struct Operands {
