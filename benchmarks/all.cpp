@@ -1,10 +1,10 @@
 /// All measurements of the library: writes them as JSON and prints a table. docs/measuring.md says what each key means.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "measure/arguments.hpp"
 #include "measure/peak.hpp"
@@ -170,15 +170,7 @@ void print_table(const json& r) {
   row("memory of the quickstart, MiB", "peak_rss_mb", "", "{:.1f}");
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  bench::Arguments arguments(argc, argv, kUsage);
-  const Settings settings{static_cast<int>(arguments.integer("threads", bench::hardware_threads(), 1)), arguments.flag("quick")};
-  const bool scaling = !arguments.flag("no-scaling");
-  const std::filesystem::path path = arguments.positional("results.json");
-  arguments.done();
-
+void run(const Settings& settings, bool scaling, const std::filesystem::path& path) {
   json results;
   results["machine"] = machine(settings);
   progress("matrix products");
@@ -205,16 +197,34 @@ int main(int argc, char** argv) {
     results["not_linear"] = bench::not_linear(points);
   }
 
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path) << results.dump(2) << "\n";
   print_table(results);
   if (scaling) {
-    fmt::print(
-        "\nScaling: one size at a time, the others as in the quickstart. Cost ratio: seconds per operation over those of the row "
-        "before.\n");
+    fmt::print("\nScaling: one size at a time, the others as in the quickstart.\n");
+    fmt::print("Cost ratio: seconds per operation over those of the row before.\n");
     bench::print_scaling(points);
     for (const std::string& line : bench::not_linear(points)) fmt::print("not linear: {}\n", line);
   }
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
+  std::ofstream out(path);
+  out << results.dump(2) << "\n";
+  out.close();
+  if (!out) throw std::runtime_error(fmt::format("{} could not be written", path.string()));
   fmt::print("\nwritten to {}\n", path.string());
-  return std::isfinite(results["train_fraction_of_peak"].get<double>()) ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::Arguments arguments(argc, argv, kUsage);
+  const Settings settings{static_cast<int>(arguments.integer("threads", bench::hardware_threads(), 1)), arguments.flag("quick")};
+  const bool scaling = !arguments.flag("no-scaling");
+  const std::string path = arguments.positional("results.json");
+  arguments.done();
+  try {
+    run(settings, scaling, path);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+  return 0;
 }

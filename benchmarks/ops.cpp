@@ -121,6 +121,19 @@ void register_ops() {
     }
 }
 
+void multiply(const float* a, const float* b, const float* b_transposed, float* c, std::int64_t rows, std::int64_t depth,
+              std::int64_t cols) {
+  bf::kernels::Product p{};
+  p.a = a;
+  p.b = b;
+  p.c = c;
+  p.b_transposed = b_transposed;
+  p.rows = rows;
+  p.lda = p.ldbt = p.depth = depth;
+  p.ldb = p.ldc = p.cols = cols;
+  bf::kernels::product(p);
+}
+
 /// The three products of a layer in training: forward, data gradient (by the kept transpose), weight gradient.
 struct LayerShape {
   std::int64_t rows, in, out;
@@ -144,25 +157,13 @@ void register_products() {
                                                           benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::OneK::kIs1000);
           });
     };
-    add("product", kForward, [](Data& d, const LayerShape& l) {
-      bf::kernels::Product p{};
-      p.a = d.x.get(), p.lda = p.depth = l.in;
-      p.b = d.w.get(), p.ldb = p.ldc = p.cols = l.out;
-      p.c = d.y.get(), p.rows = l.rows;
-      p.b_transposed = d.wt.get(), p.ldbt = l.in;
-      bf::kernels::product(p);
-    });
+    add("product", kForward,
+        [](Data& d, const LayerShape& l) { multiply(d.x.get(), d.w.get(), d.wt.get(), d.y.get(), l.rows, l.in, l.out); });
     add("product", kOneDnn, [](Data& d, const LayerShape& l) {
       dnnl_sgemm('N', 'N', l.rows, l.out, l.in, 1, d.x.get(), l.in, d.w.get(), l.out, 0, d.y.get(), l.out);
     });
-    add("data gradient", kForward, [](Data& d, const LayerShape& l) {
-      bf::kernels::Product p{};
-      p.a = d.y.get(), p.lda = p.depth = l.out;
-      p.b = d.wt.get(), p.ldb = p.ldc = p.cols = l.in;
-      p.c = d.x.get(), p.rows = l.rows;
-      p.b_transposed = d.w.get(), p.ldbt = l.out;
-      bf::kernels::product(p);
-    });
+    add("data gradient", kForward,
+        [](Data& d, const LayerShape& l) { multiply(d.y.get(), d.wt.get(), d.w.get(), d.x.get(), l.rows, l.out, l.in); });
     add("data gradient", kOneDnn, [](Data& d, const LayerShape& l) {
       dnnl_sgemm('N', 'T', l.rows, l.in, l.out, 1, d.y.get(), l.out, d.w.get(), l.out, 0, d.x.get(), l.in);
     });

@@ -31,7 +31,7 @@ void table(const std::vector<std::int64_t>& threads, double seconds) {
 
 void profile(int threads) {
   constexpr std::int64_t kSteps = 2000;
-  bf::Trainer trainer(bench::make_amortizer({}, threads), bench::gaussian_model({}), {.threads = threads});
+  bf::Trainer trainer(bench::make_amortizer({}, threads), bench::gaussian_model({}), {.threads = threads, .handle_interrupt = false});
   const auto run = trainer.train_online({.epochs = 1, .iterations_per_epoch = kSteps, .batch_size = 32});
   const auto per_step = [](double total) { return total * 1e3 / static_cast<double>(kSteps); };
   fmt::print("ms per step: simulate {:.3f}, gradient {:.3f}, update {:.3f}; loss {:.3f}\n", per_step(run.simulate_seconds),

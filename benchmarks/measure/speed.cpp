@@ -71,7 +71,8 @@ Spread train_speed(const Sizes& sizes, int threads, const Watch& watch) {
     const bool enough = t - begin >= watch.seconds && static_cast<std::int64_t>(windows.size()) >= watch.least_windows;
     return enough ? bf::Control::stop : bf::Control::proceed;
   };
-  bf::Trainer trainer(make_amortizer(sizes, threads), gaussian_model(sizes), {.threads = threads, .progress = progress});
+  bf::Trainer trainer(make_amortizer(sizes, threads), gaussian_model(sizes),
+                      {.threads = threads, .progress = progress, .handle_interrupt = false});
   begin = start = now();
   constexpr std::int64_t kManySteps = 100'000;  // more than any watch lasts
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = kManySteps, .batch_size = sizes.batch_size});

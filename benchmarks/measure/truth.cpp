@@ -95,9 +95,11 @@ TruthResult compare(const TruthModel& model, const TestSets& tests, const bf::Am
 }
 
 TruthResult train_and_compare(const TruthModel& model, const TestSets& tests, const TruthSettings& settings, std::uint64_t seed) {
-  bf::Trainer trainer(
-      model.amortizer(settings.initializer), model.generative_model(),
-      {.configurator = [&](const bf::Simulations& s) { return model.configure(s); }, .seed = seed, .threads = settings.threads});
+  bf::Trainer trainer(model.amortizer(settings.initializer), model.generative_model(),
+                      {.configurator = [&](const bf::Simulations& s) { return model.configure(s); },
+                       .seed = seed,
+                       .threads = settings.threads,
+                       .handle_interrupt = false});
   const bf::TrainingSummary run =
       trainer.train_online({.epochs = settings.epochs, .iterations_per_epoch = settings.iterations, .batch_size = settings.batch_size});
   TruthResult r = compare(model, tests, trainer.amortizer(), settings.draws);

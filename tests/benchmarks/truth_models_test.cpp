@@ -150,12 +150,17 @@ class Prior final : public TruthModel {
   }
 };
 
+/// What is found of an untrained network.
+TruthResult judge(const TruthModel& model, const TestSets& tests, std::int64_t draws) {
+  bf::AmortizedPosterior amortizer = model.amortizer(bf::nn::Initializer::he_uniform);
+  amortizer.build(model.configure(tests.simulations), 0);
+  return compare(model, tests, amortizer, draws);
+}
+
 TEST(Compare, ARightPosteriorHasNoDivergence) {
   const Prior model;
   const TestSets tests = make_test_sets(model, 1200);
-  bf::AmortizedPosterior amortizer = model.amortizer(bf::nn::Initializer::he_uniform);
-  amortizer.build(model.configure(tests.simulations), 0);
-  const TruthResult r = compare(model, tests, amortizer, 100);
+  const TruthResult r = judge(model, tests, 100);
   EXPECT_NEAR(r.divergence, 0, 1e-5);
   EXPECT_NEAR(r.sd_ratio, 1, 0.005);                         // 2400 ratios with a spread of 0.07 each: standard error 0.0015
   EXPECT_LT(r.mean_error, 0.03);                             // without taking off the noise of the draws it were 0.1
@@ -185,9 +190,7 @@ class Shifted final : public TruthModel {
 TEST(Compare, AWrongPosteriorIsSeen) {
   const Shifted model;
   const TestSets tests = make_test_sets(model, 600);
-  bf::AmortizedPosterior amortizer = model.amortizer(bf::nn::Initializer::he_uniform);
-  amortizer.build(model.configure(tests.simulations), 0);
-  const TruthResult r = compare(model, tests, amortizer, 400);
+  const TruthResult r = judge(model, tests, 400);
   EXPECT_NEAR(r.divergence, 0.25, 1e-5);
   EXPECT_NEAR(r.mean_error, 1, 0.02);  // both means are one exact sd away
   EXPECT_NEAR(r.sd_ratio, 2, 0.02);
