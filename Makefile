@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train truth format clean
+.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops truth format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -21,15 +21,23 @@ quickstart: setup $(BUILD)/build.ninja  ## the tutorial's workflow: simulate, tr
 test: quickstart build  ## the same, then every test
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
 
+# What to measure and what the figures mean: docs/measuring.md.
 bench: build      ## all measurements: build/bench/results.json and a table
 	@mkdir -p build/bench
 	@$(BUILD)/benchmarks/bench_all build/bench/results.json
 
-bench-train: build
+bench-train: build  ## training speed alone
 	@$(BUILD)/benchmarks/bench_train
 
-truth: build      ## ten seeds of the quickstart against the exact posterior
-	@$(BUILD)/benchmarks/bench_truth
+THREADS := 1,2,4,8,16
+bench-threads: build  ## training speed by number of threads: make bench-threads THREADS=1,2,4
+	@$(BUILD)/benchmarks/bench_train --threads $(THREADS)
+
+bench-ops: build  ## every operation, with oneDNN's beside it
+	@$(BUILD)/benchmarks/bench_ops
+
+truth: build      ## ten seeds of the quickstart against the exact posterior: make truth ARGUMENTS='--seeds 3'
+	@$(BUILD)/benchmarks/bench_truth $(ARGUMENTS)
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

@@ -1,37 +1,57 @@
-/// Training speed of the quickstart: median over windows of 50 steps, simulation included. Prints `train_it_per_s=<number>` alone;
-/// with --profile also where the time goes.
-#include <algorithm>
-#include <bayesflow/bayesflow.hpp>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+/// Training speed of the quickstart: median over windows of 50 steps, simulation included. Prints `train_it_per_s=<number>` alone.
+#include <fmt/format.h>
+
+#include "measure/arguments.hpp"
+#include "measure/peak.hpp"
+#include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 
+namespace {
+
+constexpr const char* kUsage = R"(usage: bench_train [options]
+  --threads N[,N...]   threads (default: all); several make a table with the speed-up and the fraction of the peak at as many threads
+  --seconds N          how long each training is watched (default: 8)
+  --profile            also where the time of a step goes)";
+
+void table(const std::vector<std::int64_t>& threads, double seconds) {
+  const auto flop = static_cast<double>(bench::train_flop({}));
+  fmt::print("{:>8} {:>10} {:>10} {:>9} {:>14} {:>9}\n", "threads", "it/s", "best it/s", "speed-up", "peak GFLOP/s", "of peak");
+  double first = 0;
+  for (const std::int64_t n : threads) {
+    constexpr int kWindows = 8;
+    constexpr double kWindowSeconds = 0.04;
+    const double peak = bench::peak_of(bench::measure_products(static_cast<int>(n), kWindows, kWindowSeconds)).best;
+    const bench::Spread s = bench::train_speed({}, static_cast<int>(n), {.seconds = seconds});
+    if (first == 0) first = s.median;
+    fmt::print("{:>8} {:>10.1f} {:>10.1f} {:>9.2f} {:>14.1f} {:>9.3f}\n", n, s.median, s.max, s.median / first, peak,
+               s.median * flop / (peak * 1e9));
+  }
+}
+
+void profile(int threads) {
+  constexpr std::int64_t kSteps = 2000;
+  bf::Trainer trainer(bench::make_amortizer({}, threads), bench::gaussian_model({}), {.threads = threads, .handle_interrupt = false});
+  const auto run = trainer.train_online({.epochs = 1, .iterations_per_epoch = kSteps, .batch_size = 32});
+  const auto per_step = [](double total) { return total * 1e3 / static_cast<double>(kSteps); };
+  fmt::print("ms per step: simulate {:.3f}, gradient {:.3f}, update {:.3f}; loss {:.3f}\n", per_step(run.simulate_seconds),
+             per_step(run.gradient_seconds), per_step(run.update_seconds), run.history.steps.back().losses.total());
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  const bool profile = argc > 1 && std::strcmp(argv[1], "--profile") == 0;
-  const int threads = argc > 2 ? std::atoi(argv[2]) : 0;
-  bf::GenerativeModel model(bf::Prior([](bf::Rng& rng) { return rng.normal({4}); }),
-                            bf::Simulator([](const bf::Array& theta, bf::Rng& rng) { return rng.normal({50, 4}, theta); }));
-  bf::AmortizedPosterior amortizer(bf::InvertibleNetwork({.num_params = 4, .num_coupling_layers = 4, .coupling = bf::unregularized_affine()}),
-                                   bf::DeepSet({.summary_dim = 10}));
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> windows;
-  std::int64_t steps = 0;
-  Clock::time_point start = Clock::now();
-  bf::Trainer trainer(amortizer, model, {.threads = threads, .progress = [&](const bf::Progress& p) {
-    if (!p.epoch_done && ++steps % 50 == 0) {
-      const Clock::time_point now = Clock::now();
-      windows.push_back(50 / std::chrono::duration<double>(now - start).count());
-      start = now;
-    }
-    return bf::Control::proceed;
-  }});
-  const auto run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 3000, .batch_size = 32});
-  std::sort(windows.begin(), windows.end());
-  std::printf("train_it_per_s=%.1f\n", windows[windows.size() / 2]);
-  if (profile)
-    std::printf("best window %.1f it/s; per step: simulate %.3f, gradient %.3f, update %.3f ms; loss %.3f\n", windows.back(), run.simulate_seconds / 3,
-                run.gradient_seconds / 3, run.update_seconds / 3, run.history.steps.back().losses.total());
+  bench::Arguments arguments(argc, argv, kUsage);
+  const std::vector<std::int64_t> threads = arguments.integers("threads", {0}, 0);
+  const auto seconds = static_cast<double>(arguments.integer("seconds", 8, 1));
+  const bool with_profile = arguments.flag("profile");
+  arguments.done();
+  if (threads.size() > 1) {
+    table(threads, seconds);
+    return 0;
+  }
+  const int n = static_cast<int>(threads.front());
+  fmt::print("train_it_per_s={:.1f}\n", bench::train_speed({}, n, {.seconds = seconds}).median);
+  if (with_profile) profile(n);
+  return 0;
 }

@@ -39,6 +39,12 @@ const float* transposed_kernel(Tensor kernel, Arena& arena) {
   return t;
 }
 
+/// Every product of a chain is made, and counted, here.
+void multiply(const Chain& c, const kernels::Product& p) {
+  kernels::product(p);
+  c.y.tape().count_product(p.rows, p.depth, p.cols);
+}
+
 void forward_layer(const Chain& c, int l, const float* h, const float* group_start, std::int64_t row, std::int64_t rows, float* z,
                    float* y) {
   kernels::Product p{};
@@ -65,12 +71,13 @@ void forward_layer(const Chain& c, int l, const float* h, const float* group_sta
   p.b_transposed = c.kernel[l].node()->transposed;
   p.ldbt = c.in[l];
   p.epilogue = relu ? Epilogue::relu : Epilogue::none;
-  kernels::product(p);
+  multiply(c, p);
   if (!relu && c.activation[l] != Activation::identity) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
 }
 
-void add_weight_gradient(const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows, std::int64_t k,
-                         std::int64_t n, float* dw, bool accumulate, Arena& arena) {
+void add_weight_gradient(const Chain& c, const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows,
+                         std::int64_t k, std::int64_t n, float* dw, bool accumulate, Arena& arena) {
+  c.y.tape().count_product(k, rows, n);
   if (n <= kFewColumns && k > 4 * kFewColumns) {
     const Arena::Mark mark = arena.mark();
     float* t = arena.floats(n * k);
@@ -124,7 +131,8 @@ void backward_chain(const Chain& c) {
     }
     for (int l = last; l > 0; --l) {
       const float* h = c.outputs[l - 1] + row * c.in[l];
-      if (dw[l].data) add_weight_gradient(h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], dw[l].data, dw[l].accumulate || !first_block, arena);
+      if (dw[l].data)
+        add_weight_gradient(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], dw[l].data, dw[l].accumulate || !first_block, arena);
       if (db[l].data) kernels::column_sums(dz, c.out[l], rows, c.out[l], db[l].data, db[l].accumulate || !first_block);
       const Activation below = c.activation[l - 1];
       kernels::Product p{};
@@ -141,7 +149,7 @@ void backward_chain(const Chain& c) {
         p.mask = h;
         p.ldmask = c.in[l];
       }
-      kernels::product(p);
+      multiply(c, p);
       if (below != Activation::relu && below != Activation::identity) {
         const float* at = (kernels::needs_input(below) ? c.inputs[l - 1] : c.outputs[l - 1]) + row * c.in[l];
         kernels::activate_backward(below, at, scratch[side], scratch[side], rows * c.in[l]);
@@ -153,7 +161,7 @@ void backward_chain(const Chain& c) {
     const std::int64_t n = c.out[0];
     const float* x = c.x.data() + row * c.x_cols;
     if (dw[0].data && c.x_cols)
-      add_weight_gradient(x, c.x_cols, dz, n, rows, c.x_cols, n, dw[0].data, dw[0].accumulate || !first_block, arena);
+      add_weight_gradient(c, x, c.x_cols, dz, n, rows, c.x_cols, n, dw[0].data, dw[0].accumulate || !first_block, arena);
     if (shared) {
       for (std::int64_t i = 0; i < rows;) {
         const std::int64_t g = (row + i) / c.period, end = std::min(rows, (g + 1) * c.period - row);
@@ -165,7 +173,8 @@ void backward_chain(const Chain& c) {
       if (c.condition) {
         const float* cond = c.condition.data() + row * c.c_cols;
         if (dw[0].data)
-          add_weight_gradient(cond, c.c_cols, dz, n, rows, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate || !first_block, arena);
+          add_weight_gradient(c, cond, c.c_cols, dz, n, rows, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate || !first_block,
+                              arena);
         if (dc.data) {
           kernels::Product p{};
           p.a = dz;
@@ -178,7 +187,7 @@ void backward_chain(const Chain& c) {
           p.accumulate = dc.accumulate;
           p.b_transposed = c.kernel[0].data() + c.x_cols * n;
           p.ldbt = n;
-          kernels::product(p);
+          multiply(c, p);
         }
       }
     }
@@ -194,14 +203,14 @@ void backward_chain(const Chain& c) {
       p.accumulate = dx.accumulate;
       p.b_transposed = c.kernel[0].data();
       p.ldbt = n;
-      kernels::product(p);
+      multiply(c, p);
     }
   }
   if (shared) {
     const std::int64_t n = c.out[0];
     if (db[0].data) kernels::column_sums(dr, n, groups, n, db[0].data, db[0].accumulate);
     if (dw[0].data)
-      add_weight_gradient(c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate, arena);
+      add_weight_gradient(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate, arena);
     if (dc.data) {
       kernels::Product p{};
       p.a = dr;
@@ -214,7 +223,7 @@ void backward_chain(const Chain& c) {
       p.accumulate = dc.accumulate;
       p.b_transposed = c.kernel[0].data() + c.x_cols * n;
       p.ldbt = n;
-      kernels::product(p);
+      multiply(c, p);
     }
   }
   arena.rewind(mark);
@@ -286,7 +295,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     p.c = start;
     p.rows = condition.rows();
     p.init = c.bias[0] ? c.bias[0].data() : nullptr;
-    kernels::product(p);
+    multiply(c, p);
   }
   for (std::int64_t row = 0; row < c.rows; row += block) {
     const std::int64_t rows = std::min(block, c.rows - row);

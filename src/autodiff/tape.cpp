@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
@@ -38,6 +39,7 @@ void Tape::reset(const TapeSettings& settings) {
   ops_.clear();
   imports_.clear();
   used_children_ = 0;
+  product_flops_ = 0;
   rng_ = Rng(settings.seed, "tape", settings.step);
   output_ = Tensor();
 }
@@ -169,6 +171,11 @@ Tape& Tape::next_child(const TapeSettings& settings, Arena* shared) {
   return child;
 }
 
+void Tape::collect_counts(std::size_t first_child, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    product_flops_ += std::exchange(children_[first_child + static_cast<std::size_t>(i)]->product_flops_, 0);
+}
+
 namespace {
 constexpr std::size_t kMaxInputs = 8;
 }
@@ -226,6 +233,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     }
   };
   detail::engine_for_each(settings_.pool, plan.lanes, run_lane);
+  collect_counts(first_child, tapes);
   if (!needs) used_children_ = first_child;
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
@@ -253,6 +261,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     };
     detail::engine_for_each(settings_.pool, plan.lanes, lane_task);
     for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
+    collect_counts(first_child, plan.chunks);
   });
   return out;
 }
@@ -277,6 +286,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);
     child.output_ = f(context, i, child, std::span<const Tensor>(parts, inputs.size()));
   });
+  collect_counts(first_child, count);
   struct Outputs {
     Tensor mine[kMaxInputs];
   } all;
@@ -294,6 +304,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
       if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);
     });
     for (std::int64_t i = 0; i < count; ++i) children_[first_child + static_cast<std::size_t>(i)]->return_imports();
+    collect_counts(first_child, count);
   });
 }
 

@@ -128,6 +128,12 @@ class Tape {
 
   [[nodiscard]] std::size_t reserved() const;  ///< bytes held by this tape and its children
 
+  // --- what a pass costs ---
+  /// Floating-point operations (2 rows depth cols each) of the matrix products made since the last reset, forward and backward,
+  /// those of shards and sub-networks included. Products that are skipped, or made once per group of rows, count as they are made.
+  [[nodiscard]] std::int64_t product_flops() const { return product_flops_; }
+  void count_product(std::int64_t rows, std::int64_t depth, std::int64_t cols) { product_flops_ += 2 * rows * depth * cols; }
+
  private:
   struct Record {
     detail::Node* of;
@@ -146,6 +152,7 @@ class Tape {
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
+  void collect_counts(std::size_t first_child, std::int64_t count);
   Tensor map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                          void* context);
   void fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -163,6 +170,7 @@ class Tape {
   std::vector<std::unique_ptr<Arena>> lane_arenas_;      // values of the lanes of each map_rows of this pass
   std::size_t used_lane_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk
+  std::int64_t product_flops_ = 0;
   Tensor output_;          // of a child
   bool is_child_ = false;  // shards are not cut again
 };
