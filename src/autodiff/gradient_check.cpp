@@ -27,14 +27,9 @@ void GradientCheckOptions::validate() const {
 std::string GradientCheck::to_string() const {
   if (compared == 0) return "no derivative to compare";
   return fmt::format(
-<<<<<<< HEAD
       "{}: of {} derivatives ({} unresolved) the worst is that of {}: {} by the chain rule, {} by differences; error {:.2e}, tolerance "
       "{:.0e}",
       passed() ? "passed" : "failed", compared, unresolved, where, analytic, numeric, worst_error, tolerance);
-=======
-      "{}: of {} derivatives the worst is that of {}: {} by the chain rule, {} by differences; error {:.2e}, tolerance {:.0e}",
-      passed() ? "passed" : "failed", compared, where, analytic, numeric, worst_error, tolerance);
->>>>>>> h-bench
 }
 
 namespace detail {

@@ -370,15 +370,9 @@ std::vector<Op> flow_ops() {
     for (const Bins& k : {Bins{{4, 2}, 4, 1}, Bins{{3, 1}, 2, 1}, Bins{{2, 3, 2}, 3, 0.5}, Bins{{3, 1}, 16, 0}, Bins{{0, 2}, 4, 1},
                           Bins{{256, 2}, 16, 1}}) {
       ops::SplineOptions o{.bins = k.bins};
-<<<<<<< HEAD
       if (k.bins == 3) o = ops::v1_spline_options(3), o.left = -3, o.right = 4, o.bottom = -2, o.top = 5;
       OpCase c;
       c.shapes = std::to_string(k.bins) + " bins" + (k.spread > 0 ? k.bins == 3 ? ", as v1" : "" : ", identity");
-=======
-      if (k.bins == 3) o.left = -3, o.right = 4, o.bottom = -2, o.top = 5;
-      OpCase c;
-      c.shapes = std::to_string(k.bins) + " bins" + (k.spread > 0 ? "" : ", identity");
->>>>>>> h-bench
       // Some values lie outside the domain, where the spline is a straight line.
       c.inputs = {sample(row.name + "/u", k.shape, 0, 4),
                   sample(row.name + "/raw", with_cols(k.shape, k.shape[-1] * (3 * k.bins + 1)), 0, k.spread)};
