@@ -25,6 +25,7 @@ constexpr const char* kUsage = R"(usage: bench_truth [options]
   --test-sets N        5000
   --draws N            200 per test set
   --threads N          all
+  --linear-path        deep sets: the mean of the raw observations joins the last layer
   --raw                skewed: without standardizing parameters and data
 Ends with status 1 if the promises about the gaussian model at its full length are not kept.)";
 
@@ -129,6 +130,7 @@ int main(int argc, char** argv) {
   settings.test_sets = arguments.integer("test-sets", settings.test_sets, 2);
   settings.draws = arguments.integer("draws", settings.draws, 2);
   settings.threads = static_cast<int>(arguments.integer("threads", 0, 0));
+  settings.networks.linear_path = arguments.flag("linear-path");
   const bool raw = arguments.flag("raw");
   arguments.done();
 
@@ -140,7 +142,7 @@ int main(int argc, char** argv) {
   for (const std::string& name : names)
     for (const std::string init : {"he", "glorot"}) {
       if ((model != "all" && model != name) || (initializer != "both" && initializer != init)) continue;
-      settings.initializer = init == "he" ? bf::nn::Initializer::he_uniform : bf::nn::Initializer::glorot_uniform;
+      settings.networks.initializer = init == "he" ? bf::nn::Initializer::he_uniform : bf::nn::Initializer::glorot_uniform;
       groups.push_back(run_group(name, init, settings, first_seed, seeds, raw));
     }
   print_groups(groups);

@@ -95,7 +95,7 @@ TruthResult compare(const TruthModel& model, const TestSets& tests, const bf::Am
 }
 
 TruthResult train_and_compare(const TruthModel& model, const TestSets& tests, const TruthSettings& settings, std::uint64_t seed) {
-  bf::Trainer trainer(model.amortizer(settings.initializer), model.generative_model(),
+  bf::Trainer trainer(model.amortizer(settings.networks), model.generative_model(),
                       {.configurator = [&](const bf::Simulations& s) { return model.configure(s); },
                        .seed = seed,
                        .threads = settings.threads,

@@ -13,7 +13,7 @@ struct TruthSettings {
   std::int64_t epochs = 10, iterations = 1000, batch_size = 32;
   std::int64_t test_sets = 5000, draws = 200;
   int threads = 0;
-  bayesflow::nn::Initializer initializer = bayesflow::nn::Initializer::he_uniform;
+  NetworkChoice networks;
 };
 
 /// New data sets with what is known of them; one for all seeds of a model.

@@ -56,10 +56,10 @@ class Gaussian final : public TruthModel {
     for (std::size_t i = 0; i < data.size(); ++i) m.mean[i % kParams] += data[i] / (kObservations + 1.0);
     return m;
   }
-  bf::AmortizedPosterior amortizer(bf::nn::Initializer initializer) const override {
+  bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
     return bf::AmortizedPosterior(
-        bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 4, .coupling = coupling_options(initializer)}),
-        bf::DeepSet({.summary_dim = 10}));
+        bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 4, .coupling = coupling_options(choice.initializer)}),
+        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}));
   }
 
  private:
@@ -110,11 +110,11 @@ class TwoMoons final : public TruthModel {
     inputs.direct_conditions = simulations.sim_data;
     return inputs;
   }
-  bf::AmortizedPosterior amortizer(bf::nn::Initializer initializer) const override {
+  bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
     return bf::AmortizedPosterior(bf::InvertibleNetwork({.num_params = 2,
                                                          .num_coupling_layers = 6,
                                                          .coupling_design = bf::CouplingDesign::spline,
-                                                         .coupling = coupling_options(initializer)}));
+                                                         .coupling = coupling_options(choice.initializer)}));
   }
 
  private:
@@ -214,10 +214,10 @@ class Skewed final : public TruthModel {
     inputs.summary_conditions = (simulations.sim_data - data_shift_) / data_scale_;
     return inputs;
   }
-  bf::AmortizedPosterior amortizer(bf::nn::Initializer initializer) const override {
+  bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
     return bf::AmortizedPosterior(
-        bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 6, .coupling = coupling_options(initializer)}),
-        bf::DeepSet({.summary_dim = 10}));
+        bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 6, .coupling = coupling_options(choice.initializer)}),
+        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}));
   }
 
  private:

@@ -14,6 +14,12 @@ struct Moments {
   std::vector<double> mean, sd;
 };
 
+/// What the networks of a run differ in.
+struct NetworkChoice {
+  bayesflow::nn::Initializer initializer = bayesflow::nn::Initializer::he_uniform;  ///< of the coupling nets' hidden layers
+  bool linear_path = false;                                                         ///< DeepSetOptions::linear_path
+};
+
 /// A generative model with its exact posterior, and the networks that are trained on it.
 class TruthModel {
  public:
@@ -30,8 +36,7 @@ class TruthModel {
   [[nodiscard]] const std::vector<double>& shift() const { return shift_; }
   [[nodiscard]] const std::vector<double>& scale() const { return scale_; }
 
-  /// The networks; `initializer` is that of the coupling nets' hidden layers.
-  [[nodiscard]] virtual bayesflow::AmortizedPosterior amortizer(bayesflow::nn::Initializer initializer) const = 0;
+  [[nodiscard]] virtual bayesflow::AmortizedPosterior amortizer(const NetworkChoice& choice) const = 0;
 
  protected:
   std::vector<double> shift_, scale_;

@@ -49,7 +49,7 @@ void DeepSet::build(const nn::Builder& builder, const Shape& input) {
     width = equivariant_[i].s3.units();
   }
   build_invariant(invariant_, builder.scope("invariant"), width);
-  output_.build(builder.scope("output"), invariant_.s2.units());
+  output_.build(builder.scope("output"), invariant_.s2.units() + (options_.linear_path ? width_ : 0));
 }
 
 Tensor DeepSet::pool(Tensor x) const {
@@ -62,8 +62,12 @@ Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x) const {
 Tensor DeepSet::forward(Tape& tape, Tensor x) const {
   if (x.rank() < 3 || x.cols() != width_ || x.dim(-2) < 1)
     throw ShapeError(fmt::format("DeepSet: was built for data (batch, ..., observations, {}); got {}", width_, x.shape().to_string()));
+  const Tensor raw = x;
   for (const Equivariant& m : equivariant_) x = m.s3(tape, x, invariant(m.invariant, tape, x));
-  return output_(tape, invariant(invariant_, tape, x));
+  const Tensor summary = invariant(invariant_, tape, x);
+  if (!options_.linear_path) return output_(tape, summary);
+  const Tensor both[] = {summary, ops::mean_pool(raw)};
+  return output_(tape, ops::concat(both));
 }
 
 }  // namespace bayesflow

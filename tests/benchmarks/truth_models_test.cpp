@@ -143,7 +143,7 @@ class Prior final : public TruthModel {
     return -0.5 * (a * a + b * b) - std::log(2 * M_PI);  // log 2 + log 0.5 = 0
   }
   Moments moments(std::span<const double>) const override { return {{10, 0}, {2, 0.5}}; }
-  bf::AmortizedPosterior amortizer(bf::nn::Initializer) const override {
+  bf::AmortizedPosterior amortizer(const NetworkChoice&) const override {
     return bf::AmortizedPosterior(
         bf::InvertibleNetwork({.num_params = 2, .num_coupling_layers = 1, .coupling = bf::unregularized_affine()}),
         bf::DeepSet({.summary_dim = 2}));
@@ -152,7 +152,7 @@ class Prior final : public TruthModel {
 
 /// What is found of an untrained network.
 TruthResult judge(const TruthModel& model, const TestSets& tests, std::int64_t draws) {
-  bf::AmortizedPosterior amortizer = model.amortizer(bf::nn::Initializer::he_uniform);
+  bf::AmortizedPosterior amortizer = model.amortizer({});
   amortizer.build(model.configure(tests.simulations), 0);
   return compare(model, tests, amortizer, draws);
 }
@@ -181,7 +181,7 @@ class Shifted final : public TruthModel {
     return inner_.log_posterior(theta, x) + 0.25;
   }
   Moments moments(std::span<const double>) const override { return {{11, 0.25}, {1, 0.25}}; }
-  bf::AmortizedPosterior amortizer(bf::nn::Initializer i) const override { return inner_.amortizer(i); }
+  bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override { return inner_.amortizer(choice); }
 
  private:
   Prior inner_;

@@ -24,6 +24,7 @@ struct DeepSetOptions {
   DenseOptions dense_s2 = {};
   DenseOptions dense_s3 = {};
   Pooling pooling = Pooling::mean;
+  bool linear_path = false;           ///< the mean of the raw observations joins the last layer's input; see docs/design/training.md
   std::function<Tensor(Tensor)> pooling_fun = {};  ///< of your own, (..., N, d) -> (..., d); overrides `pooling`
   void validate() const;              ///< throws ConfigurationError
 };
