@@ -6,8 +6,12 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "bayesflow/core/errors.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -111,6 +115,15 @@ struct ThreadPool::State {
     }
   }
 
+  void join() {
+    {
+      const std::lock_guard lock(mutex);
+      stop.store(true);
+      wake.notify_all();
+    }
+    for (std::thread& w : workers) w.join();
+  }
+
   void loop(std::size_t self) {
     inside_pool = this;
     std::uint64_t last = 0;
@@ -143,17 +156,17 @@ ThreadPool::ThreadPool(int threads) {
   state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
   State* s = state_.get();
   s->workers.reserve(static_cast<std::size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
+  try {
+    for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
+  } catch (const std::system_error& error) {
+    const std::size_t started = s->workers.size() + 1;
+    s->join();
+    throw ConfigurationError("ThreadPool: the system started only " + std::to_string(started) + " of " + std::to_string(threads) +
+                             " threads (" + error.what() + "); ask for fewer, or for 0, which takes as many as the machine has");
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stop.store(true);
-    state_->wake.notify_all();
-  }
-  for (std::thread& w : state_->workers) w.join();
-}
+ThreadPool::~ThreadPool() { state_->join(); }
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 

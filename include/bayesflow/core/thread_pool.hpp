@@ -16,7 +16,7 @@ namespace bayesflow {
 /// A section started inside a task of the same pool runs its tasks in place. One section at a time per pool.
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has
+  explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has; throws ConfigurationError if they cannot be started
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
