@@ -11,9 +11,9 @@ namespace bayesflow {
 /// Runs numbered tasks on a fixed number of threads (the caller is one of them). Each thread begins with its share of consecutive
 /// numbers, the same in every section, so that it is likely to find in its caches what it wrote in the last one, and then takes
 /// over what disturbed threads have left. So which thread runs a task is open, and callers make tasks whose results do not depend
-/// on it. Waiting threads spin briefly (sections of a training step are tens
-/// of microseconds apart), then sleep. The first exception of a section, by task number, is rethrown on the caller's thread.
-/// While a section is going on, one that is started inside its tasks, or by another thread, runs its tasks in place.
+/// on it. Waiting threads spin briefly (sections of a training step are tens of microseconds apart), then sleep. The first
+/// exception of a section, by task number, is rethrown on the caller's thread. While a section is going on, one that is started
+/// inside its tasks, or by another thread, runs its tasks in place.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has; ConfigurationError if it does not give so many
