@@ -143,7 +143,8 @@ void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t condition
       layer->permutation = b.add_buffer("permutation", before);
       layer->inverse_permutation = b.add_buffer("inverse_permutation", std::move(inverse));
     }
-    const bool spline = options_.coupling_design == CouplingDesign::spline || (options_.coupling_design == CouplingDesign::interleaved && l % 2 == 1);
+    const bool spline =
+        options_.coupling_design == CouplingDesign::spline || (options_.coupling_design == CouplingDesign::interleaved && l % 2 == 1);
     const CouplingDesign design = spline ? CouplingDesign::spline : CouplingDesign::affine;
     const CouplingOptions& settings = spline && options_.spline_coupling ? *options_.spline_coupling : options_.coupling;
     // With one parameter there is no first half, and the second is transformed given the condition alone (O29).
@@ -171,7 +172,8 @@ void InvertibleNetwork::initialize_act_norm(nn::ParameterStore& store) {
       const auto at = [&](std::size_t i) -> double& { return x[i * static_cast<std::size_t>(width) + static_cast<std::size_t>(j)]; };
       for (std::size_t i = 0; i < rows; ++i) mean += at(i) / static_cast<double>(rows);
       for (std::size_t i = 0; i < rows; ++i) square += (at(i) - mean) * (at(i) - mean) / static_cast<double>(rows);
-      if (!(square > 0))
+      // A constant column has a variance of rounding errors.
+      if (!(square > 1e-24 * mean * mean))
         throw ConfigurationError(fmt::format("act_norm_init: column {} does not vary, so it cannot be standardized", j));
       const double s = 1 / std::sqrt(square);
       scale[static_cast<std::size_t>(j)] = static_cast<float>(s);
@@ -188,7 +190,8 @@ void InvertibleNetwork::initialize_act_norm(nn::ParameterStore& store) {
         } else if (layer->orthogonal >= 0) {
           const std::span<float> w = store.value(layer->orthogonal);
           at[j] = 0;
-          for (std::int64_t k = 0; k < width; ++k) at[j] += row[static_cast<std::size_t>(k)] * static_cast<double>(w[static_cast<std::size_t>(k * width + j)]);
+          for (std::int64_t k = 0; k < width; ++k)
+            at[j] += row[static_cast<std::size_t>(k)] * static_cast<double>(w[static_cast<std::size_t>(k * width + j)]);
         }
       }
     }
@@ -205,9 +208,10 @@ void InvertibleNetwork::check_targets(const char* what, Tensor targets, Tensor c
                                  condition ? condition.shape().to_string() : "none"));
   if (condition && (condition.dim(0) != targets.dim(0) || condition.rank() > targets.rank() ||
                     (condition.rank() == 3 && condition.dim(1) != targets.dim(1))))
-    throw ShapeError(fmt::format("InvertibleNetwork: condition {} does not go with {} {}: the batch, and the observations of a condition per observation, "
-                                 "must agree",
-                                 condition.shape().to_string(), what, targets.shape().to_string()));
+    throw ShapeError(fmt::format(
+        "InvertibleNetwork: condition {} does not go with {} {}: the batch, and the observations of a condition per observation, "
+        "must agree",
+        condition.shape().to_string(), what, targets.shape().to_string()));
 }
 
 namespace {
