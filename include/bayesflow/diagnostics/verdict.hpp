@@ -29,7 +29,7 @@ struct VerdictOptions {
   std::vector<std::string> param_names{};
   double family_wise_error = 0.05;  ///< at most this share of exact posteriors is found at fault, over all tests and parameters
   bool expect_contraction = true;   ///< false: a posterior that does not change with the data is no fault (parameters may be unidentified)
-  double min_contraction = 0.01;    ///< "nothing learnt" if the data explain less than this share of the draws' variation
+  double min_contraction = 0.02;    ///< "nothing learnt" if the data explain less than this share of the draws' variation
   double detectable_shift = 0.5;    ///< evidence is too little if a shift of this many posterior sds would be found in less than 80 %
   std::uint64_t seed = 0;           ///< of ties and of the joint test's directions
   int threads = 0;
