@@ -21,15 +21,17 @@ struct KdeOptions {
   void validate() const;
 };
 
-/// Gaussian kernel estimate with Scott's bandwidth h = sd n^(-1/5) (divisor n - 1), as scipy.stats.gaussian_kde.
-/// Samples are spread linearly over the cells of a finer grid, which is convolved with the kernel: error about 1e-4 of the maximum.
+/// Gaussian kernel estimate on a grid, with Scott's bandwidth h = sd n^(-1/5) (divisor n - 1), as scipy.stats.gaussian_kde. Exact but
+/// for kernels beyond six bandwidths, which are left out (2e-8 of a kernel's maximum). The grid ends `cut` bandwidths beyond the
+/// outermost samples, but not farther than eight robust standard deviations (interquartile range / 1.349) from the median.
 struct Density1d {
   std::vector<double> x, density;
-  double bandwidth = 0;  ///< 0 if all samples are equal: then a single spike of mass one on the grid
+  double bandwidth = 0;  ///< 0 if all samples are equal: then one spike of mass one in the middle of a grid of width 2
 };
 [[nodiscard]] Density1d kde_1d(std::span<const double> samples, const KdeOptions& options = {});
 
-/// The same in two dimensions with the bandwidth matrix cov n^(-1/3), as scipy and seaborn.
+/// The same in two dimensions with the bandwidth matrix cov n^(-1/3), as scipy and seaborn. Samples on a line, or without variance
+/// in a direction, are given a thousandth of the other direction's, so that there is a density to draw.
 struct Density2d {
   std::vector<double> x, y;
   Array density;  ///< (y, x)

@@ -8,6 +8,7 @@
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/diagnostics/table.hpp"
+#include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/simulation/simulator.hpp"
 
 namespace bayesflow::diagnostics {
@@ -53,6 +54,9 @@ struct PosteriorPredictive {
 
 /// draws (B, S, P), observed data (B, ...). SimulationError if the simulator fails; ShapeError if its data have another shape.
 [[nodiscard]] PosteriorPredictive posterior_predictive(const Array& draws, const Array& observed, const Simulator& simulator,
+                                                       const std::vector<DataStatistic>& statistics, const PredictiveOptions& options = {});
+/// The same with a generative model's simulator.
+[[nodiscard]] PosteriorPredictive posterior_predictive(const Array& draws, const Array& observed, const GenerativeModel& model,
                                                        const std::vector<DataStatistic>& statistics, const PredictiveOptions& options = {});
 /// Quantiles of data simulated from given draws (B, S, P), or (S, P) for one set (B = 1), for example of the prior.
 [[nodiscard]] Pushforward pushforward(const Array& draws, const Simulator& simulator, const PredictiveOptions& options = {});
