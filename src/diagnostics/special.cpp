@@ -127,6 +127,9 @@ double anderson_darling(const std::vector<double>& u) {
 
 double anderson_darling_p_value(double z, std::int64_t count) {
   if (!(z > 0)) return 1;
+  // Beyond the range of the fit the upper tail falls like exp(-z): the largest eigenvalue of the limit's kernel is 1 / 2.
+  constexpr double kFitted = 6;
+  if (z > kFitted) return anderson_darling_p_value(kFitted, count) * std::exp(kFitted - z);
   const auto n = static_cast<double>(count);
   // Limit distribution, and its correction for finite n.
   const double limit = z < 2
@@ -144,8 +147,6 @@ double anderson_darling_p_value(double z, std::int64_t count) {
     const double v = (limit - c) / (0.8 - c);
     fix = (-0.00022633 + (6.54034 - (14.6538 - (14.458 - (8.259 - 1.91864 * v) * v) * v) * v) * v) * (0.04213 / n + 0.01365 / (n * n));
   }
-  // Beyond the range of the fit the upper tail is exponential: A^2's largest eigenvalue is 1 / 2.
-  if (z > 10) return std::min(1 - limit, 1.34 * std::exp(-z)) > 0 ? 1.34 * std::exp(-z) : 0.0;
   return std::clamp(1 - (limit + fix), 0.0, 1.0);
 }
 
