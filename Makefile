@@ -40,7 +40,7 @@ truth: build      ## ten seeds of the quickstart against the exact posterior: ma
 	@$(BUILD)/benchmarks/bench_truth $(ARGUMENTS)
 
 bands: build      ## how often exact posteriors stay inside the bands and pass the tests: should be what is promised
-	@$(BUILD)/benchmarks/bench_bands
+	@$(BUILD)/benchmarks/bench_bands 4000 2000
 
 power: build      ## how often the verdict finds known faults, and names them rightly
 	@$(BUILD)/benchmarks/bench_power 1000 200
