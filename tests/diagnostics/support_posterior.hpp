@@ -1,4 +1,4 @@
-/// Draws of the quickstart's posterior, exact or wrong in a known way, and an exception's whole sentence.
+/// Draws of the quickstart's posterior, exact or wrong in a known way.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
+#include "core/support_expect.hpp"
 
 namespace bayesflow::diagnostics {
 
@@ -37,18 +38,6 @@ inline Posterior quickstart_posterior(std::int64_t data_sets, std::int64_t num_d
     }
   }
   return out;
-}
-
-template <class E, class F>
-std::string sentence(F&& f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    return std::string("another exception: ") + error.what();
-  }
-  return "no exception";
 }
 
 }  // namespace bayesflow::diagnostics

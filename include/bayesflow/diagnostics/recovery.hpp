@@ -12,7 +12,8 @@
 
 namespace bayesflow::diagnostics {
 
-/// A number computed from the draws of one parameter for one data set. The function may reorder the draws that it is given.
+/// A number computed from the draws of one parameter for one data set. The function may reorder the draws that it is
+/// given; it is called on several threads.
 struct DrawSummary {
   std::string name;
   std::function<double(std::span<double>)> function;
