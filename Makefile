@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops truth format clean
+.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -38,6 +38,15 @@ bench-ops: build  ## every operation, with oneDNN's beside it
 
 truth: build      ## ten seeds of the quickstart against the exact posterior: make truth ARGUMENTS='--seeds 3'
 	@$(BUILD)/benchmarks/bench_truth $(ARGUMENTS)
+
+bands: build      ## how often exact posteriors stay inside the bands and pass the tests: should be what is promised
+	@$(BUILD)/benchmarks/bench_bands 4000 2000
+
+power: build      ## how often the verdict finds known faults, and names them rightly
+	@$(BUILD)/benchmarks/bench_power 1000 200
+
+bench-diagnostics: build  ## time of every diagnostic, and of a large case in bounded memory
+	@$(BUILD)/benchmarks/bench_diagnostics
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

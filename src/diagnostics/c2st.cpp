@@ -1,0 +1,174 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bayesflow/core/rng.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/diagnostics/two_sample.hpp"
+#include "bayesflow/nn/layers.hpp"
+#include "bayesflow/nn/optimizer.hpp"
+#include "diagnostics/numbers.hpp"
+#include "diagnostics/special.hpp"
+
+namespace bayesflow::diagnostics {
+namespace {
+
+/// v1's training settings (scikit-learn's).
+constexpr std::int64_t kBatch = 200;
+constexpr double kRate = 1e-3, kL2 = 1e-4, kLeastGain = 1e-4;
+constexpr int kPatience = 10;
+
+/// Rows of both classes, standardized; label 1 is the target.
+struct Samples {
+  std::vector<float> x;
+  std::vector<float> y;
+  std::int64_t width = 0;
+};
+
+/// Trains on the rows that are not in the fold, and counts the fold's rows told rightly.
+std::int64_t right_in_fold(const Samples& all, const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& test,
+                           const C2stOptions& options, std::int64_t fold) {
+  const std::int64_t units = options.hidden_units_per_dim * all.width;
+  nn::ParameterStore store;
+  const Rng rng(options.seed, "c2st fold", static_cast<std::uint64_t>(fold));
+  nn::Mlp mlp({{.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
+               {.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
+               {.units = 1, .activation = Activation::identity, .kernel_regularizer = kL2 / 2 / real(kBatch)}});
+  mlp.build(nn::Builder(store, rng.at(static_cast<std::uint64_t>(fold)).bits()), all.width);
+  nn::GradientBuffers gradients(store, 1);
+  nn::Optimizer optimizer(store, {.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0});
+  ThreadPool alone(1);
+  Tape tape;
+  std::vector<float> x, cotangent;
+  const auto forward = [&](const std::vector<std::int64_t>& rows, std::int64_t first, std::int64_t last, bool learn) {
+    tape.reset({.gradients = learn, .training = learn, .lanes = gradients.lanes(), .pool = &alone});
+    x.clear();
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* row = all.x.data() + rows[index(i)] * all.width;
+      x.insert(x.end(), row, row + all.width);
+    }
+    return mlp(tape, tape.input({last - first, all.width}, x.data()));
+  };
+  const auto n = static_cast<std::int64_t>(train.size());
+  double best = std::numeric_limits<double>::infinity();
+  int waiting = 0;
+  for (std::int64_t epoch = 0; epoch < options.max_epochs && waiting < kPatience; ++epoch) {
+    const std::vector<std::int64_t> order = rng.branch("shuffle", static_cast<std::uint64_t>(epoch)).permutation(n);
+    std::vector<std::int64_t> rows(index(n));
+    for (std::int64_t i = 0; i < n; ++i) rows[index(i)] = train[index(order[index(i)])];
+    double loss = 0;
+    for (std::int64_t first = 0; first < n; first += kBatch) {
+      const std::int64_t last = std::min(n, first + kBatch);
+      gradients.clear();
+      const Tensor logit = forward(rows, first, last, true);
+      cotangent.clear();
+      for (std::int64_t i = first; i < last; ++i) {
+        const double z = static_cast<double>(logit.data()[i - first]), y = static_cast<double>(all.y[index(rows[index(i)])]);
+        // log(1 + e^z) - y z, without overflow; its derivative is sigmoid(z) - y.
+        loss += (std::max(z, 0.0) + std::log1p(std::exp(-std::fabs(z))) - y * z) / real(n);
+        cotangent.push_back(static_cast<float>((1 / (1 + std::exp(-z)) - y) / real(last - first)));
+      }
+      tape.backward(logit, cotangent.data());
+      optimizer.step(gradients, alone);
+    }
+    waiting = loss > best - kLeastGain ? waiting + 1 : 0;
+    best = std::min(best, loss);
+  }
+  std::int64_t right = 0;
+  const auto count = static_cast<std::int64_t>(test.size());
+  for (std::int64_t first = 0; first < count; first += 1000) {
+    const std::int64_t last = std::min(count, first + 1000);
+    const Tensor logit = forward(test, first, last, false);
+    for (std::int64_t i = first; i < last; ++i) right += (logit.data()[i - first] > 0) == (all.y[index(test[index(i)])] > 0.5F);
+  }
+  return right;
+}
+
+}  // namespace
+
+void C2stOptions::validate() const {
+  require_option(n_folds >= 2, "C2stOptions", "n_folds", real(n_folds), "2 or more");
+  require_option(hidden_units_per_dim >= 1, "C2stOptions", "hidden_units_per_dim", real(hidden_units_per_dim), "1 or more");
+  require_option(max_epochs >= 1, "C2stOptions", "max_epochs", real(max_epochs), "1 or more");
+  require_option(threads >= 0, "C2stOptions", "threads", threads, "0 (all) or more");
+}
+
+C2st c2st(const Array& source, const Array& target, const C2stOptions& options) {
+  options.validate();
+  require_rank(source, 2, "c2st", "source", "(rows, columns)");
+  require_rank(target, 2, "c2st", "target", "(rows, columns)");
+  if (source.dim(1) != target.dim(1))
+    throw ShapeError(fmt::format("c2st: source {} and target {} need the same number of columns", source.shape().to_string(),
+                                 target.shape().to_string()));
+  require_finite(source, "c2st", "source", {"row", "column"});
+  require_finite(target, "c2st", "target", {"row", "column"});
+  C2st out;
+  out.num_per_class = std::min(source.dim(0), target.dim(0));
+  if (out.num_per_class < options.n_folds)
+    throw ArgumentError(fmt::format("c2st: {} folds need at least {} rows of each sample; the smaller has {}", options.n_folds,
+                                    options.n_folds, out.num_per_class));
+  // Balanced: a random subset of the larger sample; its order is random as well, so blocks of it make random folds.
+  const Rng rng(options.seed, "c2st rows");
+  const std::vector<std::int64_t> from_source = rng.at(0).permutation(source.dim(0)), from_target = rng.at(1).permutation(target.dim(0));
+  const std::int64_t n = out.num_per_class;
+  Samples all;
+  std::vector<std::int64_t> kept;
+  std::vector<double> means, scales;
+  for (std::int64_t c = 0; c < source.dim(1); ++c) {
+    double mean = 0, square = 0;
+    for (std::int64_t i = 0; i < n; ++i) mean += (source(from_source[index(i)], c) + target(from_target[index(i)], c)) / real(2 * n);
+    for (std::int64_t i = 0; i < n; ++i)
+      square += (std::pow(source(from_source[index(i)], c) - mean, 2) + std::pow(target(from_target[index(i)], c) - mean, 2)) / real(2 * n);
+    if (square > 1e-24 * mean * mean && square > 0) {
+      kept.push_back(c);
+      means.push_back(mean);
+      scales.push_back(std::sqrt(square));
+    } else {
+      out.dropped_columns.push_back(c);
+    }
+  }
+  all.width = static_cast<std::int64_t>(kept.size());
+  const std::int64_t folds = options.n_folds;
+  if (kept.empty()) {  // nothing to tell them by
+    out.fold_accuracy.assign(index(folds), 0.5);
+    out.accuracy = {0.5, std::sqrt(0.25 / real(2 * n))};
+    return out;
+  }
+  for (std::int64_t i = 0; i < 2 * n; ++i) {  // source and target in turn
+    const bool is_target = i % 2 == 1;
+    for (std::size_t c = 0; c < kept.size(); ++c) {
+      const double v = is_target ? target(from_target[index(i / 2)], kept[c]) : source(from_source[index(i / 2)], kept[c]);
+      all.x.push_back(static_cast<float>((v - means[c]) / scales[c]));
+    }
+    all.y.push_back(is_target ? 1.0F : 0.0F);
+  }
+  std::vector<std::int64_t> right(index(folds)), sizes(index(folds));
+  ThreadPool pool(options.threads);
+  pool.for_each(folds, [&](std::int64_t f) {
+    std::vector<std::int64_t> train, test;
+    for (std::int64_t pair = 0; pair < n; ++pair)
+      for (const std::int64_t i : {2 * pair, 2 * pair + 1}) (pair * folds / n == f ? test : train).push_back(i);
+    right[index(f)] = right_in_fold(all, train, test, options, f);
+    sizes[index(f)] = static_cast<std::int64_t>(test.size());
+  });
+  double hits = 0;
+  for (std::int64_t f = 0; f < folds; ++f) {
+    out.fold_accuracy.push_back(real(right[index(f)]) / real(sizes[index(f)]));
+    hits += real(right[index(f)]);
+  }
+  double mean = 0;
+  for (const double a : out.fold_accuracy) mean += a / real(folds);
+  out.accuracy = {mean, std::sqrt(mean * (1 - mean) / real(2 * n))};
+  out.p_value = 1 - binomial_cdf(static_cast<std::int64_t>(hits) - 1, 2 * n, 0.5);
+  return out;
+}
+
+std::vector<Table> C2st::tables() const {
+  return {TableBuilder("c2st")
+              .add("accuracy", std::vector<Estimate>{accuracy})
+              .add("p_value", std::vector<double>{p_value})
+              .add("num_per_class", std::vector<std::int64_t>{num_per_class}),
+          TableBuilder("c2st_folds").add("accuracy", fold_accuracy)};
+}
+
+}  // namespace bayesflow::diagnostics

@@ -1,0 +1,128 @@
+#include "bayesflow/diagnostics/table.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "diagnostics/numbers.hpp"
+
+namespace bayesflow::diagnostics {
+namespace {
+
+std::string csv_text(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + '"';
+}
+
+std::string json_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      // "<" could end a script element that holds the numbers in a page.
+      case '<':
+        out += "\\u003c";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20)
+          out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        else
+          out += c;
+    }
+  }
+  return out + '"';
+}
+
+void write_text(const std::string& text, const std::string& path) {
+  std::ofstream file(path, std::ios::binary);
+  if (file) file << text << std::flush;
+  if (!file) throw IoError(fmt::format("cannot write {}: {}; choose a path that can be written to", path, std::strerror(errno)));
+}
+
+}  // namespace
+
+std::int64_t Column::size() const {
+  return std::visit([](const auto& v) { return static_cast<std::int64_t>(v.size()); }, values);
+}
+
+std::int64_t Table::rows() const { return columns.empty() ? 0 : columns.front().size(); }
+
+const Column& Table::column(const std::string& column_name) const {
+  std::string known;
+  for (const Column& c : columns) {
+    if (c.name == column_name) return c;
+    known += (known.empty() ? "" : ", ") + c.name;
+  }
+  throw ArgumentError(fmt::format("table {} has no column {}; it has {}", name, column_name, known));
+}
+
+std::string to_csv(const Table& table) {
+  fmt::memory_buffer out;
+  for (std::size_t c = 0; c < table.columns.size(); ++c)
+    fmt::format_to(std::back_inserter(out), "{}{}", c ? "," : "", csv_text(table.columns[c].name));
+  out.push_back('\n');
+  for (std::int64_t r = 0; r < table.rows(); ++r) {
+    for (std::size_t c = 0; c < table.columns.size(); ++c) {
+      if (c) out.push_back(',');
+      const Column& column = table.columns[c];
+      if (const auto* numbers = std::get_if<std::vector<double>>(&column.values))
+        fmt::format_to(std::back_inserter(out), "{}", (*numbers)[index(r)]);  // the shortest text that reads back as the same number
+      else
+        fmt::format_to(std::back_inserter(out), "{}", csv_text(std::get<std::vector<std::string>>(column.values)[index(r)]));
+    }
+    out.push_back('\n');
+  }
+  return fmt::to_string(out);
+}
+
+std::string to_json(std::span<const Table> tables) {
+  fmt::memory_buffer out;
+  const auto write = [&](const std::string& text) { out.append(text.data(), text.data() + text.size()); };
+  write("{");
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    write((t ? ",\n" : "\n") + json_text(tables[t].name) + ": {");
+    for (std::size_t c = 0; c < tables[t].columns.size(); ++c) {
+      const Column& column = tables[t].columns[c];
+      write((c ? ",\n  " : "\n  ") + json_text(column.name) + ": [");
+      for (std::int64_t r = 0; r < column.size(); ++r) {
+        if (r) write(", ");
+        if (const auto* numbers = std::get_if<std::vector<double>>(&column.values)) {
+          const double v = (*numbers)[index(r)];
+          write(std::isfinite(v) ? fmt::format("{}", v) : "null");
+        } else {
+          write(json_text(std::get<std::vector<std::string>>(column.values)[index(r)]));
+        }
+      }
+      write("]");
+    }
+    write("}");
+  }
+  write("\n}\n");
+  return fmt::to_string(out);
+}
+
+void write_csv(const Table& table, const std::string& path) { write_text(to_csv(table), path); }
+void write_json(std::span<const Table> tables, const std::string& path) { write_text(to_json(tables), path); }
+
+std::vector<std::string> default_param_names(std::int64_t count) { return checked_names({}, count, "default_param_names"); }
+
+}  // namespace bayesflow::diagnostics

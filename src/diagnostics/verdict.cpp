@@ -1,0 +1,473 @@
+#include "bayesflow/diagnostics/verdict.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/diagnostics/sbc.hpp"
+#include "diagnostics/joint_ranks.hpp"
+#include "diagnostics/learning.hpp"
+#include "diagnostics/numbers.hpp"
+#include "diagnostics/rank_tests.hpp"
+#include "diagnostics/special.hpp"
+
+namespace bayesflow::diagnostics {
+namespace {
+
+/// How the error rate is shared out (relative weights). Shift and width are what goes wrong most often.
+constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcdf = 0.05, kPairs = 0.15, kJoint = 0.05, kNothing = 0.05;
+/// A tenth is given to nobody: p-values are approximations, good to a few percent.
+constexpr double kReserve = 0.1;
+/// An effect this many standard errors from zero is named in a finding whose test has already rejected: naming, not testing.
+constexpr double kNamed = 2.0, kNamedShape = 2.5, kNamedDependence = 3.0;
+
+enum class Test : std::uint8_t { shift, width, skew, tails, ecdf, sum, difference, joint, nothing };
+
+struct Tested {
+  Test test;
+  std::int64_t i, j;
+  double p, weight;
+};
+
+/// Ranks of column c of (B, n).
+std::vector<std::int64_t> column(const Array& ranks, std::int64_t c) {
+  const std::int64_t n = ranks.rank() == 1 ? 1 : ranks.dim(1);
+  std::vector<std::int64_t> out(index(ranks.dim(0)));
+  for (std::size_t b = 0; b < out.size(); ++b) out[b] = static_cast<std::int64_t>(ranks.data()[static_cast<std::int64_t>(b) * n + c]);
+  return out;
+}
+
+std::string p_text(double p) { return p < 1e-4 ? std::string("p < 0.0001") : fmt::format("p = {:.2g}", p); }
+std::string plus_minus(Estimate e) { return fmt::format("{:.2f} +- {:.2f}", e.value, e.standard_error); }
+
+/// Effects of one parameter, from its ranks.
+struct Effects {
+  ProbitFit fit;
+  double t3 = 0, t4 = 0;  // skewness and tails beyond what shift and width explain, in standard errors
+  Estimate width_ratio, tail_excess, skew_excess;
+};
+Effects effects(const RankScores& scores, const std::vector<std::int64_t>& ranks) {
+  Effects out;
+  out.fit = fit_probit(scores, ranks);
+  const double ratio = std::exp(-out.fit.log_scale.value), root = std::sqrt(static_cast<double>(ranks.size()));
+  out.width_ratio = {ratio, ratio * out.fit.log_scale.standard_error};
+  if (scores.degrees() >= 4) {
+    const double h3 = scores.statistic(3, ranks) / root - out.fit.h3, h4 = scores.statistic(4, ranks) / root - out.fit.h4;
+    out.t3 = h3 * root / out.fit.h3_sd;
+    out.t4 = h4 * root / out.fit.h4_sd;
+    // Of normal scores: h_3 = (w^3 - 3 w) / sqrt(6), h_4 = (w^4 - 6 w^2 + 3) / sqrt(24).
+    out.skew_excess = {std::sqrt(6.0) * h3, std::sqrt(6.0) * out.fit.h3_sd / root};
+    out.tail_excess = {std::sqrt(24.0) * h4, std::sqrt(24.0) * out.fit.h4_sd / root};
+  }
+  return out;
+}
+
+class Judge {
+ public:
+  Judge(const Array& draws, const Array& truths, const Sizes& n, const VerdictOptions& options, Verdict& out)
+      : draws_(draws), truths_(truths), n_(n), options_(options), out_(out), scores_(n.draws), pool_(options.threads) {}
+
+  void run() {
+    test_parameters();
+    if (n_.parameters > 1) test_jointly();
+    std::vector<double> p, w;
+    for (const Tested& t : tests_) {
+      p.push_back(t.p);
+      w.push_back(t.weight);
+    }
+    p.push_back(1);
+    w.push_back(kReserve);
+    adjusted_ = holm(p, w);
+    out_.num_tests = static_cast<std::int64_t>(tests_.size());
+    for (std::int64_t i = 0; i < n_.parameters; ++i) name_parameter(i);
+    for (std::int64_t i = 1, pair = 0; i < n_.parameters; ++i)
+      for (std::int64_t j = 0; j < i; ++j, ++pair) name_pair(i, j, pair);
+    name_joint();
+  }
+  [[nodiscard]] const RankScores& scores() const { return scores_; }
+
+ private:
+  void test_parameters() {
+    const SbcRanks ranks = sbc_ranks(draws_, truths_, {.seed = options_.seed, .threads = options_.threads});
+    const SbcEcdf ecdf = sbc_ecdf(ranks, {});
+    effects_.resize(index(n_.parameters));
+    std::vector<std::vector<Tested>> found(index(n_.parameters));
+    const double share = 1.0 / real(n_.parameters);
+    pool_.for_each(n_.parameters, [&](std::int64_t i) {
+      const std::vector<std::int64_t> r = column(ranks.ranks, i);
+      ParameterVerdict& v = out_.parameters[index(i)];
+      Effects& e = effects_[index(i)];
+      e = effects(scores_, r);
+      v.shift = e.fit.location;
+      v.width_ratio = e.width_ratio;
+      v.tail_excess = e.tail_excess;
+      const auto add = [&](Test test, double p, double weight) {
+        found[index(i)].push_back({test, i, -1, p, weight * share});
+        return p;
+      };
+      const auto smooth = [&](Test test, int degree, double weight) {
+        if (degree > scores_.degrees()) return 1.0;
+        return add(test, scores_.p_value(degree, scores_.statistic(degree, r), n_.data_sets), weight);
+      };
+      v.p_shift = smooth(Test::shift, 1, kShift);
+      v.p_width = smooth(Test::width, 2, kWidth);
+      const double p3 = smooth(Test::skew, 3, kSkew), p4 = smooth(Test::tails, 4, kTails);
+      v.p_tails = std::min({1.0, 2 * p3, 2 * p4});
+      v.p_ecdf = add(Test::ecdf, ecdf.p_value[index(i)], kEcdf);
+      const Learning l = learning(draws_, n_, i, options_.min_contraction);
+      v.learnt = l.share;
+      v.p_nothing_learnt = l.p_value;
+      if (options_.expect_contraction) add(Test::nothing, l.p_value, kNothing);
+    });
+    for (auto& f : found) tests_.insert(tests_.end(), f.begin(), f.end());
+  }
+
+  void test_jointly() {
+    const std::int64_t directions = 3, pairs = n_.parameters * (n_.parameters - 1) / 2;
+    joint_ = joint_ranks(draws_, truths_, n_, random_directions(directions, n_.parameters, options_.seed), true, options_.seed, pool_);
+    if (scores_.degrees() >= 2) {
+      std::vector<Tested> found(index(2 * pairs));
+      pool_.for_each(pairs, [&](std::int64_t pair) {
+        std::int64_t i = 1, first = 0;
+        while (first + i <= pair) first += i++;
+        for (const bool sum : {true, false}) {
+          const std::vector<std::int64_t> r = column(sum ? joint_.sums : joint_.differences, pair);
+          found[index(2 * pair + (sum ? 0 : 1))] = {sum ? Test::sum : Test::difference, i, pair - first,
+                                                    scores_.p_value(2, scores_.statistic(2, r), n_.data_sets), kPairs / real(2 * pairs)};
+        }
+      });
+      tests_.insert(tests_.end(), found.begin(), found.end());
+    }
+    const int degrees = std::min(2, scores_.degrees());
+    const double weight = kJoint / real(degrees * (directions + 1));
+    for (std::int64_t q = 0; q <= directions; ++q) {
+      const std::vector<std::int64_t> r = q ? column(joint_.projections, q - 1) : column(joint_.distance, 0);
+      for (int d = 1; d <= degrees; ++d)
+        tests_.push_back({Test::joint, -1, -1, scores_.p_value(d, scores_.statistic(d, r), n_.data_sets), weight});
+    }
+  }
+
+  /// Adjusted p-value of a test, 1 if it was not made.
+  [[nodiscard]] double p(Test test, std::int64_t i, std::int64_t j = -1) const {
+    double least = 1;
+    for (std::size_t t = 0; t < tests_.size(); ++t)
+      if (tests_[t].test == test && tests_[t].i == i && tests_[t].j == j) least = std::min(least, adjusted_[t]);
+    return least;
+  }
+  [[nodiscard]] bool rejected(double p_value) const { return p_value <= options_.family_wise_error; }
+
+  [[nodiscard]] const std::string& name_of(std::int64_t i) const { return out_.parameters[index(i)].name; }
+
+  void add(Fault kind, std::int64_t i, std::int64_t j, Estimate effect, const char* unit, double p_value, std::string sentence) {
+    sentence += fmt::format(" ({})", p_text(p_value));
+    for (const std::int64_t k : {i, j})
+      if (k >= 0) out_.parameters[index(k)].at_fault = true;
+    out_.findings.push_back({kind, i, j, effect, unit, p_value, std::move(sentence)});
+  }
+
+  void name_parameter(std::int64_t i) {
+    const Effects& e = effects_[index(i)];
+    const std::string& name = name_of(i);
+    const double shift = p(Test::shift, i), width = p(Test::width, i),
+                 shape = std::min({p(Test::skew, i), p(Test::tails, i), p(Test::ecdf, i)});
+    const auto far = [](Estimate x, double limit) { return std::fabs(x.value) > limit * x.standard_error; };
+    bool named = false;
+    if (rejected(shift) && far(e.fit.location, kNamed)) {
+      named = true;
+      add(Fault::shifted, i, -1, e.fit.location, "posterior sd", shift,
+          fmt::format("{} is shifted: its truth lies {} posterior standard deviations {} the centre on average", name,
+                      plus_minus({std::fabs(e.fit.location.value), e.fit.location.standard_error}),
+                      e.fit.location.value > 0 ? "above" : "below"));
+    }
+    if (rejected(width) && (far(e.fit.log_scale, kNamed) || (!named && std::fabs(e.t3) < kNamedShape && std::fabs(e.t4) < kNamedShape))) {
+      named = true;
+      const bool narrow = e.width_ratio.value < 1;
+      add(narrow ? Fault::overconfident : Fault::underconfident, i, -1, e.width_ratio, "sd ratio", width,
+          fmt::format("{} is {}: its posterior is {} times as wide as it should be", name, narrow ? "overconfident" : "underconfident",
+                      plus_minus(e.width_ratio)));
+    }
+    const double any = std::min({shift, width, shape});
+    if ((rejected(shape) && (std::fabs(e.t3) > kNamedShape || std::fabs(e.t4) > kNamedShape)) || (rejected(any) && !named)) {
+      const bool tails = std::fabs(e.t4) >= std::fabs(e.t3);
+      std::string how =
+          tails ? fmt::format("its posterior's tails are too {} for its width (excess kurtosis of the truth in normal scores {})",
+                              e.t4 < 0 ? "heavy" : "light", plus_minus(e.tail_excess))
+                : fmt::format("its posterior is skewed too little to the {} (skewness of the truth in normal scores {})",
+                              e.t3 > 0 ? "right" : "left", plus_minus(e.skew_excess));
+      if (std::max(std::fabs(e.t3), std::fabs(e.t4)) < kNamed) how = "its posterior's shape is wrong, as the ECDF of its ranks shows";
+      add(Fault::wrong_tails, i, -1, tails ? e.tail_excess : e.skew_excess, tails ? "excess kurtosis" : "skewness",
+          rejected(shape) ? shape : any, fmt::format("{} has wrong tails: {}", name, how));
+    }
+    const double nothing = p(Test::nothing, i);
+    if (rejected(nothing)) {
+      const Estimate learnt = out_.parameters[index(i)].learnt;
+      add(Fault::nothing_learnt, i, -1, learnt, "share of variation", nothing,
+          fmt::format("nothing was learnt about {}: its posterior hardly changes with the data, which explain {:.1f} +- {:.1f} % of the "
+                      "variation of its draws",
+                      name, 100 * std::max(0.0, learnt.value), 100 * learnt.standard_error));
+    }
+  }
+
+  void name_pair(std::int64_t i, std::int64_t j, std::int64_t pair) {
+    const double p_value = std::min(p(Test::sum, i, j), p(Test::difference, i, j));
+    if (!rejected(p_value)) return;
+    const std::vector<std::int64_t> sum = column(joint_.sums, pair), difference = column(joint_.differences, pair);
+    // Widths of sum and difference, of the truth relative to the draws, tell what the truth's correlation is.
+    const ProbitFit s = fit_probit(scores_, sum), t = fit_probit(scores_, difference);
+    const double contrast = s.log_scale.value - t.log_scale.value,
+                 contrast_error = std::hypot(s.log_scale.standard_error, t.log_scale.standard_error);
+    const double drawn = joint_.correlation.data()[pair];
+    const double a = (1 + drawn) * std::exp(2 * s.log_scale.value), b = (1 - drawn) * std::exp(2 * t.log_scale.value);
+    const double excess = drawn - (a - b) / (a + b);
+    const double error = 4 * a * b / ((a + b) * (a + b)) * contrast_error;
+    const std::string names = fmt::format("{} and {}", name_of(j), name_of(i));
+    // What single parameters show explains the rest.
+    const auto at_fault = [&](std::int64_t k) {
+      return std::any_of(out_.findings.begin(), out_.findings.end(),
+                         [k](const Finding& f) { return f.parameter == k && f.other < 0 && f.kind != Fault::nothing_learnt; });
+    };
+    if (std::fabs(contrast) > kNamedDependence * contrast_error) {
+      add(Fault::wrong_dependence, j, i, {excess, error}, "correlation", p_value,
+          fmt::format("{} depend on each other in a wrong way: the correlation of their draws is too {} by {}", names,
+                      excess > 0 ? "high" : "low", plus_minus({std::fabs(excess), error})));
+    } else if (!at_fault(i) && !at_fault(j)) {
+      const double log_scale = 0.5 * (s.log_scale.value + t.log_scale.value), ratio = std::exp(-log_scale);
+      const Estimate width{ratio, ratio * 0.5 * std::hypot(s.log_scale.standard_error, t.log_scale.standard_error)};
+      add(ratio < 1 ? Fault::overconfident : Fault::underconfident, j, i, width, "sd ratio", p_value,
+          fmt::format("{} together are {}: the posterior of their sum and difference is {} times as wide as it should be", names,
+                      ratio < 1 ? "overconfident" : "underconfident", plus_minus(width)));
+    }
+  }
+
+  void name_joint() {
+    const double p_value = p(Test::joint, -1);
+    // What single parameters and pairs show explains it.
+    const bool explained =
+        std::any_of(out_.findings.begin(), out_.findings.end(), [](const Finding& f) { return f.kind != Fault::nothing_learnt; });
+    if (!rejected(p_value) || explained) return;
+    const ProbitFit fit = fit_probit(scores_, column(joint_.distance, 0));
+    add(Fault::wrong_dependence, -1, -1, fit.location, "normal score", p_value,
+        fmt::format(
+            "the joint posterior is wrong in a way that no parameter and no pair shows: the truth's distance from its centre ranks {} "
+            "standard scores from where it should on average",
+            plus_minus(fit.location)));
+  }
+
+  const Array &draws_, &truths_;
+  Sizes n_;
+  const VerdictOptions& options_;
+  Verdict& out_;
+  RankScores scores_;
+  ThreadPool pool_;
+  std::vector<Effects> effects_;
+  JointRanks joint_;
+  std::vector<Tested> tests_;
+  std::vector<double> adjusted_;
+};
+
+/// Data sets whose draws are all finite. The others become a finding.
+std::vector<std::int64_t> finite_data_sets(const Array& draws, const Sizes& n, Verdict& out) {
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> bad(index(n.parameters));
+  for (std::int64_t b = 0; b < n.data_sets; ++b) {
+    bool finite = true;
+    const double* d = draws.data() + b * n.draws * n.parameters;
+    for (std::int64_t s = 0; s < n.draws; ++s, d += n.parameters)
+      for (std::int64_t p = 0; p < n.parameters; ++p)
+        if (!std::isfinite(d[p])) {
+          finite = false;
+          ++bad[index(p)];
+        }
+    if (finite) rows.push_back(b);
+  }
+  for (std::int64_t p = 0; p < n.parameters; ++p)
+    if (bad[index(p)] > 0) {
+      out.parameters[index(p)].at_fault = true;
+      const double part = real(bad[index(p)]) / real(n.data_sets * n.draws);
+      out.findings.push_back({Fault::non_finite,
+                              p,
+                              -1,
+                              {part, 0.0},
+                              "share of draws",
+                              0.0,
+                              fmt::format("{} of {} draws of {} are not finite; {} of {} data sets are left out of all tests",
+                                          bad[index(p)], n.data_sets * n.draws, out.parameters[index(p)].name,
+                                          n.data_sets - static_cast<std::int64_t>(rows.size()), n.data_sets)});
+    }
+  return rows;
+}
+
+std::string percent(double x) { return fmt::format("{:.0f} %", 100 * x); }
+
+void check_evidence(const VerdictOptions& options, Verdict& out) {
+  const RankScores scores(out.num_draws);
+  const double alpha = options.family_wise_error * kShift / real(static_cast<std::int64_t>(out.parameters.size()));
+  out.detectable_shift = out.num_data_sets ? detectable_shift(scores, out.num_data_sets, alpha) : std::numeric_limits<double>::infinity();
+  out.detectable_width_ratio = out.num_data_sets ? detectable_width_ratio(scores, out.num_data_sets, alpha) : 0;
+  // Ranks among very few draws say nothing about widths.
+  const bool no_width = out.detectable_width_ratio < 0.5;
+  if (out.detectable_shift <= options.detectable_shift && !no_width) return;
+  const std::string found =
+      std::isfinite(out.detectable_shift)
+          ? fmt::format("only a shift of {:.2f} posterior standard deviations or more would be found", out.detectable_shift)
+          : std::string("no shift, however large, would be found");
+  const std::string sentence =
+      fmt::format("too little evidence: with {} data sets and {} draws {} with a probability of 80 %; use more {}", out.num_data_sets,
+                  out.num_draws, found, out.num_draws < 20 && out.num_data_sets >= 100 ? "draws" : "data sets");
+  out.findings.push_back(
+      {Fault::too_little_evidence, -1, -1, {out.detectable_shift, kNaN}, "detectable shift in posterior sd", 1.0, sentence});
+}
+
+void write_sentences(Verdict& out) {
+  for (std::size_t i = 0; i < out.parameters.size(); ++i) {
+    ParameterVerdict& v = out.parameters[i];
+    for (const Finding& f : out.findings)
+      if (f.parameter == static_cast<std::int64_t>(i) || f.other == static_cast<std::int64_t>(i))
+        v.sentence += (v.sentence.empty() ? "" : "; ") + f.sentence;
+    if (v.sentence.empty())
+      v.sentence = fmt::format("{}: no fault found at {} data sets (shift {}, width {} times what it should be)", v.name, out.num_data_sets,
+                               plus_minus(v.shift), plus_minus(v.width_ratio));
+  }
+  const std::string basis = fmt::format("{} tests of {} data sets with {} draws each; at most {} of exact posteriors are found at fault",
+                                        out.num_tests, out.num_data_sets, out.num_draws, percent(out.family_wise_error));
+  if (out.findings.empty()) {
+    out.sentence = fmt::format(
+        "calibrated within Monte-Carlo error at {} data sets: a shift of {:.2f} posterior standard deviations or a width of {:.2f} "
+        "times what it should be would have been found with a probability of 80 % ({})",
+        out.num_data_sets, out.detectable_shift, out.detectable_width_ratio, basis);
+    return;
+  }
+  const bool only_evidence =
+      std::all_of(out.findings.begin(), out.findings.end(), [](const Finding& f) { return f.kind == Fault::too_little_evidence; });
+  std::string text;
+  for (const Finding& f : out.findings) text += (text.empty() ? "" : "; ") + f.sentence;
+  out.sentence = fmt::format("{}{} ({})", only_evidence ? "" : "not to be trusted: ", text, basis);
+}
+
+}  // namespace
+
+const char* to_string(Fault kind) {
+  switch (kind) {
+    case Fault::shifted:
+      return "shifted";
+    case Fault::overconfident:
+      return "overconfident";
+    case Fault::underconfident:
+      return "underconfident";
+    case Fault::wrong_tails:
+      return "wrong tails";
+    case Fault::wrong_dependence:
+      return "wrong dependence";
+    case Fault::nothing_learnt:
+      return "nothing learnt";
+    case Fault::too_little_evidence:
+      return "too little evidence";
+    case Fault::non_finite:
+      return "non-finite";
+  }
+  return "";
+}
+
+void VerdictOptions::validate() const {
+  require_option(family_wise_error > 0 && family_wise_error < 1, "VerdictOptions", "family_wise_error", family_wise_error,
+                 "above 0 and below 1");
+  require_option(min_contraction > 0 && min_contraction < 1, "VerdictOptions", "min_contraction", min_contraction, "above 0 and below 1");
+  require_option(detectable_shift > 0, "VerdictOptions", "detectable_shift", detectable_shift, "above 0");
+  require_option(threads >= 0, "VerdictOptions", "threads", threads, "0 (all) or more");
+}
+
+bool Verdict::has(Fault kind, std::int64_t parameter) const {
+  return std::any_of(findings.begin(), findings.end(), [&](const Finding& f) {
+    return f.kind == kind && (parameter == -2 || f.parameter == parameter || (parameter >= 0 && f.other == parameter));
+  });
+}
+
+Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options) {
+  options.validate();
+  const Sizes n = check_shapes(draws, truths, "verdict");
+  require_finite(truths, "verdict", "truths", {"data set", "parameter"});
+  Verdict out;
+  out.family_wise_error = options.family_wise_error;
+  out.parameters.resize(index(n.parameters));
+  const std::vector<std::string> names = checked_names(options.param_names, n.parameters, "verdict");
+  for (std::size_t i = 0; i < names.size(); ++i) out.parameters[i].name = names[i];
+  const std::vector<std::int64_t> rows = finite_data_sets(draws, n, out);
+  out.num_data_sets = static_cast<std::int64_t>(rows.size());
+  out.num_draws = n.draws;
+  const std::size_t not_finite = out.findings.size();
+  if (out.num_data_sets == n.data_sets) {
+    Judge(draws, truths, n, options, out).run();
+  } else if (!rows.empty()) {
+    Judge(draws.take(rows), truths.take(rows), {out.num_data_sets, n.draws, n.parameters}, options, out).run();
+  }
+  std::stable_sort(out.findings.begin() + static_cast<std::ptrdiff_t>(not_finite), out.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.p_value < b.p_value; });
+  check_evidence(options, out);
+  out.calibrated = out.findings.empty();
+  write_sentences(out);
+  return out;
+}
+
+std::vector<Table> Verdict::tables() const {
+  std::vector<std::string> kind, first, second, unit, text, name, sentences;
+  std::vector<Estimate> effect, shift, width, tails, learnt;
+  std::vector<double> p, p_shift, p_width, p_tails, p_ecdf, p_nothing;
+  std::vector<bool> fault;
+  const auto name_of = [&](std::int64_t i) { return i < 0 ? std::string() : parameters[index(i)].name; };
+  for (const Finding& f : findings) {
+    kind.emplace_back(to_string(f.kind));
+    first.push_back(name_of(f.parameter));
+    second.push_back(name_of(f.other));
+    effect.push_back(f.effect);
+    unit.push_back(f.unit);
+    p.push_back(f.p_value);
+    text.push_back(f.sentence);
+  }
+  for (const ParameterVerdict& v : parameters) {
+    name.push_back(v.name);
+    fault.push_back(v.at_fault);
+    shift.push_back(v.shift);
+    width.push_back(v.width_ratio);
+    tails.push_back(v.tail_excess);
+    learnt.push_back(v.learnt);
+    p_shift.push_back(v.p_shift);
+    p_width.push_back(v.p_width);
+    p_tails.push_back(v.p_tails);
+    p_ecdf.push_back(v.p_ecdf);
+    p_nothing.push_back(v.p_nothing_learnt);
+    sentences.push_back(v.sentence);
+  }
+  return {TableBuilder("verdict")
+              .add("calibrated", std::vector<bool>{calibrated})
+              .add("num_data_sets", std::vector<std::int64_t>{num_data_sets})
+              .add("num_draws", std::vector<std::int64_t>{num_draws})
+              .add("num_tests", std::vector<std::int64_t>{num_tests})
+              .add("family_wise_error", std::vector<double>{family_wise_error})
+              .add("detectable_shift", std::vector<double>{detectable_shift})
+              .add("detectable_width_ratio", std::vector<double>{detectable_width_ratio})
+              .add("sentence", std::vector<std::string>{sentence}),
+          TableBuilder("findings")
+              .add("kind", kind)
+              .add("parameter", first)
+              .add("other", second)
+              .add("effect", effect)
+              .add("unit", unit)
+              .add("p_value", p)
+              .add("sentence", text),
+          TableBuilder("verdict_parameters")
+              .add("parameter", name)
+              .add("at_fault", fault)
+              .add("shift", shift)
+              .add("width_ratio", width)
+              .add("tail_excess", tails)
+              .add("learnt", learnt)
+              .add("p_shift", p_shift)
+              .add("p_width", p_width)
+              .add("p_tails", p_tails)
+              .add("p_ecdf", p_ecdf)
+              .add("p_nothing_learnt", p_nothing)
+              .add("sentence", sentences)};
+}
+
+}  // namespace bayesflow::diagnostics
