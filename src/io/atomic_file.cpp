@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,13 +25,6 @@ bool is_temporary_of(const std::string& name, const std::string& target) {
   if (!name.starts_with(target + ".") || !name.ends_with(".tmp")) return false;
   const std::string middle = name.substr(target.size() + 1, name.size() - target.size() - 5);
   return !middle.empty() && std::ranges::all_of(middle, [](char c) { return (c >= '0' && c <= '9') || c == '-'; });
-}
-
-bool same_file(const Descriptor& file) {
-  struct stat by_name {
-  }, by_fd{};
-  return ::stat(file.path().c_str(), &by_name) == 0 && ::fstat(file.fd(), &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
-         by_name.st_dev == by_fd.st_dev;
 }
 
 }  // namespace
@@ -61,7 +53,7 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     if (fd < 0) fail("cannot write", path_, errno);
     Descriptor file(name, fd);
     // Somebody else's clean-up may have come between creation and lock.
-    if (!file.try_lock() || !same_file(file)) continue;
+    if (!file.try_lock() || !file.has_its_name()) continue;
     file_ = std::move(file);
     return;
   }

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "bayesflow/core/errors.hpp"
 
@@ -51,7 +53,8 @@ void fail(const char* what, const std::filesystem::path& path, int error) {
 }
 
 Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpose) : path_(std::move(path)) {
-  do fd_ = ::open(path_.c_str(), flags | O_CLOEXEC, 0666);
+  // Not blocking, so that a pipe with that name cannot make us wait; for files it means nothing.
+  do fd_ = ::open(path_.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666);
   while (fd_ < 0 && errno == EINTR);
   if (fd_ < 0) fail(fmt::format("cannot {}", purpose).c_str(), path_, errno);
   struct stat info {};
@@ -121,6 +124,33 @@ bool Descriptor::try_lock() const {
   if (errno == EWOULDBLOCK || errno == EINTR) return false;
   if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return true;  // a file system without locks: nobody can hold one
   fail("cannot lock", path_, errno);
+}
+
+bool Descriptor::has_its_name() const {
+  struct stat by_name {
+  }, by_fd{};
+  return ::stat(path_.c_str(), &by_name) == 0 && ::fstat(fd_, &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
+         by_name.st_dev == by_fd.st_dev;
+}
+
+void copy_range(const Descriptor& from, std::uint64_t from_offset, const Descriptor& to, std::uint64_t to_offset, std::uint64_t bytes) {
+  while (bytes) {
+    auto in = static_cast<off_t>(from_offset), out = static_cast<off_t>(to_offset);
+    const ssize_t copied = ::copy_file_range(from.fd(), &in, to.fd(), &out, bytes, 0);
+    if (copied < 0 && errno == EINTR) continue;
+    if (copied <= 0) break;  // a file system that cannot; real errors show up again below
+    from_offset += static_cast<std::uint64_t>(copied);
+    to_offset += static_cast<std::uint64_t>(copied);
+    bytes -= static_cast<std::uint64_t>(copied);
+  }
+  std::vector<std::byte> piece;
+  for (; bytes; bytes -= piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, std::uint64_t{1} << 20)));
+    from.read(from_offset, piece);
+    to.write(to_offset, piece);
+    from_offset += piece.size();
+    to_offset += piece.size();
+  }
 }
 
 void sync_folder(const std::filesystem::path& folder) {

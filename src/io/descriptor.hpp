@@ -32,6 +32,8 @@ class Descriptor {
   void sync() const;  ///< contents and length are on the disk
   /// Takes the file's exclusive lock, which ends with the process; false if somebody else has it.
   [[nodiscard]] bool try_lock() const;
+  /// The path still leads to this file: nobody has renamed another one over it, or removed it.
+  [[nodiscard]] bool has_its_name() const;
   void close() noexcept;
 
  private:
@@ -41,6 +43,9 @@ class Descriptor {
 
 /// Throws IoError: "<what> "<path>": <errno's text>; <what to do>".
 [[noreturn]] void fail(const char* what, const std::filesystem::path& path, int error);
+
+/// The kernel copies, and shares blocks where the file system can.
+void copy_range(const Descriptor& from, std::uint64_t from_offset, const Descriptor& to, std::uint64_t to_offset, std::uint64_t bytes);
 
 /// A rename or a new file in `folder` survives a power failure after this.
 void sync_folder(const std::filesystem::path& folder);

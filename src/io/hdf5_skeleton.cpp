@@ -91,9 +91,10 @@ Id text_type(std::size_t size) {
   return type;
 }
 
+/// `value` is null if the space is empty.
 void write_attribute(hid_t object, const std::string& name, hid_t file_type, hid_t memory_type, hid_t space, const void* value) {
   const Id attribute(H5Acreate2(object, name.c_str(), file_type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "create an attribute");
-  check(H5Awrite(attribute, memory_type, value), "write an attribute");
+  if (value) check(H5Awrite(attribute, memory_type, value), "write an attribute");
 }
 
 void write_text_attribute(hid_t object, const std::string& name, const std::string& text) {
@@ -151,7 +152,7 @@ struct Hdf5Skeleton::Ids {
   Id file, creation, links;
 };
 
-Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes) {
+Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes, std::uint64_t alignment) {
   const int fd = ::memfd_create("bayesflow layout", MFD_CLOEXEC);
   if (fd < 0) fail("cannot lay out a file in memory;", "memfd", errno);
   memory_ = Descriptor("layout in memory", fd);
@@ -165,7 +166,7 @@ Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_byte
   check(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18), "set the format");
   check(H5Pset_meta_block_size(access, metadata_bytes), "set the size of metadata blocks");
   check(H5Pset_small_data_block_size(access, 0), "set the size of data blocks");
-  check(H5Pset_alignment(access, 1, 64), "set the alignment");
+  check(H5Pset_alignment(access, 1, alignment), "set the alignment");
   // The driver over C streams takes the nameless file's path; the default one looks for a name behind it.
   check(H5Pset_fapl_stdio(access), "choose a driver");
   const std::string name = fmt::format("/proc/self/fd/{}", fd);
@@ -204,7 +205,7 @@ void Hdf5Skeleton::attribute(const std::string& name, const Attribute& value) {
     const Id type = text_type(H5T_VARIABLE), space(H5Screate_simple(1, &count, nullptr), H5Sclose, "make a list");
     std::vector<const char*> pointers;
     for (const std::string& t : list) pointers.push_back(t.c_str());
-    write_attribute(file, name, type, type, space, pointers.data());
+    write_attribute(file, name, type, type, space, pointers.empty() ? nullptr : pointers.data());
   }
 }
 

@@ -32,7 +32,8 @@ using Attribute = std::variant<std::int64_t, std::uint64_t, double, std::string,
 class Hdf5Skeleton {
  public:
   /// `user_block` bytes at the start are ours. `metadata_bytes`: room that metadata gets in front of all numbers, as far as it suffices.
-  Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes);
+  /// Arrays begin at multiples of `alignment`.
+  Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes, std::uint64_t alignment = 64);
   ~Hdf5Skeleton();
   Hdf5Skeleton(const Hdf5Skeleton&) = delete;
   Hdf5Skeleton& operator=(const Hdf5Skeleton&) = delete;

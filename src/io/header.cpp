@@ -83,6 +83,8 @@ Index index_from_json(const std::filesystem::path& path, const std::string& text
                   value.at("offset").get<std::uint64_t>()};
       if (entry.extents.size() > static_cast<std::size_t>(Shape::kMaxRank))
         throw IoError(fmt::format("dataset \"{}\" has too many axes", name));
+      for (const std::uint64_t extent : entry.extents)
+        if (extent > std::uint64_t{1} << 62) throw IoError(fmt::format("dataset \"{}\" has an axis longer than any file", name));
       const std::uint64_t bytes = checked_bytes(name, entry.type, entry.extents);
       if (bytes != 0 && (entry.offset < kUserBlock || bytes > file_bytes || entry.offset > file_bytes - bytes))
         throw IoError(fmt::format("dataset \"{}\" does not lie within the file", name));

@@ -5,7 +5,7 @@
 
 namespace bayesflow {
 
-/// What happens to a simulation whose parameters or data are not finite.
+/// What happens to a simulation whose data are not finite. (Parameters and contexts always must be.)
 enum class NonFinite : std::uint8_t {
   refuse,  ///< SimulationError with its index and parameters
   drop,    ///< it is left out, and the batch is smaller
@@ -16,7 +16,7 @@ enum class NonFinite : std::uint8_t {
 /// simulation, so their share is limited.
 struct NonFinitePolicy {
   NonFinite action = NonFinite::refuse;
-  double max_share = 0.1;  ///< a call in which more than this share (and more than one simulation) was not finite is an error
+  double max_share = 0.1;  ///< SimulationError once more than ten simulations, and more than this share of all, were not finite
   void validate() const;   ///< throws ConfigurationError
 };
 

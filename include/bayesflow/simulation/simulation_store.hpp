@@ -42,7 +42,7 @@ class SimulationStore {
   [[nodiscard]] std::int64_t rows(std::int64_t batch) const;  ///< simulations in a batch
   /// A batch as it was simulated. Its checksum is verified: IoError if the file was damaged.
   [[nodiscard]] Simulations batch(std::int64_t index) const;
-  /// Everything at once. Throws IoError if one_context_per_batch, unless there is one batch only.
+  /// Everything at once. Throws ArgumentError if one_context_per_batch, unless there is one batch only.
   [[nodiscard]] Simulations read() const;
 
  private:
