@@ -16,13 +16,13 @@ namespace bayesflow {
 
 /// What is worth knowing about a trained amortizer, beside its weights. All of it is optional.
 struct ModelInfo {
-  std::string description;  ///< in your words
-  std::vector<std::string> param_names;
+  std::string description = {};  ///< in your words
+  std::vector<std::string> param_names = {};
   std::int64_t simulations = 0;           ///< seen in training
   std::optional<double> final_loss = {};  ///< average training loss of the last epoch
   std::optional<double> final_validation_loss = {};
   std::uint64_t seed = 0;
-  std::map<std::string, Array> constants;  ///< numbers that the configurator needs: means and scales for standardizing, ...
+  std::map<std::string, Array> constants = {};  ///< numbers that the configurator needs: means and scales for standardizing, ...
 };
 
 /// Settings of save_amortizer.
