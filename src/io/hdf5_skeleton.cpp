@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
@@ -149,7 +150,8 @@ std::uint64_t checked_bytes(const std::string& path, NumberType type, const std:
 }
 
 struct Hdf5Skeleton::Ids {
-  Id file, creation, links;
+  Id file, creation, group_creation, links;
+  std::set<std::string> groups;
 };
 
 Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes, std::uint64_t alignment) {
@@ -176,8 +178,10 @@ Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_byte
   check(H5Pset_alloc_time(ids->creation, H5D_ALLOC_TIME_EARLY), "set the time of allocation");
   check(H5Pset_fill_time(ids->creation, H5D_FILL_TIME_NEVER), "set the time of filling");
   check(H5Pset_obj_track_times(ids->creation, false), "leave out times");
+  // Groups are made one by one: those that HDF5 makes on the way would hold the time of day.
+  ids->group_creation = Id(H5Pcreate(H5P_GROUP_CREATE), H5Pclose, "make a property list");
+  check(H5Pset_obj_track_times(ids->group_creation, false), "leave out times");
   ids->links = Id(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "make a property list");
-  check(H5Pset_create_intermediate_group(ids->links, 1), "make groups");
   check(H5Pset_char_encoding(ids->links, H5T_CSET_UTF8), "set the character set of names");
   ids_ = std::move(ids);
 }
@@ -213,6 +217,11 @@ std::uint64_t Hdf5Skeleton::dataset(const std::string& path, NumberType type, co
                                     const std::string& description) {
   const std::uint64_t bytes = checked_bytes(path, type, extents);
   const Hdf5Call call;
+  for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string group = path.substr(0, slash);
+    if (ids_->groups.insert(group).second)
+      Id(H5Gcreate2(ids_->file, group.c_str(), ids_->links, ids_->group_creation, H5P_DEFAULT), H5Gclose, "create a group").reset();
+  }
   const std::vector<hsize_t> dims(extents.begin(), extents.end());
   const Id space(dims.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), H5Sclose,
                  "make a shape");

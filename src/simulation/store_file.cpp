@@ -315,6 +315,7 @@ void StoreFile::append(const Simulations& batch, std::uint64_t next_index, const
   ++next.batches;
   next.rows += rows;
   commit(next);
+  require_name();
   if (unsynced_bytes_ < kSyncBytes) return;
   file().sync();
   unsynced_bytes_ = 0;
@@ -322,7 +323,15 @@ void StoreFile::append(const Simulations& batch, std::uint64_t next_index, const
   commit(next);
 }
 
+/// Writing to a file that was removed would lose everything, and silently.
+void StoreFile::require_name() const {
+  if (!pending_ && !file_.has_its_name())
+    throw IoError(fmt::format("cannot go on writing \"{}\": it was removed or replaced meanwhile; leave it in its place, and start again",
+                              path_.string()));
+}
+
 void StoreFile::finish() {
+  require_name();
   file().sync();
   unsynced_bytes_ = 0;
   committed_.synced_batches = committed_.batches;
@@ -482,8 +491,13 @@ StoreFile::Extents StoreFile::shape(std::size_t f, std::uint64_t batch, const Ba
   }
   Extents out(static_cast<std::size_t>(field.shapes.extents[1]));
   file().read(field.shapes.offset + batch * out.size() * 8, std::as_writable_bytes(std::span(out)));
-  if (io::checked_bytes(field_names()[f], type(), out) > field.capacity * number_bytes() || (!field.per_batch && out[0] != at.rows))
-    damaged(fmt::format("the shape of {} in batch {} makes no sense", field_names()[f], batch));
+  bool fits = field.per_batch || out[0] == at.rows;
+  std::uint64_t numbers = 1;
+  for (const std::uint64_t extent : out) {
+    fits = fits && (extent == 0 || numbers <= field.capacity / extent);
+    numbers *= extent;
+  }
+  if (!fits) damaged(fmt::format("the shape of {} in batch {} makes no sense", field_names()[f], batch));
   return out;
 }
 

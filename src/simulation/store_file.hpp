@@ -112,6 +112,7 @@ class StoreFile {
   void load(io::Opened opened);
   void recover();
   void commit(CommitRecord record);
+  void require_name() const;
   void make_room(const std::array<const Array*, kFields>& arrays, std::uint64_t rows);
   [[nodiscard]] BatchLine line(std::uint64_t batch) const;
   [[nodiscard]] std::uint64_t place(std::size_t field, std::uint64_t batch, const BatchLine& at) const;  ///< offset in the file
