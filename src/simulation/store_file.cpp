@@ -219,6 +219,7 @@ void StoreFile::commit(CommitRecord record) {
   record.sequence = 2 * record.batches + (record.synced_batches == record.batches ? 1 : 0);
   record.checksum = record_checksum(record);
   newest_slot_ = 1 - newest_slot_;
+  finished_ = false;
   file().write(kRecordOffsets[newest_slot_], io::bytes_of(record));
   const std::uint64_t done[] = {record.rows, record.batches};
   file().write(done_.offset, std::as_bytes(std::span(done)));
@@ -338,6 +339,7 @@ void StoreFile::finish() {
   commit(committed_);
   commit(committed_);
   file().sync();
+  finished_ = true;
 }
 
 // --- opening and reading ---
@@ -427,8 +429,9 @@ void StoreFile::load(io::Opened opened) {
 
 void StoreFile::recover() {
   bool found = false;
+  std::array<CommitRecord, 2> records;
   for (std::size_t slot = 0; slot < 2; ++slot) {
-    CommitRecord record;
+    CommitRecord& record = records[slot];
     file().read(kRecordOffsets[slot], std::as_writable_bytes(std::span(&record, 1)));
     if (record.checksum != record_checksum(record)) continue;
     if (found && std::tie(record.sequence, record.next_index) < std::tie(committed_.sequence, committed_.next_index)) continue;
@@ -438,6 +441,7 @@ void StoreFile::recover() {
   }
   if (!found) damaged("it does not say how many simulations it holds");
   CommitRecord& c = committed_;
+  finished_ = std::ranges::equal(io::bytes_of(records[0]), io::bytes_of(records[1])) && c.synced_batches == c.batches;
   if (c.batches > capacity_batches_ || c.synced_batches > c.batches) damaged("it claims more batches than it has room for");
   if (c.rows > capacity_rows_) damaged("it claims more simulations than it has room for");
   for (std::size_t f = 0; f < kFields; ++f) {

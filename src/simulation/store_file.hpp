@@ -91,6 +91,7 @@ class StoreFile {
   void publish();
   /// Brings everything to the disk, and says so in both records.
   void finish();
+  [[nodiscard]] bool is_finished() const { return finished_; }
 
   [[nodiscard]] std::uint64_t rows(std::uint64_t batch) const { return line(batch).rows; }
   /// Index of the first simulation after a batch: those that were dropped count as well.
@@ -131,6 +132,7 @@ class StoreFile {
   io::Entry table_, done_;
   CommitRecord committed_;
   std::size_t newest_slot_ = 0;
+  bool finished_ = false;  // both records say that everything is on the disk
   std::uint64_t unsynced_bytes_ = 0;
 };
 

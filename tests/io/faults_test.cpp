@@ -344,6 +344,20 @@ TEST_F(Faults, APowerFailureCostsTheUnsyncedEndOnly) {
   EXPECT_TRUE(contents(folder_ / "torn.h5") == contents(path));
 }
 
+/// Killed after the last batch, but before its end was written twice.
+TEST_F(Faults, AnEndThatWasNotQuiteWrittenIsWritten) {
+  const GenerativeModel model = gaussian_model();
+  model.presimulate(folder_ / "s.h5", 100, {.batch_size = 10});
+  const std::string whole = contents(folder_ / "s.h5");
+  for (const std::size_t slot : {1024U, 2048U}) {
+    std::string bytes = whole;
+    bytes[slot] = static_cast<char>(bytes[slot] ^ 1);
+    put_contents(folder_ / "s.h5", bytes);
+    model.presimulate(folder_ / "s.h5", 100);
+    EXPECT_TRUE(contents(folder_ / "s.h5") == whole) << slot;
+  }
+}
+
 TEST_F(Faults, ADamagedBatchIsToldByTheStream) {
   gaussian_model().presimulate(folder_ / "s.h5", 100, {.batch_size = 10});
   std::string bytes = contents(folder_ / "s.h5");
