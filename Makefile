@@ -1,5 +1,6 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
 .PHONY: quickstart test build setup bench bench-train bench-threads bench-ops truth format clean
+.PHONY: quickstart test build setup bench bench-train truth fuzz kills format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -38,6 +39,13 @@ bench-ops: build  ## every operation, with oneDNN's beside it
 
 truth: build      ## ten seeds of the quickstart against the exact posterior: make truth ARGUMENTS='--seeds 3'
 	@$(BUILD)/benchmarks/bench_truth $(ARGUMENTS)
+
+MINUTES ?= 10
+fuzz:             ## fuzzes the loaders of files (clang); MINUTES=60 for longer
+	@tests/fuzz/fuzz.sh $(MINUTES)
+
+kills: build      ## kills presimulations at 150 random moments, on a real disk
+	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i
