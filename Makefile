@@ -1,6 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops truth format clean
-.PHONY: quickstart test build setup bench bench-train truth fuzz kills format clean
+.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops truth fuzz kills format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release

@@ -121,6 +121,25 @@ struct Reader {
   }
 };
 
+/// Fields of an aggregate: the most initializers that it takes.
+struct Anything {
+  template <class T>
+  operator T() const;
+};
+template <class T, class... Fields>
+consteval std::size_t fields_of() {
+  if constexpr (requires { T{Fields{}..., Anything{}}; })
+    return fields_of<T, Fields..., Anything>();
+  else
+    return sizeof...(Fields);
+}
+// A new option must be stored as well: give it a line below, and raise the number here.
+static_assert(fields_of<DenseOptions>() == 4);
+static_assert(fields_of<DeepSetOptions>() == 11);  // with pooling_fun, which is no line below
+static_assert(fields_of<ops::SplineOptions>() == 8);
+static_assert(fields_of<CouplingOptions>() == 8);
+static_assert(fields_of<InvertibleNetworkOptions>() == 11);  // with act_norm_init, which is none either
+
 // One line per field, in both directions.
 template <class V>
 void visit(V& v, DenseOptions& o) {
@@ -140,6 +159,7 @@ void visit(V& v, DeepSetOptions& o) {
   v("dense_s2", o.dense_s2);
   v("dense_s3", o.dense_s3);
   v("pooling", o.pooling);
+  v("linear_path", o.linear_path);
 }
 template <class V>
 void visit(V& v, ops::SplineOptions& o) {
@@ -149,6 +169,8 @@ void visit(V& v, ops::SplineOptions& o) {
   v("bottom", o.bottom);
   v("top", o.top);
   v("log_offset", o.log_offset);
+  v("min_bin", o.min_bin);
+  v("min_slope", o.min_slope);
 }
 template <class V>
 void visit(V& v, CouplingOptions& o) {
@@ -161,7 +183,7 @@ void visit(V& v, CouplingOptions& o) {
   v("soft_clamping", o.soft_clamping);
   v("spline", o.spline);
 }
-/// Without act_norm_init: what it did is in the weights.
+/// What act_norm_init did is in the weights.
 template <class V>
 void visit(V& v, InvertibleNetworkOptions& o) {
   v("num_params", o.num_params);

@@ -33,7 +33,7 @@ TEST(ModelFile, GivesTheSameDrawsBitForBit) { expect_round_trip(small_amortizer(
 TEST(ModelFile, RebuildsEveryKindOfNetwork) {
   expect_round_trip(small_amortizer({.coupling_design = CouplingDesign::spline, .permutation = PermutationKind::learnable}));
   CouplingOptions spline;
-  spline.spline = {.bins = 5, .left = -4, .right = 6.5f, .bottom = -7, .top = 8, .log_offset = 1e-10};
+  spline.spline = {.bins = 5, .left = -4, .right = 6.5f, .bottom = -7, .top = 8, .log_offset = 1e-10, .min_bin = 1e-2, .min_slope = 2e-3};
   spline.dense.units = 12;
   expect_round_trip(
       small_amortizer({.coupling_design = CouplingDesign::interleaved, .spline_coupling = spline, .permutation = PermutationKind::none}));
@@ -43,6 +43,7 @@ TEST(ModelFile, RebuildsEveryKindOfNetwork) {
   DeepSetOptions deep_set = small_deep_set();
   deep_set.pooling = Pooling::max;
   deep_set.num_equiv = 0;
+  deep_set.linear_path = true;
   deep_set.dense_s2 = {
       .units = 7, .activation = Activation::tanh, .kernel_initializer = nn::Initializer::he_uniform, .kernel_regularizer = 0.25};
   expect_round_trip(small_amortizer({}, deep_set, {.latent = student_t_latent(7.3), .summary_mmd_weight = 0.5, .seed = 99}));
