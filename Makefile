@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power format clean
+.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -47,6 +47,13 @@ power: build      ## how often the verdict finds known faults, and names them ri
 
 bench-diagnostics: build  ## time of every diagnostic, and of a large case in bounded memory
 	@$(BUILD)/benchmarks/bench_diagnostics
+
+MINUTES ?= 10
+fuzz:             ## fuzzes the loaders of files (clang); MINUTES=60 for longer
+	@tests/fuzz/fuzz.sh $(MINUTES)
+
+kills: build      ## kills presimulations at 150 random moments, on a real disk
+	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

@@ -3,6 +3,7 @@
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/latent.hpp"
+#include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/configuration/configurator.hpp"
 #include "bayesflow/core/array.hpp"
@@ -30,4 +31,5 @@
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/schedule.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
+#include "bayesflow/simulation/simulation_store.hpp"
 #include "bayesflow/training/trainer.hpp"

@@ -17,6 +17,7 @@ struct AmortizedPosterior::State {
   nn::ParameterStore store;
   bool built = false;
   std::int64_t direct_width = 0;
+  BuiltFor built_for;
 
   // Inference uses its own threads and tapes; one call at a time.
   std::mutex mutex;
@@ -112,6 +113,10 @@ AmortizedPosterior::AmortizedPosterior(InvertibleNetwork inference_net, std::sha
 
 nn::ParameterStore& AmortizedPosterior::store() { return state_->store; }
 const nn::ParameterStore& AmortizedPosterior::store() const { return state_->store; }
+const InvertibleNetwork& AmortizedPosterior::inference_net() const { return state_->inference; }
+const SummaryNetwork* AmortizedPosterior::summary_net() const { return state_->summary.get(); }
+const AmortizedPosteriorOptions& AmortizedPosterior::options() const { return state_->options; }
+const AmortizedPosterior::BuiltFor& AmortizedPosterior::built_for() const { return state_->built_for; }
 bool AmortizedPosterior::is_built() const { return state_->built; }
 std::int64_t AmortizedPosterior::number_of_parameters() const { return state_->store.number_of_values(); }
 std::int64_t AmortizedPosterior::num_params() const { return state_->inference.options().num_params; }
@@ -122,6 +127,11 @@ void AmortizedPosterior::require_built(const char* what) const {
 }
 
 void AmortizedPosterior::build(const Inputs& inputs, std::optional<std::uint64_t> seed) {
+  const auto shape = [](const std::optional<Array>& a) { return a ? std::optional<Shape>(a->shape()) : std::nullopt; };
+  build(BuiltFor{shape(inputs.summary_conditions), shape(inputs.direct_conditions)}, seed);
+}
+
+void AmortizedPosterior::build(const BuiltFor& inputs, std::optional<std::uint64_t> seed) {
   State& s = *state_;
   if (s.built) return;
   const bool has_summary = s.summary && inputs.summary_conditions;
@@ -138,11 +148,12 @@ void AmortizedPosterior::build(const Inputs& inputs, std::optional<std::uint64_t
   const nn::Builder root(s.store, seed.value_or(s.options.seed));
   std::int64_t width = 0;
   if (has_summary) {
-    s.summary->build(root.scope("summary_net"), inputs.summary_conditions->shape());
+    s.summary->build(root.scope("summary_net"), *inputs.summary_conditions);
     width += s.summary->summary_dim();
   }
-  s.direct_width = inputs.direct_conditions ? inputs.direct_conditions->dim(-1) : 0;
+  s.direct_width = inputs.direct_conditions ? (*inputs.direct_conditions)[-1] : 0;
   s.inference.build(root.scope("inference_net"), width + s.direct_width);
+  s.built_for = inputs;
   s.built = true;
 }
 

@@ -69,13 +69,16 @@ void ParameterStore::reserve(std::int64_t count) {
 }
 
 int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed) {
-  for (const ParameterInfo& p : table_)
-    if (p.name == name) throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
+  if (numbers_.contains(name)) throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
   ParameterInfo info{name, shape, used_, l2, shape.rank() == 2 && initializer != Initializer::orthogonal};
   const std::int64_t n = shape.size();
+  if (limit_ >= 0 && (n > limit_ || number_of_values_ > limit_ - n))
+    throw ConfigurationError(fmt::format("parameter \"{}\" of shape {} would make more than {} values", name, shape.to_string(), limit_));
   reserve(used_ + (n + kPad - 1) / kPad * kPad);
   std::span<float> out(values_.get() + used_, static_cast<std::size_t>(n));
   used_ += (n + kPad - 1) / kPad * kPad;
+  numbers_.emplace(name, static_cast<int>(table_.size()));
+  number_of_values_ += n;
   table_.push_back(info);
   Rng rng(seed, name);
   const double rows = shape.rank() ? static_cast<double>(shape[0]) : 1, cols = shape.rank() ? static_cast<double>(shape[-1]) : 1;
@@ -98,20 +101,13 @@ int ParameterStore::add_buffer(Buffer buffer) {
   return static_cast<int>(buffers_.size()) - 1;
 }
 
-std::int64_t ParameterStore::number_of_values() const {
-  std::int64_t n = 0;
-  for (const ParameterInfo& p : table_) n += p.shape.size();
-  return n;
-}
-
 std::span<float> ParameterStore::value(int parameter) {
   const ParameterInfo& p = table_.at(static_cast<std::size_t>(parameter));
   return {values_.get() + p.offset, static_cast<std::size_t>(p.shape.size())};
 }
 
 int ParameterStore::find(std::string_view name) const {
-  for (std::size_t i = 0; i < table_.size(); ++i)
-    if (table_[i].name == name) return static_cast<int>(i);
+  if (const auto at = numbers_.find(std::string(name)); at != numbers_.end()) return at->second;
   throw ConfigurationError(fmt::format("there is no parameter \"{}\" among the {} of this model", name, table_.size()));
 }
 

@@ -76,21 +76,20 @@ Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size
 }
 
 Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams,
-                     std::uint64_t first_index) {
+                     std::uint64_t first_index, const std::optional<Array>& non_batchable) {
   if (!generator.has_batchable() && !generator.has_non_batchable()) return {};
   try {
-    return generator(batch_size, streams.branch("context"), first_index);
+    return generator(batch_size, streams.branch("context"), first_index, non_batchable);
   } catch (const SimulationError& error) {
     throw SimulationError(fmt::format("{}: {}", owner, error.what()));
   }
 }
 
-Array checked_batch(const char* what, Array out, std::int64_t batch_size, const Array* parameters, std::uint64_t first_index) {
+Array checked_batch(const char* what, Array out, std::int64_t batch_size) {
   if (out.rank() == 0 || out.dim(0) != batch_size)
     throw SimulationError(fmt::format("{}: a batched function must return {} rows on axis 0, one per simulation; got shape {}", what,
                                       batch_size, out.shape().to_string()));
   if (out.rank() == 1) out = out.expand_dims(1);
-  require_finite(what, out, parameters, first_index);
   return out;
 }
 

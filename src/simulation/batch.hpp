@@ -29,12 +29,12 @@ Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size
 
 /// The generator's context, or an empty one without a generator's functions; errors begin with `owner`.
 Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams,
-                     std::uint64_t first_index);
+                     std::uint64_t first_index, const std::optional<Array>& non_batchable);
 
 /// What a batched function returned: its first axis must be the batch; one value per simulation becomes one column.
-Array checked_batch(const char* what, Array out, std::int64_t batch_size, const Array* parameters, std::uint64_t first_index);
+Array checked_batch(const char* what, Array out, std::int64_t batch_size);
 
-/// call(i) -> Array for every i, stacked. `parameters` (or null) are named in errors. Without an error nothing but arrays is
+/// call(i) -> Array for every i, stacked, finite or not. `parameters` (or null) are named in errors. Without an error nothing but arrays is
 /// allocated: this runs inside training steps.
 template <class Call>
 Array run_batch(const char* what, std::int64_t batch_size, std::uint64_t first_index, bool parallel, ThreadPool* pool,
@@ -63,7 +63,6 @@ Array run_batch(const char* what, std::int64_t batch_size, std::uint64_t first_i
   } else {
     for (std::int64_t k = 0; k + 1 < batch_size; ++k) rest(k);
   }
-  require_finite(what, out, parameters, first_index);
   return out;
 }
 

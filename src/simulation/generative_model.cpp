@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <mutex>
+#include <span>
 #include <string_view>
 
 #include "bayesflow/core/errors.hpp"
@@ -85,6 +88,73 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
   SimulatedData data = state_->simulator(draws.prior_draws, streams.branch("simulator"), first_index, pool);
   return {std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
           std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
+}
+
+namespace {
+constexpr std::uint64_t kMaxRedraws = 1000;
+}
+
+Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
+                                      ThreadPool* pool, const NonFinitePolicy& policy, NonFiniteCount& count) const {
+  policy.validate();
+  if (policy.action == NonFinite::refuse) {
+    Simulations out = simulate(batch_size, seed, purpose, first_index, pool);
+    count.simulated += batch_size;
+    return out;
+  }
+  detail::require_batch("GenerativeModel", batch_size);
+  const Rng streams(seed, purpose);
+  const auto attempt = [&](const Rng& from, std::int64_t size, std::uint64_t first, ThreadPool* on, const Simulations* fixed) {
+    const std::optional<Array> none;
+    PriorDraws draws = state_->prior.draw(size, from.branch("prior"), first, on, fixed ? fixed->prior_non_batchable_context : none);
+    SimulatedData data =
+        state_->simulator.draw(draws.prior_draws, from.branch("simulator"), first, on, fixed ? fixed->sim_non_batchable_context : none);
+    count.simulated += size;
+    return Simulations{std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
+                       std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
+  };
+  Simulations out = attempt(streams, batch_size, first_index, pool, nullptr);
+  if (out.sim_data.all_finite()) return out;
+  const auto finite = [](std::span<const double> row) { return std::ranges::all_of(row, [](double x) { return std::isfinite(x); }); };
+  const auto check_share = [&](std::uint64_t index) {
+    const std::int64_t bad = count.dropped + count.redrawn;
+    if (bad <= 10 || static_cast<double>(bad) <= policy.max_share * static_cast<double>(count.simulated)) return;
+    throw SimulationError(fmt::format(
+        "simulator: {} of {} simulations, the last of them number {}, were not finite: more than NonFinitePolicy::max_share = {}. What is "
+        "learnt "
+        "from the rest is the posterior given a finite simulation; mend the simulator or the prior, or raise max_share if this is meant",
+        bad, count.simulated, index, policy.max_share));
+  };
+  std::vector<std::int64_t> good;
+  for (std::int64_t i = 0; i < batch_size; ++i) {
+    const std::uint64_t index = first_index + static_cast<std::uint64_t>(i);
+    bool is_good = finite(out.sim_data.row_values(i));
+    if (!is_good && policy.action == NonFinite::drop) {
+      ++count.dropped;
+      check_share(index);
+    }
+    for (std::uint64_t again = 1; !is_good && policy.action == NonFinite::redraw; ++again) {
+      ++count.redrawn;
+      check_share(index);
+      if (again > kMaxRedraws)
+        throw SimulationError(
+            fmt::format("simulator: simulation {} was not finite in {} attempts; mend the simulator or the prior", index, again));
+      const Simulations one = attempt(streams.branch("redraw " + std::to_string(again)), 1, index, nullptr, &out);
+      if (!finite(one.sim_data.values())) continue;
+      is_good = true;
+      out.prior_draws.set_row(i, one.prior_draws.row(0));
+      out.sim_data.set_row(i, one.sim_data.row(0));
+      if (out.prior_batchable_context) out.prior_batchable_context->set_row(i, one.prior_batchable_context->row(0));
+      if (out.sim_batchable_context) out.sim_batchable_context->set_row(i, one.sim_batchable_context->row(0));
+    }
+    if (is_good) good.push_back(i);
+  }
+  return static_cast<std::int64_t>(good.size()) == batch_size ? out : out.take(good);
+}
+
+void NonFinitePolicy::validate() const {
+  if (!(max_share >= 0 && max_share < 1))
+    throw ConfigurationError(fmt::format("NonFinitePolicy::max_share = {}; it must be in [0, 1)", max_share));
 }
 
 }  // namespace bayesflow

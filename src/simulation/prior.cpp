@@ -12,9 +12,10 @@ Prior::Prior(Function function, BatchedFunction batched, PriorOptions options)
   if (!function_ && !batched_) throw ConfigurationError("Prior: the function is empty; give one that draws parameters");
 }
 
-PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool) const {
+PriorDraws Prior::draw(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
+                       const std::optional<Array>& non_batchable_context) const {
   detail::require_batch("Prior", batch_size);
-  Context context = detail::draw_context(options_.context, "prior", batch_size, streams, first_index);
+  Context context = detail::draw_context(options_.context, "prior", batch_size, streams, first_index, non_batchable_context);
   PriorDraws out;
   if (batched_) {
     Rng rng = streams.at(first_index);
@@ -24,7 +25,7 @@ PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::u
     } catch (...) {
       detail::rethrow_batch("prior", batch_size, first_index);
     }
-    out.prior_draws = detail::checked_batch("prior", std::move(draws), batch_size, nullptr, first_index);
+    out.prior_draws = detail::checked_batch("prior", std::move(draws), batch_size);
   } else {
     out.prior_draws = detail::run_batch("prior", batch_size, first_index, options_.thread_safe, pool, nullptr, [&](std::int64_t i) {
       Rng rng = streams.at(first_index + static_cast<std::uint64_t>(i));
@@ -32,6 +33,7 @@ PriorDraws Prior::operator()(std::int64_t batch_size, const Rng& streams, std::u
       return function_(Context{context.batchable->row(i), context.non_batchable}, rng);
     });
   }
+  detail::require_finite("prior", out.prior_draws, nullptr, first_index);
   out.batchable_context = std::move(context.batchable);
   out.non_batchable_context = std::move(context.non_batchable);
   return out;

@@ -3,7 +3,9 @@
 namespace bayesflow {
 
 Simulations Simulations::take(const std::vector<std::int64_t>& rows) const {
-  Simulations out = *this;
+  Simulations out;
+  out.prior_non_batchable_context = prior_non_batchable_context;
+  out.sim_non_batchable_context = sim_non_batchable_context;
   out.prior_draws = prior_draws.take(rows);
   out.sim_data = sim_data.take(rows);
   if (prior_batchable_context) out.prior_batchable_context = prior_batchable_context->take(rows);

@@ -8,14 +8,15 @@ ROOT = pathlib.Path(sys.argv[1])
 # Each layer may include itself and those listed.
 BELOW = {
     "core": set(),
+    "io": {"core"},
     "autodiff": {"core"},
     "nn": {"core", "autodiff"},
-    "simulation": {"core"},
+    "simulation": {"core", "io"},
     "configuration": {"core", "simulation"},
     "networks": {"core", "autodiff", "nn"},
-    "amortizers": {"core", "autodiff", "nn", "simulation", "configuration", "networks"},
-    "training": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers"},
-    "diagnostics": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
+    "amortizers": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks"},
+    "training": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers"},
+    "diagnostics": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
 }
 THIRD_PARTY = re.compile(r'#include\s*[<"](dnnl|oneapi|hwy|hdf5|H5|nlohmann|fmt|CLI|Random123|mpi)')
 problems = []

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ struct Losses {
   [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
 };
 
+struct SaveAmortizerOptions;
+
 /// Settings of a sampling call.
 struct SampleOptions {
   std::uint64_t seed = 0;  ///< the same seed gives the same draws
@@ -51,8 +54,16 @@ class AmortizedPosterior {
   explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
       : AmortizedPosterior(std::move(inference_net), std::shared_ptr<SummaryNetwork>(), std::move(options)) {}
 
+  /// With a summary network that is shared, or chosen at run time (null: none).
+  AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options = {});
+
+  /// Shapes of the inputs of a first batch; absent where there are none.
+  struct BuiltFor {
+    std::optional<Shape> summary_conditions, direct_conditions;
+  };
   /// Infers all widths from a first batch and initializes the weights. The trainer does it in its consistency check.
   void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {});
+  void build(const BuiltFor& shapes, std::optional<std::uint64_t> seed = {});
   [[nodiscard]] bool is_built() const;
   [[nodiscard]] std::int64_t number_of_parameters() const;
   [[nodiscard]] std::int64_t num_params() const;  ///< width of the parameter vector
@@ -76,6 +87,15 @@ class AmortizedPosterior {
   /// Mean loss without dropout.
   [[nodiscard]] Losses compute_loss(const Inputs& inputs) const;
 
+  /// Writes everything that `load_amortizer` needs: see model_file.hpp.
+  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const;
+
+  [[nodiscard]] const InvertibleNetwork& inference_net() const;
+  [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
+  [[nodiscard]] const AmortizedPosteriorOptions& options() const;
+  [[nodiscard]] const BuiltFor& built_for() const;
+
   // --- for trainers and tests ---
   struct LossTensors {
     Tensor total, loss, summary_loss;  ///< one element each; summary_loss may be absent
@@ -87,7 +107,6 @@ class AmortizedPosterior {
   [[nodiscard]] const nn::ParameterStore& store() const;
 
  private:
-  AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options);
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
   void require_built(const char* what) const;
   void require_parameters(const char* what, const Inputs& inputs) const;

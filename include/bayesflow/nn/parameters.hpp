@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "bayesflow/autodiff/tape.hpp"
@@ -59,10 +60,13 @@ class ParameterStore {
   /// Adds a parameter and returns its number. Throws ConfigurationError if the name is taken.
   int add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed);
   int add_buffer(Buffer buffer);
+  /// From now on, `add` throws ConfigurationError where there would be more than this many values: for networks that are described
+  /// by a file, which must not make a program allocate more than the file itself holds.
+  void set_limit(std::int64_t values) { limit_ = values; }
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(table_.size()); }
   [[nodiscard]] std::int64_t size() const { return used_; }           ///< floats in a flat buffer, padding included
-  [[nodiscard]] std::int64_t number_of_values() const;                ///< without padding
+  [[nodiscard]] std::int64_t number_of_values() const { return number_of_values_; }  ///< without padding
   [[nodiscard]] const std::vector<ParameterInfo>& table() const { return table_; }
   [[nodiscard]] std::vector<Buffer>& buffers() { return buffers_; }
   [[nodiscard]] const std::vector<Buffer>& buffers() const { return buffers_; }
@@ -89,6 +93,8 @@ class ParameterStore {
   std::vector<Buffer> buffers_;
   Floats values_, transposed_;
   std::int64_t used_ = 0, capacity_ = 0;
+  std::int64_t number_of_values_ = 0, limit_ = -1;  // none
+  std::unordered_map<std::string, int> numbers_;    // by name
 };
 
 /// Gradient lanes for one store.

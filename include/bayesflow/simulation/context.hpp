@@ -20,9 +20,10 @@ struct Context {
 
 /// The functions of a ContextGenerator; each is optional.
 struct ContextOptions {
-  std::function<Array(Rng&)> batchable{};    ///< one value per simulation (a design, a power-scaling factor, ...)
+  std::function<Array(Rng&)> batchable{};      ///< one value per simulation (a design, a power-scaling factor, ...)
   std::function<Array(Rng&)> non_batchable{};  ///< one value per batch (a number of observations, ...)
-  std::function<Array(const Array& non_batchable, Rng&)> batchable_from_non_batchable{};  ///< instead of `batchable`: is given the batch's value
+  std::function<Array(const Array& non_batchable, Rng&)>
+      batchable_from_non_batchable{};  ///< instead of `batchable`: is given the batch's value
 };
 
 /// Draws contexts: the non-batchable value first, then one batchable value per simulation.
@@ -33,7 +34,9 @@ class ContextGenerator {
   [[nodiscard]] bool has_batchable() const;
   [[nodiscard]] bool has_non_batchable() const;
   /// Batchable value i comes from stream `streams.at(first_index + i)`, the non-batchable one from its purpose's own stream at first_index.
-  [[nodiscard]] Context operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index = 0) const;
+  /// A given non-batchable value is taken instead of a generated one.
+  [[nodiscard]] Context operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index = 0,
+                                   const std::optional<Array>& non_batchable = {}) const;
 
  private:
   ContextOptions options_;

@@ -3,12 +3,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
+#include "bayesflow/simulation/presimulation.hpp"
 #include "bayesflow/simulation/prior.hpp"
 #include "bayesflow/simulation/simulations.hpp"
 #include "bayesflow/simulation/simulator.hpp"
@@ -18,10 +21,10 @@ namespace bayesflow {
 /// Settings of a GenerativeModel.
 struct GenerativeModelOptions {
   std::string name = "anonymous";
-  std::uint64_t seed = 0;    ///< of `model(batch_size)`; training has its own seed
-  int threads = 0;           ///< threads for thread-safe functions outside training; 0: as many as the machine has
-  bool skip_test = false;    ///< true: no pilot runs
-  Logger logger{};           ///< receives the report of the pilot runs
+  std::uint64_t seed = 0;  ///< of `model(batch_size)`; training has its own seed
+  int threads = 0;         ///< threads for thread-safe functions outside training; 0: as many as the machine has
+  bool skip_test = false;  ///< true: no pilot runs
+  Logger logger{};         ///< receives the report of the pilot runs
 };
 
 /// p(parameters) p(data | parameters) as a program. Construction makes two pilot simulations and reports every shape.
@@ -43,6 +46,16 @@ class GenerativeModel {
   /// is one: a pure function of its arguments. Throws SimulationError.
   [[nodiscard]] Simulations simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
                                      ThreadPool* pool = nullptr) const;
+  /// The same, but simulations with data that are not finite are treated as `policy` says; what was done is added to `count`. Redrawn
+  /// simulations keep the batch's non-batchable contexts, and are functions of (seed, purpose, index) as well.
+  [[nodiscard]] Simulations simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
+                                     ThreadPool* pool, const NonFinitePolicy& policy, NonFiniteCount& count) const;
+
+  /// Makes the file at `path` (by custom, "simulations.h5") hold `n` simulations, on all cores. A file that is not there is made; one
+  /// that this model began with the same settings is continued: after a kill where it stopped, or beyond its former n. So a program
+  /// may simply be run again. The file of n simulations is the same, byte for byte, however often it was interrupted. Throws
+  /// IoError (another model's file, disk full, ...: what was complete stays) and SimulationError.
+  PresimulationSummary presimulate(const std::filesystem::path& path, std::int64_t n, const PresimulateOptions& options = {}) const;
 
  private:
   struct State;

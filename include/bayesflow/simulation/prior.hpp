@@ -17,8 +17,8 @@ namespace bayesflow {
 /// Settings of a Prior beside its function.
 struct PriorOptions {
   ContextGenerator context{};              ///< makes the contexts that the function sees
-  std::vector<std::string> param_names{};   ///< names for figures, reports and files; empty: theta_1, theta_2, ...
-  bool thread_safe = true;                ///< the function may run on several threads at once
+  std::vector<std::string> param_names{};  ///< names for figures, reports and files; empty: theta_1, theta_2, ...
+  bool thread_safe = true;                 ///< the function may run on several threads at once
 };
 
 /// What a prior call returns (v1's dictionary of the same keys).
@@ -39,11 +39,11 @@ class Prior {
   using BatchedFunction = std::function<Array(std::int64_t, const Context&, Rng&)>;
 
   template <class F>
-    requires std::is_invocable_v<F&, Rng&> || std::is_invocable_v<F&, const Context&, Rng&>
+  requires std::is_invocable_v<F&, Rng&> || std::is_invocable_v<F&, const Context&, Rng&>
   explicit Prior(F function, PriorOptions options = {}) : Prior(wrap(std::move(function)), nullptr, std::move(options)) {}
 
   template <class F>
-    requires std::is_invocable_r_v<Array, F&, std::int64_t, Rng&> || std::is_invocable_r_v<Array, F&, std::int64_t, const Context&, Rng&>
+  requires std::is_invocable_r_v<Array, F&, std::int64_t, Rng&> || std::is_invocable_r_v<Array, F&, std::int64_t, const Context&, Rng&>
   [[nodiscard]] static Prior batched(F function, PriorOptions options = {}) {
     BatchedFunction wrapped;
     if constexpr (std::is_invocable_v<F&, std::int64_t, Rng&>)
@@ -60,7 +60,9 @@ class Prior {
   /// Draws `batch_size` parameter vectors. Draw i of an unbatched prior uses the stream `streams.at(first_index + i)`.
   /// Throws SimulationError (with the index) if the function throws, returns varying shapes or something not finite.
   [[nodiscard]] PriorDraws operator()(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index = 0,
-                                      ThreadPool* pool = nullptr) const;
+                                      ThreadPool* pool = nullptr) const {
+    return draw(batch_size, streams, first_index, pool, {});
+  }
   /// With a seed instead of a stream.
   [[nodiscard]] PriorDraws operator()(std::int64_t batch_size, std::uint64_t seed = 0) const;
 
@@ -71,6 +73,10 @@ class Prior {
   [[nodiscard]] Moments estimate_means_and_stds(std::int64_t n_draws = 1000, std::uint64_t seed = 0) const;
 
  private:
+  friend class GenerativeModel;
+  /// With a given non-batchable context instead of a generated one.
+  [[nodiscard]] PriorDraws draw(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
+                                const std::optional<Array>& non_batchable_context) const;
   Prior(Function function, BatchedFunction batched, PriorOptions options);
 
   template <class F>

@@ -16,7 +16,7 @@ namespace bayesflow {
 /// Settings of a Simulator beside its function.
 struct SimulatorOptions {
   ContextGenerator context{};  ///< makes the contexts that the function sees
-  bool thread_safe = true;   ///< the function may run on several threads at once; false: one simulation after another
+  bool thread_safe = true;     ///< the function may run on several threads at once; false: one simulation after another
 };
 
 /// What a simulator call returns (v1's dictionary of the same keys).
@@ -36,11 +36,11 @@ class Simulator {
   using Function = std::function<Array(const Array&, const Context&, Rng&)>;
 
   template <class F>
-    requires std::is_invocable_r_v<Array, F&, const Array&, Rng&> || std::is_invocable_r_v<Array, F&, const Array&, const Context&, Rng&>
+  requires std::is_invocable_r_v<Array, F&, const Array&, Rng&> || std::is_invocable_r_v<Array, F&, const Array&, const Context&, Rng&>
   explicit Simulator(F function, SimulatorOptions options = {}) : Simulator(wrap(std::move(function)), false, std::move(options)) {}
 
   template <class F>
-    requires std::is_invocable_r_v<Array, F&, const Array&, Rng&> || std::is_invocable_r_v<Array, F&, const Array&, const Context&, Rng&>
+  requires std::is_invocable_r_v<Array, F&, const Array&, Rng&> || std::is_invocable_r_v<Array, F&, const Array&, const Context&, Rng&>
   [[nodiscard]] static Simulator batched(F function, SimulatorOptions options = {}) {
     return Simulator(wrap(std::move(function)), true, std::move(options));
   }
@@ -55,6 +55,10 @@ class Simulator {
   [[nodiscard]] SimulatedData operator()(const Array& parameters, std::uint64_t seed = 0) const;
 
  private:
+  friend class GenerativeModel;
+  /// Data as they come, finite or not; with a given non-batchable context instead of a generated one.
+  [[nodiscard]] SimulatedData draw(const Array& parameters, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
+                                   const std::optional<Array>& non_batchable_context) const;
   Simulator(Function function, bool batched, SimulatorOptions options);
 
   template <class F>

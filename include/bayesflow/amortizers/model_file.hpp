@@ -1,0 +1,61 @@
+/// Trained amortizers in files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bayesflow/amortizers/amortized_posterior.hpp"
+
+namespace bayesflow {
+
+/// What is worth knowing about a trained amortizer, beside its weights. All of it is optional.
+struct ModelInfo {
+  std::string description = {};  ///< in your words
+  std::vector<std::string> param_names = {};
+  std::int64_t simulations = 0;           ///< seen in training
+  std::optional<double> final_loss = {};  ///< average training loss of the last epoch
+  std::optional<double> final_validation_loss = {};
+  std::uint64_t seed = 0;
+  std::map<std::string, Array> constants = {};  ///< numbers that the configurator needs: means and scales for standardizing, ...
+};
+
+/// Settings of save_amortizer.
+struct SaveAmortizerOptions {
+  ModelInfo info = {};
+  std::optional<Inputs> probes =
+      {};  ///< inputs whose outputs are stored and compared on loading; none: made from the shapes that were seen in training
+};
+
+/// Writes networks, weights, and probes with their outputs to `path` (by custom, "model.h5"): at once or not at all. Throws IoError, and
+/// ConfigurationError if the amortizer has no weights yet.
+void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options = {});
+
+/// Parts that are your own code, and so cannot come from a file. A missing one is an IoError that says which.
+struct LoadAmortizerOptions {
+  std::function<std::shared_ptr<SummaryNetwork>()> summary_net = {};  ///< for a summary network of your own class
+  std::function<Tensor(Tensor)> pooling_fun = {};                     ///< for DeepSetOptions::pooling_fun
+  std::optional<Latent> latent = {};                                  ///< for a latent of your own
+  int threads = 0;                                                    ///< of the amortizer, as AmortizedPosteriorOptions::threads
+  bool verify = true;  ///< false: load even if the probes' outputs differ from the stored ones (after a change of your own code, say)
+};
+
+struct LoadedAmortizer {
+  AmortizedPosterior amortizer;
+  ModelInfo info;
+  std::uint32_t format_version = 0;
+  std::string library_version;  ///< that wrote the file
+};
+
+/// Rebuilds an amortizer: on the same kind of CPU it gives the same draws, bit for bit. Throws IoError: no such file, another kind of file,
+/// a newer format, cut short, damaged, parts missing, or the probes' outputs differ by more than 1e-4 relative to their size.
+[[nodiscard]] LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options = {});
+/// The amortizer alone.
+[[nodiscard]] AmortizedPosterior load_amortizer(const std::filesystem::path& path, const LoadAmortizerOptions& options = {});
+
+}  // namespace bayesflow

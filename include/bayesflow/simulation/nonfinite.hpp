@@ -1,0 +1,30 @@
+/// Simulations that hold NaN or infinities.
+#pragma once
+
+#include <cstdint>
+
+namespace bayesflow {
+
+/// What happens to a simulation whose data are not finite. (Parameters and contexts always must be.)
+enum class NonFinite : std::uint8_t {
+  refuse,  ///< SimulationError with its index and parameters
+  drop,    ///< it is left out, and the batch is smaller
+  redraw,  ///< it is simulated again, with fresh parameters, until it is finite
+};
+
+/// Settings of GenerativeModel::simulate for such simulations. Leaving them out changes the prior to the one given a finite
+/// simulation, so their share is limited.
+struct NonFinitePolicy {
+  NonFinite action = NonFinite::refuse;
+  double max_share = 0.1;  ///< SimulationError once more than ten simulations, and more than this share of all, were not finite
+  void validate() const;   ///< throws ConfigurationError
+};
+
+/// How often the policy acted.
+struct NonFiniteCount {
+  std::int64_t simulated = 0;  ///< all, redrawn ones included
+  std::int64_t dropped = 0;
+  std::int64_t redrawn = 0;
+};
+
+}  // namespace bayesflow

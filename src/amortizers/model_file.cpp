@@ -1,0 +1,227 @@
+#include "bayesflow/amortizers/model_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "amortizers/architecture.hpp"
+#include "bayesflow/core/errors.hpp"
+#include "io/archive.hpp"
+
+namespace bayesflow {
+namespace {
+
+constexpr io::Format kModelFormat{.kind = "model", .version = 1};
+constexpr std::int64_t kProbes = 2, kProbeDraws = 10;
+constexpr double kTolerance = 1e-4;
+
+/// What a model says about probes. Absent where the inputs do not allow it.
+struct Outputs {
+  std::optional<Array> log_posterior, draws;
+};
+
+Outputs outputs_of(const AmortizedPosterior& amortizer, const Inputs& probes) {
+  Outputs out;
+  if (!probes.parameters.empty()) out.log_posterior = amortizer.log_posterior(probes);
+  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2) out.draws = amortizer.sample(probes, kProbeDraws);
+  return out;
+}
+
+/// Standard normal numbers in the shapes that the networks were built for.
+Inputs make_probes(const AmortizedPosterior& amortizer) {
+  Rng rng(0, "probes of a model file");
+  const auto normals = [&](Shape shape) {
+    shape.set(0, kProbes);
+    return rng.normal(shape);
+  };
+  const auto& seen = amortizer.built_for();
+  Inputs out;
+  out.parameters = rng.normal({kProbes, amortizer.num_params()});
+  if (seen.summary_conditions && amortizer.summary_net()) out.summary_conditions = normals(*seen.summary_conditions);
+  if (seen.direct_conditions) {
+    out.direct_conditions = normals(*seen.direct_conditions);
+    if (out.direct_conditions->rank() == 3) out.parameters = rng.normal({kProbes, out.direct_conditions->dim(1), amortizer.num_params()});
+  }
+  return out;
+}
+
+void write(io::ArchiveWriter& out, const std::string& path, const Array& array) { out.array(path, array.shape(), array.values()); }
+
+Array read(const io::ArchiveReader& in, const std::string& path) {
+  Array out = uninitialized_array(in.shape(path));
+  in.read(path, out.shape(), out.values());
+  return out;
+}
+std::optional<Array> read_if(const io::ArchiveReader& in, const std::string& path) {
+  return in.has(path) ? std::optional<Array>(read(in, path)) : std::nullopt;
+}
+
+/// Largest difference, relative to the largest value; infinite where only one of them is finite.
+double difference(const Array& got, const Array& want) {
+  if (got.shape() != want.shape()) return INFINITY;
+  double worst = 0, scale = 1;
+  for (std::int64_t i = 0; i < got.size(); ++i) {
+    const double a = got.data()[i], b = want.data()[i];
+    if (std::isnan(a) != std::isnan(b) || std::isinf(a) != std::isinf(b)) return INFINITY;
+    if (!std::isfinite(a)) continue;
+    worst = std::max(worst, std::abs(a - b));
+    scale = std::max(scale, std::abs(b));
+  }
+  return worst / scale;
+}
+
+std::string weight_path(const nn::ParameterInfo& p) { return "weights/" + p.name; }
+std::string integers_path(const nn::Buffer& b) { return "integer_buffers/" + b.name; }
+std::string floats_path(const nn::Buffer& b) { return "float_buffers/" + b.name; }
+
+/// The networks follow these numbers as indices: they must be a permutation, whatever the file says.
+bool is_permutation(const std::vector<std::int32_t>& p) {
+  std::vector<bool> seen(p.size(), false);
+  for (const std::int32_t i : p) {
+    if (i < 0 || static_cast<std::size_t>(i) >= p.size() || seen[static_cast<std::size_t>(i)]) return false;
+    seen[static_cast<std::size_t>(i)] = true;
+  }
+  return true;
+}
+
+void read_weights(const io::ArchiveReader& in, nn::ParameterStore& store) {
+  std::set<std::string> known;
+  for (std::size_t i = 0; i < store.table().size(); ++i) {
+    const nn::ParameterInfo& p = store.table()[i];
+    in.read(weight_path(p), p.shape, store.value(static_cast<int>(i)));
+    known.insert(weight_path(p));
+  }
+  for (nn::Buffer& b : store.buffers()) {
+    if (!b.integers.empty()) {
+      in.read(integers_path(b), {static_cast<std::int64_t>(b.integers.size())}, std::span<std::int32_t>(b.integers));
+      if (b.name.ends_with("permutation") && !is_permutation(b.integers)) in.refuse(integers_path(b), "is no permutation");
+      known.insert(integers_path(b));
+    }
+    if (!b.floats.empty()) {
+      in.read(floats_path(b), {static_cast<std::int64_t>(b.floats.size())}, std::span<float>(b.floats));
+      known.insert(floats_path(b));
+    }
+  }
+  for (const char* group : {"weights/", "integer_buffers/", "float_buffers/"})
+    for (const std::string& path : in.paths(group))
+      if (!known.contains(path)) in.refuse(path, "belongs to no part of the networks that it describes");
+  store.refresh_transposed();
+}
+
+}  // namespace
+
+void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options) {
+  if (!amortizer.is_built())
+    throw ConfigurationError("save_amortizer: the networks have no weights yet; train first (or call build with a first batch)");
+  Inputs probes;
+  Outputs outputs;
+  try {
+    probes = options.probes ? *options.probes : make_probes(amortizer);
+    outputs = outputs_of(amortizer, probes);
+  } catch (const std::exception& error) {
+    throw ConfigurationError(
+        fmt::format("save_amortizer: the networks fail for {}: {}; give a few real inputs as SaveAmortizerOptions::probes",
+                    options.probes ? "the given probes" : "normal numbers as inputs", error.what()));
+  }
+
+  io::ArchiveWriter out(kModelFormat);
+  const ModelInfo& info = options.info;
+  out.attribute("architecture", detail::architecture_of(amortizer));
+  out.attribute("description", info.description);
+  out.attribute("param_names", info.param_names);
+  out.attribute("simulations", info.simulations);
+  out.attribute("seed", info.seed);
+  if (info.final_loss) out.attribute("final_loss", *info.final_loss);
+  if (info.final_validation_loss) out.attribute("final_validation_loss", *info.final_validation_loss);
+  out.attribute("probe_tolerance", kTolerance);
+  const nn::ParameterStore& store = amortizer.store();
+  for (const nn::ParameterInfo& p : store.table())
+    out.array(weight_path(p), p.shape, std::span<const float>(store.values() + p.offset, static_cast<std::size_t>(p.shape.size())));
+  for (const nn::Buffer& b : store.buffers()) {
+    if (!b.integers.empty()) out.array(integers_path(b), {static_cast<std::int64_t>(b.integers.size())}, b.integers);
+    if (!b.floats.empty()) out.array(floats_path(b), {static_cast<std::int64_t>(b.floats.size())}, b.floats);
+  }
+  for (const auto& [name, array] : info.constants) write(out, "constants/" + name, array);
+  if (!probes.parameters.empty()) write(out, "probes/parameters", probes.parameters);
+  if (probes.summary_conditions) write(out, "probes/summary_conditions", *probes.summary_conditions);
+  if (probes.direct_conditions) write(out, "probes/direct_conditions", *probes.direct_conditions);
+  if (outputs.log_posterior) write(out, "probes/log_posterior", *outputs.log_posterior);
+  if (outputs.draws) write(out, "probes/draws", *outputs.draws);
+  out.commit(path);
+}
+
+LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
+  const io::ArchiveReader in(path, kModelFormat);
+  const auto& architecture = in.attribute<std::string>("architecture");
+  std::int64_t arrays = 0, values = 0;
+  for (const std::string& weights : in.paths("weights/")) {
+    ++arrays;
+    values += in.shape(weights).size();
+  }
+  std::optional<AmortizedPosterior> amortizer;
+  try {
+    detail::Described described = detail::from_architecture(architecture, options, arrays, values);
+    described.amortizer.store().set_limit(values);
+    described.amortizer.build(described.built_for);
+    described.amortizer.store().set_limit(-1);
+    amortizer = std::move(described.amortizer);
+  } catch (const IoError& error) {
+    throw IoError(fmt::format("\"{}\": {}", path.string(), error.what()));
+  } catch (const std::exception& error) {
+    throw IoError(fmt::format(
+        "\"{}\": its networks cannot be rebuilt ({}); use another copy of the file, or the version of the library that wrote it ({})",
+        path.string(), error.what(), in.library_version()));
+  }
+  read_weights(in, amortizer->store());
+
+  LoadedAmortizer out{*amortizer, {}, in.format_version(), in.library_version()};
+  ModelInfo& info = out.info;
+  info.description = in.attribute<std::string>("description");
+  info.param_names = in.attribute<std::vector<std::string>>("param_names");
+  info.simulations = in.attribute<std::int64_t>("simulations");
+  info.seed = in.attribute<std::uint64_t>("seed");
+  if (in.has_attribute("final_loss")) info.final_loss = in.attribute<double>("final_loss");
+  if (in.has_attribute("final_validation_loss")) info.final_validation_loss = in.attribute<double>("final_validation_loss");
+  constexpr std::string_view kConstants = "constants/";
+  for (const std::string& name : in.paths(std::string(kConstants))) info.constants.emplace(name.substr(kConstants.size()), read(in, name));
+
+  if (!options.verify) return out;
+  Inputs probes;
+  if (in.has("probes/parameters")) probes.parameters = read(in, "probes/parameters");
+  probes.summary_conditions = read_if(in, "probes/summary_conditions");
+  probes.direct_conditions = read_if(in, "probes/direct_conditions");
+  double worst = 0;
+  try {
+    const Outputs got = outputs_of(out.amortizer, probes);
+    for (const auto& [name, array] : {std::pair{"probes/log_posterior", &got.log_posterior}, std::pair{"probes/draws", &got.draws}})
+      if (*array) worst = std::max(worst, difference(**array, read(in, name)));
+  } catch (const IoError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw IoError(
+        fmt::format("\"{}\": the networks fail for the stored probes ({}); use another copy of the file, or the version of the library "
+                    "that wrote it ({})",
+                    path.string(), error.what(), in.library_version()));
+  }
+  if (worst > kTolerance)
+    throw IoError(fmt::format(
+        "\"{}\": the model no longer gives the stored answers for its probes: they differ by {:.2g} relative to their size, and {:.0e} is "
+        "allowed. "
+        "Use the version of the library that wrote it ({}), check the code that you give as LoadAmortizerOptions, or load it all the same "
+        "with LoadAmortizerOptions::verify = false",
+        path.string(), worst, kTolerance, in.library_version()));
+  return out;
+}
+
+AmortizedPosterior load_amortizer(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
+  return load_amortizer_file(path, options).amortizer;
+}
+
+void AmortizedPosterior::save(const std::filesystem::path& path) const { save_amortizer(*this, path); }
+void AmortizedPosterior::save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const {
+  save_amortizer(*this, path, options);
+}
+
+}  // namespace bayesflow
