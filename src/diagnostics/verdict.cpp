@@ -41,6 +41,9 @@ std::vector<std::int64_t> column(const Array& ranks, std::int64_t c) {
 std::string p_text(double p) { return p < 1e-4 ? std::string("p < 0.0001") : fmt::format("p = {:.2g}", p); }
 std::string plus_minus(Estimate e) { return fmt::format("{:.2f} +- {:.2f}", e.value, e.standard_error); }
 
+/// Faults that ranks show; the others explain no rank test.
+bool shown_by_ranks(const Finding& f) { return f.kind != Fault::nothing_learnt && f.kind != Fault::non_finite; }
+
 /// Effects of one parameter, from its ranks.
 struct Effects {
   ProbitFit fit;
@@ -225,7 +228,7 @@ class Judge {
     // What single parameters show explains the rest.
     const auto at_fault = [&](std::int64_t k) {
       return std::any_of(out_.findings.begin(), out_.findings.end(),
-                         [k](const Finding& f) { return f.parameter == k && f.other < 0 && f.kind != Fault::nothing_learnt; });
+                         [k](const Finding& f) { return f.parameter == k && f.other < 0 && shown_by_ranks(f); });
     };
     if (std::fabs(contrast) > kNamedDependence * contrast_error) {
       add(Fault::wrong_dependence, j, i, {excess, error}, "correlation", p_value,
@@ -243,8 +246,7 @@ class Judge {
   void name_joint() {
     const double p_value = p(Test::joint, -1);
     // What single parameters and pairs show explains it.
-    const bool explained =
-        std::any_of(out_.findings.begin(), out_.findings.end(), [](const Finding& f) { return f.kind != Fault::nothing_learnt; });
+    const bool explained = std::any_of(out_.findings.begin(), out_.findings.end(), shown_by_ranks);
     if (!rejected(p_value) || explained) return;
     const ProbitFit fit = fit_probit(scores_, column(joint_.distance, 0));
     add(Fault::wrong_dependence, -1, -1, fit.location, "normal score", p_value,

@@ -169,6 +169,10 @@ TEST(Verdict, NonFiniteDrawsAreAFinding) {
   EXPECT_EQ(v.findings[0].kind, Fault::non_finite);
   EXPECT_EQ(v.findings[0].sentence, "2 of 10000 draws of b are not finite; 2 of 200 data sets are left out of all tests");
   EXPECT_EQ(v.num_data_sets, 198);
+  // It does not hide what else is wrong.
+  Posterior dependent = quickstart_posterior(300, 50, 2, 1, [](double* z) { z[1] = 0.8 * z[0] + 0.6 * z[1]; });
+  dependent.draws(0, 0, 0) = NAN;
+  EXPECT_TRUE(judge(dependent).has(Fault::wrong_dependence)) << judge(dependent).sentence;
   // Nothing left at all.
   for (double& x : p.draws.values()) x = NAN;
   const Verdict none = judge(p);
