@@ -28,6 +28,7 @@ void report(const char* name, const bf::AmortizedPosterior& amortizer, const bf:
   std::printf("%-52s %6zu steps, %7lld simulations: training loss %.3f, fresh data %.3f\n", name, run.history.steps.size(),
               static_cast<long long>(run.simulations), run.history.epochs.back().train.total(),
               amortizer.compute_loss(bf::default_configurator(fresh)).loss);
+  for (const std::string& warning : run.warnings) std::printf("  %s\n", warning.c_str());
   std::fflush(stdout);
 }
 
