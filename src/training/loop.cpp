@@ -139,7 +139,8 @@ TrainingSummary Loop::go() {
     }
     return finish();
   } catch (...) {
-    // The weights are those of the last step. So is the checkpoint, unless the networks were in the middle of one.
+    // The weights are those of the last step. So is the checkpoint, unless it was in the middle of one, or of the end of an epoch; then an
+    // earlier one stays.
     if (consistent_) save(false);
     if (s_.checkpoints) s_.checkpoints->wait();
     throw;
@@ -156,6 +157,7 @@ void Loop::step() {
   {
     const Stopwatch watch(summary.simulate_seconds);
     batch = &batches_.next();
+    consistent_ = false;  // a replay buffer has the batch from now on
     inputs = &source_.use(epoch, at, *batch);
   }
   summary.simulations = source_.simulations(epoch, at);
@@ -168,6 +170,7 @@ void Loop::step() {
   }
   if (batch->rows == 0) {
     ++run_.step;
+    consistent_ = true;
     return;
   }
   if (inputs->batch_size() == 0)
@@ -176,7 +179,6 @@ void Loop::step() {
                     "least must remain: simulate larger batches or drop fewer",
                     batch->rows, epoch + 1, at + 1));
   StepRecord record;
-  consistent_ = false;
   {
     const Stopwatch watch(summary.gradient_seconds);
     record.losses = s_.gradient(*inputs, has_decay_);
@@ -246,6 +248,7 @@ void Loop::report_step(const StepRecord& record) {
 }
 
 void Loop::end_epoch() {
+  consistent_ = false;
   const bool diverged = run_.summary.stop == Stop::diverged;
   const bool complete = run_.step == source_.steps(run_.epoch);
   EpochRecord& e = run_.record;
@@ -279,6 +282,7 @@ void Loop::end_epoch() {
     }
   }
   if (!complete) return;
+  consistent_ = true;
   ++run_.epoch;
   run_.step = 0;
   e = EpochRecord();

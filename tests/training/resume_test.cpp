@@ -130,6 +130,43 @@ TEST(Resume, RoundsWithVaryingNumbersOfObservations) {
       ragged);
 }
 
+// A configurator that keeps nothing, or a callback that throws at the end of an epoch, ends a call by an exception in the middle of its
+// bookkeeping.
+TEST(Resume, AfterExceptions) {
+  for (const bool at_end_of_epoch : {false, true}) {
+    std::vector<Outcome> outcomes;
+    for (const bool fails : {false, true}) {
+      const TemporaryFolder folder;
+      for (int start = 0; start <= (fails ? 1 : 0); ++start) {
+        int batches = 0;
+        TrainerOptions options{.threads = 1};
+        options.checkpoint_path = folder / "checkpoints";
+        options.configurator = [&](const Simulations& s) {
+          Inputs inputs = default_configurator(s);
+          if (fails && start == 0 && !at_end_of_epoch && ++batches == 9)
+            inputs = {inputs.parameters.slice(0, 0), inputs.summary_conditions->slice(0, 0), {}};
+          return inputs;
+        };
+        options.progress = [&](const Progress& p) -> Control {
+          if (fails && start == 0 && at_end_of_epoch && p.epoch_done && p.epoch == 2)
+            throw std::runtime_error("the disk of the plots is full");
+          return Control::proceed;
+        };
+        Trainer trainer(posterior(), model(), options);
+        const auto call = [&] {
+          return trainer.train_experience_replay({.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .buffer_capacity = 4});
+        };
+        if (fails && start == 0) {
+          EXPECT_THROW((void)call(), std::exception);
+          continue;
+        }
+        outcomes.push_back(outcome_of(trainer, call(), model()));
+      }
+    }
+    EXPECT_EQ(outcomes[0], outcomes[1]) << at_end_of_epoch;
+  }
+}
+
 // --- what a program that is started again sees ---
 
 TrainerOptions in(const std::filesystem::path& folder, Resume resume = Resume::program) {
