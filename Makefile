@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills format clean
+.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -52,8 +52,15 @@ MINUTES ?= 10
 fuzz:             ## fuzzes the loaders of files (clang); MINUTES=60 for longer
 	@tests/fuzz/fuzz.sh $(MINUTES)
 
-kills: build      ## kills presimulations at 150 random moments, on a real disk
+kills: build      ## kills presimulations at 150 random moments, on a real disk, and trainings at 50
 	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
+	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 50
+
+modes: build      ## the loss that each training mode reaches, and the power of the misspecification test: make modes SHARE=0.1
+	@$(BUILD)/benchmarks/bench_modes $(SHARE)
+
+overlap: build    ## the gain of simulating while training, and the price of checkpoints
+	@$(BUILD)/benchmarks/bench_overlap
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

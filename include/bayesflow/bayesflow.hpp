@@ -32,4 +32,5 @@
 #include "bayesflow/nn/schedule.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"
+#include "bayesflow/training/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"

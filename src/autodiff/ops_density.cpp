@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "autodiff/check.hpp"
+#include "autodiff/mmd_kernel.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 
 namespace bayesflow::ops {
@@ -12,26 +13,10 @@ namespace {
 using detail::grad_of;
 using detail::grad_sink;
 using detail::GradSink;
+using detail::kernel;
 
 constexpr double kLog2Pi = 1.8378770664093454836;
 constexpr double kPi = 3.14159265358979323846;
-
-// v1's bandwidths; each acts as a variance.
-constexpr double kBandwidths[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 5, 10, 15, 20, 25, 30, 35, 100, 1e3, 1e4, 1e5, 1e6};
-
-/// Sum of the kernels at a squared distance, and its derivative with respect to that.
-struct Kernel {
-  double value, slope;
-};
-Kernel kernel(double squared) {
-  Kernel k{0, 0};
-  for (const double s : kBandwidths) {
-    const double beta = 0.5 / s, e = std::exp(-beta * squared);
-    k.value += e;
-    k.slope -= beta * e;
-  }
-  return k;
-}
 
 double squared_distance(const float* a, const float* b, std::int64_t d) {
   double s = 0;

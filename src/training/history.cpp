@@ -13,8 +13,10 @@ std::string TrainingSummary::brief() const {
 std::string TrainingSummary::full() const {
   std::string out = brief();
   out += fmt::format("\n  simulations {}, seed {}, threads {}, instruction set {}", simulations, seed, threads, instruction_set);
-  out += fmt::format("\n  seconds: simulate {:.2f}, gradient {:.2f}, update {:.2f}, validate {:.2f}", simulate_seconds, gradient_seconds, update_seconds,
-                     validate_seconds);
+  if (dropped || redrawn) out += fmt::format("\n  not finite: {} simulations dropped, {} redrawn", dropped, redrawn);
+  if (!checkpoint.empty()) out += fmt::format("\n  checkpoint {}{}", checkpoint, resumed ? fmt::format(", resumed {} times", resumed) : "");
+  out += fmt::format("\n  seconds: simulate {:.2f}, gradient {:.2f}, update {:.2f}, validate {:.2f}", simulate_seconds, gradient_seconds,
+                     update_seconds, validate_seconds);
   for (std::size_t i = 0; i < history.epochs.size(); ++i) {
     const EpochRecord& e = history.epochs[i];
     out += fmt::format("\n  epoch {:3}: loss {:.4f}", i + 1, e.train.total());

@@ -1,11 +1,12 @@
-/// Ctrl-C while a run is going on.
+/// Ctrl-C and SIGTERM while a run is going on.
 #pragma once
 
 #include <csignal>
 
 namespace bayesflow {
 
-/// While it lives, SIGINT only raises a flag; the former handler comes back afterwards. A second SIGINT acts as before.
+/// While it lives, the first SIGINT or SIGTERM only raises a flag, and another one of the same kind ends the process at once. The former
+/// handlers come back afterwards.
 class InterruptGuard {
  public:
   explicit InterruptGuard(bool enabled);
@@ -16,7 +17,8 @@ class InterruptGuard {
 
  private:
   bool enabled_;
-  struct sigaction former_ {};
+  struct sigaction former_int_ {
+  }, former_term_{};
 };
 
 }  // namespace bayesflow

@@ -2,134 +2,236 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 #include "bayesflow/core/errors.hpp"
-#include "bayesflow/core/version.hpp"
 #include "core/denormals.hpp"
-#include "training/interrupt.hpp"
+#include "training/calls.hpp"
+#include "training/state.hpp"
 
 namespace bayesflow {
-namespace {
 
-using Clock = std::chrono::steady_clock;
+using training::RunSettings;
 
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// Adds the time of its life to a counter.
-class Stopwatch {
- public:
-  explicit Stopwatch(double& total) : total_(total) {}
-  ~Stopwatch() { total_ += since(start_); }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  double& total_;
-  Clock::time_point start_ = Clock::now();
-};
-
-bool finite(const Losses& l) { return std::isfinite(l.total()); }
-bool all_finite(const nn::ParameterStore& store) {
-  return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
+void TrainerOptions::validate() const {
+  const auto check = [](bool good, const char* name, auto value, const char* constraint) {
+    if (!good) throw ConfigurationError(fmt::format("TrainerOptions::{} = {}; it must {}", name, value, constraint));
+  };
+  check(default_lr > 0 && std::isfinite(default_lr), "default_lr", default_lr, "be positive and finite");
+  check(threads >= 0, "threads", threads, "not be negative (0: all)");
+  nonfinite.validate();
+  check(max_to_keep >= 1, "max_to_keep", max_to_keep, "be at least 1");
+  check(checkpoint_minutes > 0, "checkpoint_minutes", checkpoint_minutes, "be positive");
+  if (!configurator) throw ConfigurationError("TrainerOptions::configurator is empty; give a callable or leave the default");
 }
 
-/// The best weights so far, to return to when a run diverges. They are judged by the mean loss of kStretch steps, and taken
-/// before the update of the last of these, so that they have just given a finite loss.
-class BestWeights {
- public:
-  explicit BestWeights(nn::ParameterStore& store) : store_(store), values_(store.values(), store.values() + store.size()) {}
-  /// The loss of the present weights, `step` updates after the start; to be called before the next update.
-  void judge(double loss, std::size_t step) {
-    sum_ += loss;
-    if (++count_ < kStretch) return;
-    const double mean = sum_ / static_cast<double>(count_);
-    sum_ = 0;
-    count_ = 0;
-    if (step_ != 0 && mean >= loss_) return;
-    loss_ = mean;
-    step_ = step;
-    std::copy_n(store_.values(), values_.size(), values_.begin());
-  }
-  /// Puts them back; the answer says which they are.
-  std::string restore() {
-    std::copy(values_.begin(), values_.end(), store_.values());
-    store_.refresh_transposed();
-    return step_ == 0 ? "The weights from before training were put back."
-                      : fmt::format("The best weights so far, those after {} steps, were put back.", step_);
-  }
+namespace training {
 
- private:
-  static constexpr int kStretch = 100;
-  nn::ParameterStore& store_;
-  std::vector<float> values_;
-  std::size_t step_ = 0;
-  double loss_ = 0, sum_ = 0;
-  int count_ = 0;
-};
+TrainerState::TrainerState(AmortizedPosterior a, std::optional<GenerativeModel> m, TrainerOptions o)
+    : amortizer(std::move(a)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
+  if (!options.checkpoint_path.empty()) checkpoints = std::make_unique<Checkpoints>(options.checkpoint_path, options.max_to_keep);
+}
 
-/// Runs a function when the scope is left, by an exception too.
-template <class F>
-class AtExit {
- public:
-  explicit AtExit(F f) : f_(std::move(f)) {}
-  ~AtExit() { f_(); }
-  AtExit(const AtExit&) = delete;
-  AtExit& operator=(const AtExit&) = delete;
+void TrainerState::log(LogLevel level, const std::string& text) const {
+  if (options.logger) options.logger(level, text);
+}
 
- private:
-  F f_;
-};
+const GenerativeModel& TrainerState::require_model(const char* function) const {
+  if (!model)
+    throw ConfigurationError(
+        fmt::format("Trainer: {} simulates, but this trainer was made without a generative model; give it one", function));
+  return *model;
+}
 
-}  // namespace
+bool TrainerState::overlaps() const {
+  if (options.overlap != Overlap::automatic) return options.overlap == Overlap::on;
+  if (!model || pool.threads() == 1) return false;
+  const Prior& prior = model->prior();
+  const Simulator& simulator = model->simulator();
+  return prior.is_batched() || simulator.is_batched() || !prior.options().thread_safe || !simulator.options().thread_safe;
+}
 
-struct Trainer::State {
-  AmortizedPosterior amortizer;
-  GenerativeModel model;
-  TrainerOptions options;
-  ThreadPool pool;
-  std::unique_ptr<nn::GradientBuffers> gradients;
-  std::unique_ptr<nn::Optimizer> optimizer;
-  nn::Schedule schedule;         // that came with the optimizer; empty: the default
-  Tape tape;
-  std::uint64_t simulated = 0;   // index of the next training simulation: calls in a row never repeat one
-  std::uint64_t validated = 0;
-  std::uint64_t steps = 0;       // over all calls
-
-  State(AmortizedPosterior a, GenerativeModel m, TrainerOptions o)
-      : amortizer(std::move(a)), model(std::move(m)), options(std::move(o)), pool(options.threads) {}
-
-  void log(LogLevel level, const std::string& text) const {
-    if (options.logger) options.logger(level, text);
-  }
-  Losses gradient(const Inputs& inputs, bool has_decay);
-  void find_unlearnt(const Inputs& validation, TrainingSummary& summary);
-};
-
-Trainer::Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options) {
-  if (!(options.default_lr > 0) || !std::isfinite(options.default_lr))
-    throw ConfigurationError(fmt::format("TrainerOptions::default_lr = {}; it must be positive and finite", options.default_lr));
-  if (options.threads < 0) throw ConfigurationError(fmt::format("TrainerOptions::threads = {}; it must not be negative (0: all)", options.threads));
-  if (!options.configurator) throw ConfigurationError("TrainerOptions::configurator is empty; give a callable or leave the default");
-  state_ = std::make_unique<State>(std::move(amortizer), std::move(model), std::move(options));
-  State& s = *state_;
-  s.log(LogLevel::info, "Performing a consistency check with provided components...");
+void TrainerState::check_consistency(const std::function<Simulations()>& two) {
+  log(LogLevel::info, "Performing a consistency check with provided components...");
   try {
-    const Inputs inputs = configure(s.model.simulate(2, s.options.seed, "check", 0));
-    s.amortizer.build(inputs, s.options.seed);
-    s.gradients = std::make_unique<nn::GradientBuffers>(s.amortizer.store(), kMaxLanes);
-    s.tape.reset({.gradients = false, .training = false, .seed = s.options.seed, .pool = &s.pool});
-    const auto check = s.amortizer.loss(s.tape, inputs);
+    const Inputs inputs = options.configurator(two());
+    amortizer.build(inputs, options.seed);
+    gradients = std::make_unique<nn::GradientBuffers>(amortizer.store(), kMaxLanes);
+    tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});
+    const auto check = amortizer.loss(tape, inputs);
     if (!std::isfinite(static_cast<double>(check.total.data()[0])))
       throw ConfigurationError("the loss of two simulations is not finite; check the scale of parameters and data");
   } catch (const std::exception& error) {
-    throw ConfigurationError(fmt::format("Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: {}", error.what()));
+    throw ConfigurationError(fmt::format(
+        "Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: {}", error.what()));
   }
-  s.log(LogLevel::info, "Done.");
+  log(LogLevel::info, "Done.");
+  if (checkpoints) resume_from_checkpoint();
+}
+
+bool TrainerState::has_decay() const {
+  for (const nn::ParameterInfo& p : amortizer.store().table())
+    if (p.l2 > 0) return true;
+  return false;
+}
+
+Losses TrainerState::gradient(const Inputs& inputs, bool has_decay) {
+  const bayesflow::detail::FlushDenormals guard;
+  amortizer.update_state();
+  gradients->clear();
+  tape.reset(
+      {.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = gradients->lanes(), .pool = &pool});
+  const auto t = amortizer.loss(tape, inputs);
+  tape.backward(t.total);
+  return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
+          has_decay ? amortizer.weight_decay() : 0.0};
+}
+
+Losses TrainerState::validate(const Inputs& inputs, bool has_decay) {
+  // In pieces, so that memory does not grow with the validation data (O53).
+  constexpr std::int64_t kPiece = 1024;
+  const std::int64_t all = inputs.batch_size();
+  Losses out;
+  for (std::int64_t first = 0; first < all; first += kPiece) {
+    const std::int64_t last = std::min(all, first + kPiece);
+    Inputs part;
+    if (all > kPiece) {
+      part.parameters = inputs.parameters.slice(first, last);
+      if (inputs.summary_conditions) part.summary_conditions = inputs.summary_conditions->slice(first, last);
+      if (inputs.direct_conditions) part.direct_conditions = inputs.direct_conditions->slice(first, last);
+    }
+    tape.reset({.gradients = false, .training = false, .seed = options.seed, .step = counters.steps, .pool = &pool});
+    const auto t = amortizer.loss(tape, all > kPiece ? part : inputs);
+    const double share = static_cast<double>(last - first) / static_cast<double>(all);
+    out.loss += share * static_cast<double>(t.loss.data()[0]);
+    if (t.summary_loss) out.summary_loss += share * static_cast<double>(t.summary_loss.data()[0]);
+  }
+  out.weight_decay = has_decay ? amortizer.weight_decay() : 0.0;
+  return out;
+}
+
+Snapshot TrainerState::snapshot(const Run* run) const {
+  Snapshot out;
+  const nn::ParameterStore& store = amortizer.store();
+  out.seed = options.seed;
+  out.table = store.table();
+  out.weights.assign(store.values(), store.values() + store.size());
+  out.buffers = store.buffers();
+  if (optimizer) {
+    Snapshot::OptimizerState& o = out.optimizer.emplace();
+    o.options = optimizer->options();
+    o.options.learning_rate = schedule;
+    o.steps = optimizer->steps_taken();
+    const auto first = optimizer->first_moments(), second = optimizer->second_moments();
+    o.first.assign(first.begin(), first.end());
+    o.second.assign(second.begin(), second.end());
+  }
+  out.counters = counters;
+  out.runs = runs;
+  // An interruption that went on later is no run of its own.
+  std::erase_if(out.runs, [](const TrainingSummary& t) { return t.stop == TrainingSummary::Stop::interrupted; });
+  if (run) out.unfinished = *run;
+  out.replay = replay.batches();
+  return out;
+}
+
+void TrainerState::restore(Snapshot from, const std::string& file) {
+  const auto refuse = [&](const std::string& what) {
+    throw ConfigurationError(fmt::format(
+        "Trainer: the checkpoint \"{}\" is of another model: {}; use the networks and options that it was made with, or another folder",
+        file, what));
+  };
+  if (from.seed != options.seed) refuse(fmt::format("its seed is {}, this trainer's is {}", from.seed, options.seed));
+  nn::ParameterStore& store = amortizer.store();
+  const auto& mine = store.table();
+  for (std::size_t i = 0; i < std::max(mine.size(), from.table.size()); ++i) {
+    const auto describe = [i](const std::vector<nn::ParameterInfo>& t) {
+      return i < t.size() ? fmt::format("\"{}\" of shape {}", t[i].name, t[i].shape.to_string()) : std::string("none");
+    };
+    if (describe(mine) != describe(from.table))
+      refuse(fmt::format("its parameter {} is {}, here it is {}", i + 1, describe(from.table), describe(mine)));
+  }
+  // By name and offset, so that a later layout of the flat buffers can still read this one.
+  const auto copy = [&](const std::vector<float>& values, float* to) {
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      const std::int64_t n = mine[i].shape.size(), at = from.table[i].offset;
+      if (at < 0 || n > static_cast<std::int64_t>(values.size()) - at)
+        refuse(fmt::format("parameter \"{}\" lies outside its buffer", mine[i].name));
+      std::copy_n(values.begin() + at, n, to + mine[i].offset);
+    }
+  };
+  const auto relayout = [&](std::vector<float>& values) {
+    if (values.empty()) return;
+    std::vector<float> out(static_cast<std::size_t>(store.size()), 0.0f);
+    copy(values, out.data());
+    values = std::move(out);
+  };
+  if (from.buffers.size() != store.buffers().size())
+    refuse(fmt::format("it has {} buffers, here are {}", from.buffers.size(), store.buffers().size()));
+  for (std::size_t i = 0; i < from.buffers.size(); ++i) {
+    const nn::Buffer &theirs = from.buffers[i], &ours = store.buffers()[i];
+    if (theirs.name != ours.name || theirs.integers.size() != ours.integers.size() || theirs.floats.size() != ours.floats.size())
+      refuse(fmt::format("its buffer \"{}\" does not fit \"{}\" here", theirs.name, ours.name));
+  }
+  if (from.optimizer) {
+    if (static_cast<std::int64_t>(from.optimizer->first.size()) < store.number_of_values()) refuse("its optimizer's moments are too short");
+    schedule_is_lost = static_cast<bool>(from.optimizer->options.learning_rate);
+    from.optimizer->options.learning_rate = nn::constant(options.default_lr);
+    optimizer = std::make_unique<nn::Optimizer>(store, from.optimizer->options);
+    copy(from.optimizer->first, optimizer->first_moments().data());
+    if (!optimizer->second_moments().empty()) copy(from.optimizer->second, optimizer->second_moments().data());
+    optimizer->set_steps_taken(from.optimizer->steps);
+  }
+  copy(from.weights, store.values());
+  store.refresh_transposed();
+  store.buffers() = std::move(from.buffers);
+  counters = from.counters;
+  runs = std::move(from.runs);
+  loaded = runs.size();
+  passed = 0;
+  unfinished = std::move(from.unfinished);
+  unfinished_is_loaded = true;
+  if (unfinished) {
+    relayout(unfinished->best.values);
+    relayout(unfinished->best_epoch.values);
+  }
+  replay.set_capacity(std::max<std::int64_t>(1, static_cast<std::int64_t>(from.replay.size())));
+  for (auto& batch : from.replay) replay.store(std::move(batch));
+}
+
+void TrainerState::resume_from_checkpoint() {
+  std::vector<std::string> remarks;
+  auto found = checkpoints->newest(remarks);
+  for (const std::string& remark : remarks)
+    log(LogLevel::warning, fmt::format("A checkpoint cannot be used, and the one before it is tried: {}", remark));
+  if (!found) return;
+  restore(std::move(found->snapshot), found->file);
+  const std::string ended = fmt::format("{} ended run{}", runs.size(), runs.size() == 1 ? "" : "s");
+  log(LogLevel::info, fmt::format("Resumes from the checkpoint {}: {}{}.", found->file, ended,
+                                  unfinished ? fmt::format(", and {} in epoch {} after {} iterations of it", unfinished->summary.call,
+                                                           unfinished->epoch + 1, unfinished->step)
+                                             : std::string()));
+}
+
+}  // namespace training
+
+Trainer::Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options) {
+  options.validate();
+  state_ = std::make_unique<State>(std::move(amortizer), std::optional<GenerativeModel>(std::move(model)), std::move(options));
+  State& s = *state_;
+  s.check_consistency([&s] {
+    // Two there must be, even if some are dropped later.
+    NonFinitePolicy policy = s.options.nonfinite;
+    if (policy.action == NonFinite::drop) policy.action = NonFinite::redraw;
+    NonFiniteCount ignored;
+    return s.model->simulate(2, s.options.seed, "check", 0, nullptr, policy, ignored);
+  });
+}
+
+Trainer::Trainer(AmortizedPosterior amortizer, TrainerOptions options) {
+  options.validate();
+  state_ = std::make_unique<State>(std::move(amortizer), std::nullopt, std::move(options));
 }
 
 Trainer::~Trainer() = default;
@@ -137,209 +239,94 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
 AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
-
+const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 
-Losses Trainer::State::gradient(const Inputs& inputs, bool has_decay) {
-  const detail::FlushDenormals guard;
-  amortizer.update_state();
-  gradients->clear();
-  tape.reset({.gradients = true, .training = true, .seed = options.seed, .step = steps, .lanes = gradients->lanes(), .pool = &pool});
-  const auto t = amortizer.loss(tape, inputs);
-  tape.backward(t.total);
-  return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
-          has_decay ? amortizer.weight_decay() : 0.0};
-}
-
-/// A stalled run returns the prior for a parameter: flat rank histograms and a fair loss do not show it, contraction does.
-void Trainer::State::find_unlearnt(const Inputs& validation, TrainingSummary& summary) {
-  constexpr std::int64_t kDraws = 50;
-  constexpr double kLeast = 0.05;
-  if (validation.parameters.rank() != 2 || validation.parameters.dim(0) < 20) return;
-  const Array draws = amortizer.sample(validation, kDraws);
-  const std::int64_t sets = draws.dim(0), width = draws.dim(2);
-  const double n = static_cast<double>(kDraws);
-  for (std::int64_t j = 0; j < width; ++j) {
-    // The prior's variance is that within posteriors plus that between their means. Taken from the draws, and not from the
-    // validation set's few parameters, both parts have the same scale and the ratio has little noise.
-    double within = 0, mean_of_means = 0, between = 0;
-    std::vector<double> means(static_cast<std::size_t>(sets), 0.0);
-    for (std::int64_t b = 0; b < sets; ++b) {
-      const auto draw = [&](std::int64_t k) { return draws.data()[(b * kDraws + k) * width + j]; };
-      double& mean = means[static_cast<std::size_t>(b)];
-      for (std::int64_t k = 0; k < kDraws; ++k) mean += draw(k) / n;
-      for (std::int64_t k = 0; k < kDraws; ++k) within += (draw(k) - mean) * (draw(k) - mean) / ((n - 1) * static_cast<double>(sets));
-      mean_of_means += mean / static_cast<double>(sets);
-    }
-    for (const double mean : means) between += (mean - mean_of_means) * (mean - mean_of_means) / static_cast<double>(sets - 1);
-    between = std::max(0.0, between - within / n);  // means of few draws scatter by themselves
-    const double contraction = between / (between + within);
-    if (contraction < kLeast) {
-      const auto& names = model.param_names();
-      const std::string name = names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
-      summary.warnings.push_back(fmt::format("{} was not learnt: its posterior is about as wide as its prior (contraction {:.2f}); train longer, try another "
-                                             "seed, or check that the data say anything about it",
-                                             name, contraction));
-      log(LogLevel::warning, summary.warnings.back());
-    }
-  }
-}
-
-TrainingSummary Trainer::train_online(const OnlineOptions& options) {
+TrainingSummary Trainer::train_online(const OnlineOptions& o) {
   State& s = *state_;
-  const auto positive = [](std::int64_t value, const char* name) {
-    if (value < 1) throw ConfigurationError(fmt::format("OnlineOptions::{} = {}; it must be at least 1", name, value));
-  };
-  positive(options.epochs, "epochs");
-  positive(options.iterations_per_epoch, "iterations_per_epoch");
-  positive(options.batch_size, "batch_size");
-  if (options.epochs > std::numeric_limits<std::int64_t>::max() / options.iterations_per_epoch)
-    throw ConfigurationError(fmt::format("OnlineOptions: {} epochs of {} iterations are more steps than can be counted; use fewer", options.epochs,
-                                         options.iterations_per_epoch));
-  const std::int64_t total = options.epochs * options.iterations_per_epoch;
-
-  TrainingSummary summary;
-  summary.seed = s.options.seed;
-  summary.threads = s.pool.threads();
-  summary.instruction_set = instruction_set();
-  const Clock::time_point start = Clock::now();
-
-  std::optional<Inputs> validation;
-  if (const auto* given = std::get_if<Simulations>(&options.validation_sims)) {
-    validation = configure(*given);
-  } else if (const std::int64_t n = std::get<std::int64_t>(options.validation_sims); n != 0) {
-    positive(n, "validation_sims");
-    const std::uint64_t first = std::exchange(s.validated, s.validated + static_cast<std::uint64_t>(n));
-    validation = configure(s.model.simulate(n, s.options.seed, "validation", first, &s.pool));
-    s.log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
-  }
-
-  if (validation) validation->check("Trainer: the validation simulations, configured");
-
-  // Moments and bias corrections may go on from the call before; the schedule starts anew (O50): the optimizer's own, or the
-  // default over the steps of this call.
-  if (options.optimizer || !s.optimizer) {
-    nn::OptimizerOptions chosen = options.optimizer.value_or(nn::OptimizerOptions{});
-    s.schedule = chosen.learning_rate;
-    if (!chosen.learning_rate) chosen.learning_rate = nn::cosine(s.options.default_lr, total);
-    s.optimizer = std::make_unique<nn::Optimizer>(s.amortizer.store(), std::move(chosen));
-  } else {
-    const nn::Schedule rate = s.schedule ? s.schedule : nn::cosine(s.options.default_lr, total);
-    s.optimizer->set_schedule([from = s.optimizer->steps_taken(), rate](std::int64_t t) { return rate(t - from); });
-  }
-  const AtExit drop_optimizer([&] {
-    if (!options.reuse_optimizer) s.optimizer.reset();
+  const training::CallCheck check{"OnlineOptions"};
+  check.at_least_one(o.epochs, "epochs");
+  check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
+  check.at_least_one(o.batch_size, "batch_size");
+  check.countable(o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+  (void)s.require_model("train_online");
+  const RunSettings settings = training::run_settings(
+      s, check, o,
+      fmt::format("train_online(epochs = {}, iterations_per_epoch = {}, batch_size = {}", o.epochs, o.iterations_per_epoch, o.batch_size));
+  return s.train(settings, [&](const training::Run& run) {
+    return std::make_unique<training::OnlineSource>(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs,
+                                                    o.iterations_per_epoch, o.batch_size);
   });
-  bool has_decay = false;
-  for (const nn::ParameterInfo& p : s.amortizer.store().table()) has_decay = has_decay || p.l2 > 0;
+}
 
-  BestWeights best(s.amortizer.store());
-  // Steps of a run should not touch the heap; a run that is meant to be stopped by hand may state absurdly many.
-  constexpr std::int64_t kMostReserved = 1 << 20;
-  summary.history.steps.reserve(static_cast<std::size_t>(std::min(total, kMostReserved)));
-  summary.history.epochs.reserve(static_cast<std::size_t>(std::min(options.epochs, kMostReserved)));
-  const InterruptGuard guard(s.options.handle_interrupt);
-  bool running = true;
-  const auto end = [&](TrainingSummary::Stop stop, std::string reason) {
-    summary.stop = stop;
-    summary.reason = std::move(reason);
-    running = false;
-  };
-  summary.reason = "Training completed.";
+TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
+  State& s = *state_;
+  const training::CallCheck check{"ReplayOptions"};
+  check.at_least_one(o.epochs, "epochs");
+  check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
+  check.at_least_one(o.batch_size, "batch_size");
+  check.at_least_one(o.buffer_capacity, "buffer_capacity");
+  check.countable(o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+  (void)s.require_model("train_experience_replay");
+  const RunSettings settings = training::run_settings(
+      s, check, o,
+      fmt::format("train_experience_replay(epochs = {}, iterations_per_epoch = {}, batch_size = {}, buffer_capacity = {}", o.epochs,
+                  o.iterations_per_epoch, o.batch_size, o.buffer_capacity));
+  return s.train(settings, [&](const training::Run& run) {
+    s.replay.set_capacity(o.buffer_capacity);
+    const training::OnlineSource online(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs, o.iterations_per_epoch,
+                                        o.batch_size);
+    return std::make_unique<training::ReplaySource>(online, s.replay, s.options.seed, run.first.steps);
+  });
+}
 
-  for (std::int64_t epoch = 1; epoch <= options.epochs && running; ++epoch) {
-    EpochRecord record;
-    const Clock::time_point epoch_start = Clock::now();
-    Progress progress;
-    progress.epoch = epoch;
-    progress.epochs = options.epochs;
-    progress.iterations = options.iterations_per_epoch;
-    for (std::int64_t i = 1; i <= options.iterations_per_epoch && running; ++i) {
-      Inputs inputs;
-      {
-        const Stopwatch watch(summary.simulate_seconds);
-        // Counted before they are made: after a failed simulation the next call goes on behind it.
-        const std::uint64_t first = std::exchange(s.simulated, s.simulated + static_cast<std::uint64_t>(options.batch_size));
-        inputs = configure(s.model.simulate(options.batch_size, s.options.seed, "train", first, &s.pool));
-        summary.simulations += options.batch_size;
-      }
-      if (inputs.batch_size() == 0)
-        throw ConfigurationError(
-            fmt::format("Trainer: the configurator kept none of the {} simulations of epoch {}, iteration {}; it may drop some, but one at "
-                        "least must remain: simulate larger batches or drop fewer",
-                        options.batch_size, epoch, i));
-      StepRecord step;
-      {
-        const Stopwatch watch(summary.gradient_seconds);
-        step.losses = s.gradient(inputs, has_decay);
-      }
-      nn::StepResult result;
-      if (finite(step.losses)) {
-        const Stopwatch watch(summary.update_seconds);
-        best.judge(step.losses.total(), summary.history.steps.size());
-        result = s.optimizer->step(*s.gradients, s.pool);
-      }
-      ++s.steps;
-      step.learning_rate = result.learning_rate;
-      step.gradient_norm = result.gradient_norm;
-      summary.history.steps.push_back(step);
-      if (!finite(step.losses) || !result.finite) {
-        const std::string cause = inputs.non_finite();
-        end(TrainingSummary::Stop::diverged,
-            fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite{}. {} {}", epoch, i,
-                        finite(step.losses) ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
-                        best.restore(),
-                        cause.empty() ? "Lower the learning rate, or standardize parameters and data."
-                                      : "Let the configurator drop or replace such values."));
-        s.log(LogLevel::warning, summary.reason);
-        break;
-      }
-      ++record.steps;
-      const double n = static_cast<double>(record.steps);
-      record.train.loss += (step.losses.loss - record.train.loss) / n;
-      record.train.summary_loss += (step.losses.summary_loss - record.train.summary_loss) / n;
-      record.train.weight_decay += (step.losses.weight_decay - record.train.weight_decay) / n;
-      if (s.options.progress) {
-        const auto done = static_cast<double>(summary.history.steps.size());
-        progress.iteration = i;
-        progress.losses = step.losses;
-        progress.average_loss = record.train.total();
-        progress.learning_rate = step.learning_rate;
-        progress.iterations_per_second = n / std::max(since(epoch_start), 1e-9);
-        progress.seconds_left = (static_cast<double>(total) - done) / progress.iterations_per_second;
-        if (s.options.progress(progress) == Control::stop) end(TrainingSummary::Stop::stopped_by_callback, "Training was stopped by the progress callback.");
-      }
-      if (guard.interrupted())
-        end(TrainingSummary::Stop::interrupted, fmt::format("Training was interrupted after epoch {}, iteration {}; the weights are those of this step.", epoch, i));
-    }
-    if (summary.stop != TrainingSummary::Stop::diverged && validation) {
-      const Stopwatch watch(summary.validate_seconds);
-      s.tape.reset({.gradients = false, .training = false, .seed = s.options.seed, .step = s.steps, .pool = &s.pool});
-      const auto t = s.amortizer.loss(s.tape, *validation);
-      record.validation = {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
-                           has_decay ? s.amortizer.weight_decay() : 0.0};
-      record.validated = true;
-      s.log(LogLevel::info, fmt::format("Validation, Epoch: {}, Loss: {:.3f}", epoch, record.validation.total()));
-    }
-    record.seconds = since(epoch_start);
-    if (record.steps) {
-      summary.history.epochs.push_back(record);
-      if (s.options.progress && summary.stop != TrainingSummary::Stop::diverged) {
-        progress.epoch_done = true;
-        progress.validation = record.validated ? &record.validation : nullptr;
-        if (s.options.progress(progress) == Control::stop && running)
-          end(TrainingSummary::Stop::stopped_by_callback, "Training was stopped by the progress callback.");
-      }
-    }
-  }
-  if (summary.stop != TrainingSummary::Stop::diverged && !all_finite(s.amortizer.store())) {
-    // The last update of a run is judged by no loss.
-    end(TrainingSummary::Stop::diverged, fmt::format("Training diverged in its last step: a weight is not finite. {} Lower the learning rate.", best.restore()));
-    s.log(LogLevel::warning, summary.reason);
-  }
-  if (validation && summary.stop == TrainingSummary::Stop::completed) s.find_unlearnt(*validation, summary);
-  summary.seconds = since(start);
-  return summary;
+TrainingSummary Trainer::train_rounds(const RoundsOptions& o) {
+  State& s = *state_;
+  const training::CallCheck check{"RoundsOptions"};
+  check.at_least_one(o.rounds, "rounds");
+  check.at_least_one(o.sim_per_round, "sim_per_round");
+  check.at_least_one(o.epochs, "epochs");
+  check.at_least_one(o.batch_size, "batch_size");
+  check.countable(o.rounds, "rounds", o.epochs, "epochs", o.sim_per_round);
+  (void)s.require_model("train_rounds");
+  const RunSettings settings =
+      training::run_settings(s, check, o,
+                             fmt::format("train_rounds(rounds = {}, sim_per_round = {}, epochs = {}, batch_size = {}", o.rounds,
+                                         o.sim_per_round, o.epochs, o.batch_size));
+  return s.train(settings, [&](const training::Run& run) {
+    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.rounds * o.epochs);
+    return std::make_unique<training::RoundsSource>(s.simulating(run), s.options.configurator, s.options.seed, run.first.simulated,
+                                                    run.first.shuffled,
+                                                    training::RoundsSource::Settings{o.rounds, o.sim_per_round, o.epochs, o.batch_size},
+                                                    s.overlaps(), s.checkpoints ? s.checkpoints->folder() : std::filesystem::path());
+  });
+}
+
+TrainingSummary Trainer::train_offline(const Simulations& simulations, const OfflineOptions& options) {
+  return train_offline(std::vector<Simulations>{simulations}, options);
+}
+
+TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, const OfflineOptions& o) {
+  State& s = *state_;
+  const training::CallCheck check{"OfflineOptions"};
+  check.at_least_one(o.epochs, "epochs");
+  check.at_least_one(o.batch_size, "batch_size");
+  NonFiniteCount bad;
+  std::string first_bad;
+  const auto data = std::make_shared<const training::Dataset>(training::finite_dataset(parts, s.options, bad, first_bad));
+  check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
+  if (!s.gradients) s.check_consistency([&] { return training::two_of(*data); });
+  RunSettings settings =
+      training::run_settings(s, check, o,
+                             fmt::format("train_offline(simulations = {} with checksum {:016x}, epochs = {}, batch_size = {}", data->size(),
+                                         s.checkpoints ? training::checksum(*data) : 0, o.epochs, o.batch_size));
+  settings.given = bad;
+  settings.first_given = first_bad;
+  return s.train(settings, [&](const training::Run& run) {
+    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
+    return std::make_unique<training::OfflineSource>(data, s.options.configurator, s.options.seed, run.first.shuffled, o.epochs,
+                                                     o.batch_size);
+  });
 }
 
 }  // namespace bayesflow

@@ -33,13 +33,18 @@ struct History {
 
 /// How and why a run ended.
 struct TrainingSummary {
-  enum class Stop : std::uint8_t { completed, interrupted, stopped_by_callback, diverged };
+  enum class Stop : std::uint8_t { completed, interrupted, stopped_by_callback, diverged, stopped_early, plateau };
   Stop stop = Stop::completed;
-  std::string reason;                ///< a sentence
+  std::string call;    ///< the function and its settings: "train_online(epochs = 10, ...)"
+  std::string reason;  ///< a sentence
   History history;
-  std::vector<std::string> warnings; ///< sentences, for example about a parameter that was not learnt
-  std::int64_t simulations = 0;      ///< data sets simulated for training
-  double seconds = 0;                ///< wall time of the whole call
+  std::vector<std::string> warnings;  ///< sentences, for example about a parameter that was not learnt
+  std::int64_t simulations = 0;       ///< data sets simulated for training
+  std::int64_t dropped = 0;           ///< of the data sets, those left out because of a value that is not finite
+  std::int64_t redrawn = 0;           ///< those replaced for that reason
+  std::int64_t resumed = 0;           ///< how often the run went on from a checkpoint
+  std::string checkpoint;             ///< the last file that was written
+  double seconds = 0;                 ///< wall time of the whole call
   double simulate_seconds = 0, gradient_seconds = 0, update_seconds = 0, validate_seconds = 0;
   std::uint64_t seed = 0;
   int threads = 0;

@@ -1,57 +1,64 @@
 /// Training.
 #pragma once
 
-#include <cstdint>
+#include <filesystem>
 #include <memory>
-#include <optional>
-#include <variant>
+#include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
-#include "bayesflow/configuration/configurator.hpp"
-#include "bayesflow/core/log.hpp"
-#include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/training/history.hpp"
-#include "bayesflow/training/progress.hpp"
+#include "bayesflow/training/options.hpp"
 
 namespace bayesflow {
 
-/// Settings of a Trainer.
-struct TrainerOptions {
-  Configurator configurator = default_configurator;
-  std::uint64_t seed = 0;       ///< of initialization, simulations and noise: one seed, one result, for any number of threads
-  int threads = 0;              ///< 0: as many as the machine has
-  double default_lr = 5e-4;     ///< where no optimizer is given: Adam with a cosine decay from this to 0
-  Logger logger = {};
-  ProgressCallback progress = {};
-  bool handle_interrupt = true; ///< Ctrl-C ends a run after the present step; the former handler is put back afterwards
-};
-
-/// Settings of train_online.
-struct OnlineOptions {
-  std::int64_t epochs = 1;
-  std::int64_t iterations_per_epoch = 1000;
-  std::int64_t batch_size = 32;
-  std::variant<std::int64_t, Simulations> validation_sims = std::int64_t{0};  ///< a number to simulate once, or simulations; 0: none
-  std::optional<nn::OptimizerOptions> optimizer = {};  ///< an empty schedule in it means the default cosine
-  bool reuse_optimizer = false;                        ///< keep the optimizer's moments for the next call (its schedule starts anew)
-};
-
-/// Trains an amortizer on a generative model. The constructor checks that model, configurator and networks fit together with
-/// two simulations; a failure is a ConfigurationError with its cause.
+/// Trains an amortizer on a generative model, or on simulations alone. The constructor checks that model, configurator and networks fit
+/// together with two simulations (without a model the first call does it with two of its data sets); a failure is a ConfigurationError with
+/// its cause.
+///
+/// All training functions share one loop. A loss, gradient or weight that is not finite ends the run with the best weights so far, judged
+/// by the mean loss of 100 steps. After an exception (of a simulator, say) the weights are those of the last step, and another call goes on
+/// with the simulations that follow. Every batch, validation included, passes through the configurator.
+///
+/// With a checkpoint_path everything that the result depends on is on the disk after every epoch, every few minutes and at the end of a
+/// run: a trainer made again with the same arguments finds it, says so, and its unfinished call goes on to the same bits as if it had never
+/// stopped. Throws IoError if the folder cannot be used or another trainer uses it.
 class Trainer {
  public:
   Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options = {});
+  /// For train_offline and train_from_presimulation.
+  explicit Trainer(AmortizedPosterior amortizer, TrainerOptions options = {});
   ~Trainer();
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
 
   /// The trainer's configurator.
   [[nodiscard]] Inputs configure(const Simulations& simulations) const;
-  /// Simulates every batch afresh. A loss, gradient or weight that is not finite ends the run with the best weights so far, judged
-  /// by the mean loss of 100 steps. After an exception (of a simulator, say) the weights are those of the last step, and
-  /// another call goes on with the simulations that follow.
+
+  /// Simulates every batch afresh.
   TrainingSummary train_online(const OnlineOptions& options);
+
+  /// Passes over given data, all rows in a new order each epoch. Parts with a non-batchable context (a number of observations, say) may
+  /// differ in shape and stay apart: a batch has rows of one part. Parts without one must agree in shape and are one pool.
+  TrainingSummary train_offline(const Simulations& simulations, const OfflineOptions& options);
+  TrainingSummary train_offline(const std::vector<Simulations>& parts, const OfflineOptions& options);
+  /// The same from a file of simulations, which may be larger than memory.
+  TrainingSummary train_offline(const std::filesystem::path& file, const OfflineOptions& options);
+
+  /// Each iteration simulates a batch, stores it over the oldest of the buffer, and trains on any of the buffer's batches, all equally
+  /// likely. The buffer lives on over calls.
+  TrainingSummary train_experience_replay(const ReplayOptions& options);
+
+  /// Round r adds simulations to all earlier ones and passes `epochs` times over them, with one optimizer and one schedule of
+  /// sum_r epochs ceil(r sim_per_round / batch_size) steps.
+  TrainingSummary train_rounds(const RoundsOptions& options);
+
+  /// Trains on stored simulations in stored order: one epoch per file of a folder (ordered by the numbers in their names), or passes over
+  /// one file.
+  TrainingSummary train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& options);
+
+  /// What each call so far returned, those of a checkpoint included: the history over all runs.
+  [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
   [[nodiscard]] AmortizedPosterior& amortizer();
 
  private:

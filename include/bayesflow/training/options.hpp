@@ -1,0 +1,119 @@
+/// Settings of a Trainer and of its training functions.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/core/log.hpp"
+#include "bayesflow/nn/optimizer.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
+#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/training/early_stopping.hpp"
+#include "bayesflow/training/lr_adjuster.hpp"
+#include "bayesflow/training/progress.hpp"
+
+namespace bayesflow {
+
+/// Whether the next batch is simulated while the present one trains. Results are the same in every case.
+enum class Overlap : std::uint8_t {
+  automatic,  ///< where prior or simulator cannot use all threads themselves: not thread-safe, or batched
+  on,         ///< one thread more simulates and configures, one simulation after the other
+  off,
+};
+
+/// What a trainer makes of the checkpoints that it finds.
+enum class Resume : std::uint8_t {
+  program,  ///< the program was started again: calls that had ended return what they returned, the unfinished one goes on
+  state,    ///< weights and optimizer go on, and every call is a new one
+};
+
+/// Settings of a Trainer.
+struct TrainerOptions {
+  Configurator configurator = default_configurator;
+  std::uint64_t seed = 0;    ///< of initialization, simulations and noise: one seed, one result, for any number of threads
+  int threads = 0;           ///< 0: as many as the machine has
+  double default_lr = 5e-4;  ///< where no optimizer is given: Adam with a cosine decay from this to 0
+  Logger logger = {};
+  ProgressCallback progress = {};
+  bool handle_interrupt =
+      true;  ///< Ctrl-C (or SIGTERM) ends a run after the present step, a second one at once; former handlers are put back
+  NonFinitePolicy nonfinite =
+      {};  ///< what happens to simulations that are not finite; by default they are errors. Given data cannot be redrawn
+  Overlap overlap = Overlap::automatic;
+  std::filesystem::path checkpoint_path = {};  ///< a folder; empty: no checkpoints
+  int max_to_keep = 3;                         ///< checkpoints
+  double checkpoint_minutes = 10;              ///< between checkpoints within an epoch; there is one after every epoch in any case
+  Resume resume = Resume::program;
+  void validate() const;  ///< throws ConfigurationError naming field, value and constraint
+};
+
+/// Data sets for the validation loss after each epoch: a number to simulate once, or simulations; 0: none.
+using ValidationSims = std::variant<std::int64_t, Simulations>;
+
+/// Settings of train_online.
+struct OnlineOptions {
+  std::int64_t epochs = 1;
+  std::int64_t iterations_per_epoch = 1000;
+  std::int64_t batch_size = 32;
+  ValidationSims validation_sims = std::int64_t{0};
+  std::optional<nn::OptimizerOptions> optimizer = {};       ///< an empty schedule in it means the default cosine
+  bool reuse_optimizer = false;                             ///< keep the optimizer's moments for the next call (its schedule starts anew)
+  std::optional<EarlyStoppingOptions> early_stopping = {};  ///< on the validation loss; the run ends with the best epoch's weights
+  std::optional<LRAdjusterOptions> lr_adjuster = {};        ///< the default rate is constant with it
+};
+
+/// Settings of train_offline.
+struct OfflineOptions {
+  std::int64_t epochs = 1;       ///< passes over the data
+  std::int64_t batch_size = 32;  ///< the last batch of an epoch may be smaller
+  ValidationSims validation_sims = std::int64_t{0};
+  std::optional<nn::OptimizerOptions> optimizer = {};  ///< as in OnlineOptions, and so the next ones
+  bool reuse_optimizer = false;
+  std::optional<EarlyStoppingOptions> early_stopping = {};
+  std::optional<LRAdjusterOptions> lr_adjuster = {};
+};
+
+/// Settings of train_experience_replay.
+struct ReplayOptions {
+  std::int64_t epochs = 1;
+  std::int64_t iterations_per_epoch = 1000;
+  std::int64_t batch_size = 32;
+  std::int64_t buffer_capacity = 1000;  ///< batches; a smaller one than before keeps the newest
+  ValidationSims validation_sims = std::int64_t{0};
+  std::optional<nn::OptimizerOptions> optimizer = {};
+  bool reuse_optimizer = false;
+  std::optional<EarlyStoppingOptions> early_stopping = {};
+  std::optional<LRAdjusterOptions> lr_adjuster = {};
+};
+
+/// Settings of train_rounds.
+struct RoundsOptions {
+  std::int64_t rounds = 1;
+  std::int64_t sim_per_round = 1000;  ///< simulations that each round adds
+  std::int64_t epochs = 1;            ///< passes over all data so far in each round
+  std::int64_t batch_size = 32;
+  ValidationSims validation_sims = std::int64_t{0};
+  std::optional<nn::OptimizerOptions> optimizer = {};
+  bool reuse_optimizer = false;
+  std::optional<EarlyStoppingOptions> early_stopping = {};  ///< over all rounds
+  std::optional<LRAdjusterOptions> lr_adjuster = {};
+};
+
+/// Settings of train_from_presimulation.
+struct PresimulationOptions {
+  std::int64_t batch_size = 32;  ///< rows that make a step, in stored order
+  std::int64_t max_epochs = 0;   ///< files to train on; more than there are: round and round; 0: each once
+  std::function<std::vector<Simulations>(const std::filesystem::path&)> loader = {};  ///< empty: this library's simulation files
+  ValidationSims validation_sims = std::int64_t{0};
+  std::optional<nn::OptimizerOptions> optimizer = {};
+  bool reuse_optimizer = false;
+  std::optional<EarlyStoppingOptions> early_stopping = {};
+  std::optional<LRAdjusterOptions> lr_adjuster = {};
+};
+
+}  // namespace bayesflow

@@ -1,0 +1,117 @@
+#include "training/calls.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "bayesflow/core/errors.hpp"
+#include "io/checksum.hpp"
+
+namespace bayesflow::training {
+
+void CallCheck::at_least_one(std::int64_t value, const char* name) const {
+  if (value < 1) throw ConfigurationError(fmt::format("{}::{} = {}; it must be at least 1", options, name, value));
+}
+
+void CallCheck::countable(std::int64_t a, const char* a_name, std::int64_t b, const char* b_name, std::int64_t simulations) const {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const bool steps = a <= kMost / b;
+  if (!steps || a * b > kMost / simulations)
+    throw ConfigurationError(fmt::format("{}: {} {} of {} {} are more {} than can be counted; use fewer", options, a, a_name, b, b_name,
+                                         steps ? "simulations" : "steps"));
+}
+
+std::string complete_call(const TrainerState& state, std::string call, const RunSettings& s) {
+  if (const auto* given = std::get_if<Simulations>(&s.validation_sims))
+    call += fmt::format(", validation_sims = {} with checksum {:016x}", given->prior_draws.rank() ? given->batch_size() : 0,
+                        state.checkpoints ? checksum(*given) : 0);
+  else
+    call += fmt::format(", validation_sims = {}", std::get<std::int64_t>(s.validation_sims));
+  if (s.optimizer) {
+    const nn::OptimizerOptions& o = *s.optimizer;
+    const char* kinds[] = {"adam", "adamw", "sgd"};
+    call += fmt::format(", optimizer = {}(beta1 = {}, beta2 = {}, epsilon = {}, weight_decay = {}, momentum = {}, global_clipnorm = {}",
+                        kinds[static_cast<int>(o.kind)], o.beta1, o.beta2, o.epsilon, o.weight_decay, o.momentum, o.global_clipnorm);
+    // A schedule is any callable: it is told by its values.
+    if (o.learning_rate)
+      call += fmt::format(", learning_rate = {} ... {} ... {}", o.learning_rate(0), o.learning_rate(100), o.learning_rate(10'000));
+    call += ")";
+  }
+  if (!s.optimizer || !s.optimizer->learning_rate) call += fmt::format(", default_lr = {}", state.options.default_lr);
+  if (s.reuse_optimizer) call += ", reuse_optimizer = true";
+  if (s.early_stopping)
+    call += fmt::format(", early_stopping = (patience = {}, min_improvement = {})", s.early_stopping->patience,
+                        s.early_stopping->min_improvement);
+  if (s.lr_adjuster) {
+    const LRAdjusterOptions& a = *s.lr_adjuster;
+    call += fmt::format(
+        ", lr_adjuster = (period = {}, wait_between_fits = {}, patience = {}, tolerance = {}, reduction_factor = {}, cooldown_factor = {}, "
+        "num_resets = {})",
+        a.period, a.wait_between_fits, a.patience, a.tolerance, a.reduction_factor, a.cooldown_factor, a.num_resets);
+  }
+  return call + ")";
+}
+
+Dataset finite_dataset(const std::vector<Simulations>& parts, const TrainerOptions& options, NonFiniteCount& bad, std::string& first_bad) {
+  if (parts.empty()) throw ConfigurationError("Trainer: there are no simulations to train on");
+  Dataset data;
+  std::int64_t before = 0;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    Simulations part = parts[p];
+    const std::int64_t rows = part.prior_draws.rank() ? part.prior_draws.dim(0) : 0;
+    bad.simulated += rows;
+    {
+      Dataset shapes_are_right;
+      shapes_are_right.add(part);
+    }
+    if (const auto wrong = non_finite_rows(part); !wrong.empty()) {
+      std::string what;
+      (void)non_finite_row(part, wrong.front(), &what);
+      what = fmt::format("simulation {} of the training data holds {}", before + wrong.front(), what);
+      if (options.nonfinite.action != NonFinite::drop)
+        throw SimulationError(
+            fmt::format("Trainer: {}; every value must be finite: mend the data, or set TrainerOptions::nonfinite to NonFinite::drop{}",
+                        what, options.nonfinite.action == NonFinite::redraw ? " (given data cannot be redrawn)" : ""));
+      if (first_bad.empty()) first_bad = what;
+      bad.dropped += static_cast<std::int64_t>(wrong.size());
+      std::vector<std::int64_t> good;
+      for (std::int64_t i = 0; i < rows; ++i)
+        if (!std::binary_search(wrong.begin(), wrong.end(), i)) good.push_back(i);
+      part = part.take(good);
+    }
+    before += rows;
+    if (part.prior_draws.dim(0) > 0) data.add(std::move(part));
+  }
+  if (static_cast<double>(bad.dropped) > options.nonfinite.max_share * static_cast<double>(bad.simulated) || data.size() == 0)
+    throw SimulationError(fmt::format(
+        "Trainer: {} of {} given simulations are not finite, while NonFinitePolicy::max_share is {}; mend the data, or allow more. "
+        "The first: {}",
+        bad.dropped, bad.simulated, options.nonfinite.max_share, first_bad));
+  return data;
+}
+
+Simulations two_of(const Dataset& data) {
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, data.groups().front().rows); ++i) rows.push_back(i);
+  return data.gather(0, rows);
+}
+
+std::uint64_t checksum(const Simulations& simulations, std::uint64_t seed) {
+  io::Xxh64 sum(seed);
+  for (const auto& [name, values] : simulations.fields()) {
+    if (!values) continue;
+    sum.update(std::as_bytes(std::span(name.data(), name.size())));
+    for (const std::int64_t extent : values->shape()) sum.update(io::bytes_of(extent));
+    sum.update(std::as_bytes(values->values()));
+  }
+  return sum.digest();
+}
+
+std::uint64_t checksum(const Dataset& data) {
+  std::uint64_t sum = 0;
+  for (const Simulations& part : data.parts()) sum = checksum(part, sum);
+  return sum;
+}
+
+}  // namespace bayesflow::training

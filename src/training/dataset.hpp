@@ -1,0 +1,63 @@
+/// Simulations in memory that are trained on in passes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bayesflow/core/rng.hpp"
+#include "bayesflow/simulation/simulations.hpp"
+
+namespace bayesflow::training {
+
+/// True if some value of row `row` is not finite; `what` then says which.
+[[nodiscard]] bool non_finite_row(const Simulations& simulations, std::int64_t row, std::string* what = nullptr);
+/// Rows with a value that is not finite.
+[[nodiscard]] std::vector<std::int64_t> non_finite_rows(const Simulations& simulations);
+
+/// Parts of equal row shapes without a non-batchable context make one group, whose rows may meet in a batch; every part with such a context
+/// is a group of its own.
+class Dataset {
+ public:
+  /// Throws ShapeError if a field's rows disagree with the other fields' or parts of one group disagree.
+  void add(Simulations part);
+  [[nodiscard]] std::int64_t size() const { return size_; }  ///< rows
+  [[nodiscard]] std::int64_t number_of_batches(std::int64_t batch_size) const;
+  [[nodiscard]] const std::vector<Simulations>& parts() const { return parts_; }
+
+  struct Group {
+    std::vector<std::size_t> parts;
+    std::vector<std::int64_t> first;  // row of each part in the group
+    std::int64_t rows = 0;
+  };
+  [[nodiscard]] const std::vector<Group>& groups() const { return groups_; }
+  /// Rows of a group, in the given order.
+  [[nodiscard]] Simulations gather(std::size_t group, std::span<const std::int64_t> rows) const;
+
+ private:
+  std::vector<Simulations> parts_;
+  std::vector<Group> groups_;
+  std::ptrdiff_t pool_ = -1;  // the group of parts without a context
+  std::int64_t size_ = 0;
+};
+
+/// The order of one pass: every row exactly once, the last batch of a group may be smaller. A function of (seed, epoch) alone.
+class Shuffle {
+ public:
+  void prepare(const Dataset& data, std::int64_t batch_size, std::uint64_t seed, std::uint64_t epoch);
+  /// In stored order instead.
+  void prepare_in_order(const Dataset& data, std::int64_t batch_size);
+  struct Slice {
+    std::size_t group = 0;
+    std::int64_t first = 0, count = 0;
+  };
+  [[nodiscard]] std::int64_t batches() const { return static_cast<std::int64_t>(slices_.size()); }
+  [[nodiscard]] Simulations batch(const Dataset& data, std::int64_t index) const;
+
+ private:
+  void cut(const Dataset& data, std::int64_t batch_size);
+  std::vector<std::vector<std::int64_t>> order_;  // per group
+  std::vector<Slice> slices_;
+};
+
+}  // namespace bayesflow::training

@@ -1,0 +1,212 @@
+#include "training/file_sources.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "bayesflow/core/errors.hpp"
+#include "training/calls.hpp"
+
+namespace bayesflow::training {
+namespace {
+
+bool digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+
+std::int64_t batches_of(const SimulationStore& store, std::int64_t batch_size) {
+  const auto cut = [batch_size](std::int64_t rows) { return (rows + batch_size - 1) / batch_size; };
+  if (!store.info().one_context_per_batch) return cut(store.size());
+  std::int64_t n = 0;
+  for (std::int64_t b = 0; b < store.batches(); ++b) n += cut(store.rows(b));
+  return n;
+}
+
+Dataset dataset(std::vector<Simulations> parts) {
+  Dataset out;
+  for (Simulations& part : parts) out.add(std::move(part));
+  return out;
+}
+
+}  // namespace
+
+Simulations FiniteRows::operator()(Simulations s, const std::filesystem::path& file) {
+  count_.simulated += s.batch_size();
+  const std::vector<std::int64_t> bad = non_finite_rows(s);
+  if (bad.empty()) return s;
+  count_.dropped += static_cast<std::int64_t>(bad.size());
+  std::string what;
+  (void)non_finite_row(s, bad.front(), &what);
+  if (policy_.action != NonFinite::drop)
+    throw SimulationError(fmt::format(
+        "Trainer: a simulation of \"{}\" holds {}; every value must be finite: mend the file, or set TrainerOptions::nonfinite to "
+        "NonFinite::drop{}",
+        file.string(), what, policy_.action == NonFinite::redraw ? " (stored data cannot be redrawn)" : ""));
+  if (count_.dropped > 10 && static_cast<double>(count_.dropped) > policy_.max_share * static_cast<double>(count_.simulated))
+    throw SimulationError(fmt::format(
+        "Trainer: {} of {} simulations of \"{}\" so far were not finite: more than NonFinitePolicy::max_share = {}; mend the file, or "
+        "raise max_share if this is meant",
+        count_.dropped, count_.simulated, file.string(), policy_.max_share));
+  std::vector<std::int64_t> good;
+  for (std::int64_t i = 0; i < s.batch_size(); ++i)
+    if (!std::binary_search(bad.begin(), bad.end(), i)) good.push_back(i);
+  return s.take(good);
+}
+
+StreamSource::StreamSource(SimulationStream stream, const Configurator& configurator, FiniteRows finite, std::uint64_t first_shuffle,
+                           std::int64_t epochs)
+    : stream_(std::move(stream)),
+      configurator_(&configurator),
+      finite_(finite),
+      first_shuffle_(first_shuffle),
+      epochs_(epochs),
+      steps_(stream_.batches_per_epoch()) {}
+
+void StreamSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
+  if (epoch_ != epoch || next_ != step) stream_.start(static_cast<std::int64_t>(first_shuffle_) + epoch, step);
+  epoch_ = epoch;
+  next_ = step + 1;
+  std::optional<Simulations> simulations = stream_.next();
+  if (!simulations)
+    throw IoError(fmt::format("\"{}\" ended before its last batch; it was changed while it was read", stream_.store().path().string()));
+  const Simulations finite = finite_(std::move(*simulations), stream_.store().path());
+  batch.count = finite_.count();
+  batch.rows = finite.batch_size();
+  if (batch.rows) batch.inputs = (*configurator_)(finite);
+}
+
+PresimulationSource::PresimulationSource(std::vector<std::filesystem::path> files, const Configurator& configurator, FiniteRows finite,
+                                         Loader loader, std::int64_t epochs, std::int64_t batch_size)
+    : files_(std::move(files)),
+      configurator_(&configurator),
+      finite_(finite),
+      loader_(std::move(loader)),
+      epochs_(epochs),
+      batch_size_(batch_size) {
+  // The schedule has to know the number of all steps.
+  for (std::size_t i = 0; i < files_.size() && static_cast<std::int64_t>(i) < epochs_; ++i) {
+    steps_.push_back(loader_ ? dataset(loader_(files_[i])).number_of_batches(batch_size_)
+                             : batches_of(SimulationStore(files_[i]), batch_size_));
+    if (steps_.back() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; take it out of the folder", files_[i].string()));
+  }
+  files_.resize(steps_.size());
+}
+
+std::int64_t PresimulationSource::total_steps() const {
+  std::int64_t total = 0;
+  for (std::int64_t e = 0; e < epochs_; ++e) total += steps(e);
+  return total;
+}
+
+void PresimulationSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
+  const std::filesystem::path& file = files_[file_of(epoch)];
+  if (loader_) {
+    if (open_ != epoch) {
+      data_ = dataset(loader_(file));
+      order_.prepare_in_order(data_, batch_size_);
+    }
+  } else if (open_ != epoch || next_ != step) {
+    stream_.emplace(SimulationStore(file), StreamOptions{.batch_size = batch_size_, .shuffle = false});
+    stream_->start(0, step);
+  }
+  open_ = epoch;
+  next_ = step + 1;
+  std::optional<Simulations> simulations = loader_ ? order_.batch(data_, step) : stream_->next();
+  if (!simulations) throw IoError(fmt::format("\"{}\" ended before its last batch; it was changed while it was read", file.string()));
+  const Simulations finite = finite_(std::move(*simulations), file);
+  batch.count = finite_.count();
+  batch.rows = finite.batch_size();
+  if (batch.rows) batch.inputs = (*configurator_)(finite);
+}
+
+bool natural_less(const std::string& a, const std::string& b) {
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      const auto number = [](const std::string& s, std::size_t& at) {
+        while (at + 1 < s.size() && s[at] == '0' && digit(s[at + 1])) ++at;
+        const std::size_t first = at;
+        while (at < s.size() && digit(s[at])) ++at;
+        return s.substr(first, at - first);
+      };
+      const std::string x = number(a, i), y = number(b, j);
+      if (x != y) return x.size() != y.size() ? x.size() < y.size() : x < y;
+    } else if (a[i] != b[j]) {
+      return a[i] < b[j];
+    } else {
+      ++i;
+      ++j;
+    }
+  }
+  if (a.size() - i != b.size() - j) return a.size() - i < b.size() - j;
+  return a < b;  // "a01" and "a1"
+}
+
+std::vector<std::filesystem::path> presimulated_files(const std::filesystem::path& path, bool any_ending) {
+  if (!std::filesystem::exists(path))
+    throw IoError(fmt::format("\"{}\" does not exist; give a file of simulations, or a folder of such files", path.string()));
+  if (!std::filesystem::is_directory(path)) return {path};
+  std::vector<std::filesystem::path> out;
+  for (const auto& entry : std::filesystem::directory_iterator(path))
+    if (entry.is_regular_file() && (any_ending || entry.path().extension() == ".h5")) out.push_back(entry.path());
+  if (out.empty()) throw IoError(fmt::format("the folder \"{}\" holds no files{}", path.string(), any_ending ? "" : " that end in .h5"));
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return natural_less(a.filename().string(), b.filename().string()); });
+  return out;
+}
+
+std::string describe(const SimulationStore& store) {
+  const SimulationStoreInfo& info = store.info();
+  return fmt::format("{} of model \"{}\" with seed {}", info.simulations, info.model_name, info.seed);
+}
+
+}  // namespace bayesflow::training
+
+namespace bayesflow {
+
+TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const OfflineOptions& o) {
+  State& s = *state_;
+  const training::CallCheck check{"OfflineOptions"};
+  check.at_least_one(o.epochs, "epochs");
+  check.at_least_one(o.batch_size, "batch_size");
+  const SimulationStore store(file);
+  if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
+  check.countable(o.epochs, "epochs", store.size(), "batches", 1);
+  if (!s.gradients) s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+  const training::RunSettings settings = training::run_settings(
+      s, check, o, fmt::format("train_offline(file = {}, epochs = {}, batch_size = {}", training::describe(store), o.epochs, o.batch_size));
+  return s.train(settings, [&](const training::Run& run) {
+    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
+    return std::make_unique<training::StreamSource>(SimulationStream(store, {.batch_size = o.batch_size, .seed = s.options.seed}),
+                                                    s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite),
+                                                    run.first.shuffled, o.epochs);
+  });
+}
+
+TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& o) {
+  State& s = *state_;
+  const training::CallCheck check{"PresimulationOptions"};
+  check.at_least_one(o.batch_size, "batch_size");
+  if (o.max_epochs < 0)
+    throw ConfigurationError(
+        fmt::format("PresimulationOptions::max_epochs = {}; it must not be negative (0: each file once)", o.max_epochs));
+  const auto files = training::presimulated_files(path, static_cast<bool>(o.loader));
+  const auto first_part = [&] {
+    if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
+    return training::dataset(o.loader(files.front()));
+  };
+  if (!s.gradients) s.check_consistency([&] { return training::two_of(first_part()); });
+  const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
+  std::string names;
+  for (const auto& file : files) {
+    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", file.filename().string());
+    if (!o.loader) names += fmt::format(": {}", training::describe(SimulationStore(file)));
+  }
+  const training::RunSettings settings = training::run_settings(
+      s, check, o, fmt::format("train_from_presimulation(files = [{}], epochs = {}, batch_size = {}", names, epochs, o.batch_size));
+  return s.train(settings, [&](const training::Run& run) {
+    return std::make_unique<training::PresimulationSource>(
+        files, s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite), o.loader, epochs, o.batch_size);
+  });
+}
+
+}  // namespace bayesflow

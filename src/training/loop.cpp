@@ -1,0 +1,518 @@
+/// The loop that all training functions share.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/version.hpp"
+#include "training/interrupt.hpp"
+#include "training/prefetch.hpp"
+#include "training/state.hpp"
+
+namespace bayesflow::training {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Stop = TrainingSummary::Stop;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Adds the time of its life to a counter.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total) {}
+  ~Stopwatch() { total_ += since(start_); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& total_;
+  Clock::time_point start_ = Clock::now();
+};
+
+bool finite(const Losses& l) { return std::isfinite(l.total()); }
+bool all_finite(const nn::ParameterStore& store) {
+  return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
+}
+
+void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
+  std::copy(values.begin(), values.end(), store.values());
+  store.refresh_transposed();
+}
+
+/// One call of a training function from where `run` stands.
+class Loop {
+ public:
+  Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Inputs> validation, std::int64_t total,
+       std::shared_ptr<double> factor, const InterruptGuard& guard);
+  TrainingSummary go();
+
+ private:
+  [[nodiscard]] bool running() const { return !ended_; }
+  void end(Stop stop, std::string reason);
+  void step();
+  void end_epoch();
+  void diverge(const Inputs& inputs, bool loss_is_finite);
+  void report_step(const StepRecord& record);
+  /// Checkpoints and what is said about them.
+  void save(bool ended);
+  void collect_reports();
+  void update_times();
+  [[nodiscard]] TrainingSummary finish();
+
+  TrainerState& s_;
+  const RunSettings& settings_;
+  Run run_;
+  BatchSource& source_;
+  Prefetcher batches_;
+  std::optional<Inputs> validation_;
+  std::int64_t total_;
+  std::shared_ptr<double> factor_;
+  const InterruptGuard& guard_;
+  std::optional<EarlyStopper> stopper_;
+  std::optional<RegressionLRAdjuster> adjuster_;
+  Progress progress_;
+  bool has_decay_, ended_ = false, consistent_ = true;
+  std::string checkpoint_failure_;
+  Clock::time_point start_ = Clock::now(), epoch_start_ = start_, saved_ = start_;
+  double seconds_before_, epoch_seconds_before_;  // when this process took the run up
+  std::int64_t epoch_steps_before_;
+};
+
+Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Inputs> validation,
+           std::int64_t total, std::shared_ptr<double> factor, const InterruptGuard& guard)
+    : s_(state),
+      settings_(settings),
+      run_(std::move(run)),
+      source_(source),
+      batches_(source, state.pool, state.overlaps(), run_.epoch, run_.step),
+      validation_(std::move(validation)),
+      total_(total),
+      factor_(std::move(factor)),
+      guard_(guard),
+      has_decay_(state.has_decay()),
+      seconds_before_(run_.summary.seconds),
+      epoch_seconds_before_(run_.record.seconds),
+      epoch_steps_before_(run_.step) {
+  if (settings.early_stopping) {
+    stopper_.emplace(*settings.early_stopping);
+    stopper_->restore(run_.stopper);
+  }
+  if (settings.lr_adjuster) {
+    adjuster_.emplace(*settings.lr_adjuster);
+    if (!run_.adjuster.losses.empty()) adjuster_->restore(run_.adjuster);
+    *factor_ = adjuster_->factor();
+  }
+  // Steps of a run should not touch the heap; a run that is meant to be stopped by hand may state absurdly many.
+  constexpr std::int64_t kMostReserved = 1 << 20;
+  run_.summary.history.steps.reserve(static_cast<std::size_t>(std::min(total_, kMostReserved)));
+  run_.summary.history.epochs.reserve(static_cast<std::size_t>(std::min(source.epochs(), kMostReserved)));
+  if (run_.best.values.empty()) run_.best.begin(s_.amortizer.store());
+}
+
+void Loop::end(Stop stop, std::string reason) {
+  run_.summary.stop = stop;
+  run_.summary.reason = std::move(reason);
+  ended_ = true;
+}
+
+void Loop::update_times() {
+  run_.summary.seconds = seconds_before_ + since(start_);
+  run_.record.seconds = epoch_seconds_before_ + since(epoch_start_);
+}
+
+TrainingSummary Loop::go() {
+  progress_.epochs = source_.epochs();
+  try {
+    while (running() && run_.epoch < source_.epochs()) {
+      const std::int64_t steps = source_.steps(run_.epoch);
+      progress_.epoch = run_.epoch + 1;
+      progress_.iterations = steps;
+      progress_.epoch_done = false;
+      progress_.validation = nullptr;
+      while (running() && run_.step < steps) step();
+      if (run_.step < steps && run_.summary.stop == Stop::interrupted) break;
+      end_epoch();
+    }
+    return finish();
+  } catch (...) {
+    // The weights are those of the last step. So is the checkpoint, unless it was in the middle of one, or of the end of an epoch; then an
+    // earlier one stays.
+    if (consistent_) save(false);
+    if (s_.checkpoints) s_.checkpoints->wait();
+    throw;
+  }
+}
+
+void Loop::step() {
+  const std::int64_t epoch = run_.epoch, at = run_.step;
+  TrainingSummary& summary = run_.summary;
+  // Counted before they are made: after a failed simulation the next call goes on behind it.
+  s_.counters.simulated = run_.first.simulated + static_cast<std::uint64_t>(source_.simulations(epoch, at));
+  Batch* batch = nullptr;
+  const Inputs* inputs = nullptr;
+  {
+    const Stopwatch watch(summary.simulate_seconds);
+    batch = &batches_.next();
+    consistent_ = false;  // a replay buffer has the batch from now on
+    inputs = &source_.use(epoch, at, *batch);
+  }
+  summary.simulations = source_.simulations(epoch, at);
+  run_.nonfinite = batch->count;
+  summary.dropped = settings_.given.dropped + batch->count.dropped;
+  summary.redrawn = batch->count.redrawn;
+  for (const std::string& warning : batch->warnings) {
+    summary.warnings.push_back(warning);
+    s_.log(LogLevel::warning, warning);
+  }
+  if (batch->rows == 0) {
+    ++run_.step;
+    consistent_ = true;
+    return;
+  }
+  if (inputs->batch_size() == 0)
+    throw ConfigurationError(
+        fmt::format("Trainer: the configurator kept none of the {} simulations of epoch {}, iteration {}; it may drop some, but one at "
+                    "least must remain: simulate larger batches or drop fewer",
+                    batch->rows, epoch + 1, at + 1));
+  StepRecord record;
+  {
+    const Stopwatch watch(summary.gradient_seconds);
+    record.losses = s_.gradient(*inputs, has_decay_);
+  }
+  nn::StepResult result;
+  const bool loss_is_finite = finite(record.losses);
+  if (loss_is_finite) {
+    const Stopwatch watch(summary.update_seconds);
+    run_.best.judge(s_.amortizer.store(), record.losses.total(), static_cast<std::int64_t>(summary.history.steps.size()));
+    result = s_.optimizer->step(*s_.gradients, s_.pool);
+  }
+  ++s_.counters.steps;
+  ++run_.step;
+  consistent_ = true;
+  record.learning_rate = result.learning_rate;
+  record.gradient_norm = result.gradient_norm;
+  summary.history.steps.push_back(record);
+  if (!loss_is_finite || !result.finite) return diverge(*inputs, loss_is_finite);
+  EpochRecord& e = run_.record;
+  ++e.steps;
+  const double n = static_cast<double>(e.steps);
+  e.train.loss += (record.losses.loss - e.train.loss) / n;
+  e.train.summary_loss += (record.losses.summary_loss - e.train.summary_loss) / n;
+  e.train.weight_decay += (record.losses.weight_decay - e.train.weight_decay) / n;
+  if (adjuster_) {
+    adjuster_->update(record.losses.total());
+    if (adjuster_->factor() != *factor_) {
+      *factor_ = adjuster_->factor();
+      s_.log(LogLevel::info,
+             fmt::format("Epoch: {}, Iter: {}, the loss no longer falls: learning rate times {}", epoch + 1, at + 1, *factor_));
+    }
+  }
+  if (s_.options.progress) report_step(record);
+  if (adjuster_ && adjuster_->stopping_issued() && running())
+    end(Stop::plateau,
+        fmt::format("Training ended after epoch {}, iteration {}: the loss no longer falls after {} reductions of the learning rate.",
+                    epoch + 1, at + 1, adjuster_->state().resets));
+  if (guard_.interrupted() && running())
+    end(Stop::interrupted,
+        fmt::format("Training was interrupted after epoch {}, iteration {}; the weights are those of this step.", epoch + 1, at + 1));
+  if (s_.checkpoints) {
+    if (s_.checkpoints->has_report()) collect_reports();
+    const bool epoch_ends = run_.step == source_.steps(epoch);  // then there is a checkpoint in any case
+    if (running() && !epoch_ends && since(saved_) > 60 * s_.options.checkpoint_minutes) save(false);
+  }
+}
+
+void Loop::diverge(const Inputs& inputs, bool loss_is_finite) {
+  const std::string cause = inputs.non_finite();
+  end(Stop::diverged, fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite{}. {} {}", run_.epoch + 1, run_.step,
+                                  loss_is_finite ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
+                                  run_.best.restore(s_.amortizer.store()),
+                                  cause.empty() ? "Lower the learning rate, or standardize parameters and data."
+                                                : "Let the configurator drop or replace such values."));
+  s_.log(LogLevel::warning, run_.summary.reason);
+}
+
+void Loop::report_step(const StepRecord& record) {
+  const auto done = static_cast<std::int64_t>(run_.summary.history.steps.size());
+  progress_.iteration = run_.step;
+  progress_.losses = record.losses;
+  progress_.average_loss = run_.record.train.total();
+  progress_.learning_rate = record.learning_rate;
+  progress_.iterations_per_second = static_cast<double>(run_.step - epoch_steps_before_) / std::max(since(epoch_start_), 1e-9);
+  progress_.seconds_left = static_cast<double>(total_ - done) / progress_.iterations_per_second;
+  if (s_.options.progress(progress_) == Control::stop) end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+}
+
+void Loop::end_epoch() {
+  consistent_ = false;
+  const bool diverged = run_.summary.stop == Stop::diverged;
+  const bool complete = run_.step == source_.steps(run_.epoch);
+  EpochRecord& e = run_.record;
+  if (!diverged && validation_) {
+    const Stopwatch watch(run_.summary.validate_seconds);
+    e.validation = s_.validate(*validation_, has_decay_);
+    e.validated = true;
+    s_.log(LogLevel::info, fmt::format("Validation, Epoch: {}, Loss: {:.3f}", run_.epoch + 1, e.validation.total()));
+  }
+  if (!diverged && stopper_ && e.validated) {
+    const double loss = e.validation.total();
+    if (std::isfinite(loss) && (run_.best_epoch.epoch == 0 || loss < run_.best_epoch.loss)) {
+      const nn::ParameterStore& store = s_.amortizer.store();
+      run_.best_epoch.values.assign(store.values(), store.values() + store.size());
+      run_.best_epoch.epoch = run_.epoch + 1;
+      run_.best_epoch.loss = loss;
+    }
+    if (stopper_->update_and_recommend(loss) && running())
+      end(Stop::stopped_early,
+          fmt::format("Training was stopped early after epoch {}: the validation loss has not improved by {} for {} epochs.",
+                      run_.epoch + 1, stopper_->options().min_improvement, stopper_->options().patience));
+  }
+  update_times();
+  if (e.steps) {
+    run_.summary.history.epochs.push_back(e);
+    if (s_.options.progress && !diverged) {
+      progress_.epoch_done = true;
+      progress_.validation = e.validated ? &run_.summary.history.epochs.back().validation : nullptr;
+      if (s_.options.progress(progress_) == Control::stop && running())
+        end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+    }
+  }
+  if (!complete) return;
+  consistent_ = true;
+  ++run_.epoch;
+  run_.step = 0;
+  e = EpochRecord();
+  epoch_start_ = Clock::now();
+  epoch_seconds_before_ = 0;
+  epoch_steps_before_ = 0;
+  // The interruption came with the last step of all.
+  if (run_.epoch == source_.epochs() && run_.summary.stop == Stop::interrupted) end(Stop::completed, "Training completed.");
+  if (s_.checkpoints && running() && run_.epoch < source_.epochs()) save(false);
+}
+
+void Loop::save(bool ended) {
+  if (!s_.checkpoints) return;
+  if (!ended) {
+    update_times();
+    if (stopper_) run_.stopper = stopper_->state();
+    if (adjuster_) run_.adjuster = adjuster_->state();
+  }
+  saved_ = Clock::now();
+  s_.checkpoints->write(s_.snapshot(ended ? nullptr : &run_));
+}
+
+void Loop::collect_reports() {
+  const Checkpoints::Report report = s_.checkpoints->report();
+  for (const std::string& file : report.written) {
+    run_.summary.checkpoint = file;
+    s_.log(LogLevel::info, fmt::format("Checkpoint {} was written.", file));
+    checkpoint_failure_.clear();
+  }
+  for (const std::string& failure : report.failures) {
+    checkpoint_failure_ = fmt::format("A checkpoint could not be written: {}", failure);
+    s_.log(LogLevel::warning, checkpoint_failure_ + " Training goes on.");
+  }
+}
+
+TrainingSummary Loop::finish() {
+  TrainingSummary& summary = run_.summary;
+  const bool unfinished = summary.stop == Stop::interrupted;
+  if (summary.stop != Stop::diverged && !all_finite(s_.amortizer.store())) {
+    // The last update of a run is judged by no loss.
+    end(Stop::diverged, fmt::format("Training diverged in its last step: a weight is not finite. {} Lower the learning rate.",
+                                    run_.best.restore(s_.amortizer.store())));
+    s_.log(LogLevel::warning, summary.reason);
+  } else if (unfinished) {
+    save(false);
+    s_.unfinished.reset();
+    if (s_.checkpoints) {
+      update_times();
+      s_.unfinished = run_;
+      s_.unfinished_is_loaded = false;
+    }
+    // The caller sees the epoch as far as it went; the run that may go on does not.
+    if (run_.record.steps) end_epoch();
+  } else {
+    // Those of simulated batches; given data were reported at the start.
+    const std::int64_t dropped = run_.nonfinite.dropped, redrawn = run_.nonfinite.redrawn;
+    if (dropped || redrawn)
+      summary.warnings.push_back(
+          fmt::format("{} of {} simulations were not finite and were {}; what was learnt is the posterior given a finite simulation.",
+                      dropped + redrawn, run_.nonfinite.simulated, dropped ? "dropped" : "redrawn"));
+    if (stopper_ && run_.best_epoch.epoch != 0 && run_.best_epoch.epoch != run_.epoch && summary.stop != Stop::diverged) {
+      put_back(s_.amortizer.store(), run_.best_epoch.values);
+      summary.reason += fmt::format(" The weights of epoch {}, with the lowest validation loss {:.4f}, were put back.",
+                                    run_.best_epoch.epoch, run_.best_epoch.loss);
+    }
+  }
+  const bool learnt_all_it_could = summary.stop == Stop::completed || summary.stop == Stop::stopped_early || summary.stop == Stop::plateau;
+  if (validation_ && learnt_all_it_could) s_.find_unlearnt(*validation_, summary);
+  summary.seconds = seconds_before_ + since(start_);
+  if (s_.checkpoints) {
+    if (summary.stop != Stop::interrupted) {
+      if (!settings_.reuse_optimizer) s_.optimizer.reset();
+      s_.runs.push_back(summary);
+      save(true);
+    }
+    s_.checkpoints->wait();
+    collect_reports();
+    if (!checkpoint_failure_.empty()) summary.warnings.push_back(checkpoint_failure_);
+    if (summary.stop != Stop::interrupted) s_.runs.pop_back();
+  }
+  s_.runs.push_back(summary);
+  return summary;
+}
+
+}  // namespace
+
+void BestWeights::begin(const nn::ParameterStore& store) { values.assign(store.values(), store.values() + store.size()); }
+
+void BestWeights::judge(const nn::ParameterStore& store, double present, std::int64_t steps) {
+  sum += present;
+  if (++count < kStretch) return;
+  const double mean = sum / static_cast<double>(count);
+  sum = 0;
+  count = 0;
+  if (step != 0 && mean >= loss) return;
+  loss = mean;
+  step = steps;
+  std::copy_n(store.values(), values.size(), values.begin());
+}
+
+std::string BestWeights::restore(nn::ParameterStore& store) const {
+  put_back(store, values);
+  return step == 0 ? "The weights from before training were put back."
+                   : fmt::format("The best weights so far, those after {} steps, were put back.", step);
+}
+
+const TrainingSummary* TrainerState::ended_before(const RunSettings& settings) {
+  if (options.resume != Resume::program || passed >= loaded) return nullptr;
+  if (runs[passed].call != settings.call) {
+    if (unfinished)
+      throw ConfigurationError(fmt::format(
+          "Trainer: the checkpoint's run {} was {}, this call is {}; repeat the calls as they were, set TrainerOptions::resume = "
+          "Resume::state to begin new ones, or use another folder",
+          passed + 1, runs[passed].call, settings.call));
+    passed = loaded;
+    return nullptr;
+  }
+  if (settings.optimizer && settings.reuse_optimizer) {
+    schedule = settings.optimizer->learning_rate;
+    schedule_is_lost = false;
+  }
+  log(LogLevel::info, fmt::format("This call had ended before: {}", runs[passed].brief()));
+  return &runs[passed++];
+}
+
+Run TrainerState::begin(const RunSettings& settings) {
+  if (unfinished && options.resume == Resume::program) {
+    if (unfinished->summary.call == settings.call) {
+      Run run = std::move(*unfinished);
+      unfinished.reset();
+      run.summary.stop = TrainingSummary::Stop::completed;
+      if (unfinished_is_loaded) ++run.summary.resumed;
+      log(LogLevel::info, fmt::format("Goes on after epoch {}, iteration {}.", run.step ? run.epoch + 1 : run.epoch, run.step));
+      return run;
+    }
+    if (unfinished_is_loaded)
+      throw ConfigurationError(
+          fmt::format("Trainer: the checkpoint's unfinished run was {}, this call is {}; repeat the call as it was, set "
+                      "TrainerOptions::resume = Resume::state to begin a new one, or use another folder",
+                      unfinished->summary.call, settings.call));
+  }
+  if (unfinished && !unfinished->keeps_optimizer) optimizer.reset();
+  unfinished.reset();
+  Run run;
+  run.keeps_optimizer = settings.reuse_optimizer;
+  run.summary.call = settings.call;
+  run.summary.seed = options.seed;
+  run.summary.instruction_set = instruction_set();
+  run.first = counters;
+  run.optimizer_first = -1;
+  if (settings.given.dropped) {
+    run.summary.dropped = settings.given.dropped;
+    run.summary.warnings.push_back(fmt::format("{} of {} given simulations were not finite and were dropped; the first: {}.",
+                                               settings.given.dropped, settings.given.simulated, settings.first_given));
+  }
+  return run;
+}
+
+std::optional<Inputs> TrainerState::make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary) {
+  std::optional<Inputs> validation;
+  if (const auto* given = std::get_if<Simulations>(&settings.validation_sims)) {
+    validation = options.configurator(*given);
+  } else if (const std::int64_t n = std::get<std::int64_t>(settings.validation_sims); n != 0) {
+    (void)require_model("validation_sims as a number");
+    const std::uint64_t first = run.first.validated;
+    counters.validated = std::max(counters.validated, first + static_cast<std::uint64_t>(n));
+    NonFiniteCount bad;
+    const Simulations simulations = model->simulate(n, options.seed, "validation", first, &pool, options.nonfinite, bad);
+    validation = options.configurator(simulations);
+    if ((bad.dropped || bad.redrawn) && run.epoch == 0 && run.step == 0)
+      summary.warnings.push_back(fmt::format("{} of {} validation simulations were not finite and were {}.", bad.dropped + bad.redrawn,
+                                             bad.simulated, bad.dropped ? "dropped" : "redrawn"));
+    log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
+  }
+  if (validation) validation->check("Trainer: the validation simulations, configured");
+  if (settings.early_stopping && !validation)
+    throw ConfigurationError(
+        "Trainer: early_stopping looks at the validation loss; set validation_sims to a number of simulations, or to simulations");
+  return validation;
+}
+
+void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total,
+                                   std::shared_ptr<double> factor) {
+  // Moments and bias corrections may go on from the call before; the schedule starts anew (O50): the optimizer's own, or the
+  // default over the steps of this call.
+  if (!resumed && (settings.optimizer || !optimizer)) {
+    nn::OptimizerOptions chosen = settings.optimizer.value_or(nn::OptimizerOptions{});
+    schedule = chosen.learning_rate;
+    chosen.learning_rate = nn::constant(options.default_lr);
+    optimizer = std::make_unique<nn::Optimizer>(amortizer.store(), std::move(chosen));
+    schedule_is_lost = false;
+  } else if (settings.optimizer) {
+    schedule = settings.optimizer->learning_rate;
+    schedule_is_lost = false;
+  }
+  if (schedule_is_lost)
+    throw ConfigurationError(
+        "Trainer: the optimizer that the checkpoint brought had a learning rate schedule of its own, which no file can hold; repeat the "
+        "call that made it, "
+        "or give an optimizer");
+  if (run.optimizer_first < 0) run.optimizer_first = optimizer->steps_taken();
+  nn::Schedule rate = schedule;
+  if (!rate) rate = settings.lr_adjuster ? nn::constant(options.default_lr) : nn::cosine(options.default_lr, total);
+  const std::int64_t from = run.optimizer_first;
+  if (settings.lr_adjuster)
+    optimizer->set_schedule([from, rate, factor](std::int64_t t) { return *factor * rate(t - from); });
+  else
+    optimizer->set_schedule([from, rate](std::int64_t t) { return rate(t - from); });
+}
+
+TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMaker& make_source) {
+  if (const TrainingSummary* ended = ended_before(settings)) return *ended;
+  const InterruptGuard guard(options.handle_interrupt);
+  const bool resumes = unfinished && options.resume == Resume::program && unfinished->summary.call == settings.call;
+  Run run = begin(settings);
+  run.summary.reason = "Training completed.";
+  run.summary.threads = pool.threads();
+  std::optional<Inputs> validation = make_validation(settings, run, run.summary);
+  const std::unique_ptr<BatchSource> source = make_source(run);
+  const std::int64_t total = source->total_steps();
+  const auto factor = std::make_shared<double>(1.0);
+  begin_optimizer(settings, run, resumes, total, factor);
+  struct DropOptimizer {
+    TrainerState& state;
+    bool keep;
+    ~DropOptimizer() {
+      if (!keep && !state.unfinished) state.optimizer.reset();
+    }
+  } const drop{*this, settings.reuse_optimizer};
+  return Loop(*this, settings, std::move(run), *source, std::move(validation), total, factor, guard).go();
+}
+
+}  // namespace bayesflow::training

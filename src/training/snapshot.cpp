@@ -1,0 +1,309 @@
+/// A trainer's state as a file. The layout is described in docs/training.md.
+#include <fmt/format.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "bayesflow/core/errors.hpp"
+#include "io/archive.hpp"
+#include "training/checkpoints.hpp"
+#include "training/run.hpp"
+
+namespace bayesflow::training {
+namespace {
+
+using Json = nlohmann::json;
+constexpr io::Format kFormat{.kind = "checkpoint", .version = 1};
+constexpr std::int64_t kStepColumns = 5, kEpochColumns = 9;
+
+// JSON has no infinities and no exact decimals by promise: numbers that must come back bit for bit go into arrays.
+Json counters_to_json(const Counters& c) { return {c.simulated, c.validated, c.shuffled, c.steps}; }
+Counters counters_from_json(const Json& j) {
+  return {j.at(0).get<std::uint64_t>(), j.at(1).get<std::uint64_t>(), j.at(2).get<std::uint64_t>(), j.at(3).get<std::uint64_t>()};
+}
+
+std::vector<double> step_rows(const History& history) {
+  std::vector<double> out;
+  out.reserve(history.steps.size() * static_cast<std::size_t>(kStepColumns));
+  for (const StepRecord& s : history.steps)
+    out.insert(out.end(), {s.losses.loss, s.losses.summary_loss, s.losses.weight_decay, s.learning_rate, s.gradient_norm});
+  return out;
+}
+
+std::vector<double> epoch_row(const EpochRecord& e) {
+  return {e.train.loss,      e.train.summary_loss,      e.train.weight_decay,      e.validated ? 1.0 : 0.0,
+          e.validation.loss, e.validation.summary_loss, e.validation.weight_decay, static_cast<double>(e.steps),
+          e.seconds};
+}
+EpochRecord epoch_from(const double* r) {
+  return {{r[0], r[1], r[2]}, r[3] != 0, {r[4], r[5], r[6]}, static_cast<std::int64_t>(r[7]), r[8]};
+}
+
+Json summary_to_json(const TrainingSummary& t) {
+  return {{"call", t.call},
+          {"stop", static_cast<int>(t.stop)},
+          {"reason", t.reason},
+          {"warnings", t.warnings},
+          {"simulations", t.simulations},
+          {"dropped", t.dropped},
+          {"redrawn", t.redrawn},
+          {"resumed", t.resumed},
+          {"checkpoint", t.checkpoint},
+          {"seconds", {t.seconds, t.simulate_seconds, t.gradient_seconds, t.update_seconds, t.validate_seconds}},
+          {"seed", t.seed},
+          {"threads", t.threads},
+          {"instruction_set", t.instruction_set}};
+}
+
+TrainingSummary summary_from_json(const Json& j) {
+  TrainingSummary t;
+  t.call = j.at("call");
+  const int stop = j.at("stop");
+  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau)) throw IoError(fmt::format("unknown stop reason {}", stop));
+  t.stop = static_cast<TrainingSummary::Stop>(stop);
+  t.reason = j.at("reason");
+  t.warnings = j.at("warnings").get<std::vector<std::string>>();
+  t.simulations = j.at("simulations");
+  t.dropped = j.at("dropped");
+  t.redrawn = j.at("redrawn");
+  t.resumed = j.at("resumed");
+  t.checkpoint = j.at("checkpoint");
+  const auto seconds = j.at("seconds").get<std::array<double, 5>>();
+  t.seconds = seconds[0];
+  t.simulate_seconds = seconds[1];
+  t.gradient_seconds = seconds[2];
+  t.update_seconds = seconds[3];
+  t.validate_seconds = seconds[4];
+  t.seed = j.at("seed");
+  t.threads = j.at("threads");
+  t.instruction_set = j.at("instruction_set");
+  return t;
+}
+
+void put_text(io::ArchiveWriter& out, const std::string& path, const std::string& text) {
+  out.array(path, {static_cast<std::int64_t>(text.size())}, std::vector<std::uint8_t>(text.begin(), text.end()));
+}
+std::string get_text(const io::ArchiveReader& in, const std::string& path) {
+  const auto bytes = in.array<std::uint8_t>(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+void put_summary(io::ArchiveWriter& out, const std::string& group, const TrainingSummary& t) {
+  put_text(out, group + "/summary", summary_to_json(t).dump(-1, ' ', false, Json::error_handler_t::replace));
+  out.array(group + "/steps", {static_cast<std::int64_t>(t.history.steps.size()), kStepColumns}, step_rows(t.history));
+  std::vector<double> epochs;
+  for (const EpochRecord& e : t.history.epochs)
+    for (const double v : epoch_row(e)) epochs.push_back(v);
+  out.array(group + "/epochs", {static_cast<std::int64_t>(t.history.epochs.size()), kEpochColumns}, std::move(epochs));
+}
+
+TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group) {
+  TrainingSummary t = summary_from_json(Json::parse(get_text(in, group + "/summary")));
+  const auto steps = in.array<double>(group + "/steps"), epochs = in.array<double>(group + "/epochs");
+  for (std::size_t i = 0; i + 4 < steps.size(); i += 5)
+    t.history.steps.push_back({{steps[i], steps[i + 1], steps[i + 2]}, steps[i + 3], steps[i + 4]});
+  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(&epochs[i]));
+  return t;
+}
+
+template <class T>
+void put(io::ArchiveWriter& out, const std::string& path, const std::vector<T>& values) {
+  out.array(path, {static_cast<std::int64_t>(values.size())}, std::span<const T>(values));
+}
+
+void put_run(io::ArchiveWriter& out, const Run& run) {
+  put_summary(out, "unfinished", run.summary);
+  put_text(out, "unfinished/position",
+           Json({{"first", counters_to_json(run.first)},
+                 {"optimizer_first", run.optimizer_first},
+                 {"keeps_optimizer", run.keeps_optimizer},
+                 {"nonfinite", {run.nonfinite.simulated, run.nonfinite.dropped, run.nonfinite.redrawn}},
+                 {"epoch", run.epoch},
+                 {"step", run.step},
+                 {"best", {{"step", run.best.step}, {"count", run.best.count}}},
+                 {"best_epoch", run.best_epoch.epoch},
+                 {"without_improvement", run.stopper.without_improvement},
+                 {"adjuster",
+                  {run.adjuster.seen, run.adjuster.next_fit, run.adjuster.plateau, run.adjuster.resets, run.adjuster.stopping ? 1 : 0}}})
+               .dump(-1, ' ', false, Json::error_handler_t::replace));
+  out.array("unfinished/numbers", {6},
+            std::vector<double>{run.best.loss, run.best.sum, run.best_epoch.loss, run.stopper.reference, run.adjuster.factor,
+                                run.adjuster.slope});
+  out.array("unfinished/epoch", {kEpochColumns}, epoch_row(run.record));
+  put(out, "unfinished/best_weights", run.best.values);
+  put(out, "unfinished/best_epoch_weights", run.best_epoch.values);
+  put(out, "unfinished/adjuster_losses", run.adjuster.losses);
+}
+
+Run get_run(const io::ArchiveReader& in) {
+  Run run;
+  run.summary = get_summary(in, "unfinished");
+  const Json j = Json::parse(get_text(in, "unfinished/position"));
+  run.first = counters_from_json(j.at("first"));
+  run.optimizer_first = j.at("optimizer_first");
+  run.keeps_optimizer = j.at("keeps_optimizer");
+  const auto bad = j.at("nonfinite").get<std::array<std::int64_t, 3>>();
+  run.nonfinite = {bad[0], bad[1], bad[2]};
+  run.epoch = j.at("epoch");
+  run.step = j.at("step");
+  run.best.step = j.at("best").at("step");
+  run.best.count = j.at("best").at("count");
+  run.best_epoch.epoch = j.at("best_epoch");
+  run.stopper.without_improvement = j.at("without_improvement");
+  const auto adjuster = j.at("adjuster").get<std::array<std::int64_t, 5>>();
+  run.adjuster.seen = adjuster[0];
+  run.adjuster.next_fit = adjuster[1];
+  run.adjuster.plateau = adjuster[2];
+  run.adjuster.resets = adjuster[3];
+  run.adjuster.stopping = adjuster[4] != 0;
+  const auto numbers = in.array<double>("unfinished/numbers");
+  if (numbers.size() != 6) in.refuse("unfinished/numbers", "does not hold 6 numbers");
+  run.best.loss = numbers[0];
+  run.best.sum = numbers[1];
+  run.best_epoch.loss = numbers[2];
+  run.stopper.reference = numbers[3];
+  run.adjuster.factor = numbers[4];
+  run.adjuster.slope = numbers[5];
+  const auto epoch = in.array<double>("unfinished/epoch");
+  if (epoch.size() != static_cast<std::size_t>(kEpochColumns)) in.refuse("unfinished/epoch", "does not hold 9 numbers");
+  run.record = epoch_from(epoch.data());
+  run.best.values = in.array<float>("unfinished/best_weights");
+  run.best_epoch.values = in.array<float>("unfinished/best_epoch_weights");
+  run.adjuster.losses = in.array<double>("unfinished/adjuster_losses");
+  return run;
+}
+
+/// All batches one after the other in one array per field; `shapes` tells where each begins.
+void put_replay(io::ArchiveWriter& out, const std::deque<ReplayBuffer::Stored>& batches) {
+  std::vector<std::int64_t> shapes;  // per batch and field: rank (-1: absent), extents
+  std::vector<double> values;
+  for (const auto& batch : batches)
+    for (const Array* a : {&batch->parameters, batch->summary_conditions ? &*batch->summary_conditions : nullptr,
+                           batch->direct_conditions ? &*batch->direct_conditions : nullptr}) {
+      shapes.push_back(a ? a->rank() : -1);
+      if (!a) continue;
+      shapes.insert(shapes.end(), a->shape().begin(), a->shape().end());
+      values.insert(values.end(), a->data(), a->data() + a->size());
+    }
+  out.array("replay/shapes", {static_cast<std::int64_t>(shapes.size())}, std::move(shapes));
+  out.array("replay/values", {static_cast<std::int64_t>(values.size())}, std::move(values));
+}
+
+std::deque<ReplayBuffer::Stored> get_replay(const io::ArchiveReader& in) {
+  const auto shapes = in.array<std::int64_t>("replay/shapes");
+  const auto values = in.array<double>("replay/values");
+  std::deque<ReplayBuffer::Stored> out;
+  std::size_t s = 0, v = 0;
+  const auto next = [&]() -> std::optional<Array> {
+    if (s >= shapes.size()) in.refuse("replay/shapes", "ends within a batch");
+    const std::int64_t rank = shapes[s++];
+    if (rank < 0) return {};
+    if (rank > Shape::kMaxRank || s + static_cast<std::size_t>(rank) > shapes.size())
+      in.refuse("replay/shapes", "holds an impossible rank");
+    Shape shape;
+    for (std::int64_t i = 0; i < rank; ++i) shape.push_back(shapes[s++]);
+    const auto count = static_cast<std::size_t>(shape.size());
+    if (count > values.size() - v) in.refuse("replay/values", "is too short for its shapes");
+    Array a(shape, std::span<const double>(values).subspan(v, count));
+    v += count;
+    return a;
+  };
+  while (s < shapes.size()) {
+    auto batch = std::make_shared<Inputs>();
+    batch->parameters = next().value_or(Array());
+    batch->summary_conditions = next();
+    batch->direct_conditions = next();
+    out.push_back(std::move(batch));
+  }
+  return out;
+}
+
+Json table_to_json(const std::vector<nn::ParameterInfo>& table) {
+  Json out = Json::array();
+  for (const nn::ParameterInfo& p : table)
+    out.push_back({{"name", p.name}, {"shape", std::vector<std::int64_t>(p.shape.begin(), p.shape.end())}, {"offset", p.offset}});
+  return out;
+}
+
+std::vector<nn::ParameterInfo> table_from_json(const Json& j) {
+  std::vector<nn::ParameterInfo> out;
+  for (const Json& row : j) {
+    nn::ParameterInfo p;
+    p.name = row.at("name");
+    for (const std::int64_t extent : row.at("shape").get<std::vector<std::int64_t>>()) p.shape.push_back(extent);
+    p.offset = row.at("offset");
+    out.push_back(std::move(p));
+  }
+  return out;
+}
+
+}  // namespace
+
+void write_snapshot(const Snapshot& s, const std::filesystem::path& file) {
+  io::ArchiveWriter out(kFormat);
+  out.attribute("seed", s.seed);
+  Json buffers = Json::array();
+  for (const nn::Buffer& b : s.buffers) buffers.push_back(b.name);
+  const Json state = {{"table", table_to_json(s.table)},
+                      {"buffers", buffers},
+                      {"counters", counters_to_json(s.counters)},
+                      {"runs", s.runs.size()},
+                      {"unfinished", s.unfinished.has_value()}};
+  put_text(out, "state", state.dump(-1, ' ', false, Json::error_handler_t::replace));
+  put(out, "weights", s.weights);
+  for (std::size_t i = 0; i < s.buffers.size(); ++i) {
+    put(out, fmt::format("buffers/{:06}/integers", i), s.buffers[i].integers);
+    put(out, fmt::format("buffers/{:06}/floats", i), s.buffers[i].floats);
+  }
+  if (s.optimizer) {
+    const nn::OptimizerOptions& o = s.optimizer->options;
+    out.array("optimizer/options", {7},
+              std::vector<double>{static_cast<double>(o.kind), o.beta1, o.beta2, o.epsilon, o.weight_decay, o.momentum, o.global_clipnorm});
+    out.array("optimizer/steps", {2}, std::vector<std::int64_t>{s.optimizer->steps, o.learning_rate ? 1 : 0});
+    put(out, "optimizer/first_moments", s.optimizer->first);
+    put(out, "optimizer/second_moments", s.optimizer->second);
+  }
+  for (std::size_t i = 0; i < s.runs.size(); ++i) put_summary(out, fmt::format("runs/{:06}", i), s.runs[i]);
+  if (s.unfinished) put_run(out, *s.unfinished);
+  put_replay(out, s.replay);
+  out.commit(file);
+}
+
+Snapshot read_snapshot(const std::filesystem::path& file) {
+  const io::ArchiveReader in(file, kFormat);
+  try {
+    Snapshot s;
+    s.seed = in.attribute<std::uint64_t>("seed");
+    const Json state = Json::parse(get_text(in, "state"));
+    s.table = table_from_json(state.at("table"));
+    s.counters = counters_from_json(state.at("counters"));
+    s.weights = in.array<float>("weights");
+    for (const Json& name : state.at("buffers")) {
+      const std::string group = fmt::format("buffers/{:06}", s.buffers.size());
+      s.buffers.push_back({name, in.array<std::int32_t>(group + "/integers"), in.array<float>(group + "/floats")});
+    }
+    if (in.has("optimizer/options")) {
+      const auto o = in.array<double>("optimizer/options");
+      const auto steps = in.array<std::int64_t>("optimizer/steps");
+      if (o.size() != 7 || steps.size() != 2 || !(o[0] >= 0 && o[0] <= 2)) in.refuse("optimizer/options", "does not describe an optimizer");
+      Snapshot::OptimizerState& optimizer = s.optimizer.emplace();
+      optimizer.options = {static_cast<nn::OptimizerKind>(static_cast<int>(o[0])), nullptr, o[1], o[2], o[3], o[4], o[5], o[6]};
+      // A schedule cannot be stored; that there was one can.
+      if (steps[1]) optimizer.options.learning_rate = [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); };
+      optimizer.steps = steps[0];
+      optimizer.first = in.array<float>("optimizer/first_moments");
+      optimizer.second = in.array<float>("optimizer/second_moments");
+    }
+    const std::size_t runs = state.at("runs");
+    for (std::size_t i = 0; i < runs; ++i) s.runs.push_back(get_summary(in, fmt::format("runs/{:06}", i)));
+    if (state.at("unfinished").get<bool>()) s.unfinished = get_run(in);
+    s.replay = get_replay(in);
+    return s;
+  } catch (const Json::exception& error) {
+    in.refuse("its description", error.what());
+  } catch (const ShapeError& error) {
+    in.refuse("its description", error.what());
+  }
+}
+
+}  // namespace bayesflow::training

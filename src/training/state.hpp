@@ -1,0 +1,82 @@
+/// Inside a Trainer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/training/trainer.hpp"
+#include "training/checkpoints.hpp"
+#include "training/run.hpp"
+
+namespace bayesflow::training {
+
+/// What all training functions have in common.
+struct RunSettings {
+  std::string call;  ///< the function with its settings: what a run is recognized by in a checkpoint
+  ValidationSims validation_sims;
+  std::optional<nn::OptimizerOptions> optimizer;
+  bool reuse_optimizer = false;
+  std::optional<EarlyStoppingOptions> early_stopping;
+  std::optional<LRAdjusterOptions> lr_adjuster;
+  NonFiniteCount given;     ///< what was dropped from given data
+  std::string first_given;  ///< what was wrong with the first
+};
+
+struct TrainerState {
+  TrainerState(AmortizedPosterior a, std::optional<GenerativeModel> m, TrainerOptions o);
+
+  AmortizedPosterior amortizer;
+  std::optional<GenerativeModel> model;
+  TrainerOptions options;
+  ThreadPool pool;
+  std::unique_ptr<nn::GradientBuffers> gradients;
+  std::unique_ptr<nn::Optimizer> optimizer;  // that goes on from call to call, or of the present run
+  nn::Schedule schedule;                     // that came with it; empty: the default
+  bool schedule_is_lost = false;             // the optimizer comes from a checkpoint, and had a schedule of its own
+  Tape tape;
+  Counters counters;
+  ReplayBuffer replay;
+  std::vector<TrainingSummary> runs;
+
+  std::unique_ptr<Checkpoints> checkpoints;
+  std::optional<Run> unfinished;  // interrupted here, or found in a checkpoint
+  bool unfinished_is_loaded = false;
+  std::size_t passed = 0, loaded = 0;  // runs that a checkpoint brought, and how many of them this program has called again
+
+  void log(LogLevel level, const std::string& text) const;
+  /// Gives the networks their widths, checks that everything fits together, and looks for a checkpoint.
+  void check_consistency(const std::function<Simulations()>& two);
+  [[nodiscard]] const GenerativeModel& require_model(const char* function) const;
+  [[nodiscard]] Simulating simulating(const Run& run) const { return {*model, options.seed, options.nonfinite, run.nonfinite}; }
+  [[nodiscard]] bool overlaps() const;
+
+  using SourceMaker = std::function<std::unique_ptr<BatchSource>(const Run&)>;
+  TrainingSummary train(const RunSettings& settings, const SourceMaker& make_source);
+
+  [[nodiscard]] Losses gradient(const Inputs& inputs, bool has_decay);
+  [[nodiscard]] Losses validate(const Inputs& inputs, bool has_decay);
+  [[nodiscard]] bool has_decay() const;
+  void find_unlearnt(const Inputs& validation, TrainingSummary& summary);
+
+  [[nodiscard]] Snapshot snapshot(const Run* run) const;
+  void restore(Snapshot snapshot, const std::string& file);
+  void resume_from_checkpoint();
+
+ private:
+  [[nodiscard]] const TrainingSummary* ended_before(const RunSettings& settings);
+  [[nodiscard]] Run begin(const RunSettings& settings);
+  [[nodiscard]] std::optional<Inputs> make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary);
+  void begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total, std::shared_ptr<double> factor);
+};
+
+}  // namespace bayesflow::training
+
+namespace bayesflow {
+struct Trainer::State : training::TrainerState {
+  using TrainerState::TrainerState;
+};
+}  // namespace bayesflow
