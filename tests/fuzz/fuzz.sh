@@ -5,7 +5,8 @@ set -euo pipefail
 minutes=${1:-10}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${2:-$root/build/fuzz}
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBAYESFLOW_FUZZ=ON > "$build.log" 2>&1 ||
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBAYESFLOW_FUZZ=ON \
+  -DCMAKE_CXX_COMPILER_LAUNCHER="${BAYESFLOW_LAUNCHER:-}" > "$build.log" 2>&1 ||
   { cat "$build.log"; exit 1; }
 cmake --build "$build" --target fuzz_files
 mkdir -p "$build/corpus"

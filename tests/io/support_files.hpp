@@ -74,7 +74,7 @@ inline void reseal(std::string& bytes) {
   std::memcpy(bytes.data(), &header, sizeof header);
   header.header_checksum = io::xxh64(part(0, offsetof(io::Header, header_checksum)));
   std::memcpy(bytes.data(), &header, sizeof header);
-  if (std::string_view(header.kind) != "simulations") return;
+  if (std::string_view(header.kind, sizeof "simulations") != std::string_view("simulations", sizeof "simulations")) return;
   for (const std::uint64_t slot : {1024, 2048}) {
     const std::uint64_t checksum = io::xxh64(part(slot, offsetof(detail::CommitRecord, checksum)));
     std::memcpy(bytes.data() + slot + offsetof(detail::CommitRecord, checksum), &checksum, sizeof checksum);
