@@ -131,7 +131,8 @@ Tensor add_scalar(Tensor x, Tensor s) {
 }
 
 Tensor dropout(Tensor x, float p) {
-  if (p <= 0) return x;
+  if (!(p >= 0 && p < 1)) throw ArgumentError(fmt::format("dropout: p must be in [0, 1), so that something is kept; got {}", p));
+  if (p == 0) return x;
   Tensor y = x.tape().result(x.shape(), {x});
   float* mask = x.tape().arena().floats(x.size());
   const float keep = 1.0f / (1.0f - p);

@@ -49,6 +49,7 @@ Tensor gaussian_log_density(Tensor z) {
 }
 
 Tensor student_t_log_density(Tensor z, float df) {
+  if (!(df > 0) || !std::isfinite(df)) throw ArgumentError(fmt::format("student_t_log_density: df must be positive and finite; got {}", df));
   Tensor y = z.tape().result(z.shape().slice(0, -1), {z});
   const std::int64_t rows = y.size(), cols = z.cols();
   const double v = static_cast<double>(df), d = static_cast<double>(cols);

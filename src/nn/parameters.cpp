@@ -17,7 +17,11 @@ namespace {
 constexpr std::int64_t kPad = 16;  // floats: every parameter starts on a cache line
 
 void orthogonal(std::span<float> out, std::int64_t rows, std::int64_t cols, Rng& rng) {
-  // Gram-Schmidt on the columns of a normal matrix, twice for accuracy: Q of its QR with a positive diagonal of R.
+  // Gram-Schmidt on the columns of a normal matrix, twice for accuracy: Q of its QR with a positive diagonal of R. More columns than
+  // rows cannot be orthogonal; then the rows are.
+  const bool wide = cols > rows;
+  const std::int64_t width = cols;
+  if (wide) std::swap(rows, cols);
   std::vector<double> a(static_cast<std::size_t>(rows * cols));
   rng.fill_normal(std::span<double>(a));
   for (std::int64_t j = 0; j < cols; ++j) {
@@ -31,7 +35,9 @@ void orthogonal(std::span<float> out, std::int64_t rows, std::int64_t cols, Rng&
     for (std::int64_t i = 0; i < rows; ++i) s += a[static_cast<std::size_t>(i * cols + j)] * a[static_cast<std::size_t>(i * cols + j)];
     for (std::int64_t i = 0; i < rows; ++i) a[static_cast<std::size_t>(i * cols + j)] /= std::sqrt(s);
   }
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(a[i]);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j)
+      out[static_cast<std::size_t>(wide ? j * width + i : i * cols + j)] = static_cast<float>(a[static_cast<std::size_t>(i * cols + j)]);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "amortizers/support_posterior.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

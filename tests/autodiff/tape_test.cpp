@@ -10,6 +10,7 @@
 
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "support/expect.hpp"
 #include "support/op_table.hpp"
 
 namespace bayesflow {
@@ -346,18 +347,31 @@ TEST(Dropout, KeepsTheRightShareScalesAndChangesWithStepAndSeed) {
   EXPECT_NE(y, draw(2, 0));
 }
 
+TEST(Dropout, SharesThatKeepNothingOrAreNoneAreAnError) {
+  Tape tape;
+  tape.reset({});
+  const Tensor x = tape.filled({2, 3}, 1);
+  EXPECT_EQ(sentence<ArgumentError>([&] { ops::dropout(x, 1); }), "dropout: p must be in [0, 1), so that something is kept; got 1");
+  EXPECT_EQ(sentence<ArgumentError>([&] { ops::dropout(x, 1.5f); }), "dropout: p must be in [0, 1), so that something is kept; got 1.5");
+  EXPECT_EQ(sentence<ArgumentError>([&] { ops::dropout(x, -0.5f); }), "dropout: p must be in [0, 1), so that something is kept; got -0.5");
+  EXPECT_EQ(sentence<ArgumentError>([&] { ops::dropout(x, NAN); }), "dropout: p must be in [0, 1), so that something is kept; got nan");
+  EXPECT_EQ(ops::dropout(x, 0).data(), x.data());
+}
+
+TEST(StudentT, DegreesOfFreedomMustBePositive) {
+  Tape tape;
+  tape.reset({});
+  const Tensor z = tape.filled({2, 3}, 1);
+  for (const auto& [df, text] : {std::pair{0.0f, "0"}, {-2.0f, "-2"}, {INFINITY, "inf"}, {NAN, "nan"}})
+    EXPECT_EQ(sentence<ArgumentError>([&] { ops::student_t_log_density(z, df); }),
+              std::string("student_t_log_density: df must be positive and finite; got ") + text);
+}
+
 // --- sentences ---
 
 template <class F>
-std::string shape_error(F f) {
-  try {
-    f();
-  } catch (const ShapeError& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    return std::string("another exception: ") + e.what();
-  }
-  return "nothing";
+std::string shape_error(F&& f) {
+  return sentence<ShapeError>(std::forward<F>(f));
 }
 
 TEST(Ops, ErrorsSayWhatWasNeededAndWhatWasGot) {

@@ -6,7 +6,7 @@
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/errors.hpp"
-#include "support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

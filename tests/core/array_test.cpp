@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
-#include "support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "bayesflow/core/errors.hpp"
-#include "support_expect.hpp"
+#include "support/expect.hpp"
 #include "support_statistics.hpp"
 
 namespace bayesflow {

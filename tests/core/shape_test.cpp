@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "bayesflow/core/errors.hpp"
-#include "support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
-#include "support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
-#include "core/support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow::diagnostics {
 

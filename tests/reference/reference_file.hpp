@@ -1,12 +1,14 @@
 /// Reading the oracle: files of numbers that the real BayesFlow v1 produced.
 #pragma once
 
-#include <hdf5.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -56,6 +58,21 @@ class File {
     H5Dread(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data());
     H5Sclose(space);
     H5Dclose(d);
+    return out;
+  }
+  /// Names of what a group holds; none if there is no such group.
+  [[nodiscard]] std::vector<std::string> names(const std::string& group) const {
+    std::vector<std::string> out;
+    if (!has(group)) return out;
+    const hid_t g = H5Gopen2(file_, group.c_str(), H5P_DEFAULT);
+    H5Literate(
+        g, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr,
+        [](hid_t, const char* name, const H5L_info_t*, void* to) -> herr_t {
+          static_cast<std::vector<std::string>*>(to)->emplace_back(name);
+          return 0;
+        },
+        &out);
+    H5Gclose(g);
     return out;
   }
   nlohmann::json config;
@@ -112,78 +129,43 @@ inline void load_weights(nn::ParameterStore& store, const File& file, const std:
   store.refresh_transposed();
 }
 
-inline DenseOptions dense_options(const nlohmann::json& j, DenseOptions base) {
-  if (j.contains("units")) base.units = j["units"];
-  if (j.contains("activation")) base.activation = activation_from(j["activation"].get<std::string>());
-  if (j.contains("kernel_initializer")) base.kernel_initializer = nn::Initializer::glorot_uniform;
-  if (j.contains("kernel_regularizer")) base.kernel_regularizer = j["kernel_regularizer"].is_null() ? 0.0 : j["kernel_regularizer"]["L2"].get<double>();
-  return base;
-}
-
-inline DeepSetOptions deep_set_options(const nlohmann::json& j) {
-  DeepSetOptions o;
-  o.summary_dim = j.value("summary_dim", o.summary_dim);
-  o.num_dense_s1 = j.value("num_dense_s1", o.num_dense_s1);
-  o.num_dense_s2 = j.value("num_dense_s2", o.num_dense_s2);
-  o.num_dense_s3 = j.value("num_dense_s3", o.num_dense_s3);
-  o.num_equiv = j.value("num_equiv", o.num_equiv);
-  if (j.contains("dense_s1_args")) o.dense_s1 = dense_options(j["dense_s1_args"], o.dense_s1);
-  if (j.contains("dense_s2_args")) o.dense_s2 = dense_options(j["dense_s2_args"], o.dense_s2);
-  if (j.contains("dense_s3_args")) o.dense_s3 = dense_options(j["dense_s3_args"], o.dense_s3);
-  if (j.value("pooling_fun", "mean") == "max") o.pooling = Pooling::max;
-  return o;
-}
-
-inline CouplingOptions coupling_options(const nlohmann::json& j) {
-  CouplingOptions o;
-  if (j.contains("dense_args")) o.dense = dense_options(j["dense_args"], o.dense);
-  o.num_dense = j.value("num_dense", o.num_dense);
-  if (!j.value("dropout", true)) o.dropout_prob = 0;
-  o.residual = j.value("residual", false);
-  if (j.contains("soft_clamping")) o.soft_clamping = j["soft_clamping"].is_null() ? 0.0 : j["soft_clamping"].get<double>();
-  o.spline = ops::v1_spline_options();
-  o.spline.bins = j.value("bins", o.spline.bins);
-  if (j.contains("default_domain")) {
-    const auto d = j["default_domain"].get<std::vector<float>>();
-    o.spline.left = d[0];
-    o.spline.right = d[1];
-    o.spline.bottom = d[2];
-    o.spline.top = d[3];
-  }
-  return o;
-}
-
-inline InvertibleNetworkOptions flow_options(const nlohmann::json& j) {
-  InvertibleNetworkOptions o;
-  o.num_params = j["num_params"];
-  o.num_coupling_layers = j.value("num_coupling_layers", o.num_coupling_layers);
-  o.use_act_norm = j.value("use_act_norm", true);
-  const std::string design = j.value("coupling_design", "affine"), permutation = j.value("permutation", "fixed");
-  o.coupling_design = design == "affine" ? CouplingDesign::affine : design == "spline" ? CouplingDesign::spline : CouplingDesign::interleaved;
-  if (permutation == "learnable") o.permutation = PermutationKind::learnable;
-  const nlohmann::json settings = j.value("coupling_settings", nlohmann::json::object());
-  if (settings.contains("spline")) {
-    o.coupling = coupling_options(settings["affine"]);
-    o.spline_coupling = coupling_options(settings["spline"]);
-  } else {
-    o.coupling = coupling_options(settings);
-  }
-  return o;
-}
-
 /// What the tests tolerate. v1 takes bin sizes as differences of float32 knots and so loses digits where bins are small; its
 /// spline gradients carry that noise (4e-4 measured), the library's are checked to 1e-6 by differences in double precision.
 inline constexpr double kOutputs = 1e-5, kSplineLogDet = 1e-4, kGradients = 1e-4, kSplineGradients = 1e-3;
 
-/// Gradients of all parameters against the file's.
-inline void expect_weight_gradients(const nn::ParameterStore& store, const GradientLane& lane, const File& file, double tolerance = kGradients) {
-  for (std::size_t i = 0; i < store.table().size(); ++i) {
-    const nn::ParameterInfo& p = store.table()[i];
+/// Gradients of all parameters against the file's; neither may have one that the other lacks.
+inline void expect_weight_gradients(const nn::ParameterStore& store, const GradientLane& lane, const File& file,
+                                    double tolerance = kGradients) {
+  const std::vector<std::string> names = file.names("gradients/weights");
+  EXPECT_EQ(static_cast<std::int64_t>(names.size()), store.count());
+  for (const std::string& name : names) {
+    const int at = store.find(name);
+    const nn::ParameterInfo& p = store.table()[static_cast<std::size_t>(at)];
     Array got(p.shape);
-    if (lane.touched[i])
+    if (lane.touched[at])
       for (std::int64_t k = 0; k < got.size(); ++k) got.data()[k] = static_cast<double>(lane.gradients[p.offset + k]);
-    EXPECT_LE(error(got, file.read("gradients/weights/" + p.name)), tolerance) << p.name;
+    EXPECT_LE(error(got, file.read("gradients/weights/" + name)), tolerance) << name;
   }
+}
+
+/// A network's inputs as leaves of a tape, by the file's names, so that every gradient in the file is looked at.
+struct Leaves {
+  std::vector<std::pair<std::string, Tensor>> all;
+  Tensor add(Tape& tape, const File& file, const std::string& name) {
+    if (!file.has("inputs/" + name)) return {};
+    all.emplace_back(name, tape.input(file.read("inputs/" + name), true));
+    return all.back().second;
+  }
+  void expect_gradients(const File& file, double tolerance = kGradients) const {
+    const std::vector<std::string> names = file.names("gradients/inputs");
+    EXPECT_EQ(names.size(), all.size());
+    for (const auto& [name, leaf] : all) EXPECT_LE(error(gradient_of(leaf), file.read("gradients/inputs/" + name)), tolerance) << name;
+  }
+};
+
+/// L = sum_k sum(c_k output_k), the scalar whose gradients the files hold: one of its terms.
+inline Tensor contract(Tape& tape, Tensor y, const Array& cotangent) {
+  return ops::sum(ops::multiply(y, tape.input(cotangent.reshape(y.shape()))));
 }
 
 }  // namespace bayesflow::reference

@@ -7,7 +7,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/simulation/prior.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

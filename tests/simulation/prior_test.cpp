@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "bayesflow/core/errors.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

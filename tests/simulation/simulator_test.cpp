@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "bayesflow/core/errors.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {

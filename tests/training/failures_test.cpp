@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "bayesflow/core/errors.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {

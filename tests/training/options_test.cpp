@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "bayesflow/core/errors.hpp"
-#include "simulation/support_expect.hpp"
+#include "support/expect.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {

@@ -35,7 +35,7 @@ Tensor subtract(Tensor a, Tensor b);     ///< equal shapes
 Tensor multiply(Tensor a, Tensor b);     ///< equal shapes
 Tensor scale(Tensor x, float factor);
 Tensor add_scalar(Tensor x, Tensor s);   ///< s: one element, added to all of x
-/// Inverted dropout: each element is kept with probability 1 - p and divided by it.
+/// Inverted dropout: each element is kept with probability 1 - p and divided by it. Throws ArgumentError unless 0 <= p < 1.
 Tensor dropout(Tensor x, float p);
 
 // --- shapes ---
@@ -92,7 +92,8 @@ Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions&
 // --- densities and distances ---
 /// log N(z; 0, I) over the last axis, constants included.
 Tensor gaussian_log_density(Tensor z);
-/// log of the d-variate Student-t density with location 0, scale I and `df` degrees of freedom, over the last axis.
+/// log of the d-variate Student-t density with location 0, scale I and `df` degrees of freedom, over the last axis. Throws
+/// ArgumentError unless df is positive and finite.
 Tensor student_t_log_density(Tensor z, float df);
 /// Biased (V-statistic) squared maximum mean discrepancy between the rows of x and y with v1's kernel, a sum of 19 Gaussian
 /// kernels exp(-|x - y|^2 / (2 sigma)): one element. Couples all rows: runs in one shard.

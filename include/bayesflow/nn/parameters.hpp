@@ -28,7 +28,7 @@ enum class Initializer : std::uint8_t {
   ones,
   glorot_uniform,  ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
   he_uniform,      ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
-  orthogonal,      ///< Q of a QR decomposition of a normal matrix, signs corrected
+  orthogonal,      ///< Q of a QR decomposition of a normal matrix, signs corrected; of its transpose if it is wide
 };
 [[nodiscard]] const char* to_string(Initializer initializer);
 

@@ -1,0 +1,148 @@
+/// The store of parameters, and how fresh ones are drawn.
+#include "bayesflow/nn/parameters.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "bayesflow/core/errors.hpp"
+#include "support/expect.hpp"
+
+namespace bayesflow::nn {
+namespace {
+
+std::vector<float> draw(Initializer initializer, const Shape& shape, std::uint64_t seed = 1, const std::string& name = "w") {
+  ParameterStore store;
+  const std::span<float> v = store.value(store.add(name, shape, initializer, 0, seed));
+  return {v.begin(), v.end()};
+}
+
+TEST(Initializers, UniformOnesHaveTheirLimitsAndMoments) {
+  const std::int64_t in = 96, out = 160;
+  for (const bool he : {false, true}) {
+    const double limit = std::sqrt(6.0 / static_cast<double>(he ? in : in + out));
+    const std::vector<float> w = draw(he ? Initializer::he_uniform : Initializer::glorot_uniform, {in, out});
+    double sum = 0, square = 0, largest = 0;
+    for (const float x : w) {
+      sum += static_cast<double>(x);
+      square += static_cast<double>(x) * static_cast<double>(x);
+      largest = std::max(largest, std::fabs(static_cast<double>(x)));
+    }
+    const auto n = static_cast<double>(w.size());
+    EXPECT_LE(largest, limit * (1 + 1e-6));
+    EXPECT_GT(largest, 0.99 * limit);  // missed by all with probability 0.99^15360
+    // Mean 0 with standard error limit / sqrt(3 n), second moment limit^2 / 3 with limit^2 sqrt(4 / 45 n); six of each: 4e-9.
+    EXPECT_NEAR(sum / n, 0, 6 * limit / std::sqrt(3 * n));
+    EXPECT_NEAR(square / n, limit * limit / 3, 6 * limit * limit * std::sqrt(4.0 / 45 / n));
+  }
+}
+
+TEST(Initializers, OrthogonalColumnsOrRowsWhicheverAreFewer) {
+  for (const Shape& shape : {Shape{24, 24}, Shape{40, 7}, Shape{7, 40}, Shape{1, 5}, Shape{1, 1}}) {
+    const std::vector<float> w = draw(Initializer::orthogonal, shape);
+    const std::int64_t rows = shape[0], cols = shape[1], few = std::min(rows, cols), many = std::max(rows, cols);
+    const auto at = [&](std::int64_t vector, std::int64_t element) {
+      return static_cast<double>(w[static_cast<std::size_t>(cols <= rows ? element * cols + vector : vector * cols + element)]);
+    };
+    for (std::int64_t a = 0; a < few; ++a)
+      for (std::int64_t b = 0; b < few; ++b) {
+        double product = 0;
+        for (std::int64_t i = 0; i < many; ++i) product += at(a, i) * at(b, i);
+        EXPECT_NEAR(product, a == b ? 1 : 0, 1e-6) << shape.to_string();
+      }
+  }
+}
+
+TEST(Initializers, ZerosAndOnes) {
+  EXPECT_EQ(draw(Initializer::zeros, {3, 4}), std::vector<float>(12, 0.0f));
+  EXPECT_EQ(draw(Initializer::ones, {5}), std::vector<float>(5, 1.0f));
+}
+
+TEST(Initializers, DependOnSeedAndNameAlone) {
+  for (const Initializer i : {Initializer::glorot_uniform, Initializer::he_uniform, Initializer::orthogonal}) {
+    const std::vector<float> w = draw(i, {6, 5});
+    EXPECT_EQ(draw(i, {6, 5}), w);
+    EXPECT_NE(draw(i, {6, 5}, 2), w);
+    EXPECT_NE(draw(i, {6, 5}, 1, "v"), w);
+    ParameterStore store;  // not on what was added before
+    store.add("other", {9, 9}, i, 0, 1);
+    const std::span<float> again = store.value(store.add("w", {6, 5}, i, 0, 1));
+    EXPECT_TRUE(std::equal(w.begin(), w.end(), again.begin()));
+  }
+}
+
+TEST(ParameterStore, NamesFindParametersAndAreTakenOnce) {
+  ParameterStore store;
+  const Builder root(store, 7), inner = root.scope("net").scope("0");
+  EXPECT_EQ(root.add("a", {2}, Initializer::ones), 0);
+  EXPECT_EQ(inner.add("kernel", {2, 3}, Initializer::zeros, 0.5f), 1);
+  EXPECT_EQ(store.find("net.0.kernel"), 1);
+  EXPECT_EQ(store.table()[1].shape, (Shape{2, 3}));
+  EXPECT_EQ(store.table()[1].l2, 0.5f);
+  EXPECT_EQ(store.count(), 2);
+  EXPECT_EQ(store.number_of_values(), 8);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)store.find("net.0.bias"); }),
+            "there is no parameter \"net.0.bias\" among the 2 of this model");
+  EXPECT_EQ(sentence<ConfigurationError>([&] { inner.add("kernel", {1}, Initializer::ones); }),
+            "parameter \"net.0.kernel\" exists already; give every network its own place");
+  EXPECT_EQ(store.count(), 2);
+}
+
+TEST(ParameterStore, ALimitHoldsAndLeavesTheStoreAsItWas) {
+  ParameterStore store;
+  store.set_limit(10);
+  store.add("a", {2, 3}, Initializer::ones, 0, 0);
+  EXPECT_EQ(sentence<ConfigurationError>([&] { store.add("b", {5}, Initializer::ones, 0, 0); }),
+            "parameter \"b\" of shape (5,) would make more than 10 values");
+  EXPECT_EQ(store.count(), 1);
+  store.add("b", {4}, Initializer::ones, 0, 0);
+  EXPECT_EQ(store.number_of_values(), 10);
+}
+
+TEST(ParameterStore, ParametersLieOnCacheLinesAndKeepTheirValuesWhileItGrows) {
+  ParameterStore store;
+  std::vector<std::vector<float>> first;
+  for (int i = 0; i < 40; ++i) {
+    const std::span<float> v = store.value(store.add("w" + std::to_string(i), {i % 5 + 1, 7}, Initializer::glorot_uniform, 0, 3));
+    first.emplace_back(v.begin(), v.end());
+  }
+  for (int i = 0; i < 40; ++i) {
+    const std::span<float> v = store.value(i);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(v.data()) % 64, 0U);
+    EXPECT_TRUE(std::equal(v.begin(), v.end(), first[static_cast<std::size_t>(i)].begin()));
+  }
+}
+
+TEST(ParameterStore, TransposesFollowWhenToldTo) {
+  ParameterStore store;
+  const int w = store.add("w", {3, 5}, Initializer::he_uniform, 0, 1);
+  const auto agrees = [&] {
+    const std::span<float> v = store.value(w);
+    const float* t = store.transposed() + store.table()[0].offset;
+    for (std::size_t i = 0; i < 3; ++i)
+      for (std::size_t j = 0; j < 5; ++j)
+        if (t[j * 3 + i] != v[i * 5 + j]) return false;
+    return true;
+  };
+  EXPECT_TRUE(agrees());
+  store.value(w)[4] = 17;
+  EXPECT_FALSE(agrees());
+  store.refresh_transposed();
+  EXPECT_TRUE(agrees());
+}
+
+TEST(ParameterStore, BuffersHoldWhatIsNotTrained) {
+  ParameterStore store;
+  const Builder builder(store, 0, "flow");
+  EXPECT_EQ(builder.add_buffer("permutation", {2, 0, 1}), 0);
+  EXPECT_EQ(builder.add_buffer("vector", {}, {0.5f}), 1);
+  EXPECT_EQ(store.buffers()[0].name, "flow.permutation");
+  EXPECT_EQ(store.buffers()[0].integers, (std::vector<std::int32_t>{2, 0, 1}));
+  EXPECT_EQ(store.buffers()[1].floats, std::vector<float>{0.5f});
+  EXPECT_EQ(store.number_of_values(), 0);
+}
+
+}  // namespace
+}  // namespace bayesflow::nn
