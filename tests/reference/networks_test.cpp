@@ -1,5 +1,6 @@
 /// Networks against the numbers of the real BayesFlow v1.
 #include "networks/coupling.hpp"
+#include "reference/flow_twin.hpp"
 #include "reference/reference_config.hpp"
 #include "reference/reference_file.hpp"
 
@@ -45,7 +46,10 @@ TEST_P(FlowReference, OutputsGradientsInverse) {
   const bool spline = net.options().coupling_design != CouplingDesign::affine;
   const double gradients_within = spline ? kSplineGradients : kGradients;
   EXPECT_LE(error(to_array(y.value), file.read("outputs/z")), kOutputs);
-  EXPECT_LE(error(to_array(y.log_det), file.read("outputs/log_det_J")), spline ? kSplineLogDet : kOutputs);
+  const Array log_det = file.read("outputs/log_det_J");
+  // v1's log-determinants of splines may be off by their own distance from double precision.
+  const double log_det_within = spline ? kSplineLogDet + error(log_det, FlowTwin(file, net.options())().log_det) : kOutputs;
+  EXPECT_LE(error(to_array(y.log_det), log_det), log_det_within);
   Tensor loss = ops::add(contract(tape, y.value, file.read("cotangents/z")), contract(tape, y.log_det, file.read("cotangents/log_det_J")));
   tape.backward(loss);
   leaves.expect_gradients(file, gradients_within);
