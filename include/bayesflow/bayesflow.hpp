@@ -23,6 +23,8 @@
 #include "bayesflow/diagnostics/table.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
 #include "bayesflow/diagnostics/verdict.hpp"
+#include "bayesflow/figures/figure.hpp"
+#include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"

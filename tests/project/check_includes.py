@@ -15,6 +15,7 @@ BELOW = {
     "networks": {"core", "autodiff", "nn"},
     "amortizers": {"core", "autodiff", "nn", "simulation", "configuration", "networks"},
     "training": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers"},
+    "figures": {"core", "simulation", "training", "diagnostics"},
     "diagnostics": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
 }
 THIRD_PARTY = re.compile(r'#include\s*[<"](dnnl|oneapi|hwy|hdf5|H5|nlohmann|fmt|CLI|Random123|mpi)')
