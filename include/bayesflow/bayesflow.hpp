@@ -31,5 +31,6 @@
 #include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/schedule.hpp"
+#include "bayesflow/report/report.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/training/trainer.hpp"

@@ -114,6 +114,8 @@ nn::ParameterStore& AmortizedPosterior::store() { return state_->store; }
 const nn::ParameterStore& AmortizedPosterior::store() const { return state_->store; }
 bool AmortizedPosterior::is_built() const { return state_->built; }
 std::int64_t AmortizedPosterior::number_of_parameters() const { return state_->store.number_of_values(); }
+const InvertibleNetwork& AmortizedPosterior::inference_net() const { return state_->inference; }
+const SummaryNetwork* AmortizedPosterior::summary_net() const { return state_->summary.get(); }
 std::int64_t AmortizedPosterior::num_params() const { return state_->inference.options().num_params; }
 
 void AmortizedPosterior::require_built(const char* what) const {

@@ -90,6 +90,7 @@ class AtExit {
 struct Trainer::State {
   AmortizedPosterior amortizer;
   GenerativeModel model;
+  std::vector<TrainingSummary> runs;
   TrainerOptions options;
   ThreadPool pool;
   std::unique_ptr<nn::GradientBuffers> gradients;
@@ -137,6 +138,9 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
 AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
+const AmortizedPosterior& Trainer::amortizer() const { return state_->amortizer; }
+const GenerativeModel& Trainer::model() const { return state_->model; }
+const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
 
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 
@@ -339,6 +343,7 @@ TrainingSummary Trainer::train_online(const OnlineOptions& options) {
   }
   if (validation && summary.stop == TrainingSummary::Stop::completed) s.find_unlearnt(*validation, summary);
   summary.seconds = since(start);
+  s.runs.push_back(summary);
   return summary;
 }
 

@@ -15,6 +15,7 @@ BELOW = {
     "networks": {"core", "autodiff", "nn"},
     "amortizers": {"core", "autodiff", "nn", "simulation", "configuration", "networks"},
     "training": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers"},
+    "report": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training", "diagnostics", "figures"},
     "figures": {"core", "simulation", "training", "diagnostics"},
     "diagnostics": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/configuration/configurator.hpp"
@@ -52,7 +53,11 @@ class Trainer {
   /// by the mean loss of 100 steps. After an exception (of a simulator, say) the weights are those of the last step, and
   /// another call goes on with the simulations that follow.
   TrainingSummary train_online(const OnlineOptions& options);
+  /// What each call so far returned.
+  [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
   [[nodiscard]] AmortizedPosterior& amortizer();
+  [[nodiscard]] const AmortizedPosterior& amortizer() const;
+  [[nodiscard]] const GenerativeModel& model() const;
 
  private:
   struct State;
