@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap format clean
+.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -16,7 +16,11 @@ build: setup $(BUILD)/build.ninja
 
 quickstart: setup $(BUILD)/build.ninja  ## the tutorial's workflow: simulate, train, sample, compare with the exact posterior
 	@cmake --build $(BUILD) -j $(JOBS) --target quickstart
-	@$(BUILD)/examples/quickstart
+	@$(BUILD)/examples/quickstart build/quickstart
+
+figures: quickstart  ## the figures of the README, drawn by the quickstart
+	@mkdir -p docs/figures
+	@cp build/quickstart/recovery.png build/quickstart/calibration.png docs/figures/
 
 test: quickstart build  ## the same, then every test
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure

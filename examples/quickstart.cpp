@@ -1,13 +1,16 @@
-/// The tutorial's workflow: infer the means of a Gaussian from 50 observations, and compare with the exact posterior.
+/// The tutorial's workflow: infer the means of a Gaussian from 50 observations, compare with the exact posterior, and report.
+///   quickstart [--small] [FOLDER]     figures and report go to FOLDER (quickstart_results)
 #include <bayesflow/bayesflow.hpp>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 namespace bf = bayesflow;
 
 int main(int argc, char** argv) {
   const bool small = argc > 1 && std::strcmp(argv[1], "--small") == 0;  // a few seconds instead of twenty, for tests
+  const std::filesystem::path results = argc > 1 + small ? argv[1 + small] : "quickstart_results";
   constexpr int D = 4, n_obs = 50;
 
   bf::Prior prior([](bf::Rng& rng) { return rng.normal({D}); });
@@ -38,5 +41,14 @@ int main(int argc, char** argv) {
   std::printf("  posterior means are off by %.3f exact standard deviations (rms)\n", rms);
   std::printf("  posterior standard deviations are %.3f times the exact ones\n", ratio);
   std::printf("  negative log posterior density %.3f (the exact posterior's expectation is -2.188)\n", loss);
+
+  // Numbers, figures, and a page that says whether this posterior can be trusted.
+  std::filesystem::create_directories(results);
+  const auto report = bf::report(trainer, results / "report.html");
+  bf::plot_recovery(bf::diagnostics::recovery(draws, test_sims.parameters)).save(results / "recovery.png", {.dpi = 100});
+  bf::plot_sbc_ecdf(bf::diagnostics::sbc_ecdf(draws, test_sims.parameters, {.difference = true}))
+      .save(results / "calibration.png", {.dpi = 100});
+  std::printf("verdict: %s\n", report.verdict.sentence.c_str());
+  std::printf("figures and the report are in %s; open report.html in a browser\n", results.c_str());
   return std::isfinite(loss) ? 0 : 1;
 }

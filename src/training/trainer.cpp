@@ -239,6 +239,8 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
 AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
+const AmortizedPosterior& Trainer::amortizer() const { return state_->amortizer; }
+const GenerativeModel& Trainer::model() const { return state_->require_model("model"); }
 const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 

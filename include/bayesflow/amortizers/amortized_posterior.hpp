@@ -67,6 +67,8 @@ class AmortizedPosterior {
   [[nodiscard]] bool is_built() const;
   [[nodiscard]] std::int64_t number_of_parameters() const;
   [[nodiscard]] std::int64_t num_params() const;  ///< width of the parameter vector
+  [[nodiscard]] const InvertibleNetwork& inference_net() const;
+  [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
 
   // Inference throws ShapeError for widths other than those of training, or no data sets, and ArgumentError for values that are not finite.
 

@@ -60,6 +60,9 @@ class Trainer {
   /// What each call so far returned, those of a checkpoint included: the history over all runs.
   [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
   [[nodiscard]] AmortizedPosterior& amortizer();
+  [[nodiscard]] const AmortizedPosterior& amortizer() const;
+  /// Throws ConfigurationError if the trainer was made without one.
+  [[nodiscard]] const GenerativeModel& model() const;
 
  private:
   struct State;

@@ -1,0 +1,457 @@
+#include "bayesflow/report/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/version.hpp"
+#include "bayesflow/diagnostics/coverage.hpp"
+#include "bayesflow/diagnostics/density.hpp"
+#include "bayesflow/diagnostics/joint_test.hpp"
+#include "bayesflow/diagnostics/latent.hpp"
+#include "bayesflow/diagnostics/losses.hpp"
+#include "bayesflow/diagnostics/model_comparison.hpp"
+#include "bayesflow/diagnostics/recovery.hpp"
+#include "bayesflow/diagnostics/sbc.hpp"
+#include "bayesflow/figures/plots.hpp"
+#include "bayesflow/networks/deep_set.hpp"
+#include "figures/file.hpp"
+#include "figures/markup.hpp"
+#include "report/html.hpp"
+
+namespace bayesflow {
+
+namespace {
+
+using namespace report_page;
+using diagnostics::Table;
+using figures::escape_xml;
+
+constexpr std::int64_t kLargestPairGrid = 8;
+
+/// The data sets whose draws are all finite.
+std::vector<std::int64_t> finite_sets(const Array& draws) {
+  std::vector<std::int64_t> out;
+  for (std::int64_t b = 0; b < draws.dim(0); ++b) {
+    const auto values = draws.row_values(b);
+    if (std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) out.push_back(b);
+  }
+  return out;
+}
+
+/// Collects the page, section by section.
+class Page {
+ public:
+  Page(const Array& draws, const Array& truths, const ReportOptions& options)
+      : options_(options), given_draws_(draws), given_truths_(truths) {
+    names_ = options.param_names.empty() ? diagnostics::default_param_names(draws.dim(2)) : options.param_names;
+    diagnostics::VerdictOptions verdict{.param_names = names_};
+    verdict.family_wise_error = options.family_wise_error;
+    verdict.expect_contraction = options.expect_contraction;
+    verdict.seed = options.seed;
+    verdict.threads = options.threads;
+    report_.verdict = diagnostics::verdict(draws, truths, verdict);
+    const std::vector<std::int64_t> kept = finite_sets(draws);
+    left_out_ = draws.dim(0) - static_cast<std::int64_t>(kept.size());
+    if (left_out_) {
+      finite_draws_ = draws.take(kept);
+      finite_truths_ = truths.take(kept);
+    }
+    kept_ = kept;
+  }
+
+  Report finish(const std::filesystem::path& path) {
+    verdict_section();
+    training_section();
+    calibration_sections();
+    accuracy_sections();
+    example_section();
+    latent_section();
+    score_section();
+    predictive_section();
+    method_section();
+    std::string nav = "<nav aria-label=\"Sections\"><ul>";
+    for (const auto& [id, title] : contents_) nav += "<li><a href=\"#" + id + "\">" + title + "</a></li>";
+    nav += "</ul></nav>\n";
+    report_.path = path;
+    // The verdict comes first, the contents after it.
+    figures::write_file(path, page_html(options_.title, "<h1>" + escape_xml(options_.title) + "</h1>\n" + head_ + nav + body_));
+    if (!options_.data_folder.empty()) write_folder();
+    return std::move(report_);
+  }
+
+ private:
+  void write_folder() const {
+    std::error_code error;
+    std::filesystem::create_directories(options_.data_folder, error);
+    if (error)
+      throw IoError(fmt::format("ReportOptions::data_folder = \"{}\": the folder could not be made: {}. Choose one that may be written to.",
+                                options_.data_folder.string(), error.message()));
+    for (const Table& table : report_.tables)
+      if (table.rows() > 0) figures::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
+  }
+
+  [[nodiscard]] const Array& draws() const { return finite_draws_ ? *finite_draws_ : given_draws_; }
+  [[nodiscard]] const Array& truths() const { return finite_truths_ ? *finite_truths_ : given_truths_; }
+  const diagnostics::SbcRanks& ranks() {
+    if (!ranks_)
+      ranks_ = diagnostics::sbc_ranks(draws(), truths(), {.param_names = names_, .seed = options_.seed, .threads = options_.threads});
+    return *ranks_;
+  }
+
+  void paragraph(const std::string& html) { body_ += "<p>" + html + "</p>\n"; }
+  void heading(const std::string& id, const std::string& title) {
+    contents_.emplace_back(id, title);
+    body_ += "<h2 id=\"" + id + "\">" + title + "</h2>\n";
+  }
+  std::string keep(const std::vector<Table>& tables) {
+    report_.tables.insert(report_.tables.end(), tables.begin(), tables.end());
+    return csv_links(tables);
+  }
+
+  /// A section whose numbers may not exist (one draw, one data set): then it says why.
+  template <class F>
+  void section(const std::string& id, const std::string& title, F&& write) {
+    heading(id, title);
+    try {
+      write();
+    } catch (const IoError&) {
+      throw;
+    } catch (const Error& error) {
+      body_ += "<p class=\"note\">Not computed: " + sentence_html(error.what(), names_) + "</p>\n";
+    }
+  }
+
+  void verdict_section() {
+    const diagnostics::Verdict& v = report_.verdict;
+    const bool unsure = !v.calibrated && std::all_of(v.findings.begin(), v.findings.end(), [](const diagnostics::Finding& f) {
+      return f.kind == diagnostics::Fault::too_little_evidence;
+    });
+    const char* kind = v.calibrated ? "good" : unsure ? "unsure" : "bad";
+    const char* word = v.calibrated ? "✓ No fault found" : unsure ? "? Too little evidence" : "✗ Not to be trusted as it is";
+    std::string sentence = v.sentence;
+    if (!sentence.empty() && sentence[0] >= 'a' && sentence[0] <= 'z') sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
+    head_ = fmt::format("<section class=\"verdict {}\" aria-label=\"Verdict\"><strong>{}</strong>\n<p>{}</p>\n", kind, word,
+                        sentence_html(sentence, names_));
+    if (!v.findings.empty()) {
+      head_ += "<ul class=\"findings\">";
+      constexpr std::size_t kMost = 12;
+      for (std::size_t i = 0; i < std::min(kMost, v.findings.size()); ++i)
+        head_ += "<li>" + sentence_html(v.findings[i].sentence, names_) + "</li>";
+      if (v.findings.size() > kMost) head_ += fmt::format("<li>and {} more: see findings.csv</li>", v.findings.size() - kMost);
+      head_ += "</ul>\n";
+    }
+    head_ += "</section>\n";
+    heading("parameters", "Parameter by parameter");
+    paragraph(
+        fmt::format("From {} test data sets with {} posterior draws each, {} tests were made. Their error rate is controlled: at most "
+                    "{:.3g} % of exact "
+                    "posteriors are found at fault by any of them, however many parameters there are.",
+                    v.num_data_sets, v.num_draws, v.num_tests, 100 * v.family_wise_error));
+    if (std::isfinite(v.detectable_shift) && std::isfinite(v.detectable_width_ratio))
+      paragraph(
+          fmt::format("What they can see: with probability 0.8 a shift of {:.2g} posterior standard deviations is found, and a posterior "
+                      "that is {:.2g} times "
+                      "as wide as it should be. Smaller faults may remain; more data sets make them visible.",
+                      v.detectable_shift, v.detectable_width_ratio));
+    if (left_out_ > 0) paragraph(fmt::format("{} data sets have draws that are not finite; all that follows leaves them out.", left_out_));
+    const std::vector<Table> tables = v.tables();
+    for (const Table& table : tables)
+      if (table.name == "verdict_parameters")
+        body_ += table_html(table, {"p_shift", "p_width", "p_tails", "p_ecdf", "p_nothing_learnt", "sentence"});
+    paragraph(
+        "<b>Shift</b>: truth minus posterior, in posterior standard deviations; 0 is right. <b>Width ratio</b>: below 1 the posterior is "
+        "too narrow "
+        "(overconfident). <b>Tail excess</b>: below 0 its tails are too heavy. <b>Learnt</b>: the share of the draws' variation that the "
+        "data explain.");
+    body_ += "<ul class=\"findings\">";
+    for (const auto& p : v.parameters) body_ += "<li>" + sentence_html(p.sentence, names_) + "</li>";
+    body_ += "</ul>\n" + keep(tables);
+  }
+
+  void training_section() {
+    if (!options_.training && options_.facts.empty()) return;
+    heading("training", "What was trained");
+    body_ += "<dl>";
+    const auto fact = [&](const std::string& name, const std::string& value) {
+      body_ += "<dt>" + escape_xml(name) + "</dt><dd>" + escape_xml(value) + "</dd>";
+    };
+    for (const auto& [name, value] : options_.facts) fact(name, value);
+    if (!options_.training) {
+      body_ += "</dl>\n";
+      return;
+    }
+    const TrainingSummary& t = *options_.training;
+    fact("End of training", t.reason);
+    fact("Steps", fmt::format("{} in {} epochs", t.history.steps.size(), t.history.epochs.size()));
+    fact("Simulations seen", fmt::format("{}", t.simulations));
+    fact("Seed", fmt::format("{}", t.seed));
+    fact("Time", fmt::format("{:.1f} s (simulation {:.1f} s, gradients {:.1f} s, updates {:.1f} s, validation {:.1f} s)", t.seconds,
+                             t.simulate_seconds, t.gradient_seconds, t.update_seconds, t.validate_seconds));
+    fact("Machine", fmt::format("{} threads, {}", t.threads, t.instruction_set));
+    fact("Library", fmt::format("bayesflow.cpp {}", version()));
+    body_ += "</dl>\n";
+    for (const std::string& warning : t.warnings) body_ += "<p class=\"note\">" + sentence_html(warning, names_) + "</p>\n";
+    if (t.history.steps.empty()) return;
+    section("losses", "Losses", [&] {
+      const diagnostics::LossCurves losses = diagnostics::losses(t.history);
+      paragraph(
+          "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. It has converged "
+          "when it no longer "
+          "falls; a validation loss above the training loss means overfitting.");
+      Figure figure = plot_losses(losses);
+      figure.panel_width = 240;
+      figure.panel_height = 100;
+      body_ += panels_html(figure);
+      Table last{
+          .name = "last_losses",
+          .columns = {{"component", losses.names}, {"last_average", std::vector<double>{}}, {"last_average_se", std::vector<double>{}}}};
+      for (const diagnostics::Estimate& e : losses.last_average) {
+        std::get<std::vector<double>>(last.columns[1].values).push_back(e.value);
+        std::get<std::vector<double>>(last.columns[2].values).push_back(e.standard_error);
+      }
+      body_ += table_html(last);
+      std::vector<Table> tables = losses.tables();
+      tables.insert(tables.begin(), last);
+      body_ += keep(tables);
+    });
+  }
+
+  void calibration_sections() {
+    section("ecdf", "Calibration: ranks of the truth", [&] {
+      const diagnostics::SbcEcdf ecdf = diagnostics::sbc_ecdf(ranks(), {.difference = true});
+      paragraph(
+          "If the posterior is right, the true value is equally likely to have any rank among the draws. Then the curve stays in its band "
+          "in 95 of 100 cases. "
+          "A curve that is S-shaped through the middle is too narrow or too wide; one that lies on one side is shifted.");
+      body_ += panels_html(plot_sbc_ecdf(ecdf));
+      const auto ecdf_tables = ecdf.tables();
+      for (const Table& table : ecdf_tables)
+        if (table.name == "sbc_ecdf_verdicts") body_ += table_html(table);
+      body_ += keep(ecdf_tables);
+      body_ += "<h3>Histograms of the same ranks</h3>\n";
+      const diagnostics::SbcHistograms histograms = diagnostics::sbc_histograms(ranks());
+      paragraph("Flat is right. High ends: too narrow. A hill in the middle: too wide. A slope: shifted.");
+      body_ += panels_html(plot_sbc_histograms(histograms));
+      std::vector<Table> tables = histograms.tables();
+      for (Table& t : ranks().tables()) tables.push_back(std::move(t));
+      body_ += keep(tables);
+    });
+    section("coverage", "Coverage: do intervals hold what they say?", [&] {
+      const diagnostics::Coverage coverage = diagnostics::coverage(ranks());
+      paragraph(
+          "Of the central intervals of a level, that share should contain the truth. Below the diagonal the posterior is overconfident. "
+          "The calibration error "
+          "is the mean distance from the diagonal; an exact posterior shows the value in the column “expected” on average.");
+      body_ += panels_html(plot_coverage(coverage));
+      const auto tables = coverage.tables();
+      for (const Table& table : tables)
+        if (table.name == "calibration_error") body_ += table_html(table);
+      body_ += keep(tables);
+    });
+    section("joint", "All parameters together", [&] {
+      diagnostics::JointTestOptions options;
+      options.error_rate = options_.family_wise_error;
+      options.seed = options_.seed;
+      options.threads = options_.threads;
+      const diagnostics::JointTest test = diagnostics::joint_test(draws(), truths(), options);
+      paragraph(
+          "Parameters may each be right while their dependence is wrong. These ranks are of quantities of all parameters at once: distance "
+          "from the posterior "
+          "mean, and random combinations.");
+      paragraph(fmt::format("<b>{}</b> at an error rate of {:.3g} % for all of these tests together (Holm).",
+                            test.passed ? "No fault found" : "Fault found", 100 * test.error_rate));
+      const auto tables = test.tables();
+      body_ += table_html(tables.front()) + keep(tables);
+    });
+  }
+
+  void accuracy_sections() {
+    section("recovery", "Recovery: how near are point estimates?", [&] {
+      const diagnostics::Recovery recovery = diagnostics::recovery(draws(), truths(), {.param_names = names_, .threads = options_.threads});
+      paragraph(
+          "Posterior medians against the truth. How near they can be depends on the data, not only on the network: poor recovery with good "
+          "calibration means "
+          "that the data say little.");
+      body_ += panels_html(plot_recovery(recovery, {.max_points = 600}));
+      const auto tables = recovery.tables();
+      body_ += table_html(tables.front()) + keep(tables);
+    });
+    section("contraction", "z-scores and contraction: what was learnt?", [&] {
+      const diagnostics::ZScoreContraction contraction =
+          diagnostics::z_score_contraction(draws(), truths(), {.param_names = names_, .prior_draws = {}, .threads = options_.threads});
+      paragraph(
+          "Contraction near 1: the data determine the parameter; near 0: the posterior is the prior. z-scores have mean 0 and standard "
+          "deviation 1 if location "
+          "and width are right.");
+      body_ += panels_html(plot_z_score_contraction(contraction, {.max_points = 600}));
+      const auto tables = contraction.tables();
+      body_ += table_html(tables.front(), {"prior_variance"}) + keep(tables);
+    });
+  }
+
+  void example_section() {
+    section("example", "One posterior as an example", [&] {
+      const auto found = std::find(kept_.begin(), kept_.end(), options_.example_data_set);
+      if (found == kept_.end())
+        throw ArgumentError(fmt::format("data set {} has draws that are not finite; choose another ReportOptions::example_data_set",
+                                        options_.example_data_set));
+      const std::int64_t b = found - kept_.begin();
+      diagnostics::PairsOptions pairs_options{.param_names = names_};
+      pairs_options.truth = truths().row(b);
+      pairs_options.threads = options_.threads;
+      const bool has_prior = truths().dim(0) >= 50;
+      const diagnostics::Pairs pairs =
+          diagnostics::posterior_2d(draws().row(b), has_prior ? std::optional<Array>(truths()) : std::nullopt, pairs_options);
+      PairsPlotOptions plot;
+      if (draws().dim(2) > kLargestPairGrid) {
+        plot.parameters.resize(kLargestPairGrid);
+        std::iota(plot.parameters.begin(), plot.parameters.end(), 0);
+      }
+      paragraph(fmt::format("Test data set {}{}: posterior (red){} and true values (dashed).", options_.example_data_set,
+                            plot.parameters.empty() ? "" : fmt::format(", the first {} of {} parameters", kLargestPairGrid, draws().dim(2)),
+                            has_prior ? ", the truths of all data sets, that is, the prior (grey)," : ""));
+      body_ += whole_figure_html(plot_posterior_2d(pairs, plot));
+      const auto tables = pairs.tables();
+      body_ += table_html(tables.front()) + keep(tables);
+    });
+  }
+
+  void latent_section() {
+    if (!options_.latents) return;
+    section("latents", "Latent space", [&] {
+      const diagnostics::LatentNormality normality = diagnostics::latent_normality(*options_.latents);
+      paragraph(
+          "The network maps parameters to latents that should be independent standard normals. Where they are not, draws from the "
+          "posterior are not right either.");
+      paragraph(fmt::format("<b>{}</b>; the smallest adjusted <i>p</i> is {}.",
+                            normality.normal ? "They are standard normal as far as can be seen" : "They are not",
+                            normality.overall_p_value < 0.001 ? "below 0.001" : fmt::format("{:.3f}", normality.overall_p_value)));
+      if (options_.latents->dim(1) <= kLargestPairGrid)
+        body_ += whole_figure_html(plot_latent_space_2d(diagnostics::latent_space_2d(*options_.latents)));
+      const auto tables = normality.tables();
+      body_ += table_html(tables.front()) + keep(tables);
+    });
+  }
+
+  void score_section() {
+    if (!options_.log_posterior) return;
+    section("score", "Log score", [&] {
+      const diagnostics::LogScore score = diagnostics::log_score(*options_.log_posterior);
+      paragraph(
+          "Mean log density of the true parameters under the posterior. No posterior has a higher expectation than the exact one, so it "
+          "serves to compare networks.");
+      const auto tables = score.tables();
+      body_ += table_html(tables.front()) + keep(tables);
+    });
+  }
+
+  void predictive_section() {
+    if (!options_.predictive) return;
+    section("predictive", "Posterior predictive checks", [&] {
+      paragraph(
+          "Data simulated from the posterior should look like the data observed; a small <i>p</i> names a statistic in which they differ.");
+      body_ += panels_html(plot_posterior_predictive(*options_.predictive));
+      body_ += panels_html(plot_pushforward(options_.predictive->bands));
+      body_ += keep(options_.predictive->tables());
+    });
+  }
+
+  void method_section() {
+    heading("method", "How to read this page");
+    paragraph(
+        "Numbers after ± are Monte-Carlo standard errors: what would change if the test were repeated with other data sets. All of this "
+        "judges the posterior on "
+        "data simulated from the model itself. It cannot say whether the model fits reality; for that, compare observed with simulated "
+        "data.");
+    paragraph(
+        "Sources: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), Validating Bayesian inference algorithms with simulation-based "
+        "calibration; Säilynoja, "
+        "Bürkner, Vehtari (2022), Graphical test for discrete uniformity; Schad, Betancourt, Vasishth (2021), Toward a principled Bayesian "
+        "workflow; Modrák and "
+        "others (2023), Simulation-based calibration checking; Radev and others (2020), BayesFlow.");
+  }
+
+  const ReportOptions& options_;
+  Report report_;
+  std::vector<std::string> names_;
+  const Array &given_draws_, &given_truths_;  // not copied: draws may be large
+  std::optional<Array> finite_draws_, finite_truths_;
+  std::optional<diagnostics::SbcRanks> ranks_;
+  std::vector<std::int64_t> kept_;
+  std::int64_t left_out_ = 0;
+  std::string head_, body_;
+  std::vector<std::pair<std::string, std::string>> contents_;
+};
+
+std::string coupling_name(CouplingDesign design) {
+  return design == CouplingDesign::affine   ? "affine"
+         : design == CouplingDesign::spline ? "rational quadratic spline"
+                                            : "interleaved affine and spline";
+}
+
+/// What is known of the networks, in words.
+std::vector<std::pair<std::string, std::string>> architecture(const AmortizedPosterior& amortizer) {
+  std::vector<std::pair<std::string, std::string>> facts;
+  const InvertibleNetworkOptions& flow = amortizer.inference_net().options();
+  facts.emplace_back("Inference network",
+                     fmt::format("coupling flow of {} parameters: {} {} layers, each with {} hidden layers of {} units, dropout {:.3g}{}{}",
+                                 flow.num_params, flow.num_coupling_layers, coupling_name(flow.coupling_design), flow.coupling.num_dense,
+                                 flow.coupling.dense.units, flow.coupling.dropout_prob, flow.use_act_norm ? ", act norm" : "",
+                                 flow.permutation == PermutationKind::fixed       ? ", fixed permutations"
+                                 : flow.permutation == PermutationKind::learnable ? ", learnable permutations"
+                                                                                  : ""));
+  if (const auto* set = dynamic_cast<const DeepSet*>(amortizer.summary_net()))
+    facts.emplace_back("Summary network", fmt::format("deep set with {} equivariant modules, {} units, {} summaries",
+                                                      set->options().num_equiv, set->options().dense_s1.units, set->options().summary_dim));
+  else if (amortizer.summary_net())
+    facts.emplace_back("Summary network", fmt::format("{} summaries", amortizer.summary_net()->summary_dim()));
+  else
+    facts.emplace_back("Summary network", "none");
+  facts.emplace_back("Weights", fmt::format("{}", amortizer.number_of_parameters()));
+  return facts;
+}
+
+}  // namespace
+
+void ReportOptions::validate() const {
+  if (!(family_wise_error > 0 && family_wise_error < 1))
+    throw ConfigurationError(fmt::format("ReportOptions::family_wise_error = {}; it must lie between 0 and 1", family_wise_error));
+  if (example_data_set < 0)
+    throw ConfigurationError(fmt::format("ReportOptions::example_data_set = {}; it must not be negative", example_data_set));
+  if (threads < 0) throw ConfigurationError(fmt::format("ReportOptions::threads = {}; it must not be negative (0: all)", threads));
+}
+
+Report report(const Array& draws, const Array& truths, const std::filesystem::path& path, const ReportOptions& options) {
+  options.validate();
+  return Page(draws, truths, options).finish(path);
+}
+
+Report report(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options) {
+  const auto positive = [](std::int64_t value, const char* name) {
+    if (value < 1) throw ConfigurationError(fmt::format("TrainerReportOptions::{} = {}; it must be at least 1", name, value));
+  };
+  positive(options.num_data_sets, "num_data_sets");
+  positive(options.num_draws, "num_draws");
+  options.report.validate();
+  ReportOptions filled = options.report;
+  const AmortizedPosterior& amortizer = trainer.amortizer();
+  const Inputs inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0));
+  if (inputs.parameters.rank() != 2)
+    throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",
+                                         inputs.parameters.shape().to_string()));
+  const Array draws = amortizer.sample(inputs, options.num_draws, {.seed = filled.seed});
+  const auto& names = trainer.model().param_names();
+  if (filled.param_names.empty() && static_cast<std::int64_t>(names.size()) == draws.dim(2)) filled.param_names = names;
+  if (!filled.training && !trainer.runs().empty()) filled.training = trainer.runs().back();
+  const auto facts = architecture(amortizer);
+  filled.facts.insert(filled.facts.end(), facts.begin(), facts.end());
+  if (!filled.latents) filled.latents = amortizer.forward(inputs).z;
+  if (!filled.log_posterior) filled.log_posterior = amortizer.log_posterior(inputs);
+  return report(draws, inputs.parameters, path, filled);
+}
+
+}  // namespace bayesflow
