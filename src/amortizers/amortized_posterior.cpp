@@ -119,8 +119,6 @@ const AmortizedPosteriorOptions& AmortizedPosterior::options() const { return st
 const AmortizedPosterior::BuiltFor& AmortizedPosterior::built_for() const { return state_->built_for; }
 bool AmortizedPosterior::is_built() const { return state_->built; }
 std::int64_t AmortizedPosterior::number_of_parameters() const { return state_->store.number_of_values(); }
-const InvertibleNetwork& AmortizedPosterior::inference_net() const { return state_->inference; }
-const SummaryNetwork* AmortizedPosterior::summary_net() const { return state_->summary.get(); }
 std::int64_t AmortizedPosterior::num_params() const { return state_->inference.options().num_params; }
 
 void AmortizedPosterior::require_built(const char* what) const {

@@ -93,8 +93,6 @@ class AmortizedPosterior {
   void save(const std::filesystem::path& path) const;
   void save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const;
 
-  [[nodiscard]] const InvertibleNetwork& inference_net() const;
-  [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
   [[nodiscard]] const AmortizedPosteriorOptions& options() const;
   [[nodiscard]] const BuiltFor& built_for() const;
 
