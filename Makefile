@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap format clean
+.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -65,6 +65,16 @@ modes: build      ## the loss that each training mode reaches, and the power of 
 
 overlap: build    ## the gain of simulating while training, and the price of checkpoints
 	@$(BUILD)/benchmarks/bench_overlap
+
+# The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
+sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite
+	@for preset in asan tsan; do \
+	  cmake --preset $$preset > /dev/null && cmake --build build/$$preset -j $(JOBS) && \
+	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
+	done
+
+tidy: build       ## clang-tidy over the library
+	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/src/'
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

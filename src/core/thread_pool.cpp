@@ -48,7 +48,7 @@ struct Section {
   void (*task)(void*, std::int64_t) = nullptr;
   void* context = nullptr;
   std::int64_t count = 0;
-  std::int64_t unit = 1;  // consecutive tasks that are taken together: 1 unless there are more than 2^18 tasks
+  std::int64_t unit = 1;  // consecutive tasks that are taken together: 1 below 2^18 tasks
   std::uint64_t generation = 0;
 };
 
@@ -157,6 +157,8 @@ ThreadPool::ThreadPool(int threads) {
   if (threads < 0)
     throw ConfigurationError(fmt::format("ThreadPool: threads must not be negative; got {} (0 means as many as the machine has)", threads));
   if (threads == 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  constexpr int kMost = 1 << 16;  // no system starts more; the bookkeeping of a wrong number must not eat the memory either
+  if (threads > kMost) throw ConfigurationError(fmt::format("ThreadPool: threads = {}; it must be at most {}", threads, kMost));
   state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
   State* s = state_.get();
   s->workers.reserve(static_cast<std::size_t>(threads - 1));
@@ -167,6 +169,9 @@ ThreadPool::ThreadPool(int threads) {
     s->join();
     throw ConfigurationError(
         fmt::format("ThreadPool: the machine gives no more than {} of {} threads ({}); ask for fewer", started, threads, error.what()));
+  } catch (...) {
+    s->join();  // started threads must not outlive the pool
+    throw;
   }
 }
 

@@ -206,6 +206,7 @@ TEST(ThreadPool, RunTakesPlainFunctions) {
 TEST(ThreadPool, ErrorsSayWhatIsWrong) {
   EXPECT_EQ(sentence<ConfigurationError>([] { ThreadPool pool(-1); }),
             "ThreadPool: threads must not be negative; got -1 (0 means as many as the machine has)");
+  EXPECT_EQ(sentence<ConfigurationError>([] { ThreadPool pool(2147483647); }), "ThreadPool: threads = 2147483647; it must be at most 65536");
 }
 
 TEST(ThreadPool, MillionsOfTasksRunOnceEach) {
