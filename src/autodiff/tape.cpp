@@ -72,7 +72,7 @@ Tensor Tape::input(const Array& values, bool needs_grad) {
 Tensor Tape::input(const Shape& shape, const float* values, bool needs_grad) {
   Node* node = new_node(shape);
   node->value = arena_->floats(shape.size());
-  std::memcpy(node->value, values, static_cast<std::size_t>(shape.size()) * sizeof(float));
+  std::copy_n(values, shape.size(), node->value);  // unlike memcpy, of nothing from nowhere too
   node->needs_grad = needs_grad && records();
   return Tensor(node);
 }
