@@ -14,13 +14,15 @@
 namespace bayesflow {
 
 struct GenerativeModel::State {
-  Prior prior;
-  Simulator simulator;
+  std::optional<Prior> prior;
+  std::optional<Simulator> simulator;
+  BatchFunction function;  // instead of these two
+  BatchTraits traits;
   GenerativeModelOptions options;
-  std::vector<std::string> report;
+  std::vector<std::string> report{};
   std::atomic<std::uint64_t> next{0};
-  std::mutex pool_mutex;  // a pool runs one section at a time
-  std::unique_ptr<ThreadPool> pool;
+  std::mutex pool_mutex{};  // a pool runs one section at a time
+  std::unique_ptr<ThreadPool> pool{};
 
   void say(std::string line) {
     if (options.logger) options.logger(LogLevel::info, line);
@@ -31,45 +33,111 @@ struct GenerativeModel::State {
   }
 };
 
-GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options)
-    : state_(new State{std::move(prior), std::move(simulator), std::move(options), {}, {}, {}, {}}) {
+namespace {
+
+/// What a batch function returned must be a batch.
+Simulations checked(Simulations out, const BatchRequest& request) {
+  const auto check = [&](const char* name, const Array& array) {
+    if (array.rank() > 0 && array.dim(0) == request.batch_size) return;
+    throw SimulationError(fmt::format("generative model: {} must have {} rows, one for each simulation of the batch; got shape {}", name,
+                                      request.batch_size, array.shape().to_string()));
+  };
+  out.prior_draws = detail::checked_batch("prior", std::move(out.prior_draws), request.batch_size);
+  out.sim_data = detail::checked_batch("simulator", std::move(out.sim_data), request.batch_size);
+  if (out.prior_batchable_context) check("prior_batchable_context", *out.prior_batchable_context);
+  if (out.sim_batchable_context) check("sim_batchable_context", *out.sim_batchable_context);
+  detail::require_finite("prior", out.prior_draws, nullptr, request.first_index);
+  return out;
+}
+
+}  // namespace
+
+GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options) {
+  const auto per_simulation = [](const auto& part) { return !part.is_batched(); };
+  const auto contextual = [](const auto& part) { return part.options().context.has_non_batchable(); };
+  BatchTraits traits{prior.param_names(), contextual(prior) || contextual(simulator), !per_simulation(prior) || !per_simulation(simulator),
+                     true};
+  state_ = std::shared_ptr<State>(new State{std::move(prior), std::move(simulator), {}, std::move(traits), std::move(options)});
+  pilot();
+}
+
+GenerativeModel::GenerativeModel(BatchFunction function, BatchTraits traits, GenerativeModelOptions options) {
+  if (!function) throw ConfigurationError("GenerativeModel: the batch function is empty; give one that makes simulations");
+  state_ = std::shared_ptr<State>(new State{{}, {}, std::move(function), std::move(traits), std::move(options)});
+  pilot();
+}
+
+void GenerativeModel::pilot() {
   State& s = *state_;
   if (s.options.skip_test) return;
   s.say(fmt::format("Performing 2 pilot runs with the {} model...", s.options.name));
-  PriorDraws draws;
-  SimulatedData data;
-  const char* part = "prior";
+  Simulations two;
   try {
-    const Rng streams(s.options.seed, "pilot");
-    draws = s.prior(2, streams.branch("prior"));
-    part = "simulator";
-    data = s.simulator(draws.prior_draws, streams.branch("simulator"));
+    two = attempt(2, Rng(s.options.seed, "pilot"), 0, nullptr, nullptr);
+    detail::require_finite("simulator", two.sim_data, &two.prior_draws, 0);
   } catch (const std::exception& error) {
-    throw ConfigurationError(
-        fmt::format("GenerativeModel \"{}\": the {} failed in the pilot runs: {}", s.options.name, part, error.what()));
+    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": the pilot runs failed: {}", s.options.name, error.what()));
   }
-  const std::size_t names = s.prior.param_names().size();
-  if (names && static_cast<std::int64_t>(names) != draws.prior_draws.dim(-1))
+  const std::size_t names = s.traits.param_names.size();
+  if (names && static_cast<std::int64_t>(names) != two.prior_draws.dim(-1))
     throw ConfigurationError(fmt::format("GenerativeModel \"{}\": param_names must hold one name per parameter ({}); got {}",
-                                         s.options.name, draws.prior_draws.dim(-1), names));
+                                         s.options.name, two.prior_draws.dim(-1), names));
   const auto shape = [](const Array& a) {
     std::string text = "(batch_size = " + std::to_string(a.dim(0));
     for (int i = 1; i < a.rank(); ++i) text += ", " + std::to_string(a.dim(i));
     return text + ")";
   };
-  s.say("Shape of parameter batch after 2 pilot simulations: " + shape(draws.prior_draws));
-  s.say("Shape of simulation batch after 2 pilot simulations: " + shape(data.sim_data));
-  s.say_shape("prior non-batchable context", draws.non_batchable_context);
-  s.say_shape("prior batchable context", draws.batchable_context);
-  s.say_shape("simulation non-batchable context", data.non_batchable_context);
-  s.say_shape("simulation batchable context", data.batchable_context);
+  s.say("Shape of parameter batch after 2 pilot simulations: " + shape(two.prior_draws));
+  s.say("Shape of simulation batch after 2 pilot simulations: " + shape(two.sim_data));
+  s.say_shape("prior non-batchable context", two.prior_non_batchable_context);
+  s.say_shape("prior batchable context", two.prior_batchable_context);
+  s.say_shape("simulation non-batchable context", two.sim_non_batchable_context);
+  s.say_shape("simulation batchable context", two.sim_batchable_context);
 }
 
-const Prior& GenerativeModel::prior() const { return state_->prior; }
-const Simulator& GenerativeModel::simulator() const { return state_->simulator; }
-const std::vector<std::string>& GenerativeModel::param_names() const { return state_->prior.param_names(); }
+const Prior& GenerativeModel::prior() const {
+  if (!state_->prior) throw ConfigurationError("GenerativeModel::prior: this model is a batch function, and has no prior of its own");
+  return *state_->prior;
+}
+const Simulator& GenerativeModel::simulator() const {
+  if (!state_->simulator)
+    throw ConfigurationError("GenerativeModel::simulator: this model is a batch function, and has no simulator of its own");
+  return *state_->simulator;
+}
+const std::vector<std::string>& GenerativeModel::param_names() const { return state_->traits.param_names; }
 const GenerativeModelOptions& GenerativeModel::options() const { return state_->options; }
 const std::vector<std::string>& GenerativeModel::pilot_report() const { return state_->report; }
+bool GenerativeModel::has_non_batchable_context() const { return state_->traits.one_context_per_batch; }
+bool GenerativeModel::depends_on_batch() const { return state_->traits.depends_on_batch; }
+bool GenerativeModel::is_reproducible() const { return state_->traits.reproducible; }
+bool GenerativeModel::simulates_on_all_threads() const {
+  return !state_->function && !depends_on_batch() && state_->prior->options().thread_safe && state_->simulator->options().thread_safe;
+}
+
+Simulations GenerativeModel::attempt(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
+                                     const Simulations* fixed) const {
+  if (state_->function) {
+    BatchRequest request{batch_size, streams, first_index};
+    if (fixed) {
+      request.prior_non_batchable_context = fixed->prior_non_batchable_context;
+      request.sim_non_batchable_context = fixed->sim_non_batchable_context;
+    }
+    try {
+      return checked(state_->function(request), request);
+    } catch (const Error&) {
+      throw;
+    } catch (...) {
+      detail::rethrow_batch("generative model", batch_size, first_index);
+    }
+  }
+  const std::optional<Array> none;
+  PriorDraws draws =
+      state_->prior->draw(batch_size, streams.branch("prior"), first_index, pool, fixed ? fixed->prior_non_batchable_context : none);
+  SimulatedData data = state_->simulator->draw(draws.prior_draws, streams.branch("simulator"), first_index, pool,
+                                               fixed ? fixed->sim_non_batchable_context : none);
+  return {std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
+          std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
+}
 
 Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
   detail::require_batch("GenerativeModel", batch_size);
@@ -83,11 +151,9 @@ Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
 Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
                                       ThreadPool* pool) const {
   detail::require_batch("GenerativeModel", batch_size);
-  const Rng streams(seed, purpose);
-  PriorDraws draws = state_->prior(batch_size, streams.branch("prior"), first_index, pool);
-  SimulatedData data = state_->simulator(draws.prior_draws, streams.branch("simulator"), first_index, pool);
-  return {std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
-          std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
+  Simulations out = attempt(batch_size, Rng(seed, purpose), first_index, pool, nullptr);
+  detail::require_finite("simulator", out.sim_data, &out.prior_draws, first_index);
+  return out;
 }
 
 namespace {
@@ -104,16 +170,8 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
   }
   detail::require_batch("GenerativeModel", batch_size);
   const Rng streams(seed, purpose);
-  const auto attempt = [&](const Rng& from, std::int64_t size, std::uint64_t first, ThreadPool* on, const Simulations* fixed) {
-    const std::optional<Array> none;
-    PriorDraws draws = state_->prior.draw(size, from.branch("prior"), first, on, fixed ? fixed->prior_non_batchable_context : none);
-    SimulatedData data =
-        state_->simulator.draw(draws.prior_draws, from.branch("simulator"), first, on, fixed ? fixed->sim_non_batchable_context : none);
-    count.simulated += size;
-    return Simulations{std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
-                       std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
-  };
-  Simulations out = attempt(streams, batch_size, first_index, pool, nullptr);
+  Simulations out = attempt(batch_size, streams, first_index, pool, nullptr);
+  count.simulated += batch_size;
   if (out.sim_data.all_finite()) return out;
   const auto finite = [](std::span<const double> row) { return std::ranges::all_of(row, [](double x) { return std::isfinite(x); }); };
   const auto check_share = [&](std::uint64_t index) {
@@ -139,7 +197,8 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
       if (again > kMaxRedraws)
         throw SimulationError(
             fmt::format("simulator: simulation {} was not finite in {} attempts; mend the simulator or the prior", index, again));
-      const Simulations one = attempt(streams.branch("redraw " + std::to_string(again)), 1, index, nullptr, &out);
+      const Simulations one = attempt(1, streams.branch("redraw " + std::to_string(again)), index, nullptr, &out);
+      ++count.simulated;
       if (!finite(one.sim_data.values())) continue;
       is_good = true;
       out.prior_draws.set_row(i, one.prior_draws.row(0));

@@ -108,7 +108,7 @@ Array stored(Array array, StoredPrecision precision) {
 
 /// Throws IoError unless the file was begun by this model with these settings: the first simulations are made again and compared.
 void require_same(const detail::StoreFile& file, const detail::StoreDescription& wanted,
-                  const std::function<Simulations(std::int64_t)>& simulate, bool batched) {
+                  const std::function<Simulations(std::int64_t)>& simulate, const GenerativeModel& model) {
   const auto refuse = [&](const std::string& what) {
     throw IoError(fmt::format("\"{}\" holds other simulations: {}; choose another path, or delete this file", file.path().string(), what));
   };
@@ -120,12 +120,12 @@ void require_same(const detail::StoreFile& file, const detail::StoreDescription&
     refuse(fmt::format("they are stored as {}", is.precision == StoredPrecision::float32 ? "float32" : "float64"));
   if (is.batch_size != wanted.batch_size) refuse(fmt::format("their batch_size is {}, not {}", is.batch_size, wanted.batch_size));
   if (is.one_context_per_batch != wanted.one_context_per_batch) refuse("one of them has a non-batchable context");
-  if (file.committed().batches == 0) return;
+  if (file.committed().batches == 0 || !model.is_reproducible()) return;
   // A simulation does not depend on the size of its batch, unless a function makes the whole batch.
   const Simulations old = file.read(0);
   const auto attempted = static_cast<std::int64_t>(file.first_index_after(0));
   Simulations fresh;
-  for (std::int64_t size = batched ? attempted : 1;; size = std::min(2 * size, attempted)) {
+  for (std::int64_t size = model.depends_on_batch() ? attempted : 1;; size = std::min(2 * size, attempted)) {
     fresh = simulate(size);
     if (fresh.batch_size() > 0 || size >= attempted) break;
   }
@@ -167,13 +167,9 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
   options.validate();
   if (n < 1) throw ArgumentError(fmt::format("GenerativeModel::presimulate: n must be at least 1; got {}", n));
   ThreadPool pool(options.threads);
-  const bool batched = prior().is_batched() || simulator().is_batched();
-  detail::StoreDescription wanted{this->options().name,
-                                  param_names(),
-                                  options.seed,
-                                  options.precision,
-                                  static_cast<std::uint64_t>(options.batch_size),
-                                  prior().options().context.has_non_batchable() || simulator().options().context.has_non_batchable()};
+  detail::StoreDescription wanted{
+      this->options().name,       param_names(), options.seed, options.precision, static_cast<std::uint64_t>(options.batch_size),
+      has_non_batchable_context()};
   const auto simulate_first = [&](std::int64_t size) {
     NonFiniteCount unused;
     NonFinitePolicy policy = options.nonfinite;
@@ -185,7 +181,7 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
   if (std::filesystem::exists(path)) {
     file = detail::StoreFile::open_for_append(path);
     if (wanted.batch_size == 0) wanted.batch_size = file->description().batch_size;
-    require_same(*file, wanted, simulate_first, batched);
+    require_same(*file, wanted, simulate_first, *this);
   } else if (wanted.batch_size == 0) {
     wanted.batch_size = wanted.one_context_per_batch
                             ? kContextBatch

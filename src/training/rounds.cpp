@@ -68,8 +68,7 @@ RoundsSource::RoundsSource(Simulating simulating, const Configurator& configurat
       s_(settings),
       overlap_(overlap),
       folder_(std::move(folder)) {
-  const GenerativeModel& model = simulating.model();
-  ragged_ = model.prior().options().context.has_non_batchable() || model.simulator().options().context.has_non_batchable();
+  ragged_ = simulating.model().has_non_batchable_context();
 }
 
 std::int64_t RoundsSource::steps_of_round(std::int64_t round) const {

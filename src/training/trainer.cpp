@@ -46,10 +46,7 @@ const GenerativeModel& TrainerState::require_model(const char* function) const {
 
 bool TrainerState::overlaps() const {
   if (options.overlap != Overlap::automatic) return options.overlap == Overlap::on;
-  if (!model || pool.threads() == 1) return false;
-  const Prior& prior = model->prior();
-  const Simulator& simulator = model->simulator();
-  return prior.is_batched() || simulator.is_batched() || !prior.options().thread_safe || !simulator.options().thread_safe;
+  return model && pool.threads() > 1 && !model->simulates_on_all_threads();
 }
 
 void TrainerState::check_consistency(const std::function<Simulations()>& two) {

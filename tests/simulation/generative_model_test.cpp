@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -89,16 +90,85 @@ TEST(GenerativeModel, SkippingTheTestCallsNothing) {
 TEST(GenerativeModel, WrapsFailuresOfThePilotRuns) {
   const Prior bad_prior([](Rng&) -> Array { throw std::runtime_error("boom"); });
   EXPECT_EQ(sentence<ConfigurationError>([&] { GenerativeModel model(bad_prior, simulator(), {.name = "decay"}); }),
-            "GenerativeModel \"decay\": the prior failed in the pilot runs: prior: simulation 0 failed: boom");
+            "GenerativeModel \"decay\": the pilot runs failed: prior: simulation 0 failed: boom");
   const Simulator bad_simulator([](const Array&, Rng&) -> Array { throw std::runtime_error("boom"); });
   const Prior one([](Rng&) { return 1.5; });
-  EXPECT_EQ(
-      sentence<ConfigurationError>([&] { GenerativeModel model(one, bad_simulator); }),
-      "GenerativeModel \"anonymous\": the simulator failed in the pilot runs: simulator: simulation 0 with parameters [1.5] failed: boom");
+  EXPECT_EQ(sentence<ConfigurationError>([&] { GenerativeModel model(one, bad_simulator); }),
+            "GenerativeModel \"anonymous\": the pilot runs failed: simulator: simulation 0 with parameters [1.5] failed: boom");
   const ContextGenerator bad_context({.batchable = [](Rng&) -> Array { throw std::runtime_error("boom"); }});
-  EXPECT_EQ(
-      sentence<ConfigurationError>([&] { GenerativeModel model(one, simulator({.context = bad_context})); }),
-      "GenerativeModel \"anonymous\": the simulator failed in the pilot runs: simulator: batchable context: simulation 0 failed: boom");
+  EXPECT_EQ(sentence<ConfigurationError>([&] { GenerativeModel model(one, simulator({.context = bad_context})); }),
+            "GenerativeModel \"anonymous\": the pilot runs failed: simulator: batchable context: simulation 0 failed: boom");
+}
+
+Simulations make_batch(const BatchRequest& request) {
+  Simulations out;
+  out.prior_draws = Array({request.batch_size, 4});
+  for (std::int64_t i = 0; i < request.batch_size; ++i) {
+    Rng rng = request.streams.branch("prior").at(request.first_index + static_cast<std::uint64_t>(i));
+    out.prior_draws.set_row(i, rng.normal({4}));
+  }
+  out.sim_data = 2.0 * out.prior_draws;
+  out.sim_non_batchable_context =
+      request.sim_non_batchable_context ? *request.sim_non_batchable_context : Array::scalar(static_cast<double>(request.first_index));
+  return out;
+}
+
+TEST(GenerativeModel, MayBeABatchFunction) {
+  const GenerativeModel model(make_batch, {.param_names = {"a", "b", "c", "d"}, .one_context_per_batch = true, .depends_on_batch = false},
+                              {.name = "foreign", .seed = 3});
+  EXPECT_EQ(model.param_names().size(), 4u);
+  EXPECT_TRUE(model.has_non_batchable_context());
+  EXPECT_FALSE(model.depends_on_batch());
+  EXPECT_FALSE(model.simulates_on_all_threads());
+  EXPECT_EQ(model.pilot_report().at(1), "Shape of parameter batch after 2 pilot simulations: (batch_size = 2, 4)");
+  const Simulations all = model.simulate(5, 3, "model", 0), last = model.simulate(2, 3, "model", 3);
+  EXPECT_EQ(all.prior_draws.slice(3, 5), last.prior_draws);
+  EXPECT_EQ(last.sim_non_batchable_context->item(), 3.0);
+  EXPECT_NE(sentence<ConfigurationError>([&] { (void)model.prior(); }).find("batch function"), std::string::npos);
+}
+
+TEST(GenerativeModel, RefusesWhatIsNoBatch) {
+  const auto model = [](auto change) {
+    return GenerativeModel(
+        [change](const BatchRequest& request) {
+          Simulations out = make_batch(request);
+          change(out);
+          return out;
+        },
+        {}, {.skip_test = true});
+  };
+  EXPECT_NE(sentence<SimulationError>([&] {
+              (void)model([](Simulations& s) { s.sim_data = Array({3, 4}); }).simulate(2, 0, "x", 0);
+            }).find("simulator"),
+            std::string::npos);
+  EXPECT_NE(sentence<SimulationError>([&] {
+              (void)model([](Simulations& s) { s.prior_batchable_context = Array({3, 1}); }).simulate(2, 0, "x", 0);
+            }).find("prior_batchable_context must have 2 rows"),
+            std::string::npos);
+  EXPECT_NE(sentence<SimulationError>([&] {
+              (void)model([](Simulations& s) { s.sim_data(1, 2) = std::nan(""); }).simulate(2, 0, "x", 7);
+            }).find("simulation 8"),
+            std::string::npos);
+  EXPECT_NE(sentence<SimulationError>([&] {
+              (void)model([](Simulations&) { throw std::runtime_error("boom"); }).simulate(2, 0, "x", 0);
+            }).find("boom"),
+            std::string::npos);
+}
+
+TEST(GenerativeModel, RedrawsOfABatchFunctionKeepItsContext) {
+  const GenerativeModel model(
+      [](const BatchRequest& request) {
+        Simulations out = make_batch(request);
+        if (!request.sim_non_batchable_context) out.sim_data(0, 0) = std::nan("");
+        return out;
+      },
+      {}, {.skip_test = true});
+  NonFiniteCount count;
+  const Simulations out = model.simulate(4, 0, "x", 5, nullptr, {.action = NonFinite::redraw, .max_share = 0.5}, count);
+  EXPECT_EQ(count.redrawn, 1);
+  EXPECT_EQ(count.simulated, 5);
+  EXPECT_TRUE(out.sim_data.all_finite());
+  EXPECT_EQ(out.sim_non_batchable_context->item(), 5.0);
 }
 
 TEST(GenerativeModel, NeedsOneNamePerParameter) {

@@ -4,8 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bayesflow/core/log.hpp"
@@ -27,17 +30,48 @@ struct GenerativeModelOptions {
   Logger logger{};         ///< receives the report of the pilot runs
 };
 
+/// What a batch function is asked for.
+struct BatchRequest {
+  std::int64_t batch_size = 1;
+  Rng streams;                    ///< simulation i of the batch draws from streams.branch("prior").at(first_index + i), say
+  std::uint64_t first_index = 0;  ///< of the batch, within the sequence that `streams` names
+  std::optional<Array> prior_non_batchable_context = {};  ///< if there, to be taken instead of drawn: simulations are made again
+  std::optional<Array> sim_non_batchable_context = {};
+};
+
+/// Makes whole batches: for models that are not a prior and a simulator of this library (of another language, say).
+using BatchFunction = std::function<Simulations(const BatchRequest&)>;
+
+/// What a batch function does not tell by itself.
+struct BatchTraits {
+  std::vector<std::string> param_names{};
+  bool one_context_per_batch = false;  ///< a non-batchable context is drawn for each batch
+  bool depends_on_batch = true;        ///< simulation i may come out otherwise in a batch of another size
+  bool reproducible = true;            ///< the same request gives the same batch; false: the function has random numbers of its own
+};
+
 /// p(parameters) p(data | parameters) as a program. Construction makes two pilot simulations and reports every shape.
 class GenerativeModel {
  public:
   GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options = {});
+  /// The function is called from one thread at a time, in training from another one than the trainer's (see Overlap).
+  GenerativeModel(BatchFunction function, BatchTraits traits, GenerativeModelOptions options = {});
 
+  /// Throw ConfigurationError if the model is a batch function.
   [[nodiscard]] const Prior& prior() const;
   [[nodiscard]] const Simulator& simulator() const;
   [[nodiscard]] const std::vector<std::string>& param_names() const;
   [[nodiscard]] const GenerativeModelOptions& options() const;
   /// The pilot runs' report, one line each (v1's wording of what is reported: shapes of draws, data, and the four contexts).
   [[nodiscard]] const std::vector<std::string>& pilot_report() const;
+  /// All threads can simulate one batch: its functions are called per simulation and are thread-safe.
+  [[nodiscard]] bool simulates_on_all_threads() const;
+  /// A non-batchable context is drawn for each batch, so simulations of different batches may differ in shape.
+  [[nodiscard]] bool has_non_batchable_context() const;
+  /// Simulation i may come out otherwise in a batch of another size: a function makes the whole batch.
+  [[nodiscard]] bool depends_on_batch() const;
+  /// One seed, one result. False: a batch function with random numbers of its own.
+  [[nodiscard]] bool is_reproducible() const;
 
   /// The next `batch_size` simulations of the model's own sequence: calls continue where the last one ended.
   [[nodiscard]] Simulations operator()(std::int64_t batch_size) const;
@@ -58,6 +92,10 @@ class GenerativeModel {
   PresimulationSummary presimulate(const std::filesystem::path& path, std::int64_t n, const PresimulateOptions& options = {}) const;
 
  private:
+  void pilot();
+  /// Simulates a batch, its data finite or not; with the non-batchable contexts of `fixed` if there is one.
+  [[nodiscard]] Simulations attempt(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
+                                    const Simulations* fixed) const;
   struct State;
   std::shared_ptr<State> state_;
 };
