@@ -145,7 +145,7 @@ void AmortizedPosterior::build(const BuiltFor& inputs, std::optional<std::uint64
     throw SummaryStatsError(
         "AmortizedPosterior: there are summary_conditions but no summary network, so they would be ignored; give a summary network, or put "
         "the data into direct_conditions in the configurator");
-  const nn::Builder root(s.store, seed.value_or(s.options.seed));
+  const nn::Builder root(s.store, s.options.seed.value_or(seed.value_or(0)));
   std::int64_t width = 0;
   if (has_summary) {
     s.summary->build(root.scope("summary_net"), *inputs.summary_conditions);

@@ -254,7 +254,7 @@ std::string architecture_of(const AmortizedPosterior& amortizer) {
   Json json = {{"class", "AmortizedPosterior"},
                {"latent", amortizer.options().latent.name},
                {"summary_mmd_weight", amortizer.options().summary_mmd_weight},
-               {"seed", amortizer.options().seed},
+               {"seed", amortizer.options().seed.value_or(0)},
                {"built_for",
                 {{"summary_conditions", shape_json(amortizer.built_for().summary_conditions)},
                  {"direct_conditions", shape_json(amortizer.built_for().direct_conditions)}}},

@@ -22,7 +22,7 @@ namespace bayesflow {
 struct AmortizedPosteriorOptions {
   Latent latent = gaussian_latent();
   double summary_mmd_weight = 0.0;  ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
-  std::uint64_t seed = 0;           ///< of initialization, if the amortizer is built before a trainer does it
+  std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
   int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
 };
 
@@ -61,7 +61,8 @@ class AmortizedPosterior {
   struct BuiltFor {
     std::optional<Shape> summary_conditions, direct_conditions;
   };
-  /// Infers all widths from a first batch and initializes the weights. The trainer does it in its consistency check.
+  /// Infers all widths from a first batch and initializes the weights, with the seed of the options, else this one, else 0. The trainer
+  /// does it in its consistency check with its own seed.
   void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {});
   void build(const BuiltFor& shapes, std::optional<std::uint64_t> seed = {});
   [[nodiscard]] bool is_built() const;

@@ -1,0 +1,146 @@
+/// Posterior amortizers.
+#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/model_file.hpp"
+#include "module.hpp"
+#include "networks.hpp"
+
+namespace bayesflow::python {
+namespace {
+
+Inputs inputs_of(std::optional<Array> parameters, std::optional<Array> summary_conditions, std::optional<Array> direct_conditions) {
+  return {parameters ? std::move(*parameters) : Array(), std::move(summary_conditions), std::move(direct_conditions)};
+}
+
+Latent latent_from(const std::optional<double>& student_t_df) { return student_t_df ? student_t_latent(*student_t_df) : gaussian_latent(); }
+
+/// f on inputs, without the GIL.
+template <class F>
+auto without_gil(F&& f) {
+  const nb::gil_scoped_release nogil;
+  return f();
+}
+
+}  // namespace
+
+void bind_amortizers(nb::module_& m) {
+  using Maybe = std::optional<Array>;
+  const auto p = "parameters"_a.none() = nb::none();
+  const auto s = "summary_conditions"_a.none() = nb::none();
+  const auto d = "direct_conditions"_a.none() = nb::none();
+  nb::class_<AmortizedPosterior>(m, "AmortizedPosterior")
+      .def(
+          "__init__",
+          [](AmortizedPosterior* self, const InvertibleNetworkOptions& flow, const SummaryFactory* summary, std::optional<double> df,
+             double summary_mmd_weight, std::optional<std::uint64_t> seed, int threads) {
+            new (self)
+                AmortizedPosterior(InvertibleNetwork(flow), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(),
+                                   {.latent = latent_from(df), .summary_mmd_weight = summary_mmd_weight, .seed = seed, .threads = threads});
+          },
+          "flow"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "threads"_a)
+      .def(
+          "build",
+          [](AmortizedPosterior& self, const std::optional<Shape>& summary, const std::optional<Shape>& direct) {
+            self.build(AmortizedPosterior::BuiltFor{summary, direct});
+          },
+          "summary_shape"_a.none(), "direct_shape"_a.none())
+      .def_prop_ro("is_built", &AmortizedPosterior::is_built)
+      .def_prop_ro("number_of_parameters", &AmortizedPosterior::number_of_parameters)
+      .def_prop_ro("num_params", &AmortizedPosterior::num_params)
+      .def_prop_ro("has_summary_net", [](const AmortizedPosterior& self) { return self.summary_net() != nullptr; })
+      .def(
+          "sample",
+          [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::uint64_t seed) {
+            const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
+            return to_numpy_float32(without_gil([&] { return self.sample(inputs, n_samples, {.seed = seed}); }));
+          },
+          s, d, "n_samples"_a, "seed"_a)
+      .def(
+          "log_posterior",
+          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
+            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
+            return to_numpy_float32(without_gil([&] { return self.log_posterior(inputs); }));
+          },
+          p, s, d)
+      .def(
+          "forward",
+          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
+            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
+            const auto out = without_gil([&] { return self.forward(inputs); });
+            return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
+          },
+          p, s, d)
+      .def(
+          "summary",
+          [](const AmortizedPosterior& self, Maybe summary) {
+            const Inputs inputs = inputs_of({}, std::move(summary), {});
+            return to_numpy_float32(without_gil([&] { return self.summary(inputs); }));
+          },
+          s)
+      .def(
+          "compute_loss",
+          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
+            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
+            const Losses losses = without_gil([&] { return self.compute_loss(inputs); });
+            return nb::make_tuple(losses.loss, losses.summary_loss, losses.weight_decay);
+          },
+          p, s, d)
+      .def(
+          "run_summary_net",
+          [](const AmortizedPosterior& self, const Array& x) { return to_numpy_float32(run_summary(*self.summary_net(), x)); }, "x"_a)
+      .def(
+          "run_flow",
+          [](const AmortizedPosterior& self, const Array& targets, const Maybe& condition) {
+            const FlowResult out = run_flow(self.inference_net(), targets, condition);
+            return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
+          },
+          "targets"_a, "condition"_a.none())
+      .def(
+          "run_inverse",
+          [](const AmortizedPosterior& self, const Array& latent, const Maybe& condition) {
+            return to_numpy_float32(run_inverse(self.inference_net(), latent, condition));
+          },
+          "latent"_a, "condition"_a.none())
+      .def("weights",
+           [](const AmortizedPosterior& self) {
+             nb::dict out;
+             for (const nn::ParameterInfo& info : self.store().table()) {
+               Array values = uninitialized_array(info.shape);
+               std::copy_n(self.store().values() + info.offset, values.size(), values.data());
+               out[info.name.c_str()] = to_numpy_float32(values);
+             }
+             return out;
+           })
+      .def(
+          "save",
+          [](const AmortizedPosterior& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,
+             std::map<std::string, Array> constants) {
+            SaveAmortizerOptions options;
+            options.info.description = description;
+            options.info.param_names = std::move(param_names);
+            options.info.constants = std::move(constants);
+            const nb::gil_scoped_release nogil;
+            save_amortizer(self, path_of(path), options);
+          },
+          "path"_a, "description"_a, "param_names"_a, "constants"_a);
+  m.def(
+      "load_amortizer",
+      [](const std::string& path, int threads, bool verify) {
+        LoadedAmortizer loaded = without_gil([&] { return load_amortizer_file(path_of(path), {.threads = threads, .verify = verify}); });
+        nb::dict info;
+        info["description"] = loaded.info.description;
+        info["param_names"] = loaded.info.param_names;
+        info["simulations"] = loaded.info.simulations;
+        info["final_loss"] = loaded.info.final_loss;
+        info["final_validation_loss"] = loaded.info.final_validation_loss;
+        info["seed"] = loaded.info.seed;
+        nb::dict constants;
+        for (auto& [name, value] : loaded.info.constants) constants[name.c_str()] = to_numpy(std::move(value));
+        info["constants"] = constants;
+        info["format_version"] = loaded.format_version;
+        info["library_version"] = loaded.library_version;
+        return nb::make_tuple(std::move(loaded.amortizer), info);
+      },
+      "path"_a, "threads"_a, "verify"_a);
+}
+
+}  // namespace bayesflow::python

@@ -1,0 +1,98 @@
+/// NumPy arrays and the library's arrays and shapes.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/function.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "bayesflow/core/array.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace bayesflow::python {
+
+/// A float64 array that owns its memory; nothing is copied.
+inline nb::object to_numpy(Array array) {
+  const std::size_t rank = static_cast<std::size_t>(array.rank());
+  std::size_t shape[Shape::kMaxRank] = {};
+  std::copy(array.shape().begin(), array.shape().end(), shape);
+  auto owned = std::make_unique<Array>(std::move(array));
+  double* data = owned->data();
+  const nb::capsule owner(owned.release(), [](void* p) noexcept { delete static_cast<Array*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, double>(data, rank, shape, owner));
+}
+
+/// The same, rounded to float32, which is what networks compute in.
+inline nb::object to_numpy_float32(const Array& array) {
+  const std::size_t rank = static_cast<std::size_t>(array.rank());
+  std::size_t shape[Shape::kMaxRank] = {};
+  std::copy(array.shape().begin(), array.shape().end(), shape);
+  auto rounded = std::make_unique<float[]>(static_cast<std::size_t>(array.size()));
+  std::transform(array.data(), array.data() + array.size(), rounded.get(), [](double x) { return static_cast<float>(x); });
+  float* data = rounded.release();
+  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, float>(data, rank, shape, owner));
+}
+
+}  // namespace bayesflow::python
+
+namespace nanobind::detail {
+
+/// Float64 arrays; the package's Python side brings whatever users have into this form, with sentences for what does not fit.
+template <>
+struct type_caster<bayesflow::Array> {
+  NB_TYPE_CASTER(bayesflow::Array, const_name("numpy.ndarray"))
+
+  bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
+    make_caster<ndarray<const double, c_contig, device::cpu>> caster;
+    if (!caster.from_python(source, flags, cleanup)) return false;
+    const auto view = caster.operator cast_t<ndarray<const double, c_contig, device::cpu>>();
+    if (view.ndim() > bayesflow::Shape::kMaxRank) return false;
+    bayesflow::Shape shape;
+    for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));
+    value = bayesflow::uninitialized_array(shape);
+    std::copy_n(view.data(), view.size(), value.data());
+    return true;
+  }
+  static handle from_cpp(const bayesflow::Array& array, rv_policy, cleanup_list*) noexcept {
+    return bayesflow::python::to_numpy(array).release();
+  }
+  static handle from_cpp(bayesflow::Array&& array, rv_policy, cleanup_list*) noexcept {
+    return bayesflow::python::to_numpy(std::move(array)).release();
+  }
+};
+
+template <>
+struct type_caster<bayesflow::Shape> {
+  NB_TYPE_CASTER(bayesflow::Shape, const_name("tuple[int, ...]"))
+
+  bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
+    make_caster<std::vector<std::int64_t>> caster;
+    if (!caster.from_python(source, flags, cleanup)) return false;
+    const auto& extents = static_cast<std::vector<std::int64_t>&>(caster);
+    if (extents.size() > static_cast<std::size_t>(bayesflow::Shape::kMaxRank)) return false;
+    value = bayesflow::Shape();
+    for (const std::int64_t extent : extents) {
+      if (extent < 0) return false;
+      value.push_back(extent);
+    }
+    return true;
+  }
+  static handle from_cpp(const bayesflow::Shape& shape, rv_policy, cleanup_list*) noexcept {
+    list out;
+    for (const std::int64_t extent : shape) out.append(extent);
+    return nanobind::tuple(out).release();
+  }
+};
+
+}  // namespace nanobind::detail

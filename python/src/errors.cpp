@@ -1,0 +1,65 @@
+/// The library's exceptions as Python's, and Python's through the library.
+#include "module.hpp"
+
+namespace bayesflow::python {
+namespace {
+
+// The last exception of a user's function that passed through the library. Touched with the GIL held only.
+PyObject* passing = nullptr;
+
+void keep(nb::object exception) {
+  Py_XDECREF(passing);
+  passing = exception.release().ptr();
+}
+
+nb::object take() {
+  nb::object out = nb::steal(passing);
+  passing = nullptr;
+  return out;
+}
+
+std::string text_of(nb::python_error& error) {
+  const nb::gil_scoped_acquire gil;
+  keep(nb::borrow(error.value()));
+  return nb::str(error.value()).c_str();
+}
+
+const char* name_of(const Error& error) {
+  if (dynamic_cast<const ConfigurationError*>(&error)) return "ConfigurationError";
+  if (dynamic_cast<const ShapeError*>(&error)) return "ShapeError";
+  if (dynamic_cast<const SimulationError*>(&error)) return "SimulationError";
+  if (dynamic_cast<const SummaryStatsError*>(&error)) return "SummaryStatsError";
+  if (dynamic_cast<const ArgumentError*>(&error)) return "ArgumentError";
+  if (dynamic_cast<const IoError*>(&error)) return "IoError";
+  return "BayesFlowError";
+}
+
+void translate(const std::exception_ptr& thrown, void*) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const PythonFailure&) {
+    const nb::object original = take();
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(original.ptr())), original.ptr());
+  } catch (const Error& error) {
+    const nb::object type = nb::module_::import_("bayesflow_cpp.exceptions").attr(name_of(error));
+    const nb::object exception = type(error.what());
+    if (passing) PyException_SetCause(exception.ptr(), take().release().ptr());
+    PyErr_SetObject(type.ptr(), exception.ptr());
+  }
+}
+
+}  // namespace
+
+PythonFailure::PythonFailure(nb::python_error& error) : SimulationError(text_of(error)) {}
+
+Logger python_logger() {
+  return [](LogLevel level, std::string_view text) {
+    const nb::gil_scoped_acquire gil;
+    const nb::object logger = nb::module_::import_("logging").attr("getLogger")("bayesflow_cpp");
+    logger.attr(level == LogLevel::warning ? "warning" : "info")("%s", nb::str(text.data(), text.size()));
+  };
+}
+
+void bind_errors(nb::module_&) { nb::register_exception_translator(translate, nullptr); }
+
+}  // namespace bayesflow::python

@@ -1,0 +1,16 @@
+#include "module.hpp"
+
+#include "bayesflow/core/version.hpp"
+
+NB_MODULE(_core, m) {
+  using namespace bayesflow;
+  m.doc() = "The engine behind bayesflow_cpp. Use the package's own modules.";
+  m.attr("__version__") = version();
+  m.def("instruction_set", &instruction_set, "The instruction set that the kernels use on this machine.");
+  python::bind_errors(m);
+  python::bind_rng(m);
+  python::bind_simulation(m);
+  python::bind_networks(m);
+  python::bind_amortizers(m);
+  python::bind_training(m);
+}

@@ -1,0 +1,41 @@
+/// The parts of the extension module.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <exception>
+#include <filesystem>
+#include <string>
+
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/log.hpp"
+#include "bayesflow/simulation/simulations.hpp"
+
+namespace bayesflow::python {
+
+namespace nb = nanobind;
+
+void bind_errors(nb::module_& m);
+void bind_rng(nb::module_& m);
+void bind_simulation(nb::module_& m);
+void bind_networks(nb::module_& m);
+void bind_amortizers(nb::module_& m);
+void bind_training(nb::module_& m);
+
+/// An exception of a user's Python function on its way through the library. It arrives in Python as itself, or, if the library adds to it,
+/// as the cause of the library's error.
+class PythonFailure : public SimulationError {
+ public:
+  explicit PythonFailure(nb::python_error& error);
+};
+
+/// Messages to the "bayesflow_cpp" logger of Python's logging module.
+[[nodiscard]] Logger python_logger();
+
+/// A forward dictionary of float64 arrays and None, with v1's keys.
+[[nodiscard]] nb::dict to_dict(const Simulations& simulations);
+[[nodiscard]] Simulations simulations_from(const nb::dict& forward);
+
+[[nodiscard]] inline std::filesystem::path path_of(const std::string& text) { return std::filesystem::path(text); }
+
+}  // namespace bayesflow::python

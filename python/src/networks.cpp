@@ -1,0 +1,183 @@
+/// Options of networks from keyword arguments, and networks on their own.
+#include "networks.hpp"
+
+#include "bayesflow/networks/deep_set.hpp"
+#include "module.hpp"
+
+namespace bayesflow::python {
+namespace {
+
+Array values_of(Tensor x) {
+  Array out = uninitialized_array(x.shape());
+  std::copy_n(x.data(), x.size(), out.data());
+  return out;
+}
+
+nn::Initializer initializer_from(const std::string& name) {
+  for (const auto i : {nn::Initializer::zeros, nn::Initializer::ones, nn::Initializer::glorot_uniform, nn::Initializer::he_uniform,
+                       nn::Initializer::orthogonal})
+    if (name == nn::to_string(i)) return i;
+  throw ConfigurationError("kernel_initializer must be one of zeros, ones, glorot_uniform, he_uniform, orthogonal; got \"" + name + "\"");
+}
+
+DenseOptions dense_options(std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
+                           double kernel_regularizer) {
+  return {.units = units,
+          .activation = activation_from(activation),
+          .kernel_initializer = initializer_from(kernel_initializer),
+          .kernel_regularizer = kernel_regularizer};
+}
+
+CouplingDesign design_from(const std::string& name) {
+  if (name == "affine") return CouplingDesign::affine;
+  if (name == "spline") return CouplingDesign::spline;
+  if (name == "interleaved") return CouplingDesign::interleaved;
+  throw ConfigurationError("coupling_design must be \"affine\", \"spline\" or \"interleaved\"; got \"" + name + "\"");
+}
+
+PermutationKind permutation_from(const std::optional<std::string>& name) {
+  if (!name) return PermutationKind::none;
+  if (*name == "fixed") return PermutationKind::fixed;
+  if (*name == "learnable") return PermutationKind::learnable;
+  throw ConfigurationError("permutation must be \"fixed\", \"learnable\" or None; got \"" + *name + "\"");
+}
+
+/// A network with weights of its own, for calls outside of an amortizer.
+struct StandaloneSummary {
+  StandaloneSummary(const SummaryFactory& factory, const Shape& input, std::uint64_t seed) : network(factory.make()) {
+    network->build(nn::Builder(store, seed, "summary_net"), input);
+  }
+  std::shared_ptr<SummaryNetwork> network;
+  nn::ParameterStore store;
+};
+
+struct StandaloneFlow {
+  StandaloneFlow(const InvertibleNetworkOptions& options, std::int64_t condition_width, std::uint64_t seed) : network(options) {
+    network.build(nn::Builder(store, seed, "inference_net"), condition_width);
+  }
+  InvertibleNetwork network;
+  nn::ParameterStore store;
+};
+
+}  // namespace
+
+Array run_summary(const SummaryNetwork& network, const Array& x) {
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  return values_of(network.forward(tape, tape.input(x)));
+}
+
+FlowResult run_flow(const InvertibleNetwork& network, const Array& targets, const std::optional<Array>& condition) {
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  const auto out = network.forward(tape, tape.input(targets), condition ? tape.input(*condition) : Tensor());
+  return {values_of(out.value), values_of(out.log_det)};
+}
+
+Array run_inverse(const InvertibleNetwork& network, const Array& latent, const std::optional<Array>& condition) {
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  return values_of(network.inverse(tape, tape.input(latent), condition ? tape.input(*condition) : Tensor()));
+}
+
+void bind_networks(nb::module_& m) {
+  nb::class_<DenseOptions>(m, "DenseOptions")
+      .def(
+          "__init__",
+          [](DenseOptions* self, std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
+             double kernel_regularizer) {
+            new (self) DenseOptions(dense_options(units, activation, kernel_initializer, kernel_regularizer));
+          },
+          "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a);
+
+  nb::class_<SummaryFactory>(m, "SummaryFactory");
+  m.def(
+      "deep_set",
+      [](std::int64_t summary_dim, std::int64_t num_dense_s1, std::int64_t num_dense_s2, std::int64_t num_dense_s3, std::int64_t num_equiv,
+         const DenseOptions& s1, const DenseOptions& s2, const DenseOptions& s3, const std::string& pooling, bool linear_path) {
+        if (pooling != "mean" && pooling != "max")
+          throw ConfigurationError("pooling_fun must be \"mean\" or \"max\"; got \"" + pooling + "\"");
+        const DeepSetOptions options{.summary_dim = summary_dim,
+                                     .num_dense_s1 = num_dense_s1,
+                                     .num_dense_s2 = num_dense_s2,
+                                     .num_dense_s3 = num_dense_s3,
+                                     .num_equiv = num_equiv,
+                                     .dense_s1 = s1,
+                                     .dense_s2 = s2,
+                                     .dense_s3 = s3,
+                                     .pooling = pooling == "max" ? Pooling::max : Pooling::mean,
+                                     .linear_path = linear_path};
+        options.validate();
+        return SummaryFactory{[options] { return std::make_shared<DeepSet>(options); }};
+      },
+      "summary_dim"_a, "num_dense_s1"_a, "num_dense_s2"_a, "num_dense_s3"_a, "num_equiv"_a, "dense_s1"_a, "dense_s2"_a, "dense_s3"_a,
+      "pooling"_a, "linear_path"_a);
+
+  nb::class_<ops::SplineOptions>(m, "SplineOptions")
+      .def(
+          "__init__",
+          [](ops::SplineOptions* self, std::int64_t bins, float left, float right, float bottom, float top) {
+            new (self) ops::SplineOptions{.bins = bins, .left = left, .right = right, .bottom = bottom, .top = top};
+          },
+          "bins"_a, "left"_a, "right"_a, "bottom"_a, "top"_a);
+  nb::class_<CouplingOptions>(m, "CouplingOptions")
+      .def(
+          "__init__",
+          [](CouplingOptions* self, const DenseOptions& dense, std::int64_t num_dense, double dropout_prob, bool mc_dropout, bool spec_norm,
+             bool residual, double soft_clamping, const ops::SplineOptions& spline) {
+            new (self) CouplingOptions{.dense = dense,
+                                       .num_dense = num_dense,
+                                       .dropout_prob = dropout_prob,
+                                       .mc_dropout = mc_dropout,
+                                       .spec_norm = spec_norm,
+                                       .residual = residual,
+                                       .soft_clamping = soft_clamping,
+                                       .spline = spline};
+          },
+          "dense"_a, "num_dense"_a, "dropout_prob"_a, "mc_dropout"_a, "spec_norm"_a, "residual"_a, "soft_clamping"_a, "spline"_a);
+  nb::class_<InvertibleNetworkOptions>(m, "InvertibleNetworkOptions")
+      .def(
+          "__init__",
+          [](InvertibleNetworkOptions* self, std::int64_t num_params, std::int64_t num_coupling_layers, const std::string& coupling_design,
+             const CouplingOptions& coupling, std::optional<CouplingOptions> spline_coupling, const std::optional<std::string>& permutation,
+             bool use_act_norm, std::optional<Array> act_norm_init, bool use_soft_flow, double soft_flow_low, double soft_flow_high) {
+            const InvertibleNetworkOptions options{.num_params = num_params,
+                                                   .num_coupling_layers = num_coupling_layers,
+                                                   .coupling_design = design_from(coupling_design),
+                                                   .coupling = coupling,
+                                                   .spline_coupling = std::move(spline_coupling),
+                                                   .permutation = permutation_from(permutation),
+                                                   .use_act_norm = use_act_norm,
+                                                   .act_norm_init = std::move(act_norm_init),
+                                                   .use_soft_flow = use_soft_flow,
+                                                   .soft_flow_low = soft_flow_low,
+                                                   .soft_flow_high = soft_flow_high};
+            options.validate();
+            new (self) InvertibleNetworkOptions(options);
+          },
+          "num_params"_a, "num_coupling_layers"_a, "coupling_design"_a, "coupling"_a, "spline_coupling"_a.none(), "permutation"_a.none(),
+          "use_act_norm"_a, "act_norm_init"_a.none(), "use_soft_flow"_a, "soft_flow_low"_a, "soft_flow_high"_a);
+
+  nb::class_<StandaloneSummary>(m, "StandaloneSummary")
+      .def(nb::init<const SummaryFactory&, const Shape&, std::uint64_t>(), "factory"_a, "input"_a, "seed"_a)
+      .def("__call__", [](const StandaloneSummary& self, const Array& x) { return to_numpy_float32(run_summary(*self.network, x)); })
+      .def_prop_ro("number_of_parameters", [](const StandaloneSummary& self) { return self.store.number_of_values(); });
+  nb::class_<StandaloneFlow>(m, "StandaloneFlow")
+      .def(nb::init<const InvertibleNetworkOptions&, std::int64_t, std::uint64_t>(), "options"_a, "condition_width"_a, "seed"_a)
+      .def(
+          "forward",
+          [](const StandaloneFlow& self, const Array& targets, const std::optional<Array>& condition) {
+            const FlowResult out = run_flow(self.network, targets, condition);
+            return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
+          },
+          "targets"_a, "condition"_a.none())
+      .def(
+          "inverse",
+          [](const StandaloneFlow& self, const Array& latent, const std::optional<Array>& condition) {
+            return to_numpy_float32(run_inverse(self.network, latent, condition));
+          },
+          "latent"_a, "condition"_a.none())
+      .def_prop_ro("number_of_parameters", [](const StandaloneFlow& self) { return self.store.number_of_values(); });
+}
+
+}  // namespace bayesflow::python

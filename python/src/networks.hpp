@@ -1,0 +1,27 @@
+/// Networks that are called on their own, and inside an amortizer.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "arrays.hpp"
+#include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/summary_network.hpp"
+#include "bayesflow/nn/parameters.hpp"
+
+namespace bayesflow::python {
+
+/// One forward pass at a time on a tape of its own.
+[[nodiscard]] Array run_summary(const SummaryNetwork& network, const Array& x);
+struct FlowResult {
+  Array z, log_det_J;
+};
+[[nodiscard]] FlowResult run_flow(const InvertibleNetwork& network, const Array& targets, const std::optional<Array>& condition);
+[[nodiscard]] Array run_inverse(const InvertibleNetwork& network, const Array& latent, const std::optional<Array>& condition);
+
+/// How a summary network is made: each amortizer, and each call outside of one, has a copy of its own.
+struct SummaryFactory {
+  std::function<std::shared_ptr<SummaryNetwork>()> make;
+};
+
+}  // namespace bayesflow::python

@@ -1,0 +1,160 @@
+/// Generative models whose functions are Python's, and files of simulations.
+#include "arrays.hpp"
+#include "bayesflow/bayesflow.hpp"
+#include "module.hpp"
+
+namespace bayesflow::python {
+namespace {
+
+constexpr const char* kFields[] = {"prior_non_batchable_context", "prior_batchable_context", "prior_draws",
+                                   "sim_non_batchable_context",   "sim_batchable_context",   "sim_data"};
+
+/// A Python function (batch_size, streams, first_index, prior_context, sim_context) -> forward dictionary of float64 arrays.
+BatchFunction batch_function(nb::object function) {
+  // The last copy may die on a thread without the GIL.
+  const std::shared_ptr<nb::object> shared(new nb::object(std::move(function)), [](nb::object* object) {
+    const nb::gil_scoped_acquire gil;
+    delete object;
+  });
+  return [shared](const BatchRequest& request) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      const nb::object forward = (*shared)(request.batch_size, request.streams, request.first_index, request.prior_non_batchable_context,
+                                           request.sim_non_batchable_context);
+      return simulations_from(nb::cast<nb::dict>(forward));
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
+NonFinitePolicy policy_of(const std::string& action, double max_share) {
+  NonFinitePolicy policy{.action = NonFinite::refuse, .max_share = max_share};
+  if (action == "drop") {
+    policy.action = NonFinite::drop;
+  } else if (action == "redraw") {
+    policy.action = NonFinite::redraw;
+  } else if (action != "refuse") {
+    throw ConfigurationError("nonfinite must be \"refuse\", \"drop\" or \"redraw\"; got \"" + action + "\"");
+  }
+  return policy;
+}
+
+StoredPrecision precision_of(const std::string& name) {
+  if (name == "float32") return StoredPrecision::float32;
+  if (name == "float64") return StoredPrecision::float64;
+  throw ConfigurationError("precision must be \"float32\" or \"float64\"; got \"" + name + "\"");
+}
+
+nb::dict presimulate(const GenerativeModel& model, const std::string& path, std::int64_t n, std::uint64_t seed, std::int64_t batch_size,
+                     const std::string& precision, int threads, const std::string& nonfinite, double max_share,
+                     const nb::object& progress) {
+  PresimulateOptions options{.seed = seed,
+                             .batch_size = batch_size,
+                             .precision = precision_of(precision),
+                             .threads = threads,
+                             .nonfinite = policy_of(nonfinite, max_share)};
+  options.progress = [&progress](const PresimulationProgress& p) {
+    const nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (!progress.is_none()) progress(p.done, p.total, p.simulations_per_second, p.seconds_left);
+    return true;
+  };
+  PresimulationSummary summary;
+  {
+    const nb::gil_scoped_release nogil;
+    summary = model.presimulate(path_of(path), n, options);
+  }
+  nb::dict out;
+  out["simulations"] = summary.simulations;
+  out["found"] = summary.found;
+  out["dropped"] = summary.nonfinite.dropped;
+  out["redrawn"] = summary.nonfinite.redrawn;
+  out["seconds"] = summary.seconds;
+  out["file_bytes"] = summary.file_bytes;
+  return out;
+}
+
+}  // namespace
+
+nb::dict to_dict(const Simulations& simulations) {
+  nb::dict out;
+  for (const auto& [name, array] : simulations.fields())
+    if (array)
+      out[name.c_str()] = to_numpy(*array);
+    else
+      out[name.c_str()] = nb::none();
+  return out;
+}
+
+Simulations simulations_from(const nb::dict& forward) {
+  Simulations out;
+  const auto field = [&](const char* name) -> std::optional<Array> {
+    if (!forward.contains(name) || forward[name].is_none()) return std::nullopt;
+    return nb::cast<Array>(forward[name]);
+  };
+  out.prior_non_batchable_context = field(kFields[0]);
+  out.prior_batchable_context = field(kFields[1]);
+  out.prior_draws = field(kFields[2]).value_or(Array());
+  out.sim_non_batchable_context = field(kFields[3]);
+  out.sim_batchable_context = field(kFields[4]);
+  out.sim_data = field(kFields[5]).value_or(Array());
+  return out;
+}
+
+void bind_simulation(nb::module_& m) {
+  nb::class_<GenerativeModel>(m, "GenerativeModel")
+      .def(
+          "__init__",
+          [](GenerativeModel* self, nb::object function, std::vector<std::string> param_names, bool one_context_per_batch,
+             bool depends_on_batch, bool reproducible, std::string name, std::uint64_t seed, bool skip_test) {
+            BatchFunction hook = batch_function(std::move(function));
+            const nb::gil_scoped_release nogil;
+            new (self) GenerativeModel(std::move(hook), {std::move(param_names), one_context_per_batch, depends_on_batch, reproducible},
+                                       {.name = std::move(name), .seed = seed, .skip_test = skip_test, .logger = python_logger()});
+          },
+          "function"_a, "param_names"_a, "one_context_per_batch"_a, "depends_on_batch"_a, "reproducible"_a, "name"_a, "seed"_a,
+          "skip_test"_a)
+      .def_prop_ro("pilot_report", &GenerativeModel::pilot_report)
+      .def("presimulate", &presimulate, "path"_a, "n"_a, "seed"_a, "batch_size"_a, "precision"_a, "threads"_a, "nonfinite"_a, "max_share"_a,
+           "progress"_a.none());
+
+  m.def(
+      "save_simulations",
+      [](const nb::dict& forward, const std::string& path, const std::string& model_name, std::vector<std::string> param_names,
+         const std::string& precision) {
+        const Simulations simulations = simulations_from(forward);
+        const SaveSimulationsOptions options{model_name, std::move(param_names), precision_of(precision)};
+        const nb::gil_scoped_release nogil;
+        save_simulations(simulations, path_of(path), options);
+      },
+      "forward"_a, "path"_a, "model_name"_a, "param_names"_a, "precision"_a);
+
+  nb::class_<SimulationStore>(m, "SimulationStore")
+      .def(
+          "__init__", [](SimulationStore* self, const std::string& path) { new (self) SimulationStore(path_of(path)); }, "path"_a)
+      .def("__len__", &SimulationStore::size)
+      .def_prop_ro("batches", &SimulationStore::batches)
+      .def_prop_ro("path", [](const SimulationStore& self) { return self.path().string(); })
+      .def(
+          "batch", [](const SimulationStore& self, std::int64_t index) { return to_dict(self.batch(index)); }, "index"_a)
+      .def("read", [](const SimulationStore& self) { return to_dict(self.read()); })
+      .def_prop_ro("info", [](const SimulationStore& self) {
+        const SimulationStoreInfo& info = self.info();
+        nb::dict out;
+        out["model_name"] = info.model_name;
+        out["param_names"] = info.param_names;
+        out["seed"] = info.seed;
+        out["precision"] = info.precision == StoredPrecision::float32 ? "float32" : "float64";
+        out["simulations"] = info.simulations;
+        out["batches"] = info.batches;
+        out["batch_size"] = info.batch_size;
+        out["reserved"] = info.reserved;
+        out["one_context_per_batch"] = info.one_context_per_batch;
+        out["format_version"] = info.format_version;
+        out["library_version"] = info.library_version;
+        return out;
+      });
+}
+
+}  // namespace bayesflow::python

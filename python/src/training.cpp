@@ -1,0 +1,336 @@
+/// Trainers.
+#include <chrono>
+
+#include "arrays.hpp"
+#include "bayesflow/training/misspecification.hpp"
+#include "bayesflow/training/trainer.hpp"
+#include "module.hpp"
+
+namespace bayesflow::python {
+namespace {
+
+using SharedObject = std::shared_ptr<nb::object>;
+SharedObject share(nb::object object) {
+  return {new nb::object(std::move(object)), [](nb::object* o) {
+            const nb::gil_scoped_acquire gil;
+            delete o;
+          }};
+}
+
+/// A Python configurator: forward dictionary -> (parameters, summary_conditions, direct_conditions), float64 arrays or None.
+Configurator configurator_of(nb::object function) {
+  if (function.is_none()) return default_configurator;
+  return [shared = share(std::move(function))](const Simulations& simulations) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      const auto out = nb::cast<nb::tuple>((*shared)(to_dict(simulations)));
+      const auto field = [&](int i) -> std::optional<Array> {
+        return out[i].is_none() ? std::nullopt : std::optional<Array>(nb::cast<Array>(out[i]));
+      };
+      return Inputs{field(0).value_or(Array()), field(1), field(2)};
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
+/// Calls Python at most every `interval`, and at the ends of epochs: between two calls a step costs no GIL.
+ProgressCallback progress_of(nb::object function, double interval) {
+  if (function.is_none()) return {};
+  using Clock = std::chrono::steady_clock;
+  return [shared = share(std::move(function)), interval, last = Clock::time_point{}](const Progress& p) mutable {
+    const auto now = Clock::now();
+    if (!p.epoch_done && p.iteration > 1 && p.iteration < p.iterations && std::chrono::duration<double>(now - last).count() < interval)
+      return Control::proceed;
+    last = now;
+    const nb::gil_scoped_acquire gil;
+    try {
+      const nb::object validation = p.validation ? nb::cast(p.validation->loss + p.validation->summary_loss) : nb::none();
+      const nb::object answer = (*shared)(p.epoch, p.epochs, p.iteration, p.iterations,
+                                          nb::make_tuple(p.losses.loss, p.losses.summary_loss, p.losses.weight_decay), p.average_loss,
+                                          p.learning_rate, p.epoch_done, validation);
+      return nb::cast<bool>(answer) ? Control::proceed : Control::stop;
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
+nn::Schedule schedule_of(const nb::handle& rate) {
+  if (rate.is_none()) return {};
+  if (nb::isinstance<nb::float_>(rate) || nb::isinstance<nb::int_>(rate)) return nn::constant(nb::cast<double>(rate));
+  return [shared = share(nb::borrow(rate))](std::int64_t step) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      return nb::cast<double>(nb::float_((*shared)(step)));
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
+const char* stop_name(TrainingSummary::Stop stop) {
+  switch (stop) {
+    case TrainingSummary::Stop::completed:
+      return "completed";
+    case TrainingSummary::Stop::interrupted:
+      return "interrupted";
+    case TrainingSummary::Stop::stopped_by_callback:
+      return "stopped_by_callback";
+    case TrainingSummary::Stop::diverged:
+      return "diverged";
+    case TrainingSummary::Stop::stopped_early:
+      return "stopped_early";
+    case TrainingSummary::Stop::plateau:
+      return "plateau";
+  }
+  return "";
+}
+
+Array losses_of(const TrainingSummary& summary, bool validation) {
+  std::vector<Losses> rows;
+  if (validation) {
+    for (const EpochRecord& epoch : summary.history.epochs)
+      if (epoch.validated) rows.push_back(epoch.validation);
+  } else {
+    for (const StepRecord& step : summary.history.steps) rows.push_back(step.losses);
+  }
+  Array out({static_cast<std::int64_t>(rows.size()), 3});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const double values[] = {rows[i].loss, rows[i].summary_loss, rows[i].weight_decay};
+    std::copy_n(values, 3, out.data() + 3 * i);
+  }
+  return out;
+}
+
+/// What all training functions take.
+template <class Options>
+Options common(Options options, nb::object validation_sims, std::optional<nn::OptimizerOptions> optimizer, bool reuse_optimizer,
+               std::optional<EarlyStoppingOptions> early_stopping, std::optional<LRAdjusterOptions> lr_adjuster) {
+  if (nb::isinstance<nb::dict>(validation_sims))
+    options.validation_sims = simulations_from(nb::cast<nb::dict>(validation_sims));
+  else if (!validation_sims.is_none())
+    options.validation_sims = nb::cast<std::int64_t>(validation_sims);
+  options.optimizer = std::move(optimizer);
+  options.reuse_optimizer = reuse_optimizer;
+  options.early_stopping = early_stopping;
+  options.lr_adjuster = lr_adjuster;
+  return options;
+}
+
+template <class F>
+TrainingSummary without_gil(F&& f) {
+  const nb::gil_scoped_release nogil;
+  return f();
+}
+
+}  // namespace
+
+void bind_training(nb::module_& m) {
+  nb::class_<EarlyStoppingOptions>(m, "EarlyStoppingOptions")
+      .def(
+          "__init__",
+          [](EarlyStoppingOptions* self, std::int64_t patience, double min_improvement) {
+            new (self) EarlyStoppingOptions{patience, min_improvement};
+          },
+          "patience"_a, "min_improvement"_a);
+  nb::class_<LRAdjusterOptions>(m, "LRAdjusterOptions")
+      .def(
+          "__init__",
+          [](LRAdjusterOptions* self, std::int64_t period, std::int64_t wait_between_fits, std::int64_t patience, double tolerance,
+             double reduction_factor, double cooldown_factor, std::int64_t num_resets) {
+            new (self) LRAdjusterOptions{period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets};
+          },
+          "period"_a, "wait_between_fits"_a, "patience"_a, "tolerance"_a, "reduction_factor"_a, "cooldown_factor"_a, "num_resets"_a);
+  nb::class_<nn::OptimizerOptions>(m, "OptimizerOptions")
+      .def(
+          "__init__",
+          [](nn::OptimizerOptions* self, const std::string& kind, nb::object learning_rate, double beta1, double beta2, double epsilon,
+             double weight_decay, double momentum, double global_clipnorm) {
+            const auto k = kind == "adamw" ? nn::OptimizerKind::adamw : kind == "sgd" ? nn::OptimizerKind::sgd : nn::OptimizerKind::adam;
+            new (self) nn::OptimizerOptions{.kind = k,
+                                            .learning_rate = schedule_of(learning_rate),
+                                            .beta1 = beta1,
+                                            .beta2 = beta2,
+                                            .epsilon = epsilon,
+                                            .weight_decay = weight_decay,
+                                            .momentum = momentum,
+                                            .global_clipnorm = global_clipnorm};
+            self->validate();
+          },
+          "kind"_a, "learning_rate"_a.none(), "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "global_clipnorm"_a);
+
+  nb::class_<TrainingSummary>(m, "TrainingSummary", "How and why a run ended.")
+      .def_prop_ro("stop", [](const TrainingSummary& s) { return stop_name(s.stop); })
+      .def_ro("call", &TrainingSummary::call)
+      .def_ro("reason", &TrainingSummary::reason)
+      .def_ro("warnings", &TrainingSummary::warnings)
+      .def_ro("simulations", &TrainingSummary::simulations)
+      .def_ro("dropped", &TrainingSummary::dropped)
+      .def_ro("redrawn", &TrainingSummary::redrawn)
+      .def_ro("resumed", &TrainingSummary::resumed)
+      .def_ro("checkpoint", &TrainingSummary::checkpoint)
+      .def_ro("seconds", &TrainingSummary::seconds)
+      .def_ro("simulate_seconds", &TrainingSummary::simulate_seconds)
+      .def_ro("gradient_seconds", &TrainingSummary::gradient_seconds)
+      .def_ro("update_seconds", &TrainingSummary::update_seconds)
+      .def_ro("validate_seconds", &TrainingSummary::validate_seconds)
+      .def_ro("seed", &TrainingSummary::seed)
+      .def_ro("threads", &TrainingSummary::threads)
+      .def_ro("instruction_set", &TrainingSummary::instruction_set)
+      .def_prop_ro(
+          "train_losses", [](const TrainingSummary& s) { return losses_of(s, false); }, "(steps, 3): loss, summary loss, weight decay")
+      .def_prop_ro(
+          "val_losses", [](const TrainingSummary& s) { return losses_of(s, true); }, "(validated epochs, 3)")
+      .def_prop_ro("learning_rates",
+                   [](const TrainingSummary& s) {
+                     Array out({static_cast<std::int64_t>(s.history.steps.size())});
+                     for (std::int64_t i = 0; i < out.size(); ++i) out[i] = s.history.steps[static_cast<std::size_t>(i)].learning_rate;
+                     return out;
+                   })
+      .def_prop_ro("steps_per_epoch",
+                   [](const TrainingSummary& s) {
+                     std::vector<std::int64_t> out;
+                     for (const EpochRecord& epoch : s.history.epochs) out.push_back(epoch.steps);
+                     return out;
+                   })
+      .def("brief", &TrainingSummary::brief, "One line.")
+      .def("full", &TrainingSummary::full, "Several lines.");
+
+  const auto validation = "validation_sims"_a.none() = nb::none();
+  const auto optimizer = "optimizer"_a.none() = nb::none();
+  const auto reuse = "reuse_optimizer"_a = false;
+  const auto early = "early_stopping"_a.none() = nb::none();
+  const auto adjuster = "lr_adjuster"_a.none() = nb::none();
+  using Optimizer = std::optional<nn::OptimizerOptions>;
+  using Early = std::optional<EarlyStoppingOptions>;
+  using Adjuster = std::optional<LRAdjusterOptions>;
+
+  nb::class_<Trainer>(m, "Trainer")
+      .def(
+          "__init__",
+          [](Trainer* self, const AmortizedPosterior& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
+             int threads, double default_lr, nb::object progress, double progress_interval, const std::string& nonfinite, double max_share,
+             const std::string& overlap, const std::string& checkpoint_path, int max_to_keep, double checkpoint_minutes,
+             bool resume_state) {
+            TrainerOptions options{.configurator = configurator_of(std::move(configurator)),
+                                   .seed = seed,
+                                   .threads = threads,
+                                   .default_lr = default_lr,
+                                   .logger = python_logger(),
+                                   .progress = progress_of(std::move(progress), progress_interval)};
+            options.nonfinite = {nonfinite == "drop"     ? NonFinite::drop
+                                 : nonfinite == "redraw" ? NonFinite::redraw
+                                                         : NonFinite::refuse,
+                                 max_share};
+            options.overlap = overlap == "on" ? Overlap::on : overlap == "off" ? Overlap::off : Overlap::automatic;
+            options.checkpoint_path = path_of(checkpoint_path);
+            options.max_to_keep = max_to_keep;
+            options.checkpoint_minutes = checkpoint_minutes;
+            options.resume = resume_state ? Resume::state : Resume::program;
+            const nb::gil_scoped_release nogil;
+            if (model)
+              new (self) Trainer(amortizer, *model, std::move(options));
+            else
+              new (self) Trainer(amortizer, std::move(options));
+          },
+          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "seed"_a, "threads"_a, "default_lr"_a, "progress"_a.none(),
+          "progress_interval"_a, "nonfinite"_a, "max_share"_a, "overlap"_a, "checkpoint_path"_a, "max_to_keep"_a, "checkpoint_minutes"_a,
+          "resume_state"_a)
+      .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })
+      .def(
+          "configure",
+          [](const Trainer& self, const nb::dict& forward) {
+            const Inputs inputs = self.configure(simulations_from(forward));
+            return nb::make_tuple(inputs.parameters, inputs.summary_conditions, inputs.direct_conditions);
+          },
+          "forward"_a)
+      .def(
+          "train_online",
+          [](Trainer& self, std::int64_t epochs, std::int64_t iterations_per_epoch, std::int64_t batch_size, nb::object v, Optimizer o,
+             bool r, Early e, Adjuster a) {
+            const OnlineOptions options = common(
+                OnlineOptions{.epochs = epochs, .iterations_per_epoch = iterations_per_epoch, .batch_size = batch_size}, v, o, r, e, a);
+            return without_gil([&] { return self.train_online(options); });
+          },
+          "epochs"_a, "iterations_per_epoch"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+      .def(
+          "train_offline",
+          [](Trainer& self, const nb::object& data, std::int64_t epochs, std::int64_t batch_size, nb::object v, Optimizer o, bool r,
+             Early e, Adjuster a) {
+            const OfflineOptions options = common(OfflineOptions{.epochs = epochs, .batch_size = batch_size}, v, o, r, e, a);
+            if (nb::isinstance<nb::str>(data)) {
+              const auto path = path_of(nb::cast<std::string>(data));
+              return without_gil([&] { return self.train_offline(path, options); });
+            }
+            std::vector<Simulations> parts;
+            for (const nb::handle part : nb::cast<nb::list>(data)) parts.push_back(simulations_from(nb::cast<nb::dict>(part)));
+            return without_gil([&] { return self.train_offline(parts, options); });
+          },
+          "data"_a, "epochs"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+      .def(
+          "train_experience_replay",
+          [](Trainer& self, std::int64_t epochs, std::int64_t iterations_per_epoch, std::int64_t batch_size, std::int64_t buffer_capacity,
+             nb::object v, Optimizer o, bool r, Early e, Adjuster a) {
+            const ReplayOptions options = common(ReplayOptions{.epochs = epochs,
+                                                               .iterations_per_epoch = iterations_per_epoch,
+                                                               .batch_size = batch_size,
+                                                               .buffer_capacity = buffer_capacity},
+                                                 v, o, r, e, a);
+            return without_gil([&] { return self.train_experience_replay(options); });
+          },
+          "epochs"_a, "iterations_per_epoch"_a, "batch_size"_a, "buffer_capacity"_a, validation, optimizer, reuse, early, adjuster)
+      .def(
+          "train_rounds",
+          [](Trainer& self, std::int64_t rounds, std::int64_t sim_per_round, std::int64_t epochs, std::int64_t batch_size, nb::object v,
+             Optimizer o, bool r, Early e, Adjuster a) {
+            const RoundsOptions options = common(
+                RoundsOptions{.rounds = rounds, .sim_per_round = sim_per_round, .epochs = epochs, .batch_size = batch_size}, v, o, r, e, a);
+            return without_gil([&] { return self.train_rounds(options); });
+          },
+          "rounds"_a, "sim_per_round"_a, "epochs"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+      .def(
+          "train_from_presimulation",
+          [](Trainer& self, const std::string& path, std::int64_t batch_size, std::int64_t max_epochs, const nb::object& loader,
+             nb::object v, Optimizer o, bool r, Early e, Adjuster a) {
+            PresimulationOptions options = common(PresimulationOptions{.batch_size = batch_size, .max_epochs = max_epochs}, v, o, r, e, a);
+            if (!loader.is_none())
+              options.loader = [shared = share(loader)](const std::filesystem::path& file) {
+                const nb::gil_scoped_acquire gil;
+                try {
+                  std::vector<Simulations> parts;
+                  for (const nb::handle part : nb::cast<nb::list>((*shared)(file.string())))
+                    parts.push_back(simulations_from(nb::cast<nb::dict>(part)));
+                  return parts;
+                } catch (nb::python_error& error) {
+                  throw PythonFailure(error);
+                }
+              };
+            return without_gil([&] { return self.train_from_presimulation(path_of(path), options); });
+          },
+          "path"_a, "batch_size"_a, "max_epochs"_a, "loader"_a.none(), validation, optimizer, reuse, early, adjuster)
+      .def(
+          "mmd_hypothesis_test",
+          [](const Trainer& self, std::optional<Array> summary, std::optional<Array> direct, std::optional<Array> reference,
+             std::int64_t num_reference, std::int64_t num_null, bool bootstrap, double level, std::uint64_t seed) {
+            MmdTestOptions options{.num_reference_simulations = num_reference,
+                                   .num_null_samples = num_null,
+                                   .level = level,
+                                   .bootstrap = bootstrap,
+                                   .configurator = [&self](const Simulations& s) { return self.configure(s); },
+                                   .seed = seed};
+            const Inputs observed{Array(), std::move(summary), std::move(direct)};
+            MmdTest out;
+            {
+              const nb::gil_scoped_release nogil;
+              out = reference ? mmd_hypothesis_test(self.amortizer(), observed, Inputs{Array(), std::move(reference), {}}, options)
+                              : mmd_hypothesis_test(self.amortizer(), observed, self.model(), options);
+            }
+            return nb::make_tuple(Array({static_cast<std::int64_t>(out.null_distribution.size())}, out.null_distribution), out.observed,
+                                  out.p_value, out.critical_value);
+          },
+          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "reference"_a.none(), "num_reference_simulations"_a,
+          "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a);
+}
+
+}  // namespace bayesflow::python
