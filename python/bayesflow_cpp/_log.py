@@ -1,0 +1,33 @@
+"""The package's logger, "bayesflow_cpp". The root logger is left alone."""
+
+import logging
+import sys
+
+logger = logging.getLogger("bayesflow_cpp")
+
+
+class _Handler(logging.StreamHandler):
+    """Shows messages as v1 does, unless the program has set up logging itself: then they go its way only."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
+
+    @property
+    def stream(self):
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value):
+        pass
+
+    def emit(self, record):
+        if not logging.getLogger().handlers:
+            super().emit(record)
+
+
+def set_up():
+    if not any(isinstance(handler, _Handler) for handler in logger.handlers):
+        logger.addHandler(_Handler())
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)

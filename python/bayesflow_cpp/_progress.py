@@ -1,0 +1,63 @@
+"""Progress bars; tqdm is imported only here."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def presimulation_progress(n, show):
+    """A callback (done, total, per_second, seconds_left) that draws a bar, or None."""
+    if not show:
+        yield None
+        return
+    if callable(show):
+        yield show
+        return
+    tqdm = _tqdm()
+    if tqdm is None:
+        yield None
+        return
+    with tqdm(total=n, desc="Presimulating", unit="sim") as bar:
+
+        def report(done, total, per_second, seconds_left):
+            bar.update(done - bar.n)
+
+        yield report
+
+
+def _tqdm():
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+class TrainingProgress:
+    """v1's bar, one per epoch, and its line per validation."""
+
+    def __init__(self, show, what, logger):
+        self._tqdm = _tqdm() if show else None
+        self._what, self._logger = what, logger
+        self._bar, self._epoch = None, None
+
+    def __call__(self, epoch, epochs, iteration, iterations, losses, average, rate, epoch_done, validation):
+        if self._tqdm is not None:
+            if self._bar is None or self._epoch != epoch:
+                self.close()
+                self._epoch = epoch
+                self._bar = self._tqdm(total=iterations, desc=f"Training epoch {epoch}", mininterval=0.1)
+            self._bar.set_postfix_str(
+                f"Epoch: {epoch}, {self._what}: {iteration},Loss: {sum(losses):.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
+            )
+            self._bar.update(iteration - self._bar.n)
+        if epoch_done:
+            self.close()
+            if validation is not None:
+                self._logger.info("Validation, Epoch: %d, Loss: %.3f", epoch, validation)
+        return True
+
+    def close(self):
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
+            self._bar = None

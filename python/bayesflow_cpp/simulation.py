@@ -1,0 +1,417 @@
+"""Priors, simulators, contexts, generative models.
+
+A function of a prior, simulator or context with a parameter named `rng` is handed a `numpy.random.Generator` that belongs to the seed and to the
+number of the simulation. Then any number of threads gives the same simulations, and training that was interrupted goes on to the same bits.
+Functions with a generator of their own work as in BayesFlow v1; what they draw depends on the order of all calls.
+"""
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64
+from ._functions import KeyedFunction
+from ._native import NativeFunction, native_or_keyed
+from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
+
+__all__ = ["ContextGenerator", "Prior", "Simulator", "GenerativeModel", "SimulationStore", "save_simulations"]
+
+
+class ContextGenerator:
+    """Context variables of a prior or simulator.
+
+    Parameters
+    ----------
+    batchable_context_fun : callable, optional
+        One value for each simulation (a design, a power-scaling factor). Numbers or arrays of one shape.
+    non_batchable_context_fun : callable, optional
+        One value for each batch (a number of observations).
+    use_non_batchable_for_batchable : bool
+        The batch's value is the first argument of `batchable_context_fun`.
+    """
+
+    def __init__(self, batchable_context_fun=None, non_batchable_context_fun=None, use_non_batchable_for_batchable=False):
+        self._batchable = None if batchable_context_fun is None else KeyedFunction(batchable_context_fun, "ContextGenerator")
+        self._non_batchable = None if non_batchable_context_fun is None else KeyedFunction(non_batchable_context_fun, "ContextGenerator")
+        self.batchable_context_fun = batchable_context_fun
+        self.non_batchable_context_fun = non_batchable_context_fun
+        self.use_non_batchable_for_batchable = use_non_batchable_for_batchable
+        self._next = 0
+
+    def non_batchable_context(self, *args, **kwargs):
+        """One value, or None without a function."""
+        return self._draw_non_batchable(_core.Rng(0, "context"), self._advance(1), args, kwargs)
+
+    def batchable_context(self, batch_size, *args, **kwargs):
+        """A list of `batch_size` values, or None without a function."""
+        return self._draw_batchable(batch_size, _core.Rng(0, "context"), self._advance(batch_size), args, kwargs)
+
+    def generate_context(self, batch_size, *args, **kwargs):
+        """{"non_batchable_context": ..., "batchable_context": [...]}; extra arguments reach `batchable_context_fun`."""
+        return self._draw(batch_size, _core.Rng(0, "context"), self._advance(batch_size), None, args, kwargs)
+
+    def __call__(self, batch_size, *args, **kwargs):
+        return self.generate_context(batch_size, *args, **kwargs)
+
+    @property
+    def _takes_rng(self):
+        return all(f is None or f.takes_rng for f in (self._batchable, self._non_batchable))
+
+    def _advance(self, count):
+        first, self._next = self._next, self._next + count
+        return first
+
+    def _draw_non_batchable(self, streams, first, args=(), kwargs={}):
+        return None if self._non_batchable is None else self._non_batchable(streams.branch("non_batchable").at(first), *args, **kwargs)
+
+    def _draw_batchable(self, batch_size, streams, first, args, kwargs):
+        if self._batchable is None:
+            return None
+        streams = streams.branch("batchable")
+        return [self._batchable(streams.at(first + b), *args, **kwargs) for b in range(batch_size)]
+
+    def _draw(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
+        if non_batchable is None:
+            non_batchable = self._draw_non_batchable(streams, first)
+        if self.use_non_batchable_for_batchable:
+            args = (non_batchable, *args)
+        return {"non_batchable_context": non_batchable, "batchable_context": self._draw_batchable(batch_size, streams, first, args, kwargs)}
+
+
+class _Part:
+    """What priors and simulators have in common."""
+
+    def __init__(self, owner, batched, single, context_generator):
+        if (batched is None) == (single is None):
+            raise ConfigurationError(f"{owner}: exactly one function is required, for single simulations or for batches; got {'both' if single else 'none'}")
+        if context_generator is not None and not isinstance(context_generator, ContextGenerator):
+            raise ConfigurationError(f"{owner}: context_generator must be a ContextGenerator; got {type(context_generator).__name__}")
+        self.is_batched = batched is not None
+        self.context_gen = context_generator
+        self._function = native_or_keyed(batched if self.is_batched else single, owner)
+        if self.is_batched and isinstance(self._function, NativeFunction):
+            raise ConfigurationError(f"{owner}: compiled functions make one simulation at a time; give it as the function of single simulations")
+        self._name = owner.lower()
+        self._next = 0
+
+    def _advance(self, count):
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise ConfigurationError(f"{self._name}: batch_size must be a positive integer; got {count!r}")
+        first, self._next = self._next, self._next + count
+        return first
+
+    @property
+    def _has_non_batchable_context(self):
+        return self.context_gen is not None and self.context_gen.non_batchable_context_fun is not None
+
+    @property
+    def _reproducible(self):
+        return (isinstance(self._function, NativeFunction) or self._function.takes_rng) and (self.context_gen is None or self.context_gen._takes_rng)
+
+    def _context(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
+        if self.context_gen is None:
+            return {"non_batchable_context": None, "batchable_context": None}
+        return self.context_gen._draw(batch_size, streams.branch("context"), first, non_batchable, args, kwargs)
+
+    def _run(self, batch_size, parameters, context, streams, first, args, kwargs):
+        """The user's function on a whole batch: (batch_size, ...)."""
+        batchable, non_batchable = context["batchable_context"], context["non_batchable_context"]
+        shared = () if non_batchable is None else (non_batchable,)
+        if isinstance(self._function, NativeFunction):
+            if args or kwargs:
+                raise ConfigurationError(f"{self._name}: compiled functions take no further arguments; got {(*args, *kwargs)}")
+            return self._function.run(batch_size, parameters, batchable, non_batchable, streams, first)
+        if self.is_batched:
+            lead = () if batchable is None else (batchable,)
+            if parameters is None:
+                return np.asarray(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs))
+            return self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs)
+        function, out = self._function, []
+        keyed = function.takes_rng
+        stream = streams
+        for b in range(batch_size):
+            lead = () if parameters is None else ((parameters[b],) if not isinstance(parameters, (list, tuple)) else ([p[b] for p in parameters],))
+            if batchable is not None:
+                lead = (*lead, batchable[b])
+            if keyed:
+                stream = streams.at(first + b)
+            try:
+                out.append(function(stream, *lead, *shared, *args, **kwargs))
+            except Exception as error:
+                raise self._failure(first + b, parameters, b, error) from error
+        return _stack(out, self._name, first)
+
+    def _failure(self, number, parameters, b, error):
+        given = "" if parameters is None or isinstance(parameters, (list, tuple)) else f" with parameters {np.array2string(np.asarray(parameters[b]), threshold=10)}"
+        return SimulationError(f"{self._name}: simulation {number}{given} failed: {type(error).__name__}: {error}")
+
+
+def _stack(results, name, first):
+    try:
+        return np.array(results)
+    except ValueError:
+        shapes = [np.shape(r) for r in results]
+        other = next(b for b, shape in enumerate(shapes) if shape != shapes[0])
+        raise SimulationError(
+            f"{name}: simulation {first + other} returned shape {shapes[other]}, but simulation {first} returned {shapes[0]}; return one shape for all "
+            "simulations of a batch (a size that varies belongs into a non-batchable context)"
+        ) from None
+
+
+class Prior(_Part):
+    """A prior over parameters.
+
+    Parameters
+    ----------
+    batch_prior_fun : callable, optional
+        ``f([batchable_contexts], [non_batchable_context], batch_size=B)`` -> (B, P).
+    prior_fun : callable, optional
+        ``f([batchable_context], [non_batchable_context])`` -> (P,); called B times. Or a compiled function (see `compile_cpp`, `CFunction`).
+    context_generator : ContextGenerator, optional
+    param_names : list of str, optional
+        For figures, reports and files.
+    """
+
+    def __init__(self, batch_prior_fun=None, prior_fun=None, context_generator=None, param_names=None):
+        super().__init__("Prior", batch_prior_fun, prior_fun, context_generator)
+        self.param_names = None if param_names is None else list(param_names)
+
+    def __call__(self, batch_size, *args, **kwargs):
+        """{"prior_draws": (B, P), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
+        return self._draw(batch_size, _core.Rng(0, "prior"), self._advance(batch_size), None, args, kwargs)
+
+    def _draw(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
+        context = self._context(batch_size, streams, first, non_batchable)
+        draws = self._run(batch_size, None, context, streams, first, args, kwargs)
+        return {"prior_draws": draws, "batchable_context": context["batchable_context"], "non_batchable_context": context["non_batchable_context"]}
+
+    def estimate_means_and_stds(self, n_draws=1000, *args, **kwargs):
+        """Monte-Carlo mean and standard deviation (ddof 1) of each parameter, (1, P) each: for standardizing in a configurator."""
+        draws = self(n_draws, *args, **kwargs)["prior_draws"]
+        return np.mean(draws, axis=0, keepdims=True), np.std(draws, axis=0, ddof=1, keepdims=True)
+
+    def plot_prior2d(self, **kwargs):
+        """A pair grid of prior draws; see `diagnostics.plot_prior2d`."""
+        from .diagnostics import plot_prior2d
+
+        kwargs.setdefault("param_names", self.param_names)
+        return plot_prior2d(self, **kwargs)
+
+    def logpdf(self, prior_draws):
+        raise OperationNotSupportedError("Prior.logpdf: a prior here is a program that draws; evaluate the density in your own code")
+
+
+class Simulator(_Part):
+    """A simulator: from parameters to data.
+
+    Parameters
+    ----------
+    batch_simulator_fun : callable, optional
+        ``f(params, [batchable_contexts], [non_batchable_context])`` with params (B, P) -> (B, ...).
+    simulator_fun : callable, optional
+        ``f(params, [batchable_context], [non_batchable_context])`` with params (P,) -> one data set; called B times. Or a compiled function,
+        which runs on all cores (see `compile_cpp`, `CFunction`).
+    context_generator : ContextGenerator, optional
+    """
+
+    def __init__(self, batch_simulator_fun=None, simulator_fun=None, context_generator=None):
+        super().__init__("Simulator", batch_simulator_fun, simulator_fun, context_generator)
+
+    def __call__(self, params, *args, **kwargs):
+        """{"sim_data": (B, ...), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
+        batch_size = len(params[0]) if isinstance(params, (list, tuple)) else len(params)
+        return self._draw(params, batch_size, _core.Rng(0, "simulator"), self._advance(batch_size), None, args, kwargs)
+
+    def _draw(self, params, batch_size, streams, first, non_batchable, args=(), kwargs={}):
+        context = self._context(batch_size, streams, first, non_batchable)
+        data = self._run(batch_size, params, context, streams, first, args, kwargs)
+        return {"sim_data": data, "batchable_context": context["batchable_context"], "non_batchable_context": context["non_batchable_context"]}
+
+
+class _BatchMaker:
+    """Makes batches for the engine: its simulations are numbered, and number i is a function of the seed and of i."""
+
+    def __init__(self, prior, simulator):
+        self.prior, self.simulator = prior, simulator
+
+    def forward(self, batch_size, streams, first, prior_context=None, sim_context=None, prior_args={}, sim_args={}):
+        prior = self.prior._draw(batch_size, streams.branch("prior"), first, prior_context, (), prior_args)
+        sim = self.simulator._draw(prior["prior_draws"], batch_size, streams.branch("simulator"), first, sim_context, (), sim_args)
+        return {
+            "prior_non_batchable_context": prior["non_batchable_context"],
+            "prior_batchable_context": prior["batchable_context"],
+            "prior_draws": prior["prior_draws"],
+            "sim_non_batchable_context": sim["non_batchable_context"],
+            "sim_batchable_context": sim["batchable_context"],
+            "sim_data": sim["sim_data"],
+        }
+
+    def __call__(self, batch_size, streams, first, prior_context, sim_context):
+        return to_core(self.forward(batch_size, streams, first, restore(prior_context), restore(sim_context)))
+
+
+def to_core(forward):
+    """A forward dictionary as the engine takes it: float64 arrays and None."""
+    if not isinstance(forward, dict):
+        raise ConfigurationError(f"a generative model must return a dictionary with the keys of bayesflow_cpp's forward dictionary; got {type(forward).__name__}")
+    if "obs_data" in forward and forward.get("sim_data") is None:
+        forward = {**forward, "sim_data": forward["obs_data"]}
+    for key in ("prior_draws", "sim_data"):
+        if forward.get(key) is None:
+            raise ConfigurationError(f'forward dictionary: "{key}" is required; got the keys {sorted(forward)}')
+    return {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS}
+
+
+FORWARD_KEYS = (
+    "prior_non_batchable_context",
+    "prior_batchable_context",
+    "prior_draws",
+    "sim_non_batchable_context",
+    "sim_batchable_context",
+    "sim_data",
+)
+
+
+def restore(value):
+    """A context that went through the engine as a user's function expects it: whole scalars as int, others as float, else an array."""
+    if value is None or np.ndim(value) > 0:
+        return value
+    value = float(value)
+    return int(value) if value.is_integer() else value
+
+
+def from_core(forward):
+    """The engine's dictionary as v1 has it: batchable contexts as lists."""
+    out = dict(forward)
+    for key in ("prior_non_batchable_context", "sim_non_batchable_context"):
+        out[key] = restore(out[key])
+    for key in ("prior_batchable_context", "sim_batchable_context"):
+        if out[key] is not None:
+            out[key] = [restore(value) for value in out[key]]
+    return out
+
+
+class GenerativeModel:
+    """Prior and simulator together. Construction makes two pilot simulations and reports every shape.
+
+    Parameters
+    ----------
+    prior : Prior or callable
+    simulator : Simulator or callable
+        A plain callable needs `simulator_is_batched`.
+    skip_test : bool
+        True: no pilot simulations.
+    prior_is_batched, simulator_is_batched : bool
+        What plain callables are.
+    name : str
+    seed : int
+        Of `model(batch_size)` for functions that take an `rng`; training has the trainer's seed.
+    """
+
+    def __init__(self, prior, simulator, skip_test=False, prior_is_batched=False, simulator_is_batched=None, name="anonymous", *, seed=0):
+        if not isinstance(prior, Prior):
+            prior = Prior(batch_prior_fun=prior) if prior_is_batched else Prior(prior_fun=prior)
+        if not isinstance(simulator, Simulator):
+            if simulator_is_batched is None:
+                raise ConfigurationError("GenerativeModel: a plain simulator function needs simulator_is_batched=True or False, or wrap it in a Simulator")
+            simulator = Simulator(batch_simulator_fun=simulator) if simulator_is_batched else Simulator(simulator_fun=simulator)
+        self.prior, self.simulator, self.name, self.seed = prior, simulator, name, seed
+        self.param_names = prior.param_names
+        self.prior_is_batched, self.simulator_is_batched = prior.is_batched, simulator.is_batched
+        self._maker = _BatchMaker(prior, simulator)
+        self._next = 0
+        self._core = native_model(self, skip_test) or _core.GenerativeModel(
+            self._maker,
+            param_names=self.param_names or [],
+            one_context_per_batch=prior._has_non_batchable_context or simulator._has_non_batchable_context,
+            depends_on_batch=prior.is_batched or simulator.is_batched,
+            reproducible=prior._reproducible and simulator._reproducible,
+            name=name,
+            seed=seed,
+            skip_test=skip_test,
+        )
+
+    def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
+        """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
+        prior_args, sim_args = prior_args or {}, sim_args or {}
+        if kwargs:
+            raise ConfigurationError(f"GenerativeModel: arguments for the functions go into prior_args and sim_args; got {sorted(kwargs)}")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ConfigurationError(f"GenerativeModel: batch_size must be a positive integer; got {batch_size!r}")
+        first, self._next = self._next, self._next + int(batch_size)
+        return self._maker.forward(int(batch_size), _core.Rng(self.seed, "model"), first, None, None, prior_args, sim_args)
+
+    def presimulate(self, path, n, *, seed=0, batch_size=0, precision="float64", threads=0, nonfinite="refuse", max_share=0.1, progress=True):
+        """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
+        interrupted may simply be run again; with functions that take an `rng` the file is then the same, byte for byte.
+
+        Returns a dictionary of what was done. Raises IoError (disk full, another model's file: what was complete stays) and SimulationError.
+        """
+        from ._progress import presimulation_progress
+
+        with presimulation_progress(n, progress) as report:
+            return self._core.presimulate(str(path), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
+
+    def plot_pushforward(self, parameter_draws=None, funcs_list=None, funcs_labels=None, batch_size=1000, show_raw_sims=True):
+        """Simulations and summaries of them; see `diagnostics.plot_pushforward`."""
+        from .diagnostics import plot_pushforward
+
+        return plot_pushforward(self, parameter_draws, funcs_list, funcs_labels, batch_size, show_raw_sims)
+
+    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None, extend_from=0, disable_user_input=False):
+        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, for
+        `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file. Files that are there are
+        continued, and nothing is asked (`disable_user_input` changes nothing)."""
+        from ._presimulation import presimulate_and_save
+
+        return presimulate_and_save(self, batch_size, folder_path, total_iterations, memory_limit, iterations_per_epoch, epochs, extend_from)
+
+
+def native_model(model, skip_test):
+    """The engine's own model, if no Python function is in it: it simulates on all cores without the interpreter."""
+    from ._native import engine_model
+
+    return engine_model(model, skip_test)
+
+
+class SimulationStore:
+    """A file of simulations, as `GenerativeModel.presimulate` writes it.
+
+    Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
+    """
+
+    def __init__(self, path):
+        self._core = _core.SimulationStore(str(path))
+        self.path, self.info = self._core.path, self._core.info
+
+    def __len__(self):
+        return len(self._core)
+
+    @property
+    def batches(self):
+        """Number of stored batches."""
+        return self._core.batches
+
+    def batch(self, index):
+        """A stored batch as a forward dictionary; its checksum is verified."""
+        return from_core(self._core.batch(index))
+
+    def read(self):
+        """Everything as one forward dictionary. Raises ArgumentError if batches differ in their contexts."""
+        return from_core(self._core.read())
+
+
+def save_simulations(simulations, path, *, model_name="anonymous", param_names=None, precision="float64"):
+    """Writes a forward dictionary as a file of simulations, at once or not at all."""
+    _core.save_simulations(to_core(simulations), str(path), model_name, list(param_names or []), precision)
+
+
+def TwoLevelPrior(*args, **kwargs):
+    raise OperationNotSupportedError("TwoLevelPrior: hierarchical models are not there yet; a flat Prior over (hyper, local) parameters can be trained")
+
+
+def TwoLevelGenerativeModel(*args, **kwargs):
+    raise OperationNotSupportedError("TwoLevelGenerativeModel: hierarchical models are not there yet; use a GenerativeModel with a flat Prior")
+
+
+def MultiGenerativeModel(*args, **kwargs):
+    raise OperationNotSupportedError("MultiGenerativeModel: model comparison is not there yet; train one AmortizedPosterior per model")
