@@ -4,6 +4,8 @@
 
 NB_MODULE(_core, m) {
   using namespace bayesflow;
+  namespace nb = nanobind;
+  nb::set_leak_warnings(false);  // objects in the traceback of a program that ends with an exception are no leak
   m.doc() = "The engine behind bayesflow_cpp. Use the package's own modules.";
   m.attr("__version__") = version();
   m.def("instruction_set", &instruction_set, "The instruction set that the kernels use on this machine.");

@@ -68,7 +68,7 @@ void bind_rng(nb::module_& m) {
   nb::class_<BitGenerator>(m, "BitGenerator", "What numpy.random.Generator takes its bits from.")
       .def(nb::init<>())
       .def("seat", &BitGenerator::seat, "rng"_a, "Goes to the start of a stream.")
-      .def_prop_ro("capsule", &BitGenerator::capsule, nb::keep_alive<0, 1>());
+      .def_prop_ro("capsule", &BitGenerator::capsule, "For as long as this object lives.");
 }
 
 }  // namespace bayesflow::python
