@@ -92,6 +92,7 @@ class Page {
                                 options_.data_folder.string(), error.message()));
     for (const Table& table : report_.tables)
       if (table.rows() > 0) figures::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
+    diagnostics::write_hdf5(report_.tables, (options_.data_folder / "tables.h5").string());
   }
 
   [[nodiscard]] const Array& draws() const { return finite_draws_ ? *finite_draws_ : given_draws_; }
