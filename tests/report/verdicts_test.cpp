@@ -93,17 +93,15 @@ TEST(KnownRightSlow, PassesInVerdictAndPage) {
   EXPECT_NE(page.find("<section class=\"verdict good\" aria-label=\"Verdict\"><strong>✓ No fault found</strong>"), std::string::npos);
 }
 
-/// Of heavy tails with the right quartiles, 99 % are called so at 500 data sets.
+/// Of heavy tails with the right quartiles, 99 % are called so at 500 data sets (docs/diagnostics/verdict.md); of 40, one may be missed.
 TEST(HeavyTailsSlow, AreNamedInNearlyEveryRun) {
-  constexpr int kRuns = 200;
+  constexpr int kRuns = 40;
   int named = 0;
   for (std::uint64_t seed = 0; seed < kRuns; ++seed) {
     const Posterior p = heavy_tails(200, 1000 + seed);
     named += diagnostics::verdict(p.draws, p.truths, {.seed = seed}).has(Fault::wrong_tails);
   }
-  RecordProperty("named", named);
-  std::printf("wrong tails named in %d of %d runs\n", named, kRuns);
-  EXPECT_GE(named, kRuns * 97 / 100);
+  EXPECT_GE(named, kRuns - 1);
 }
 
 }  // namespace
