@@ -50,7 +50,7 @@ void change_and_save(const bf::Array& draws, const bf::Array& truths) {
   bf::Figure figure = bf::plot_recovery(bd::recovery(draws, truths), {.color = bf::figures::kBlue, .grid = {.columns = 2}});
   figure.title = "Recovery of $\\mu$ from 50 observations";
   figure.panel_width = figure.panel_height = 180;  // points, of the area between the axes
-  figure.panels[0].elements.push_back(bf::figures::Text{.x = 0.05, .y = 0.9, .text = "the first", .in_axes = true});
+  figure.panels[0].elements.push_back(bf::figures::Text{.x = -2, .y = 2.5, .text = "the first"});
   figure.save("changed.png", {.dpi = 300});                                  // by gnuplot
   figure.save("changed.pdf");                                                // by gnuplot
   figure.save("changed.svg");                                                // by the library itself

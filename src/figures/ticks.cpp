@@ -66,8 +66,7 @@ Ticks choose_ticks(double low, double high, int at_most) {
   }
   const double scale = std::pow(10.0, exponent);
   const int decimals = decimals_of(step / scale);
-  for (double k = first_at(step); k <= last_at(step); k += stride)
-    ticks.at.push_back({k * step, number(k * step / scale, decimals)});
+  for (double k = first_at(step); k <= last_at(step); k += stride) ticks.at.push_back({k * step, number(k * step / scale, decimals)});
   return ticks;
 }
 

@@ -68,7 +68,8 @@ class ArchiveWriter {
     std::span<const std::byte> bytes;
     bool text = false;
   };
-  void add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count, bool text = false);
+  void add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count,
+           bool text = false);
 
   Format format_;
   std::map<std::string, Attribute> attributes_;

@@ -57,7 +57,8 @@ class Hdf5Skeleton {
 
  private:
   /// Makes a dataset and the groups on the way to it; returns the offset of its first byte, 0 if it has none.
-  std::uint64_t create(const std::string& path, std::int64_t type, const std::vector<std::uint64_t>& extents, const std::string& description);
+  std::uint64_t create(const std::string& path, std::int64_t type, const std::vector<std::uint64_t>& extents,
+                       const std::string& description);
 
   struct Ids;
   std::unique_ptr<Ids> ids_;

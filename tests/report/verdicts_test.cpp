@@ -63,7 +63,8 @@ TEST_P(KnownWrongSlow, IsNamedByVerdictAndPage) {
   for (const std::int64_t i : c.parameters) EXPECT_TRUE(r.verdict.has(c.kind, i)) << "parameter " << i << ": " << r.verdict.sentence;
   EXPECT_NE(page.find("✗ Not to be trusted"), std::string::npos);
   // The page's own list of what is wrong, before its contents.
-  const std::string box = page.substr(page.find("<section class=\"verdict bad\""), page.find("<nav") - page.find("<section class=\"verdict bad\""));
+  const std::string box =
+      page.substr(page.find("<section class=\"verdict bad\""), page.find("<nav") - page.find("<section class=\"verdict bad\""));
   EXPECT_NE(box.find(c.words), std::string::npos) << box;
   for (const diagnostics::Finding& f : r.verdict.findings) {
     const std::string sentence = report_page::sentence_html(f.sentence, {"theta_1", "theta_2", "theta_3", "theta_4"});
@@ -72,15 +73,17 @@ TEST_P(KnownWrongSlow, IsNamedByVerdictAndPage) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Cases, KnownWrongSlow,
-    testing::Values(
-        Case{"shifted", [] { return distorted(every(0.3, 1)); }, Fault::shifted, {0, 1, 2, 3}, "is shifted"},
-        Case{"narrow", [] { return distorted(every(0, 0.8)); }, Fault::overconfident, {0, 1, 2, 3}, "is overconfident"},
-        Case{"wide", [] { return distorted(every(0, 1.2)); }, Fault::underconfident, {0, 1, 2, 3}, "is underconfident"},
-        Case{"correlation", [] { return distorted([](double* z) { z[1] = 0.5 * z[0] + std::sqrt(0.75) * z[1]; }); }, Fault::wrong_dependence,
-             {0, 1}, "depend on each other in a wrong way"},
-        Case{"prior", [] { return without_data(-1); }, Fault::nothing_learnt, {0, 1, 2, 3}, "nothing was learnt"},
-        Case{"ignored", [] { return without_data(3); }, Fault::nothing_learnt, {3}, "nothing was learnt"},
-        Case{"tails", [] { return heavy_tails(kDraws, 23); }, Fault::wrong_tails, {}, "has wrong tails"}),
+    testing::Values(Case{"shifted", [] { return distorted(every(0.3, 1)); }, Fault::shifted, {0, 1, 2, 3}, "is shifted"},
+                    Case{"narrow", [] { return distorted(every(0, 0.8)); }, Fault::overconfident, {0, 1, 2, 3}, "is overconfident"},
+                    Case{"wide", [] { return distorted(every(0, 1.2)); }, Fault::underconfident, {0, 1, 2, 3}, "is underconfident"},
+                    Case{"correlation",
+                         [] { return distorted([](double* z) { z[1] = 0.5 * z[0] + std::sqrt(0.75) * z[1]; }); },
+                         Fault::wrong_dependence,
+                         {0, 1},
+                         "depend on each other in a wrong way"},
+                    Case{"prior", [] { return without_data(-1); }, Fault::nothing_learnt, {0, 1, 2, 3}, "nothing was learnt"},
+                    Case{"ignored", [] { return without_data(3); }, Fault::nothing_learnt, {3}, "nothing was learnt"},
+                    Case{"tails", [] { return heavy_tails(kDraws, 23); }, Fault::wrong_tails, {}, "has wrong tails"}),
     [](const auto& p) { return std::string(p.param.name); });
 
 TEST(KnownRightSlow, PassesInVerdictAndPage) {
