@@ -33,13 +33,13 @@ venv: build       ## a virtual environment with the Python package and what its 
 	@cmp -s python/requirements-test.txt $(VENV)/requirements-test.txt || \
 	  ($(VENV)/bin/pip install -q --disable-pip-version-check -r python/requirements-test.txt && cp python/requirements-test.txt $(VENV)/)
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
-	  -C build-dir=build/python -C cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	  --config-settings=build-dir=build/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 
 test-python: venv  ## the Python tests alone: make test-python TESTS=tests/python/test_trainers.py
 	@$(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
 
 wheel: setup venv  ## a wheel that needs nothing but NumPy: build/wheels
-	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 	@$(VENV)/bin/auditwheel repair -w build/wheels build/wheel/*.whl
 
 # What to measure and what the figures mean: docs/measuring.md.
