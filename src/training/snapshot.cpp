@@ -55,11 +55,11 @@ Json summary_to_json(const TrainingSummary& t) {
           {"instruction_set", t.instruction_set}};
 }
 
-TrainingSummary summary_from_json(const Json& j) {
+TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   TrainingSummary t;
   t.call = j.at("call");
   const int stop = j.at("stop");
-  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau)) throw IoError(fmt::format("unknown stop reason {}", stop));
+  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau)) in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
   t.stop = static_cast<TrainingSummary::Stop>(stop);
   t.reason = j.at("reason");
   t.warnings = j.at("warnings").get<std::vector<std::string>>();
@@ -98,7 +98,7 @@ void put_summary(io::ArchiveWriter& out, const std::string& group, const Trainin
 }
 
 TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group) {
-  TrainingSummary t = summary_from_json(Json::parse(get_text(in, group + "/summary")));
+  TrainingSummary t = summary_from_json(in, Json::parse(get_text(in, group + "/summary")));
   const auto steps = in.array<double>(group + "/steps"), epochs = in.array<double>(group + "/epochs");
   for (std::size_t i = 0; i + 4 < steps.size(); i += 5)
     t.history.steps.push_back({{steps[i], steps[i + 1], steps[i + 2]}, steps[i + 3], steps[i + 4]});
@@ -286,7 +286,7 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
       const auto o = in.array<double>("optimizer/options");
       const auto steps = in.array<std::int64_t>("optimizer/steps");
       if (o.size() != 7 || steps.size() != 2 || !(o[0] >= 0 && o[0] <= 2)) in.refuse("optimizer/options", "does not describe an optimizer");
-      Snapshot::OptimizerState& optimizer = s.optimizer.emplace();
+      OptimizerState& optimizer = s.optimizer.emplace();
       optimizer.options = {static_cast<nn::OptimizerKind>(static_cast<int>(o[0])), nullptr, o[1], o[2], o[3], o[4], o[5], o[6]};
       // A schedule cannot be stored; that there was one can.
       if (steps[1]) optimizer.options.learning_rate = [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); };
