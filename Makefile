@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
+.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power bench-files fuzz kills modes overlap sanitize tidy format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -65,6 +65,9 @@ modes: build      ## the loss that each training mode reaches, and the power of 
 
 overlap: build    ## the gain of simulating while training, and the price of checkpoints
 	@$(BUILD)/benchmarks/bench_overlap
+
+bench-files: build  ## simulations written and streamed a second: make bench-files FOLDER=/where/the/disk/is
+	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
 
 # The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite

@@ -35,7 +35,9 @@ std::vector<double> epoch_row(const EpochRecord& e) {
           e.validation.loss, e.validation.summary_loss, e.validation.weight_decay, static_cast<double>(e.steps),
           e.seconds};
 }
-EpochRecord epoch_from(const double* r) {
+EpochRecord epoch_from(const io::ArchiveReader& in, const std::string& path, const double* r) {
+  if (!(r[7] >= 0 && r[7] < 9007199254740992.0))
+    in.refuse(path, fmt::format("holds an epoch of {} steps", r[7]));  // 2^53; NaN is caught as well
   return {{r[0], r[1], r[2]}, r[3] != 0, {r[4], r[5], r[6]}, static_cast<std::int64_t>(r[7]), r[8]};
 }
 
@@ -59,7 +61,8 @@ TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   TrainingSummary t;
   t.call = j.at("call");
   const int stop = j.at("stop");
-  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau)) in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
+  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau))
+    in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
   t.stop = static_cast<TrainingSummary::Stop>(stop);
   t.reason = j.at("reason");
   t.warnings = j.at("warnings").get<std::vector<std::string>>();
@@ -102,7 +105,7 @@ TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& grou
   const auto steps = in.array<double>(group + "/steps"), epochs = in.array<double>(group + "/epochs");
   for (std::size_t i = 0; i + 4 < steps.size(); i += 5)
     t.history.steps.push_back({{steps[i], steps[i + 1], steps[i + 2]}, steps[i + 3], steps[i + 4]});
-  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(&epochs[i]));
+  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(in, group + "/epochs", &epochs[i]));
   return t;
 }
 
@@ -166,7 +169,7 @@ Run get_run(const io::ArchiveReader& in) {
   run.adjuster.slope = numbers[5];
   const auto epoch = in.array<double>("unfinished/epoch");
   if (epoch.size() != static_cast<std::size_t>(kEpochColumns)) in.refuse("unfinished/epoch", "does not hold 9 numbers");
-  run.record = epoch_from(epoch.data());
+  run.record = epoch_from(in, "unfinished/epoch", epoch.data());
   run.best.values = in.array<float>("unfinished/best_weights");
   run.best_epoch.values = in.array<float>("unfinished/best_epoch_weights");
   run.adjuster.losses = in.array<double>("unfinished/adjuster_losses");

@@ -1,4 +1,5 @@
 // Folders, locks and files of checkpoints: each failure gets a sentence, and nothing that was good before is harmed.
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -138,7 +139,8 @@ TEST(Checkpoints, OfANewerFormatAreRefusedAndStay) {
   {
     Trainer trainer(tiny_posterior(), model(), in(folder.path()));
     (void)trainer.train_online(kRun);
-    EXPECT_NE(error_text([&] { (void)trainer.train_rounds(rounds); }).find(round + "\" has format 7 of a training round file"), std::string::npos);
+    EXPECT_NE(error_text([&] { (void)trainer.train_rounds(rounds); }).find(round + "\" has format 7 of a training round file"),
+              std::string::npos);
   }
   EXPECT_EQ(everything(folder.path()).back(), before.back());
   EXPECT_EQ(round + contents(folder / round), before[1]);
@@ -227,7 +229,8 @@ void expect_that_a_read_only_folder_is_survived(const TemporaryFolder& folder, c
     options.progress = [&](const Progress& p) {
       if (p.epoch == 1 && p.epoch_done) after_first = weights_of(self->amortizer());
       if (p.epoch != 2 || p.iteration != 3 || p.epoch_done) return Control::proceed;
-      while (files(path) != std::vector<std::string>{"checkpoint_000001.h5", "lock", "simulations_000000000000.h5", "simulations_000000000008.h5"})
+      while (files(path) !=
+             std::vector<std::string>{"checkpoint_000001.h5", "lock", "simulations_000000000000.h5", "simulations_000000000008.h5"})
         std::this_thread::yield();  // until the first epoch's checkpoint is written
       change(true);
       before = everything(path);
@@ -259,9 +262,9 @@ TEST(Checkpoints, AFolderWithoutPermissionDoesNotEndTraining) {
   fs::permissions(folder / "disk", fs::perms(0777));
   const Unprivileged nobody;
   if (!nobody) GTEST_SKIP() << "cannot give up being root here";
-  expect_that_a_read_only_folder_is_survived(folder, "Permission denied; change the permissions of the file and its folder", [&](bool read_only) {
-    fs::permissions(folder / "disk/checkpoints", fs::perms(read_only ? 0555 : 0755));
-  });
+  expect_that_a_read_only_folder_is_survived(
+      folder, "Permission denied; change the permissions of the file and its folder",
+      [&](bool read_only) { fs::permissions(folder / "disk/checkpoints", fs::perms(read_only ? 0555 : 0755)); });
 }
 
 TEST(Checkpoints, AReadOnlyDiskDoesNotEndTraining) {
@@ -370,8 +373,24 @@ TEST(CheckpointFormats, Version1) {
   // Made here from the beginning, it differs by what another processor rounds otherwise.
   Trainer straight(tiny_posterior(), model(), {.threads = 1});
   const TrainingSummary whole = run_of_the_stored_checkpoint(straight);
-  for (std::size_t i = 0; i < 10; ++i)
-    EXPECT_NEAR(run.history.steps[i].losses.total(), whole.history.steps[i].losses.total(), 1e-4) << i;
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_NEAR(run.history.steps[i].losses.total(), whole.history.steps[i].losses.total(), 1e-4) << i;
+}
+
+// Found by fuzzing: a number of steps that no integer can hold.
+TEST(CheckpointFormats, ForgedNumbersOfStepsAreRefused) {
+  const TemporaryFolder folder;
+  const fs::path file = folder / "checkpoint_000001.h5";
+  const std::string stored = contents(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5");
+  put_contents(file, stored);
+  const io::Index index = io::open_verified(file, {.kind = "checkpoint", .version = 1}, O_RDONLY).index;
+  for (const char* path : {"unfinished/epoch", "unfinished/epochs", "runs/000000/epochs"})
+    for (const double steps : {-3.0e204, -1.0, 1e19, std::numeric_limits<double>::quiet_NaN()}) {
+      std::string bytes = stored;
+      std::memcpy(bytes.data() + index.entries.at(path).offset + 7 * sizeof steps, &steps, sizeof steps);
+      reseal(bytes);
+      put_contents(file, bytes);
+      EXPECT_IO_ERROR(Trainer(tiny_posterior(), model(), in(folder.path())), std::string(path) + " holds an epoch of");
+    }
 }
 
 TEST(Interruption, ASecondSignalEndsAtOnce) {

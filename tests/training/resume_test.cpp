@@ -96,9 +96,12 @@ TrainingSummary rounds(Trainer& t) {
 }
 
 /// The modes that read files need some, in a folder that lives as long as they.
-Call offline_from(const TemporaryFolder& folder) {
+Call offline_from(const TemporaryFolder& folder, std::int64_t buffer_bytes = OfflineOptions().buffer_bytes) {
   (void)model().presimulate(folder / "simulations.h5", 37, {.batch_size = 6});
-  return [&](Trainer& t) { return t.train_offline(folder / "simulations.h5", {.epochs = 3, .batch_size = 8, .reuse_optimizer = true}); };
+  return [&folder, buffer_bytes](Trainer& t) {
+    return t.train_offline(folder / "simulations.h5",
+                           {.epochs = 3, .batch_size = 8, .reuse_optimizer = true, .buffer_bytes = buffer_bytes});
+  };
 }
 
 Call presimulation_from(const TemporaryFolder& folder) {
@@ -114,6 +117,10 @@ TEST(Resume, OfflineFromAFile) {
   const TemporaryFolder folder;
   expect_same_bits(offline_from(folder));
 }
+TEST(Resume, OfflineFromAFileThatTheBufferCannotHold) {
+  const TemporaryFolder folder;
+  expect_same_bits(offline_from(folder, 2000));  // two batches of six simulations of 12 numbers each
+}
 TEST(Resume, ExperienceReplay) { expect_same_bits(replay); }
 TEST(Resume, Rounds) { expect_same_bits(rounds); }
 TEST(Resume, Presimulation) {
@@ -127,7 +134,8 @@ void expect_same_bits_after_every_step(const Call& call) {
   const auto steps = static_cast<int>(straight.steps.size() / 5) - 3;  // without those of the second call
   ASSERT_GE(steps, 10);
   for (int stop = 1; stop < steps; ++stop)
-    for (const int threads : {1, 2}) EXPECT_EQ(straight, train(call, threads, {stop}, Overlap::on)) << "stop after " << stop << ", " << threads;
+    for (const int threads : {1, 2})
+      EXPECT_EQ(straight, train(call, threads, {stop}, Overlap::on)) << "stop after " << stop << ", " << threads;
   EXPECT_EQ(straight, train(call, 2, std::vector<int>(static_cast<std::size_t>(steps) - 1, 1))) << "stops after every step";
 }
 
@@ -136,7 +144,7 @@ TEST(SlowResume, OnlineWithEarlyStoppingAndAdjusterAtEveryStep) { expect_same_bi
 TEST(SlowResume, OfflineAtEveryStep) { expect_same_bits_after_every_step(offline); }
 TEST(SlowResume, OfflineFromAFileAtEveryStep) {
   const TemporaryFolder folder;
-  expect_same_bits_after_every_step(offline_from(folder));
+  expect_same_bits_after_every_step(offline_from(folder, 2000));
 }
 TEST(SlowResume, ExperienceReplayAtEveryStep) { expect_same_bits_after_every_step(replay); }
 TEST(SlowResume, RoundsAtEveryStep) { expect_same_bits_after_every_step(rounds); }
