@@ -60,8 +60,9 @@ kills: build      ## kills presimulations at 150 random moments, on a real disk,
 	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
 	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 50
 
-modes: build      ## the loss that each training mode reaches, and the power of the misspecification test: make modes SHARE=0.1
+modes: build      ## the loss that each training mode reaches, then what regularized summaries do for telling foreign data: make modes SHARE=0.1
 	@$(BUILD)/benchmarks/bench_modes $(SHARE)
+	@$(BUILD)/benchmarks/bench_misspecification
 
 overlap: build    ## the gain of simulating while training, and the price of checkpoints
 	@$(BUILD)/benchmarks/bench_overlap
