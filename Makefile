@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
+.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -77,11 +77,15 @@ kills: build      ## kills presimulations at 150 random moments, on a real disk,
 	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
 	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 50
 
-modes: build      ## the loss that each training mode reaches, and the power of the misspecification test: make modes SHARE=0.1
+modes: build      ## the loss that each training mode reaches, then what regularized summaries do for telling foreign data: make modes SHARE=0.1
 	@$(BUILD)/benchmarks/bench_modes $(SHARE)
+	@$(BUILD)/benchmarks/bench_misspecification
 
 overlap: build    ## the gain of simulating while training, and the price of checkpoints
 	@$(BUILD)/benchmarks/bench_overlap
+
+bench-files: build  ## simulations written and streamed a second: make bench-files FOLDER=/where/the/disk/is
+	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
 
 # The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite

@@ -150,9 +150,11 @@ def test_early_stopping_and_optimizers(gaussian_model, small_amortizer, caplog):
 
 def test_checkpoints_resume_to_the_same_bits(gaussian_model, small_amortizer, tmp_path):
     def run(path, stop_after=None):
+        killed = []
+
         def progress(epoch, epochs, iteration, *rest):
-            if stop_after == (epoch, iteration):
-                os.kill(os.getpid(), signal.SIGINT)
+            if stop_after == (epoch, iteration) and not killed:
+                killed.append(os.kill(os.getpid(), signal.SIGINT))
             return True
 
         amortizer = small_amortizer()
@@ -202,6 +204,20 @@ def test_ctrl_c_ends_the_run_and_raises(gaussian_model, small_amortizer):
     with pytest.raises(KeyboardInterrupt, match="loss_history"):
         trainer.train_online(epochs=1, iterations_per_epoch=1000000, batch_size=8)
     assert trainer.runs[0].stop == "interrupted" and len(trainer.loss_history.total_loss) > 0
+
+
+def test_a_second_ctrl_c_is_pythons(gaussian_model, small_amortizer):
+    """It must not end the interpreter, as it ends a program in C++."""
+
+    def progress(epoch, epochs, iteration, *rest):
+        if iteration == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    trainer = bf.trainers.Trainer(small_amortizer(), gaussian_model(), progress=progress)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train_online(1, 1000, 8)
 
 
 def test_the_gil_is_free_while_training(gaussian_model, small_amortizer):
