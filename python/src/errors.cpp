@@ -18,10 +18,27 @@ nb::object take() {
   return out;
 }
 
+/// The exception as an object with its traceback; until Python 3.12 it may have been raised as a type alone.
+nb::object object_of(nb::python_error& error) {
+  error.restore();
+#if PY_VERSION_HEX >= 0x030C0000
+  return nb::steal(PyErr_GetRaisedException());
+#else
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return nb::steal(value);
+#endif
+}
+
 std::string text_of(nb::python_error& error) {
   const nb::gil_scoped_acquire gil;
-  keep(nb::borrow(error.value()));
-  return nb::str(error.value()).c_str();
+  const nb::object exception = object_of(error);
+  keep(exception);
+  return nb::str(exception).c_str();
 }
 
 const char* name_of(const Error& error) {
