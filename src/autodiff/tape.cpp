@@ -310,12 +310,23 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
 
 namespace detail {
 
-GradSink grad_sink(Tensor x) {
-  Node* node = x.node();
+namespace {
+GradSink next_sink(Node* node) {
   if (!node->grad) node->grad = node->tape->backward_arena().floats(node->shape.size());
   const bool accumulate = *node->grad_set != 0;
   *node->grad_set = 1;
   return {node->grad, accumulate};
+}
+}  // namespace
+
+GradSink grad_sink(Tensor x) {
+  x.node()->grad_masked = false;
+  return next_sink(x.node());
+}
+
+GradSink masked_grad_sink(Tensor x) {
+  x.node()->grad_masked = x.node()->relu;
+  return next_sink(x.node());
 }
 
 const float* grad_or_zero(Tensor x) {

@@ -26,130 +26,185 @@ constexpr int kMaxRows = 6;
 // One vector wide, more rows are needed to hide the latency of the multiply-add (4 cycles, two a cycle).
 constexpr int kMaxRowsNarrow = 12;
 
-HWY_INLINE V load_tail(D d, const float* p, hn::Mask<D> mask) { return hn::MaskedLoad(mask, d, p); }
+/// Where a tile of columns begins in the operands.
+struct Tile {
+  const float* b;
+  float* c;
+  const float* init;
+  const float* mask;
+  float* sums;
+  std::int64_t tail;  // columns of the last vector
+};
 
-/// MR rows x NV vectors of C. kTransposedA: A(i, p) = a[p * lda + i], else a[i * lda + p]. kTail: the last vector is partial.
-template <int MR, int NV, bool kTransposedA, bool kTail>
-HWY_INLINE void block(const float* HWY_RESTRICT a, std::int64_t lda, const float* HWY_RESTRICT b, std::int64_t ldb,
-                      std::int64_t depth, float* c, std::int64_t ldc, const float* init, std::int64_t init_stride,
-                      std::int64_t init_period, std::int64_t row, bool accumulate, Epilogue epilogue, const float* mask,
-                      std::int64_t ldmask, std::int64_t tail) {
+template <int NV, bool kTail>
+HWY_INLINE V load_vector(const float* p, int q, hn::Mask<D> last) {
   const D d;
-  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(tail));
-  const auto load = [&](const float* p, int q) HWY_ATTR {
-    return (kTail && q == NV - 1) ? load_tail(d, p + q * kLanes, last) : hn::LoadU(d, p + q * kLanes);
-  };
+  return (kTail && q == NV - 1) ? hn::MaskedLoad(last, d, p + q * kLanes) : hn::LoadU(d, p + q * kLanes);
+}
+template <int NV, bool kTail>
+HWY_INLINE void store_vector(V v, float* p, int q, hn::Mask<D> last) {
+  const D d;
+  if (kTail && q == NV - 1)
+    hn::BlendedStore(v, last, d, p + q * kLanes);
+  else
+    hn::StoreU(v, d, p + q * kLanes);
+}
+
+/// MR rows x NV vectors of C, from `row` on. kTail: the last vector is partial. Operands stay where the caller wrote them: a copy, made in
+/// vectors right after they were written one by one, waits for the write buffer, and a small product is as short as that.
+template <int MR, int NV, bool kTail>
+HWY_NOINLINE void block(const Product& o, const Tile& t, std::int64_t row) {
+  const D d;
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
+  const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
+  const std::int64_t lda = o.lda, ldb = o.ldb, ldc = o.ldc, depth = o.depth;
+  const float* HWY_RESTRICT a = o.a + row * lda;
+  const float* HWY_RESTRICT b = t.b;
+  float* c = t.c + row * ldc;
   V acc[MR][NV];
   // Each case on its own, with one running pointer: what surrounds the inner loop is a tenth of a block's time otherwise.
-  if (accumulate) {
+  if (o.accumulate) {
     const float* start = c;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i, start += ldc)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
-  } else if (init && init_period) {
+  } else if (t.init && o.init_period) {
     // The rows of one group follow each other: one division, then counting.
-    std::int64_t left = init_period - row % init_period;
-    const float* start = init + row / init_period * init_stride;
+    const std::int64_t first = o.init_row + row;
+    std::int64_t left = o.init_period - first % o.init_period;
+    const float* start = t.init + first / o.init_period * o.init_stride;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
       if (--left == 0) {
-        left = init_period;
-        start += init_stride;
+        left = o.init_period;
+        start += o.init_stride;
       }
     }
   } else {
     V start[NV];
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) start[q] = init ? load(init, q) : hn::Zero(d);
+    for (int q = 0; q < NV; ++q) start[q] = t.init ? load(t.init, q) : hn::Zero(d);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = start[q];
   }
-  for (std::int64_t p = 0; p < depth; ++p) {
+  for (std::int64_t p = 0; p < depth; ++p, b += ldb) {
     V bv[NV];
-    const float* bp = b + p * ldb;
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) bv[q] = load(bp, q);
+    for (int q = 0; q < NV; ++q) bv[q] = load(b, q);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
-      const V av = hn::Set(d, kTransposedA ? a[p * lda + i] : a[i * lda + p]);
+      const V av = hn::Set(d, a[i * lda + p]);
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = hn::MulAdd(av, bv[q], acc[i][q]);
     }
   }
-  if (epilogue == Epilogue::relu) {
+  if (o.epilogue == Epilogue::relu) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = relu(acc[i][q]);
-  } else if (epilogue == Epilogue::relu_mask) {
+  } else if (o.epilogue == Epilogue::relu_mask) {
+    const float* mask = t.mask + row * o.ldmask;
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i, mask += ldmask)
+    for (int i = 0; i < MR; ++i, mask += o.ldmask)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = hn::IfThenElseZero(hn::Gt(load(mask, q), hn::Zero(d)), acc[i][q]);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i, c += ldc)
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) {
-      if (kTail && q == NV - 1)
-        hn::BlendedStore(acc[i][q], last, d, c + q * kLanes);
-      else
-        hn::StoreU(acc[i][q], d, c + q * kLanes);
-    }
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(acc[i][q], c, q, last);
 }
 
-struct Operands {
-  const float* a;
-  std::int64_t lda;
-  const float* b;
-  std::int64_t ldb;
-  float* c;
-  std::int64_t ldc;
-  std::int64_t depth;
-  const float* init;
-  std::int64_t init_stride, init_period, init_row;
-  bool accumulate;
-  Epilogue epilogue;
-  const float* mask;
-  std::int64_t ldmask;
-  std::int64_t tail;
+/// The same of A^T B. kSums: one more row of accumulators adds up the rows of B, which pass by anyway.
+template <int MR, int NV, bool kTail, bool kSums>
+HWY_NOINLINE void transposed_block(const TransposedProduct& o, const Tile& t, std::int64_t row) {
+  const D d;
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
+  const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
+  const std::int64_t lda = o.lda, ldb = o.ldb, ldc = o.ldc, depth = o.depth;
+  const float* HWY_RESTRICT a = o.a + row;
+  const float* HWY_RESTRICT b = t.b;
+  float* c = t.c + row * ldc;
+  V acc[MR][NV], sum[NV];
+  const float* start = c;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i, start += ldc)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) acc[i][q] = o.accumulate ? load(start, q) : hn::Zero(d);
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) sum[q] = kSums && o.accumulate_sums ? load(t.sums, q) : hn::Zero(d);
+  for (std::int64_t p = 0; p < depth; ++p, a += lda, b += ldb) {
+    V bv[NV];
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) bv[q] = load(b, q);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const V av = hn::Set(d, a[i]);
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = hn::MulAdd(av, bv[q], acc[i][q]);
+    }
+    if constexpr (kSums)
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) sum[q] = hn::Add(sum[q], bv[q]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i, c += ldc)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(acc[i][q], c, q, last);
+  if constexpr (kSums)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(sum[q], t.sums, q, last);
+}
+
+template <int NV, bool kTail>
+struct Plain {
+  using Operands = Product;
+  template <int MR>
+  static void run(const Product& o, const Tile& t, std::int64_t row, bool) {
+    block<MR, NV, kTail>(o, t, row);
+  }
+};
+template <int NV, bool kTail>
+struct Transposed {
+  using Operands = TransposedProduct;
+  template <int MR>
+  static void run(const TransposedProduct& o, const Tile& t, std::int64_t row, bool with_sums) {
+    if (!with_sums) return transposed_block<MR, NV, kTail, false>(o, t, row);
+    // The sums take the place of one row.
+    if constexpr (MR > 1) transposed_block<MR - 1, NV, kTail, true>(o, t, row);
+  }
 };
 
-template <int MR, int NV, bool kTransposedA, bool kTail>
-HWY_NOINLINE void block_at(const Operands& o, std::int64_t row) {
-  block<MR, NV, kTransposedA, kTail>(o.a + (kTransposedA ? row : row * o.lda), o.lda, o.b, o.ldb, o.depth, o.c + row * o.ldc, o.ldc,
-                                     o.init, o.init_stride, o.init_period, o.init_row + row, o.accumulate, o.epilogue,
-                                     o.mask ? o.mask + row * o.ldmask : nullptr, o.ldmask, o.tail);
-}
-
 /// All rows of one column tile. Heights differ by at most one, so that no thin block is left over at the end.
-template <int NV, bool kTransposedA, bool kTail>
-void tile(const Operands& o, std::int64_t rows) {
+template <int NV, class Block>
+void all_rows(const typename Block::Operands& o, const Tile& t) {
   constexpr int kHeight = NV == 1 ? kMaxRowsNarrow : kMaxRows;
-  const std::int64_t blocks = (rows + kHeight - 1) / kHeight;
+  const std::int64_t rows = o.rows + (t.sums ? 1 : 0), blocks = (rows + kHeight - 1) / kHeight;
   for (std::int64_t k = 0, row = 0; k < blocks; ++k) {
     const std::int64_t next = (k + 1) * rows / blocks;
+    const bool with_sums = t.sums && k == blocks - 1;
     switch (next - row) {
-      case 1: block_at<1, NV, kTransposedA, kTail>(o, row); break;
-      case 2: block_at<2, NV, kTransposedA, kTail>(o, row); break;
-      case 3: block_at<3, NV, kTransposedA, kTail>(o, row); break;
-      case 4: block_at<4, NV, kTransposedA, kTail>(o, row); break;
-      case 5: block_at<5, NV, kTransposedA, kTail>(o, row); break;
-      case 6: block_at<6, NV, kTransposedA, kTail>(o, row); break;
+      case 1: Block::template run<1>(o, t, row, with_sums); break;
+      case 2: Block::template run<2>(o, t, row, with_sums); break;
+      case 3: Block::template run<3>(o, t, row, with_sums); break;
+      case 4: Block::template run<4>(o, t, row, with_sums); break;
+      case 5: Block::template run<5>(o, t, row, with_sums); break;
+      case 6: Block::template run<6>(o, t, row, with_sums); break;
       default:
         if constexpr (NV == 1) {
           switch (next - row) {
-            case 7: block_at<7, 1, kTransposedA, kTail>(o, row); break;
-            case 8: block_at<8, 1, kTransposedA, kTail>(o, row); break;
-            case 9: block_at<9, 1, kTransposedA, kTail>(o, row); break;
-            case 10: block_at<10, 1, kTransposedA, kTail>(o, row); break;
-            case 11: block_at<11, 1, kTransposedA, kTail>(o, row); break;
-            default: block_at<12, 1, kTransposedA, kTail>(o, row); break;
+            case 7: Block::template run<7>(o, t, row, with_sums); break;
+            case 8: Block::template run<8>(o, t, row, with_sums); break;
+            case 9: Block::template run<9>(o, t, row, with_sums); break;
+            case 10: Block::template run<10>(o, t, row, with_sums); break;
+            case 11: Block::template run<11>(o, t, row, with_sums); break;
+            default: Block::template run<12>(o, t, row, with_sums); break;
           }
         }
     }
@@ -157,29 +212,30 @@ void tile(const Operands& o, std::int64_t rows) {
   }
 }
 
-template <bool kTransposedA>
-void all_tiles(Operands o, std::int64_t rows, std::int64_t cols) {
-  while (cols > 0) {
+template <template <int, bool> class Block, class Operands>
+void all_tiles(const Operands& o, Tile t) {
+  if (o.rows <= 0) return;
+  for (std::int64_t cols = o.cols; cols > 0;) {
     const std::int64_t vectors = std::min<std::int64_t>(kMaxVectors, (cols + kLanes - 1) / kLanes);
     const std::int64_t width = std::min(cols, vectors * kLanes);
-    const std::int64_t rest = width - (vectors - 1) * kLanes;  // columns of the last vector
-    o.tail = rest;
-    const bool partial = rest != kLanes;
+    t.tail = width - (vectors - 1) * kLanes;
+    const bool partial = t.tail != kLanes;
     switch (vectors) {
-      case 1: partial ? tile<1, kTransposedA, true>(o, rows) : tile<1, kTransposedA, false>(o, rows); break;
-      case 2: partial ? tile<2, kTransposedA, true>(o, rows) : tile<2, kTransposedA, false>(o, rows); break;
+      case 1: partial ? all_rows<1, Block<1, true>>(o, t) : all_rows<1, Block<1, false>>(o, t); break;
+      case 2: partial ? all_rows<2, Block<2, true>>(o, t) : all_rows<2, Block<2, false>>(o, t); break;
       default:
         if constexpr (kMaxVectors == 4) {
           if (vectors == 3)
-            partial ? tile<3, kTransposedA, true>(o, rows) : tile<3, kTransposedA, false>(o, rows);
+            partial ? all_rows<3, Block<3, true>>(o, t) : all_rows<3, Block<3, false>>(o, t);
           else
-            partial ? tile<4, kTransposedA, true>(o, rows) : tile<4, kTransposedA, false>(o, rows);
+            partial ? all_rows<4, Block<4, true>>(o, t) : all_rows<4, Block<4, false>>(o, t);
         }
     }
-    o.b += width;
-    o.c += width;
-    if (o.init) o.init += width;
-    if (o.mask) o.mask += width;
+    t.b += width;
+    t.c += width;
+    if (t.init) t.init += width;
+    if (t.mask) t.mask += width;
+    if (t.sums) t.sums += width;
     cols -= width;
   }
 }
@@ -231,15 +287,10 @@ void product(const Product& p) {
       case 4: return few_columns<4>(p);
     }
   }
-  all_tiles<false>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, p.init, p.init_stride, p.init_period, p.init_row, p.accumulate, p.epilogue,
-                    p.mask, p.ldmask, 0},
-                   p.rows, p.cols);
+  all_tiles<Plain>(p, {p.b, p.c, p.init, p.mask, nullptr, 0});
 }
 
-void transposed_product(const TransposedProduct& p) {
-  all_tiles<true>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, nullptr, 0, 0, 0, p.accumulate, Epilogue::none, nullptr, 0, 0}, p.rows,
-                  p.cols);
-}
+void transposed_product(const TransposedProduct& p) { all_tiles<Transposed>(p, {p.b, p.c, nullptr, nullptr, p.sums, 0}); }
 
 void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
   const D d;

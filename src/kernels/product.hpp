@@ -35,7 +35,8 @@ struct Product {
 };
 void product(const Product& p);
 
-/// C (+)= A^T B: the gradient of a weight.  A: depth x rows, B: depth x cols, C: rows x cols.
+/// C (+)= A^T B, and the sums of B's columns if asked for: the gradients of a weight and a bias.  A: depth x rows, B: depth x cols,
+/// C: rows x cols. The sums cost as much as one more row of A^T, where a pass of their own over B costs several.
 struct TransposedProduct {
   const float* a;
   std::int64_t lda;
@@ -45,6 +46,8 @@ struct TransposedProduct {
   std::int64_t ldc;
   std::int64_t rows, depth, cols;
   bool accumulate = false;
+  float* sums = nullptr;  ///< cols of them; without rows nothing is summed
+  bool accumulate_sums = false;
 };
 void transposed_product(const TransposedProduct& p);
 
