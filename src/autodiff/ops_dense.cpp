@@ -16,7 +16,7 @@ using kernels::Epilogue;
 constexpr int kMaxLayers = 8;
 // Rows that pass through all layers together: activations of 64-128 features stay in the second-level cache.
 constexpr std::int64_t kRowBlock = 128;
-// A product with so few columns wastes most of a vector; its gradient is computed transposed.
+// A product with so few columns wastes most of a vector; it and its gradient are computed transposed.
 constexpr std::int64_t kFewColumns = 4;
 
 struct Chain {
@@ -31,9 +31,7 @@ struct Chain {
   float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
 };
 
-/// W^T: kept with a parameter, computed for any other tensor.
-const float* transposed_kernel(Tensor kernel, Arena& arena) {
-  if (kernel.node()->transposed) return kernel.node()->transposed;
+const float* transposed(Tensor kernel, Arena& arena) {
   float* t = arena.floats(kernel.size());
   kernels::transpose(kernel.data(), kernel.dim(1), kernel.dim(0), kernel.dim(1), t, kernel.dim(0));
   return t;
@@ -45,8 +43,9 @@ void multiply(const Chain& c, const kernels::Product& p) {
   c.y.tape().count_product(p.rows, p.depth, p.cols);
 }
 
-void forward_layer(const Chain& c, int l, const float* h, const float* group_start, std::int64_t row, std::int64_t rows, float* z,
-                   float* y) {
+/// `wt`: W^T, if it is at hand.
+void forward_layer(const Chain& c, int l, const float* wt, const float* h, const float* group_start, std::int64_t row, std::int64_t rows,
+                   float* z, float* y) {
   kernels::Product p{};
   p.a = h;
   p.lda = l ? c.in[l] : c.x_cols;
@@ -68,7 +67,7 @@ void forward_layer(const Chain& c, int l, const float* h, const float* group_sta
     p.init = c.bias[l].data();
   }
   // The transposed kernel of the first layer has the condition's columns too.
-  p.b_transposed = c.kernel[l].node()->transposed;
+  p.b_transposed = wt;
   p.ldbt = c.in[l];
   p.epilogue = relu ? Epilogue::relu : Epilogue::none;
   multiply(c, p);
@@ -94,13 +93,14 @@ void add_gradients(const Chain& c, const float* h, std::int64_t ldh, const float
   arena.rewind(mark);
 }
 
-/// dx (+)= dz W^T for the rows of W that begin at `first`; where x was made by a relu, dx is masked as its derivative wants it.
+/// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as its derivative wants it.
 void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt, Tensor x,
-                        std::int64_t row, GradSink dx) {
+                        std::int64_t row, GradSink dx, float* panel) {
   kernels::Product p{};
   p.a = dz;
   p.lda = p.depth = c.out[0];
-  p.b = wt + first;
+  p.b = wt ? wt + first : nullptr;
+  p.panel = panel;
   p.ldb = c.in[0];
   p.c = dx.data + row * cols;
   p.ldc = p.cols = cols;
@@ -137,10 +137,12 @@ void backward_chain(const Chain& c) {
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) {
     widest = std::max(widest, c.out[l]);
-    if (l > 0 || dx.data || dc.data) wt[l] = transposed_kernel(c.kernel[l], arena);
+    // For one block of rows, a product turns the pieces of W that it needs while they are in the first-level cache.
+    if (c.rows > kRowBlock && (l > 0 || dx.data || dc.data)) wt[l] = transposed(c.kernel[l], arena);
   }
   const std::int64_t block = std::min(c.rows, kRowBlock);
   float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
+  float* panel = arena.floats(widest * kernels::kPanelColumns);
   // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
   const std::int64_t groups = c.condition ? c.rows / c.period : 0;
   const bool shared = c.condition && c.period > 1;
@@ -174,6 +176,7 @@ void backward_chain(const Chain& c) {
       p.rows = rows;
       p.b_transposed = c.kernel[l].data();
       p.ldbt = c.out[l];
+      p.panel = panel;
       if (below == Activation::relu) {
         p.epilogue = Epilogue::relu_mask;
         p.mask = h;
@@ -200,13 +203,13 @@ void backward_chain(const Chain& c) {
     } else if (c.condition) {
       add_gradients(c, c.condition.data() + row * c.c_cols, c.c_cols, dz, n, rows, c.c_cols, n, of_block(dw_condition, first_block), none,
                     arena);
-      if (dc.data) add_input_gradient(c, dz, rows, c.x_cols, c.c_cols, wt[0], c.condition, row, dc);
+      if (dc.data) add_input_gradient(c, dz, rows, c.x_cols, c.c_cols, wt[0], c.condition, row, dc, panel);
     }
-    if (dx.data && c.x_cols) add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx);
+    if (dx.data && c.x_cols) add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx, panel);
   }
   if (shared) {
     add_gradients(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw_condition, db[0], arena);
-    if (dc.data) add_input_gradient(c, dr, groups, c.x_cols, c.c_cols, wt[0], c.condition, 0, dc);
+    if (dc.data) add_input_gradient(c, dr, groups, c.x_cols, c.c_cols, wt[0], c.condition, 0, dc, panel);
   }
   arena.rewind(mark);
 }
@@ -266,6 +269,10 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
   if (!keep)
     for (float*& s : scratch) s = arena.floats(block * widest);
 
+  const float* wt[kMaxLayers]{};
+  for (int l = 0; l < c.count; ++l)
+    if (c.out[l] <= kFewColumns) wt[l] = transposed(c.kernel[l], arena);
+
   // The condition's part of the first layer, bias included, once per group.
   float* start = nullptr;
   if (condition) {
@@ -286,7 +293,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     for (int l = 0; l < c.count; ++l) {
       float* y = keep ? c.outputs[l] + row * c.out[l] : l == last ? c.y.data() + row * width : scratch[l & 1];
       float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
-      forward_layer(c, l, h, start, row, rows, z, y);
+      forward_layer(c, l, wt[l], h, start, row, rows, z, y);
       h = y;
     }
   }

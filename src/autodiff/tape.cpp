@@ -90,10 +90,9 @@ Tensor Tape::filled(const Shape& shape, float value) {
   return Tensor(node);
 }
 
-Tensor Tape::parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched) {
+Tensor Tape::parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched) {
   Node* node = new_node(shape);
   node->value = const_cast<float*>(value);
-  node->transposed = transposed;
   node->needs_grad = records() && gradient != nullptr;
   if (node->needs_grad) {
     node->grad = gradient;
@@ -143,7 +142,6 @@ Tensor Tape::import_all(Tensor source) {
   if (!source) return {};
   Node* node = new_node(source.shape());
   node->value = source.node()->value;
-  node->transposed = source.node()->transposed;
   node->needs_grad = records() && source.needs_grad();
   if (node->needs_grad) imports_.push_back({node, source.node(), 0});
   return Tensor(node);

@@ -29,6 +29,7 @@ constexpr int kMaxRowsNarrow = 12;
 /// Where a tile of columns begins in the operands.
 struct Tile {
   const float* b;
+  std::int64_t ldb;
   float* c;
   const float* init;
   const float* mask;
@@ -57,7 +58,7 @@ HWY_NOINLINE void block(const Product& o, const Tile& t, std::int64_t row) {
   const D d;
   const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
   const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
-  const std::int64_t lda = o.lda, ldb = o.ldb, ldc = o.ldc, depth = o.depth;
+  const std::int64_t lda = o.lda, ldb = t.ldb, ldc = o.ldc, depth = o.depth;
   const float* HWY_RESTRICT a = o.a + row * lda;
   const float* HWY_RESTRICT b = t.b;
   float* c = t.c + row * ldc;
@@ -127,7 +128,7 @@ HWY_NOINLINE void transposed_block(const TransposedProduct& o, const Tile& t, st
   const D d;
   const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
   const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
-  const std::int64_t lda = o.lda, ldb = o.ldb, ldc = o.ldc, depth = o.depth;
+  const std::int64_t lda = o.lda, ldb = t.ldb, ldc = o.ldc, depth = o.depth;
   const float* HWY_RESTRICT a = o.a + row;
   const float* HWY_RESTRICT b = t.b;
   float* c = t.c + row * ldc;
@@ -212,14 +213,17 @@ void all_rows(const typename Block::Operands& o, const Tile& t) {
   }
 }
 
-template <template <int, bool> class Block, class Operands>
-void all_tiles(const Operands& o, Tile t) {
+/// `find_b` is called for each tile's columns, to set where B is.
+template <template <int, bool> class Block, class Operands, class FindB>
+HWY_INLINE void all_tiles(const Operands& o, Tile t, FindB find_b) {
   if (o.rows <= 0) return;
-  for (std::int64_t cols = o.cols; cols > 0;) {
+  for (std::int64_t col = 0; col < o.cols;) {
+    const std::int64_t cols = o.cols - col;
     const std::int64_t vectors = std::min<std::int64_t>(kMaxVectors, (cols + kLanes - 1) / kLanes);
     const std::int64_t width = std::min(cols, vectors * kLanes);
     t.tail = width - (vectors - 1) * kLanes;
     const bool partial = t.tail != kLanes;
+    find_b(t, col, width);
     switch (vectors) {
       case 1: partial ? all_rows<1, Block<1, true>>(o, t) : all_rows<1, Block<1, false>>(o, t); break;
       case 2: partial ? all_rows<2, Block<2, true>>(o, t) : all_rows<2, Block<2, false>>(o, t); break;
@@ -231,12 +235,11 @@ void all_tiles(const Operands& o, Tile t) {
             partial ? all_rows<4, Block<4, true>>(o, t) : all_rows<4, Block<4, false>>(o, t);
         }
     }
-    t.b += width;
     t.c += width;
     if (t.init) t.init += width;
     if (t.mask) t.mask += width;
     if (t.sums) t.sums += width;
-    cols -= width;
+    col += width;
   }
 }
 
@@ -278,6 +281,50 @@ void few_columns(const Product& p) {
   }
 }
 
+/// Blocks of 128 bits from rows that are 4 apart, one beside the other: a register's worth of what becomes four rows of the result.
+HWY_INLINE V rows_apart(const float* x, std::int64_t ldx) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)ldx;
+  return hn::LoadU(D(), x);
+#else
+  const D d;
+  V v = hn::LoadDup128(d, x);
+#pragma GCC unroll 4
+  for (std::int64_t k = 1; k < kLanes / 4; ++k) {
+    const hn::Mask<D> from = hn::Not(hn::FirstN(d, static_cast<std::size_t>(4 * k)));
+    v = hn::IfThenElse(from, hn::LoadDup128(d, x + 4 * k * ldx), v);
+  }
+  return v;
+#endif
+}
+
+void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  // kLanes rows x 4 columns at a time: transposed by fours within 128-bit blocks, they are whole vectors of four rows of the result.
+  const D d;
+  const hn::Repartition<double, D> d2;
+  const std::int64_t whole_cols = cols / 4 * 4;
+  for (; i + kLanes <= rows; i += kLanes) {
+    for (std::int64_t j = 0; j < whole_cols; j += 4) {
+      const float* p = x + i * ldx + j;
+      const V a = rows_apart(p, ldx), b = rows_apart(p + ldx, ldx), c = rows_apart(p + 2 * ldx, ldx), e = rows_apart(p + 3 * ldx, ldx);
+      const auto ab0 = hn::BitCast(d2, hn::InterleaveLower(d, a, b)), ab1 = hn::BitCast(d2, hn::InterleaveUpper(d, a, b));
+      const auto ce0 = hn::BitCast(d2, hn::InterleaveLower(d, c, e)), ce1 = hn::BitCast(d2, hn::InterleaveUpper(d, c, e));
+      float* to = out + j * ldout + i;
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d2, ab0, ce0)), d, to);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d2, ab0, ce0)), d, to + ldout);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d2, ab1, ce1)), d, to + 2 * ldout);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d2, ab1, ce1)), d, to + 3 * ldout);
+    }
+    for (std::int64_t j = whole_cols; j < cols; ++j)
+      for (std::int64_t k = i; k < i + kLanes; ++k) out[j * ldout + k] = x[k * ldx + j];
+  }
+#endif
+  for (; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+}
+
 void product(const Product& p) {
   if (p.b_transposed && p.cols <= 4 && p.depth >= 2 * kLanes) {
     switch (p.cols) {
@@ -287,52 +334,41 @@ void product(const Product& p) {
       case 4: return few_columns<4>(p);
     }
   }
-  all_tiles<Plain>(p, {p.b, p.c, p.init, p.mask, nullptr, 0});
+  const Tile first{nullptr, p.ldb, p.c, p.init, p.mask, nullptr, 0};
+  if (p.b)
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
+  else
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
+      transpose(p.b_transposed + col * p.ldbt, p.ldbt, width, p.depth, p.panel, width);
+      t.b = p.panel;
+      t.ldb = width;
+    });
 }
 
-void transposed_product(const TransposedProduct& p) { all_tiles<Transposed>(p, {p.b, p.c, nullptr, nullptr, p.sums, 0}); }
+void transposed_product(const TransposedProduct& p) {
+  all_tiles<Transposed>(p, {nullptr, p.ldb, p.c, nullptr, nullptr, p.sums, 0},
+                        [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
+}
 
-void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
+template <int NV, bool kTail>
+void sum_rows(const float* x, std::int64_t ldx, std::int64_t rows, float* sums, bool accumulate, std::int64_t tail) {
   const D d;
-  for (std::int64_t j = 0; j < cols; j += kLanes) {
-    const hn::Mask<D> m = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, cols - j)));
-    V acc = accumulate ? hn::MaskedLoad(m, d, sums + j) : hn::Zero(d), acc2 = hn::Zero(d);
-    std::int64_t i = 0;
-    for (; i + 2 <= rows; i += 2) {
-      acc = hn::Add(acc, hn::MaskedLoad(m, d, x + i * ldx + j));
-      acc2 = hn::Add(acc2, hn::MaskedLoad(m, d, x + (i + 1) * ldx + j));
-    }
-    if (i < rows) acc = hn::Add(acc, hn::MaskedLoad(m, d, x + i * ldx + j));
-    hn::BlendedStore(hn::Add(acc, acc2), m, d, sums + j);
-  }
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(tail));
+  V sum[NV];
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) sum[q] = accumulate ? load_vector<NV, kTail>(sums, q, last) : hn::Zero(d);
+  for (std::int64_t i = 0; i < rows; ++i, x += ldx)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) sum[q] = hn::Add(sum[q], load_vector<NV, kTail>(x, q, last));
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(sum[q], sums, q, last);
 }
 
-void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
-  std::int64_t i = 0;
-#if HWY_TARGET != HWY_SCALAR
-  // 4 x 4 tiles in 128-bit registers, 16 rows deep so that whole cache lines of the result are filled.
-  const hn::FixedTag<float, 4> d4;
-  const hn::Repartition<double, decltype(d4)> d2;
-  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
-  for (std::int64_t i0 = 0; i0 < whole_rows; i0 += 16)
-    for (std::int64_t j = 0; j < whole_cols; j += 4)
-      for (i = i0; i < std::min(i0 + 16, whole_rows); i += 4) {
-        const float* p = x + i * ldx + j;
-        const auto a = hn::LoadU(d4, p), b = hn::LoadU(d4, p + ldx), c = hn::LoadU(d4, p + 2 * ldx), e = hn::LoadU(d4, p + 3 * ldx);
-        const auto ab0 = hn::BitCast(d2, hn::InterleaveLower(d4, a, b)), ab1 = hn::BitCast(d2, hn::InterleaveUpper(d4, a, b));
-        const auto ce0 = hn::BitCast(d2, hn::InterleaveLower(d4, c, e)), ce1 = hn::BitCast(d2, hn::InterleaveUpper(d4, c, e));
-        float* to = out + j * ldout + i;
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab0, ce0)), d4, to);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab0, ce0)), d4, to + ldout);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab1, ce1)), d4, to + 2 * ldout);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab1, ce1)), d4, to + 3 * ldout);
-      }
-  for (i = 0; i < whole_rows; ++i)
-    for (std::int64_t j = whole_cols; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
-  i = whole_rows;
-#endif
-  for (; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+/// One accumulator a column, so that the digits are those of the sums that transposed_product makes.
+void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
+  std::int64_t j = 0;
+  for (; j + 4 * kLanes <= cols; j += 4 * kLanes) sum_rows<4, false>(x + j, ldx, rows, sums + j, accumulate, kLanes);
+  for (; j < cols; j += kLanes) sum_rows<1, true>(x + j, ldx, rows, sums + j, accumulate, std::min(kLanes, cols - j));
 }
 
 }  // namespace bayesflow::kernels::HWY_NAMESPACE

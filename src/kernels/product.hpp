@@ -12,6 +12,9 @@ enum class Epilogue : std::uint8_t {
   relu_mask,  ///< c = mask > 0 ? c : 0   (derivative of relu, from its output)
 };
 
+/// Columns of B that one pass over A's rows takes at most.
+inline constexpr std::int64_t kPanelColumns = 64;
+
 /// C = epilogue(A B + start), row-major.  A: rows x depth, B: depth x cols, C: rows x cols; `ld*` are row strides.
 /// start: C itself if `accumulate`, else row floor((init_row + i) / init_period) of `init` (init_period 0: row 0 for all), else 0.
 struct Product {
@@ -30,6 +33,7 @@ struct Product {
   std::int64_t ldmask = 0;
   const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast
   std::int64_t ldbt = 0;
+  float* panel = nullptr;  ///< without b: room for kPanelColumns of B, made from b_transposed while it lies in the first-level cache
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
 };

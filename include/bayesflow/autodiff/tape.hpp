@@ -70,8 +70,8 @@ class Tape {
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
   Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
-  /// A parameter: value, its transpose or null, where its gradient goes or null.
-  Tensor parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched);
+  /// A parameter: value, where its gradient goes or null.
+  Tensor parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched);
 
   // --- for the authors of ops ---
   /// A tensor for the result of an op; needs a gradient if the tape records and one of the sources does.

@@ -15,7 +15,6 @@ struct Node {
   float* value = nullptr;
   float* grad = nullptr;              // null until something flows back
   std::uint8_t* grad_set = nullptr;   // 0: the next contribution is stored, else added
-  const float* transposed = nullptr;  // of a parameter matrix, if kept
   Tape* tape = nullptr;
   Shape shape;
   bool needs_grad = false;
