@@ -19,6 +19,12 @@ constexpr std::int64_t kRowBlock = 128;
 // A product with so few columns wastes most of a vector; it and its gradient are computed transposed.
 constexpr std::int64_t kFewColumns = 4;
 
+/// Blocks of one size, so that no small one is left over.
+std::int64_t rows_per_block(std::int64_t rows) {
+  const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
+  return std::max<std::int64_t>(1, (rows + blocks - 1) / blocks);
+}
+
 struct Chain {
   int count;
   Tensor kernel[kMaxLayers], bias[kMaxLayers];
@@ -140,7 +146,7 @@ void backward_chain(const Chain& c) {
     // For one block of rows, a product turns the pieces of W that it needs while they are in the first-level cache.
     if (c.rows > kRowBlock && (l > 0 || dx.data || dc.data)) wt[l] = transposed(c.kernel[l], arena);
   }
-  const std::int64_t block = std::min(c.rows, kRowBlock);
+  const std::int64_t block = rows_per_block(c.rows);
   float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
   float* panel = arena.floats(widest * kernels::kPanelColumns);
   // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
@@ -262,7 +268,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
       c.inputs[l] = kernels::needs_input(c.activation[l]) ? arena.floats(c.rows * c.out[l]) : nullptr;
     }
   const Arena::Mark mark = arena.mark();
-  const std::int64_t block = std::min(std::max<std::int64_t>(c.rows, 1), kRowBlock);
+  const std::int64_t block = rows_per_block(c.rows);
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
   float* scratch[2] = {nullptr, nullptr};

@@ -15,10 +15,10 @@ namespace bayesflow {
 using detail::Node;
 
 ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
-  // 128 rows of 64 features are 32 KiB: an activation stays in the first-level cache from one layer to the next, a chain of a dozen
-  // in the second. A lane costs one more gradient buffer to add up, so it takes at least four chunks; a power of two shares out
-  // evenly.
-  constexpr std::int64_t kRowsPerChunk = 128, kChunksPerLane = 4;
+  // A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk halve
+  // what is done once per chunk (nodes, turning weights, the products of pooled rows). A lane costs one more gradient buffer to add up; a
+  // power of two shares out evenly.
+  constexpr std::int64_t kRowsPerChunk = 200, kChunksPerLane = 2;
   ShardPlan plan;
   plan.items = items;
   const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));

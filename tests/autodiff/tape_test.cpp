@@ -98,7 +98,7 @@ TEST(ShardPlan, DependsOnShapesAloneAndCoversEveryItem) {
       EXPECT_EQ(again.lanes, p.lanes);
     }
   const ShardPlan quickstart = plan_shards(32, 50);
-  EXPECT_EQ(quickstart.chunks, 16);  // two sets of 50 observations a chunk
+  EXPECT_EQ(quickstart.chunks, 8);  // four sets of 50 observations a chunk
   EXPECT_EQ(quickstart.lanes, 4);
 }
 

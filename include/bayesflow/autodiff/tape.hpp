@@ -43,7 +43,7 @@ struct ShardPlan {
   [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
 };
 inline constexpr std::int64_t kMaxLanes = 16;
-/// Chunks of about 128 rows; a lane for every four chunks, at most kMaxLanes.
+/// Chunks of about 200 rows; a lane for every two chunks, at most kMaxLanes.
 [[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
 
 class Tape {
