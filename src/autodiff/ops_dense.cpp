@@ -19,6 +19,9 @@ constexpr std::int64_t kRowBlock = 128;
 // A product with so few columns wastes most of a vector; it and its gradient are computed transposed.
 constexpr std::int64_t kFewColumns = 4;
 
+// From here on, packing a matrix costs less than it saves.
+constexpr std::int64_t kPackedRows = 200, kPackedDepth = 64;
+
 /// Blocks of one size, so that no small one is left over.
 std::int64_t rows_per_block(std::int64_t rows) {
   const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
@@ -49,13 +52,14 @@ void multiply(const Chain& c, const kernels::Product& p) {
   c.y.tape().count_product(p.rows, p.depth, p.cols);
 }
 
-/// `wt`: W^T, if it is at hand.
-void forward_layer(const Chain& c, int l, const float* wt, const float* h, const float* group_start, std::int64_t row, std::int64_t rows,
+/// `wt`: W^T, if it is at hand; `packed`: W, packed, or null.
+void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row, std::int64_t rows,
                    float* z, float* y) {
   kernels::Product p{};
   p.a = h;
   p.lda = l ? c.in[l] : c.x_cols;
-  p.b = c.kernel[l].data();
+  p.b = packed ? packed : c.kernel[l].data();
+  p.packed = packed != nullptr;
   p.ldb = c.out[l];
   p.rows = rows;
   p.depth = p.lda;
@@ -276,8 +280,14 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     for (float*& s : scratch) s = arena.floats(block * widest);
 
   const float* wt[kMaxLayers]{};
-  for (int l = 0; l < c.count; ++l)
+  float* packed[kMaxLayers]{};
+  for (int l = 0; l < c.count; ++l) {
+    const std::int64_t depth = l ? c.in[l] : c.x_cols;
     if (c.out[l] <= kFewColumns) wt[l] = transposed(c.kernel[l], arena);
+    if (c.out[l] <= kernels::kPanelColumns || depth < kPackedDepth || c.rows < kPackedRows) continue;
+    packed[l] = arena.floats(depth * c.out[l]);
+    kernels::pack(c.kernel[l].data(), c.out[l], depth, c.out[l], packed[l]);
+  }
 
   // The condition's part of the first layer, bias included, once per group.
   float* start = nullptr;
@@ -299,7 +309,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     for (int l = 0; l < c.count; ++l) {
       float* y = keep ? c.outputs[l] + row * c.out[l] : l == last ? c.y.data() + row * width : scratch[l & 1];
       float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
-      forward_layer(c, l, wt[l], h, start, row, rows, z, y);
+      forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y);
       h = y;
     }
   }

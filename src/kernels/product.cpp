@@ -335,7 +335,12 @@ void product(const Product& p) {
     }
   }
   const Tile first{nullptr, p.ldb, p.c, p.init, p.mask, nullptr, 0};
-  if (p.b)
+  if (p.packed)
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
+      t.b = p.b + col * p.depth;
+      t.ldb = width;
+    });
+  else if (p.b)
     all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
   else
     all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
@@ -343,6 +348,13 @@ void product(const Product& p) {
       t.b = p.panel;
       t.ldb = width;
     });
+}
+
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out) {
+  for (std::int64_t col = 0; col < cols; col += kMaxVectors * kLanes) {
+    const std::int64_t width = std::min(cols - col, kMaxVectors * kLanes);
+    for (std::int64_t p = 0; p < depth; ++p, out += width) std::copy_n(b + p * ldb + col, width, out);
+  }
 }
 
 void transposed_product(const TransposedProduct& p) {
@@ -378,11 +390,15 @@ HWY_AFTER_NAMESPACE();
 namespace bayesflow::kernels {
 
 HWY_EXPORT(product);
+HWY_EXPORT(pack);
 HWY_EXPORT(transposed_product);
 HWY_EXPORT(column_sums);
 HWY_EXPORT(transpose);
 
 void product(const Product& p) { HWY_DYNAMIC_DISPATCH(product)(p); }
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out) {
+  HWY_DYNAMIC_DISPATCH(pack)(b, ldb, depth, cols, out);
+}
 void transposed_product(const TransposedProduct& p) { HWY_DYNAMIC_DISPATCH(transposed_product)(p); }
 void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
   HWY_DYNAMIC_DISPATCH(column_sums)(x, ldx, rows, cols, sums, accumulate);

@@ -34,10 +34,15 @@ struct Product {
   const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast
   std::int64_t ldbt = 0;
   float* panel = nullptr;  ///< without b: room for kPanelColumns of B, made from b_transposed while it lies in the first-level cache
+  bool packed = false;     ///< b is what `pack` made of B; ldb is not used
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
 };
 void product(const Product& p);
+
+/// Writes B (depth x cols) to `out` in the order in which a product reads it. The columns that one pass over A's rows takes then lie together
+/// and fill all sets of the first-level cache; rows of 512 bytes would leave half of them empty. Worth it from some 200 rows of A on.
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out);
 
 /// C (+)= A^T B, and the sums of B's columns if asked for: the gradients of a weight and a bias.  A: depth x rows, B: depth x cols,
 /// C: rows x cols. The sums cost as much as one more row of A^T, where a pass of their own over B costs several.

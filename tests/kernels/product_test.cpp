@@ -64,7 +64,7 @@ class Example {
   }
 
   /// The kernel's answer for rows [first, last), all of them by default.
-  [[nodiscard]] Matrix run(std::int64_t first = 0, std::int64_t last = -1, bool from_transposed = false) const {
+  [[nodiscard]] Matrix run(std::int64_t first = 0, std::int64_t last = -1, bool from_transposed = false, bool packed = false) const {
     Matrix c = c_;
     Product p{};
     p.a = a_.data() + first * a_.stride, p.lda = a_.stride;
@@ -85,6 +85,12 @@ class Example {
       panel.resize(at(case_.depth * kPanelColumns));
       p.b = nullptr, p.panel = panel.data();
       p.b_transposed = b_transposed_.data(), p.ldbt = b_transposed_.stride;
+    }
+    std::vector<float> order;
+    if (packed) {
+      order.resize(at(case_.depth * case_.cols));
+      pack(b_.data(), b_.stride, case_.depth, case_.cols, order.data());
+      p.b = order.data(), p.packed = true;
     }
     product(p);
     return c;
@@ -142,6 +148,8 @@ void expect_right_on_every_target(const Case& c, Rng& rng) {
     EXPECT_FALSE(fault) << *fault;
     const auto other_fault = example.fault(example.run(0, -1, true));
     EXPECT_FALSE(other_fault) << "from the transposed matrix: " << *other_fault;
+    const auto packed_fault = example.fault(example.run(0, -1, false, true));
+    EXPECT_FALSE(packed_fault) << "from the packed matrix: " << *packed_fault;
   });
 }
 
