@@ -71,7 +71,7 @@ void forward_layer(const Chain& c, int l, const float* wt, const float* packed, 
   if (l == 0 && group_start) {
     p.init = group_start;
     p.init_stride = c.out[0];
-    p.init_period = c.period;
+    p.init_period = c.period == c.rows ? 0 : c.period;  // 0: one group, the same start for all rows
     p.init_row = row;
   } else if (c.bias[l]) {
     p.init = c.bias[l].data();

@@ -187,10 +187,11 @@ template <int NV, class Block>
 void all_rows(const typename Block::Operands& o, const Tile& t) {
   constexpr int kHeight = NV == 1 ? kMaxRowsNarrow : kMaxRows;
   const std::int64_t rows = o.rows + (t.sums ? 1 : 0), blocks = (rows + kHeight - 1) / kHeight;
+  const std::int64_t low = rows / blocks, high_blocks = rows % blocks;
   for (std::int64_t k = 0, row = 0; k < blocks; ++k) {
-    const std::int64_t next = (k + 1) * rows / blocks;
+    const std::int64_t height = low + (k < high_blocks ? 1 : 0);
     const bool with_sums = t.sums && k == blocks - 1;
-    switch (next - row) {
+    switch (height) {
       case 1: Block::template run<1>(o, t, row, with_sums); break;
       case 2: Block::template run<2>(o, t, row, with_sums); break;
       case 3: Block::template run<3>(o, t, row, with_sums); break;
@@ -199,7 +200,7 @@ void all_rows(const typename Block::Operands& o, const Tile& t) {
       case 6: Block::template run<6>(o, t, row, with_sums); break;
       default:
         if constexpr (NV == 1) {
-          switch (next - row) {
+          switch (height) {
             case 7: Block::template run<7>(o, t, row, with_sums); break;
             case 8: Block::template run<8>(o, t, row, with_sums); break;
             case 9: Block::template run<9>(o, t, row, with_sums); break;
@@ -209,7 +210,7 @@ void all_rows(const typename Block::Operands& o, const Tile& t) {
           }
         }
     }
-    row = next;
+    row += height;
   }
 }
 
