@@ -25,19 +25,15 @@ constexpr const char* kForward = "forward";
 constexpr const char* kWithGradient = "with gradient";
 constexpr const char* kOneDnn = "onednn";
 
-/// The inputs of a case as leaves of a tape, without a copy in the loop; kernels with their transposes, as the library keeps them.
+/// The inputs of a case as leaves of a tape, without a copy in the loop.
 class Leaves {
  public:
   Leaves(const Op& op, const OpCase& c) {
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
       const bf::Array& x = c.inputs[i];
-      Leaf leaf{x.shape(), bench::filled(x.size(), 0), nullptr, bench::filled(x.size(), 0),
+      Leaf leaf{x.shape(), bench::filled(x.size(), 0), bench::filled(x.size(), 0),
                 op.differentiable[std::min(i, op.differentiable.size() - 1)]};
       for (std::int64_t k = 0; k < x.size(); ++k) leaf.values[static_cast<std::size_t>(k)] = static_cast<float>(x.data()[k]);
-      if (x.rank() == 2) {
-        leaf.transposed = bench::filled(x.size(), 0);
-        bf::kernels::transpose(leaf.values.get(), x.dim(1), x.dim(0), x.dim(1), leaf.transposed.get(), x.dim(0));
-      }
       leaves_.push_back(std::move(leaf));
     }
     touched_.resize(leaves_.size());
@@ -47,8 +43,7 @@ class Leaves {
     for (std::size_t i = 0; i < leaves_.size(); ++i) {
       Leaf& leaf = leaves_[i];
       touched_[i] = 0;
-      tensors_[i] = tape.parameter(leaf.shape, leaf.values.get(), leaf.transposed.get(),
-                                   leaf.differentiable ? leaf.gradient.get() : nullptr, &touched_[i]);
+      tensors_[i] = tape.parameter(leaf.shape, leaf.values.get(), leaf.differentiable ? leaf.gradient.get() : nullptr, &touched_[i]);
     }
     return tensors_;
   }
@@ -56,7 +51,7 @@ class Leaves {
  private:
   struct Leaf {
     bf::Shape shape;
-    bench::Floats values, transposed, gradient;
+    bench::Floats values, gradient;
     bool differentiable;
   };
   std::vector<Leaf> leaves_;

@@ -107,7 +107,6 @@ void read_weights(const io::ArchiveReader& in, nn::ParameterStore& store) {
   for (const char* group : {"weights/", "integer_buffers/", "float_buffers/"})
     for (const std::string& path : in.paths(group))
       if (!known.contains(path)) in.refuse(path, "belongs to no part of the networks that it describes");
-  store.refresh_transposed();
 }
 
 }  // namespace

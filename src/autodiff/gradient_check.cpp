@@ -102,12 +102,10 @@ class Mover {
   void at(std::span<const std::int64_t> elements, std::span<const double> direction, double h, std::vector<double>& terms) {
     for (const std::int64_t e : elements)
       varied_.values[static_cast<std::size_t>(e)] = static_cast<float>(moved(static_cast<std::size_t>(e), direction, elements, h));
-    if (varied_.changed) varied_.changed();
     loss_(terms);
   }
   void restore() {
     std::copy(before_.begin(), before_.end(), varied_.values.begin());
-    if (varied_.changed) varied_.changed();
   }
 
   Varied& varied_;
@@ -245,7 +243,7 @@ GradientCheck check_gradient(const std::function<std::vector<Tensor>(Tape&, std:
     if (!differentiated(i)) continue;
     std::vector<float> gradient(values[i].size(), 0.0f);
     if (const float* g = tensors[i].grad()) std::copy_n(g, gradient.size(), gradient.begin());
-    varied.push_back({"input " + std::to_string(i), inputs[i].shape(), values[i], std::move(gradient), {}});
+    varied.push_back({"input " + std::to_string(i), inputs[i].shape(), values[i], std::move(gradient)});
   }
   return detail::compare_gradients([&](std::vector<double>& terms) { run(false, terms); }, varied, options);
 }

@@ -40,8 +40,8 @@ Tensor pooled(const char* op, Tensor x, bool average) {
   const float factor = average ? 1.0f / static_cast<float>(p.period) : 1.0f;
   kernels::sum_groups(x.data(), p.groups, p.period, p.cols, factor, y.data(), false);
   x.tape().on_backward(y, [x, y, factor, groups = p.groups, period = p.period, cols = p.cols] {
-    const GradSink dx = grad_sink(x);
-    kernels::repeat_rows(grad_of(y), groups, period, cols, factor, dx.data, dx.accumulate);
+    const GradSink dx = detail::masked_grad_sink(x);
+    kernels::repeat_rows(grad_of(y), groups, period, cols, factor, dx.data, dx.accumulate, x.node()->relu ? x.data() : nullptr);
   });
   return y;
 }

@@ -16,8 +16,17 @@ using kernels::Epilogue;
 constexpr int kMaxLayers = 8;
 // Rows that pass through all layers together: activations of 64-128 features stay in the second-level cache.
 constexpr std::int64_t kRowBlock = 128;
-// A product with so few columns wastes most of a vector; its gradient is computed transposed.
+// A product with so few columns wastes most of a vector; it and its gradient are computed transposed.
 constexpr std::int64_t kFewColumns = 4;
+
+// From here on, packing a matrix costs less than it saves.
+constexpr std::int64_t kPackedRows = 200, kPackedDepth = 64;
+
+/// Blocks of one size, so that no small one is left over.
+std::int64_t rows_per_block(std::int64_t rows) {
+  const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
+  return std::max<std::int64_t>(1, (rows + blocks - 1) / blocks);
+}
 
 struct Chain {
   int count;
@@ -31,9 +40,7 @@ struct Chain {
   float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
 };
 
-/// W^T: kept with a parameter, computed for any other tensor.
-const float* transposed_kernel(Tensor kernel, Arena& arena) {
-  if (kernel.node()->transposed) return kernel.node()->transposed;
+const float* transposed(Tensor kernel, Arena& arena) {
   float* t = arena.floats(kernel.size());
   kernels::transpose(kernel.data(), kernel.dim(1), kernel.dim(0), kernel.dim(1), t, kernel.dim(0));
   return t;
@@ -45,12 +52,14 @@ void multiply(const Chain& c, const kernels::Product& p) {
   c.y.tape().count_product(p.rows, p.depth, p.cols);
 }
 
-void forward_layer(const Chain& c, int l, const float* h, const float* group_start, std::int64_t row, std::int64_t rows, float* z,
-                   float* y) {
+/// `wt`: W^T, if it is at hand; `packed`: W, packed, or null.
+void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row, std::int64_t rows,
+                   float* z, float* y) {
   kernels::Product p{};
   p.a = h;
   p.lda = l ? c.in[l] : c.x_cols;
-  p.b = c.kernel[l].data();
+  p.b = packed ? packed : c.kernel[l].data();
+  p.packed = packed != nullptr;
   p.ldb = c.out[l];
   p.rows = rows;
   p.depth = p.lda;
@@ -62,33 +71,63 @@ void forward_layer(const Chain& c, int l, const float* h, const float* group_sta
   if (l == 0 && group_start) {
     p.init = group_start;
     p.init_stride = c.out[0];
-    p.init_period = c.period;
+    p.init_period = c.period == c.rows ? 0 : c.period;  // 0: one group, the same start for all rows
     p.init_row = row;
   } else if (c.bias[l]) {
     p.init = c.bias[l].data();
   }
   // The transposed kernel of the first layer has the condition's columns too.
-  p.b_transposed = c.kernel[l].node()->transposed;
+  p.b_transposed = wt;
   p.ldbt = c.in[l];
   p.epilogue = relu ? Epilogue::relu : Epilogue::none;
   multiply(c, p);
   if (!relu && c.activation[l] != Activation::identity) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
 }
 
-void add_weight_gradient(const Chain& c, const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows,
-                         std::int64_t k, std::int64_t n, float* dw, bool accumulate, Arena& arena) {
-  c.y.tape().count_product(k, rows, n);
-  if (n <= kFewColumns && k > 4 * kFewColumns) {
-    const Arena::Mark mark = arena.mark();
-    float* t = arena.floats(n * k);
-    kernels::transposed_product({dz, ldz, h, ldh, t, k, n, rows, k, false});
-    for (std::int64_t i = 0; i < k; ++i)
-      for (std::int64_t j = 0; j < n; ++j) dw[i * n + j] = t[j * k + i] + (accumulate ? dw[i * n + j] : 0.0f);
-    arena.rewind(mark);
-    return;
+/// Adds h^T dz to `dw` and the sums of dz's columns to `db`, if they are asked for; what is not to be accumulated is overwritten.
+void add_gradients(const Chain& c, const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows, std::int64_t k,
+                   std::int64_t n, GradSink dw, GradSink db, Arena& arena) {
+  const bool few = n <= kFewColumns && k > 4 * kFewColumns;
+  if (db.data && (few || !dw.data || k == 0)) {
+    kernels::column_sums(dz, ldz, rows, n, db.data, db.accumulate);
+    db.data = nullptr;
   }
-  kernels::transposed_product({h, ldh, dz, ldz, dw, n, k, rows, n, accumulate});
+  if (!dw.data || k == 0) return;
+  c.y.tape().count_product(k, rows, n);
+  if (!few) return kernels::transposed_product({h, ldh, dz, ldz, dw.data, n, k, rows, n, dw.accumulate, db.data, db.accumulate});
+  const Arena::Mark mark = arena.mark();
+  float* t = arena.floats(n * k);
+  kernels::transposed_product({dz, ldz, h, ldh, t, k, n, rows, k, false});
+  for (std::int64_t i = 0; i < k; ++i)
+    for (std::int64_t j = 0; j < n; ++j) dw.data[i * n + j] = t[j * k + i] + (dw.accumulate ? dw.data[i * n + j] : 0.0f);
+  arena.rewind(mark);
 }
+
+/// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as its derivative wants it.
+void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt, Tensor x,
+                        std::int64_t row, GradSink dx, float* panel) {
+  kernels::Product p{};
+  p.a = dz;
+  p.lda = p.depth = c.out[0];
+  p.b = wt ? wt + first : nullptr;
+  p.panel = panel;
+  p.ldb = c.in[0];
+  p.c = dx.data + row * cols;
+  p.ldc = p.cols = cols;
+  p.rows = rows;
+  p.accumulate = dx.accumulate;
+  p.b_transposed = c.kernel[0].data() + first * c.out[0];
+  p.ldbt = c.out[0];
+  if (x.node()->relu) {
+    p.epilogue = Epilogue::relu_mask;
+    p.mask = x.data() + row * cols;
+    p.ldmask = cols;
+  }
+  multiply(c, p);
+}
+
+/// The derivative of a sum over blocks of rows: all but the first block add.
+GradSink of_block(GradSink sink, bool first_block) { return {sink.data, sink.accumulate || !first_block}; }
 
 void backward_chain(const Chain& c) {
   Arena& arena = c.y.tape().backward_arena();
@@ -96,26 +135,31 @@ void backward_chain(const Chain& c) {
   GradSink dw[kMaxLayers]{}, db[kMaxLayers]{};
   const float* wt[kMaxLayers]{};
   GradSink dx{}, dc{};
+  const bool is_masked = c.y.node()->grad_masked;
   // All sinks first: they may allocate memory that outlives this scratch.
   for (int l = 0; l < c.count; ++l) {
     if (c.kernel[l].needs_grad()) dw[l] = detail::grad_sink(c.kernel[l]);
     if (c.bias[l] && c.bias[l].needs_grad()) db[l] = detail::grad_sink(c.bias[l]);
   }
-  if (c.x.needs_grad()) dx = detail::grad_sink(c.x);
-  if (c.condition && c.condition.needs_grad()) dc = detail::grad_sink(c.condition);
+  if (c.x.needs_grad()) dx = detail::masked_grad_sink(c.x);
+  if (c.condition && c.condition.needs_grad()) dc = detail::masked_grad_sink(c.condition);
   const Arena::Mark mark = arena.mark();
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) {
     widest = std::max(widest, c.out[l]);
-    if (l > 0 || dx.data || dc.data) wt[l] = transposed_kernel(c.kernel[l], arena);
+    // For one block of rows, a product turns the pieces of W that it needs while they are in the first-level cache.
+    if (c.rows > kRowBlock && (l > 0 || dx.data || dc.data)) wt[l] = transposed(c.kernel[l], arena);
   }
-  const std::int64_t block = std::min(c.rows, kRowBlock);
+  const std::int64_t block = rows_per_block(c.rows);
   float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
+  float* panel = arena.floats(widest * kernels::kPanelColumns);
   // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
   const std::int64_t groups = c.condition ? c.rows / c.period : 0;
   const bool shared = c.condition && c.period > 1;
   float* dr = shared ? arena.floats(groups * c.out[0]) : nullptr;
   if (shared) std::memset(dr, 0, static_cast<std::size_t>(groups * c.out[0]) * sizeof(float));
+  const std::int64_t n = c.out[0];
+  const GradSink dw_condition{dw[0].data ? dw[0].data + c.x_cols * n : nullptr, dw[0].accumulate};
 
   const float* dy = c.y.node()->grad;
   for (std::int64_t row = 0; row < c.rows; row += block) {
@@ -123,7 +167,7 @@ void backward_chain(const Chain& c) {
     const bool first_block = row == 0;
     const float* dz = dy + row * c.out[last];
     int side = 0;
-    if (c.activation[last] != Activation::identity) {
+    if (c.activation[last] != Activation::identity && !is_masked) {
       const float* at = (kernels::needs_input(c.activation[last]) ? c.inputs[last] : c.outputs[last]) + row * c.out[last];
       kernels::activate_backward(c.activation[last], at, dz, scratch[0], rows * c.out[last]);
       dz = scratch[0];
@@ -131,9 +175,7 @@ void backward_chain(const Chain& c) {
     }
     for (int l = last; l > 0; --l) {
       const float* h = c.outputs[l - 1] + row * c.in[l];
-      if (dw[l].data)
-        add_weight_gradient(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], dw[l].data, dw[l].accumulate || !first_block, arena);
-      if (db[l].data) kernels::column_sums(dz, c.out[l], rows, c.out[l], db[l].data, db[l].accumulate || !first_block);
+      add_gradients(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], of_block(dw[l], first_block), of_block(db[l], first_block), arena);
       const Activation below = c.activation[l - 1];
       kernels::Product p{};
       p.a = dz;
@@ -144,6 +186,7 @@ void backward_chain(const Chain& c) {
       p.rows = rows;
       p.b_transposed = c.kernel[l].data();
       p.ldbt = c.out[l];
+      p.panel = panel;
       if (below == Activation::relu) {
         p.epilogue = Epilogue::relu_mask;
         p.mask = h;
@@ -158,73 +201,25 @@ void backward_chain(const Chain& c) {
       side ^= 1;
     }
     // first layer
-    const std::int64_t n = c.out[0];
-    const float* x = c.x.data() + row * c.x_cols;
-    if (dw[0].data && c.x_cols)
-      add_weight_gradient(c, x, c.x_cols, dz, n, rows, c.x_cols, n, dw[0].data, dw[0].accumulate || !first_block, arena);
+    const GradSink none{};
+    add_gradients(c, c.x.data() + row * c.x_cols, c.x_cols, dz, n, rows, c.x_cols, n, of_block(dw[0], first_block),
+                  shared ? none : of_block(db[0], first_block), arena);
     if (shared) {
       for (std::int64_t i = 0; i < rows;) {
         const std::int64_t g = (row + i) / c.period, end = std::min(rows, (g + 1) * c.period - row);
         kernels::column_sums(dz + i * n, n, end - i, n, dr + g * n, true);
         i = end;
       }
-    } else {
-      if (db[0].data) kernels::column_sums(dz, n, rows, n, db[0].data, db[0].accumulate || !first_block);
-      if (c.condition) {
-        const float* cond = c.condition.data() + row * c.c_cols;
-        if (dw[0].data)
-          add_weight_gradient(c, cond, c.c_cols, dz, n, rows, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate || !first_block,
-                              arena);
-        if (dc.data) {
-          kernels::Product p{};
-          p.a = dz;
-          p.lda = p.depth = n;
-          p.b = wt[0] + c.x_cols;
-          p.ldb = c.in[0];
-          p.c = dc.data + row * c.c_cols;
-          p.ldc = p.cols = c.c_cols;
-          p.rows = rows;
-          p.accumulate = dc.accumulate;
-          p.b_transposed = c.kernel[0].data() + c.x_cols * n;
-          p.ldbt = n;
-          multiply(c, p);
-        }
-      }
+    } else if (c.condition) {
+      add_gradients(c, c.condition.data() + row * c.c_cols, c.c_cols, dz, n, rows, c.c_cols, n, of_block(dw_condition, first_block), none,
+                    arena);
+      if (dc.data) add_input_gradient(c, dz, rows, c.x_cols, c.c_cols, wt[0], c.condition, row, dc, panel);
     }
-    if (dx.data && c.x_cols) {
-      kernels::Product p{};
-      p.a = dz;
-      p.lda = p.depth = n;
-      p.b = wt[0];
-      p.ldb = c.in[0];
-      p.c = dx.data + row * c.x_cols;
-      p.ldc = p.cols = c.x_cols;
-      p.rows = rows;
-      p.accumulate = dx.accumulate;
-      p.b_transposed = c.kernel[0].data();
-      p.ldbt = n;
-      multiply(c, p);
-    }
+    if (dx.data && c.x_cols) add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx, panel);
   }
   if (shared) {
-    const std::int64_t n = c.out[0];
-    if (db[0].data) kernels::column_sums(dr, n, groups, n, db[0].data, db[0].accumulate);
-    if (dw[0].data)
-      add_weight_gradient(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw[0].data + c.x_cols * n, dw[0].accumulate, arena);
-    if (dc.data) {
-      kernels::Product p{};
-      p.a = dr;
-      p.lda = p.depth = n;
-      p.b = wt[0] + c.x_cols;
-      p.ldb = c.in[0];
-      p.c = dc.data;
-      p.ldc = p.cols = c.c_cols;
-      p.rows = groups;
-      p.accumulate = dc.accumulate;
-      p.b_transposed = c.kernel[0].data() + c.x_cols * n;
-      p.ldbt = n;
-      multiply(c, p);
-    }
+    add_gradients(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw_condition, db[0], arena);
+    if (dc.data) add_input_gradient(c, dr, groups, c.x_cols, c.c_cols, wt[0], c.condition, 0, dc, panel);
   }
   arena.rewind(mark);
 }
@@ -266,6 +261,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
   shape.set(-1, width);
   c.y = tape.result(shape, {});
   c.y.node()->needs_grad = tape.records() && needs;
+  c.y.node()->relu = c.activation[c.count - 1] == Activation::relu;
   const bool keep = c.y.needs_grad();
   const int last = c.count - 1;
 
@@ -276,12 +272,22 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
       c.inputs[l] = kernels::needs_input(c.activation[l]) ? arena.floats(c.rows * c.out[l]) : nullptr;
     }
   const Arena::Mark mark = arena.mark();
-  const std::int64_t block = std::min(std::max<std::int64_t>(c.rows, 1), kRowBlock);
+  const std::int64_t block = rows_per_block(c.rows);
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
   float* scratch[2] = {nullptr, nullptr};
   if (!keep)
     for (float*& s : scratch) s = arena.floats(block * widest);
+
+  const float* wt[kMaxLayers]{};
+  float* packed[kMaxLayers]{};
+  for (int l = 0; l < c.count; ++l) {
+    const std::int64_t depth = l ? c.in[l] : c.x_cols;
+    if (c.out[l] <= kFewColumns) wt[l] = transposed(c.kernel[l], arena);
+    if (c.out[l] <= kernels::kPanelColumns || depth < kPackedDepth || c.rows < kPackedRows) continue;
+    packed[l] = arena.floats(depth * c.out[l]);
+    kernels::pack(c.kernel[l].data(), c.out[l], depth, c.out[l], packed[l]);
+  }
 
   // The condition's part of the first layer, bias included, once per group.
   float* start = nullptr;
@@ -303,7 +309,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     for (int l = 0; l < c.count; ++l) {
       float* y = keep ? c.outputs[l] + row * c.out[l] : l == last ? c.y.data() + row * width : scratch[l & 1];
       float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
-      forward_layer(c, l, h, start, row, rows, z, y);
+      forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y);
       h = y;
     }
   }

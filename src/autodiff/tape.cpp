@@ -15,10 +15,10 @@ namespace bayesflow {
 using detail::Node;
 
 ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
-  // 128 rows of 64 features are 32 KiB: an activation stays in the first-level cache from one layer to the next, a chain of a dozen
-  // in the second. A lane costs one more gradient buffer to add up, so it takes at least four chunks; a power of two shares out
-  // evenly.
-  constexpr std::int64_t kRowsPerChunk = 128, kChunksPerLane = 4;
+  // A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk halve
+  // what is done once per chunk (nodes, turning weights, the products of pooled rows). A lane costs one more gradient buffer to add up; a
+  // power of two shares out evenly.
+  constexpr std::int64_t kRowsPerChunk = 200, kChunksPerLane = 2;
   ShardPlan plan;
   plan.items = items;
   const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));
@@ -90,10 +90,9 @@ Tensor Tape::filled(const Shape& shape, float value) {
   return Tensor(node);
 }
 
-Tensor Tape::parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched) {
+Tensor Tape::parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched) {
   Node* node = new_node(shape);
   node->value = const_cast<float*>(value);
-  node->transposed = transposed;
   node->needs_grad = records() && gradient != nullptr;
   if (node->needs_grad) {
     node->grad = gradient;
@@ -143,7 +142,6 @@ Tensor Tape::import_all(Tensor source) {
   if (!source) return {};
   Node* node = new_node(source.shape());
   node->value = source.node()->value;
-  node->transposed = source.node()->transposed;
   node->needs_grad = records() && source.needs_grad();
   if (node->needs_grad) imports_.push_back({node, source.node(), 0});
   return Tensor(node);
@@ -310,12 +308,23 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
 
 namespace detail {
 
-GradSink grad_sink(Tensor x) {
-  Node* node = x.node();
+namespace {
+GradSink next_sink(Node* node) {
   if (!node->grad) node->grad = node->tape->backward_arena().floats(node->shape.size());
   const bool accumulate = *node->grad_set != 0;
   *node->grad_set = 1;
   return {node->grad, accumulate};
+}
+}  // namespace
+
+GradSink grad_sink(Tensor x) {
+  x.node()->grad_masked = false;
+  return next_sink(x.node());
+}
+
+GradSink masked_grad_sink(Tensor x) {
+  x.node()->grad_masked = x.node()->relu;
+  return next_sink(x.node());
 }
 
 const float* grad_or_zero(Tensor x) {

@@ -178,13 +178,24 @@ void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::i
     });
 }
 
-void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
+void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
+                 const float* mask) {
   const V f = hn::Set(D(), factor);
   for (std::int64_t g = 0; g < groups; ++g)
     for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
       const V v = hn::Mul(f, load(x + g * cols + j, m, w));
       float* out = y + g * period * cols + j;
-      for (std::int64_t i = 0; i < period; ++i, out += cols) store(accumulate ? hn::Add(v, load(out, m, w)) : v, out, m, w);
+      const float* at = mask ? mask + g * period * cols + j : nullptr;
+      if (at && !accumulate) {  // the frequent case: the mean of a relu layer's outputs
+        for (std::int64_t i = 0; i < period; ++i, out += cols, at += cols)
+          store(hn::IfThenElseZero(hn::Gt(load(at, m, w), hn::Zero(D())), v), out, m, w);
+        return;
+      }
+      for (std::int64_t i = 0; i < period; ++i, out += cols) {
+        V sum = accumulate ? hn::Add(v, load(out, m, w)) : v;
+        if (at) sum = hn::IfThenElseZero(hn::Gt(load(at + i * cols, m, w), hn::Zero(D())), sum);
+        store(sum, out, m, w);
+      }
     });
 }
 
@@ -315,8 +326,9 @@ void multiply_add(const float* a, const float* b, float* sum, std::int64_t n) { 
 void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
   HWY_DYNAMIC_DISPATCH(sum_groups)(x, groups, period, cols, factor, y, accumulate);
 }
-void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
-  HWY_DYNAMIC_DISPATCH(repeat_rows)(x, groups, period, cols, factor, y, accumulate);
+void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
+                 const float* mask) {
+  HWY_DYNAMIC_DISPATCH(repeat_rows)(x, groups, period, cols, factor, y, accumulate, mask);
 }
 void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(affine_forward)(u, s, t, clamp, v, q, e, n);

@@ -22,8 +22,9 @@ void multiply_add(const float* a, const float* b, float* sum, std::int64_t n);  
 
 /// y[g] (+)= factor * sum over the `period` rows of group g.
 void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate);
-/// y[g * period + i] (+)= factor * x[g]
-void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate);
+/// y[g * period + i] (+)= factor * x[g]; then, if there is a mask, y = mask > 0 ? y : 0.
+void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
+                 const float* mask = nullptr);
 
 /// The affine coupling with v1's soft clamp: q = (2a/pi) atan(s/a) (a = 0: q = s), v = u e^q + t. Also keeps q and e^q.
 void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n);

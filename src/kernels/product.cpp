@@ -26,161 +26,221 @@ constexpr int kMaxRows = 6;
 // One vector wide, more rows are needed to hide the latency of the multiply-add (4 cycles, two a cycle).
 constexpr int kMaxRowsNarrow = 12;
 
-HWY_INLINE V load_tail(D d, const float* p, hn::Mask<D> mask) { return hn::MaskedLoad(mask, d, p); }
+/// Where a tile of columns begins in the operands.
+struct Tile {
+  const float* b;
+  std::int64_t ldb;
+  float* c;
+  const float* init;
+  const float* mask;
+  float* sums;
+  std::int64_t tail;  // columns of the last vector
+};
 
-/// MR rows x NV vectors of C. kTransposedA: A(i, p) = a[p * lda + i], else a[i * lda + p]. kTail: the last vector is partial.
-template <int MR, int NV, bool kTransposedA, bool kTail>
-HWY_INLINE void block(const float* HWY_RESTRICT a, std::int64_t lda, const float* HWY_RESTRICT b, std::int64_t ldb,
-                      std::int64_t depth, float* c, std::int64_t ldc, const float* init, std::int64_t init_stride,
-                      std::int64_t init_period, std::int64_t row, bool accumulate, Epilogue epilogue, const float* mask,
-                      std::int64_t ldmask, std::int64_t tail) {
+template <int NV, bool kTail>
+HWY_INLINE V load_vector(const float* p, int q, hn::Mask<D> last) {
   const D d;
-  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(tail));
-  const auto load = [&](const float* p, int q) HWY_ATTR {
-    return (kTail && q == NV - 1) ? load_tail(d, p + q * kLanes, last) : hn::LoadU(d, p + q * kLanes);
-  };
+  return (kTail && q == NV - 1) ? hn::MaskedLoad(last, d, p + q * kLanes) : hn::LoadU(d, p + q * kLanes);
+}
+template <int NV, bool kTail>
+HWY_INLINE void store_vector(V v, float* p, int q, hn::Mask<D> last) {
+  const D d;
+  if (kTail && q == NV - 1)
+    hn::BlendedStore(v, last, d, p + q * kLanes);
+  else
+    hn::StoreU(v, d, p + q * kLanes);
+}
+
+/// MR rows x NV vectors of C, from `row` on. kTail: the last vector is partial. Operands stay where the caller wrote them: a copy, made in
+/// vectors right after they were written one by one, waits for the write buffer, and a small product is as short as that.
+template <int MR, int NV, bool kTail>
+HWY_NOINLINE void block(const Product& o, const Tile& t, std::int64_t row) {
+  const D d;
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
+  const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
+  const std::int64_t lda = o.lda, ldb = t.ldb, ldc = o.ldc, depth = o.depth;
+  const float* HWY_RESTRICT a = o.a + row * lda;
+  const float* HWY_RESTRICT b = t.b;
+  float* c = t.c + row * ldc;
   V acc[MR][NV];
   // Each case on its own, with one running pointer: what surrounds the inner loop is a tenth of a block's time otherwise.
-  if (accumulate) {
+  if (o.accumulate) {
     const float* start = c;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i, start += ldc)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
-  } else if (init && init_period) {
+  } else if (t.init && o.init_period) {
     // The rows of one group follow each other: one division, then counting.
-    std::int64_t left = init_period - row % init_period;
-    const float* start = init + row / init_period * init_stride;
+    const std::int64_t first = o.init_row + row;
+    std::int64_t left = o.init_period - first % o.init_period;
+    const float* start = t.init + first / o.init_period * o.init_stride;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = load(start, q);
       if (--left == 0) {
-        left = init_period;
-        start += init_stride;
+        left = o.init_period;
+        start += o.init_stride;
       }
     }
   } else {
     V start[NV];
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) start[q] = init ? load(init, q) : hn::Zero(d);
+    for (int q = 0; q < NV; ++q) start[q] = t.init ? load(t.init, q) : hn::Zero(d);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = start[q];
   }
-  for (std::int64_t p = 0; p < depth; ++p) {
+  for (std::int64_t p = 0; p < depth; ++p, b += ldb) {
     V bv[NV];
-    const float* bp = b + p * ldb;
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) bv[q] = load(bp, q);
+    for (int q = 0; q < NV; ++q) bv[q] = load(b, q);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
-      const V av = hn::Set(d, kTransposedA ? a[p * lda + i] : a[i * lda + p]);
+      const V av = hn::Set(d, a[i * lda + p]);
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = hn::MulAdd(av, bv[q], acc[i][q]);
     }
   }
-  if (epilogue == Epilogue::relu) {
+  if (o.epilogue == Epilogue::relu) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = relu(acc[i][q]);
-  } else if (epilogue == Epilogue::relu_mask) {
+  } else if (o.epilogue == Epilogue::relu_mask) {
+    const float* mask = t.mask + row * o.ldmask;
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i, mask += ldmask)
+    for (int i = 0; i < MR; ++i, mask += o.ldmask)
 #pragma GCC unroll 4
       for (int q = 0; q < NV; ++q) acc[i][q] = hn::IfThenElseZero(hn::Gt(load(mask, q), hn::Zero(d)), acc[i][q]);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i, c += ldc)
 #pragma GCC unroll 4
-    for (int q = 0; q < NV; ++q) {
-      if (kTail && q == NV - 1)
-        hn::BlendedStore(acc[i][q], last, d, c + q * kLanes);
-      else
-        hn::StoreU(acc[i][q], d, c + q * kLanes);
-    }
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(acc[i][q], c, q, last);
 }
 
-struct Operands {
-  const float* a;
-  std::int64_t lda;
-  const float* b;
-  std::int64_t ldb;
-  float* c;
-  std::int64_t ldc;
-  std::int64_t depth;
-  const float* init;
-  std::int64_t init_stride, init_period, init_row;
-  bool accumulate;
-  Epilogue epilogue;
-  const float* mask;
-  std::int64_t ldmask;
-  std::int64_t tail;
+/// The same of A^T B. kSums: one more row of accumulators adds up the rows of B, which pass by anyway.
+template <int MR, int NV, bool kTail, bool kSums>
+HWY_NOINLINE void transposed_block(const TransposedProduct& o, const Tile& t, std::int64_t row) {
+  const D d;
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(t.tail));
+  const auto load = [last](const float* p, int q) HWY_ATTR { return load_vector<NV, kTail>(p, q, last); };
+  const std::int64_t lda = o.lda, ldb = t.ldb, ldc = o.ldc, depth = o.depth;
+  const float* HWY_RESTRICT a = o.a + row;
+  const float* HWY_RESTRICT b = t.b;
+  float* c = t.c + row * ldc;
+  V acc[MR][NV], sum[NV];
+  const float* start = c;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i, start += ldc)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) acc[i][q] = o.accumulate ? load(start, q) : hn::Zero(d);
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) sum[q] = kSums && o.accumulate_sums ? load(t.sums, q) : hn::Zero(d);
+  for (std::int64_t p = 0; p < depth; ++p, a += lda, b += ldb) {
+    V bv[NV];
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) bv[q] = load(b, q);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const V av = hn::Set(d, a[i]);
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) acc[i][q] = hn::MulAdd(av, bv[q], acc[i][q]);
+    }
+    if constexpr (kSums)
+#pragma GCC unroll 4
+      for (int q = 0; q < NV; ++q) sum[q] = hn::Add(sum[q], bv[q]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i, c += ldc)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(acc[i][q], c, q, last);
+  if constexpr (kSums)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(sum[q], t.sums, q, last);
+}
+
+template <int NV, bool kTail>
+struct Plain {
+  using Operands = Product;
+  template <int MR>
+  static void run(const Product& o, const Tile& t, std::int64_t row, bool) {
+    block<MR, NV, kTail>(o, t, row);
+  }
+};
+template <int NV, bool kTail>
+struct Transposed {
+  using Operands = TransposedProduct;
+  template <int MR>
+  static void run(const TransposedProduct& o, const Tile& t, std::int64_t row, bool with_sums) {
+    if (!with_sums) return transposed_block<MR, NV, kTail, false>(o, t, row);
+    // The sums take the place of one row.
+    if constexpr (MR > 1) transposed_block<MR - 1, NV, kTail, true>(o, t, row);
+  }
 };
 
-template <int MR, int NV, bool kTransposedA, bool kTail>
-HWY_NOINLINE void block_at(const Operands& o, std::int64_t row) {
-  block<MR, NV, kTransposedA, kTail>(o.a + (kTransposedA ? row : row * o.lda), o.lda, o.b, o.ldb, o.depth, o.c + row * o.ldc, o.ldc,
-                                     o.init, o.init_stride, o.init_period, o.init_row + row, o.accumulate, o.epilogue,
-                                     o.mask ? o.mask + row * o.ldmask : nullptr, o.ldmask, o.tail);
-}
-
 /// All rows of one column tile. Heights differ by at most one, so that no thin block is left over at the end.
-template <int NV, bool kTransposedA, bool kTail>
-void tile(const Operands& o, std::int64_t rows) {
+template <int NV, class Block>
+void all_rows(const typename Block::Operands& o, const Tile& t) {
   constexpr int kHeight = NV == 1 ? kMaxRowsNarrow : kMaxRows;
-  const std::int64_t blocks = (rows + kHeight - 1) / kHeight;
+  const std::int64_t rows = o.rows + (t.sums ? 1 : 0), blocks = (rows + kHeight - 1) / kHeight;
+  const std::int64_t low = rows / blocks, high_blocks = rows % blocks;
   for (std::int64_t k = 0, row = 0; k < blocks; ++k) {
-    const std::int64_t next = (k + 1) * rows / blocks;
-    switch (next - row) {
-      case 1: block_at<1, NV, kTransposedA, kTail>(o, row); break;
-      case 2: block_at<2, NV, kTransposedA, kTail>(o, row); break;
-      case 3: block_at<3, NV, kTransposedA, kTail>(o, row); break;
-      case 4: block_at<4, NV, kTransposedA, kTail>(o, row); break;
-      case 5: block_at<5, NV, kTransposedA, kTail>(o, row); break;
-      case 6: block_at<6, NV, kTransposedA, kTail>(o, row); break;
+    const std::int64_t height = low + (k < high_blocks ? 1 : 0);
+    const bool with_sums = t.sums && k == blocks - 1;
+    switch (height) {
+      case 1: Block::template run<1>(o, t, row, with_sums); break;
+      case 2: Block::template run<2>(o, t, row, with_sums); break;
+      case 3: Block::template run<3>(o, t, row, with_sums); break;
+      case 4: Block::template run<4>(o, t, row, with_sums); break;
+      case 5: Block::template run<5>(o, t, row, with_sums); break;
+      case 6: Block::template run<6>(o, t, row, with_sums); break;
       default:
         if constexpr (NV == 1) {
-          switch (next - row) {
-            case 7: block_at<7, 1, kTransposedA, kTail>(o, row); break;
-            case 8: block_at<8, 1, kTransposedA, kTail>(o, row); break;
-            case 9: block_at<9, 1, kTransposedA, kTail>(o, row); break;
-            case 10: block_at<10, 1, kTransposedA, kTail>(o, row); break;
-            case 11: block_at<11, 1, kTransposedA, kTail>(o, row); break;
-            default: block_at<12, 1, kTransposedA, kTail>(o, row); break;
+          switch (height) {
+            case 7: Block::template run<7>(o, t, row, with_sums); break;
+            case 8: Block::template run<8>(o, t, row, with_sums); break;
+            case 9: Block::template run<9>(o, t, row, with_sums); break;
+            case 10: Block::template run<10>(o, t, row, with_sums); break;
+            case 11: Block::template run<11>(o, t, row, with_sums); break;
+            default: Block::template run<12>(o, t, row, with_sums); break;
           }
         }
     }
-    row = next;
+    row += height;
   }
 }
 
-template <bool kTransposedA>
-void all_tiles(Operands o, std::int64_t rows, std::int64_t cols) {
-  while (cols > 0) {
+/// `find_b` is called for each tile's columns, to set where B is.
+template <template <int, bool> class Block, class Operands, class FindB>
+HWY_INLINE void all_tiles(const Operands& o, Tile t, FindB find_b) {
+  if (o.rows <= 0) return;
+  for (std::int64_t col = 0; col < o.cols;) {
+    const std::int64_t cols = o.cols - col;
     const std::int64_t vectors = std::min<std::int64_t>(kMaxVectors, (cols + kLanes - 1) / kLanes);
     const std::int64_t width = std::min(cols, vectors * kLanes);
-    const std::int64_t rest = width - (vectors - 1) * kLanes;  // columns of the last vector
-    o.tail = rest;
-    const bool partial = rest != kLanes;
+    t.tail = width - (vectors - 1) * kLanes;
+    const bool partial = t.tail != kLanes;
+    find_b(t, col, width);
     switch (vectors) {
-      case 1: partial ? tile<1, kTransposedA, true>(o, rows) : tile<1, kTransposedA, false>(o, rows); break;
-      case 2: partial ? tile<2, kTransposedA, true>(o, rows) : tile<2, kTransposedA, false>(o, rows); break;
+      case 1: partial ? all_rows<1, Block<1, true>>(o, t) : all_rows<1, Block<1, false>>(o, t); break;
+      case 2: partial ? all_rows<2, Block<2, true>>(o, t) : all_rows<2, Block<2, false>>(o, t); break;
       default:
         if constexpr (kMaxVectors == 4) {
           if (vectors == 3)
-            partial ? tile<3, kTransposedA, true>(o, rows) : tile<3, kTransposedA, false>(o, rows);
+            partial ? all_rows<3, Block<3, true>>(o, t) : all_rows<3, Block<3, false>>(o, t);
           else
-            partial ? tile<4, kTransposedA, true>(o, rows) : tile<4, kTransposedA, false>(o, rows);
+            partial ? all_rows<4, Block<4, true>>(o, t) : all_rows<4, Block<4, false>>(o, t);
         }
     }
-    o.b += width;
-    o.c += width;
-    if (o.init) o.init += width;
-    if (o.mask) o.mask += width;
-    cols -= width;
+    t.c += width;
+    if (t.init) t.init += width;
+    if (t.mask) t.mask += width;
+    if (t.sums) t.sums += width;
+    col += width;
   }
 }
 
@@ -222,6 +282,50 @@ void few_columns(const Product& p) {
   }
 }
 
+/// Blocks of 128 bits from rows that are 4 apart, one beside the other: a register's worth of what becomes four rows of the result.
+HWY_INLINE V rows_apart(const float* x, std::int64_t ldx) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)ldx;
+  return hn::LoadU(D(), x);
+#else
+  const D d;
+  V v = hn::LoadDup128(d, x);
+#pragma GCC unroll 4
+  for (std::int64_t k = 1; k < kLanes / 4; ++k) {
+    const hn::Mask<D> from = hn::Not(hn::FirstN(d, static_cast<std::size_t>(4 * k)));
+    v = hn::IfThenElse(from, hn::LoadDup128(d, x + 4 * k * ldx), v);
+  }
+  return v;
+#endif
+}
+
+void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  // kLanes rows x 4 columns at a time: transposed by fours within 128-bit blocks, they are whole vectors of four rows of the result.
+  const D d;
+  const hn::Repartition<double, D> d2;
+  const std::int64_t whole_cols = cols / 4 * 4;
+  for (; i + kLanes <= rows; i += kLanes) {
+    for (std::int64_t j = 0; j < whole_cols; j += 4) {
+      const float* p = x + i * ldx + j;
+      const V a = rows_apart(p, ldx), b = rows_apart(p + ldx, ldx), c = rows_apart(p + 2 * ldx, ldx), e = rows_apart(p + 3 * ldx, ldx);
+      const auto ab0 = hn::BitCast(d2, hn::InterleaveLower(d, a, b)), ab1 = hn::BitCast(d2, hn::InterleaveUpper(d, a, b));
+      const auto ce0 = hn::BitCast(d2, hn::InterleaveLower(d, c, e)), ce1 = hn::BitCast(d2, hn::InterleaveUpper(d, c, e));
+      float* to = out + j * ldout + i;
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d2, ab0, ce0)), d, to);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d2, ab0, ce0)), d, to + ldout);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d2, ab1, ce1)), d, to + 2 * ldout);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d2, ab1, ce1)), d, to + 3 * ldout);
+    }
+    for (std::int64_t j = whole_cols; j < cols; ++j)
+      for (std::int64_t k = i; k < i + kLanes; ++k) out[j * ldout + k] = x[k * ldx + j];
+  }
+#endif
+  for (; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+}
+
 void product(const Product& p) {
   if (p.b_transposed && p.cols <= 4 && p.depth >= 2 * kLanes) {
     switch (p.cols) {
@@ -231,57 +335,53 @@ void product(const Product& p) {
       case 4: return few_columns<4>(p);
     }
   }
-  all_tiles<false>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, p.init, p.init_stride, p.init_period, p.init_row, p.accumulate, p.epilogue,
-                    p.mask, p.ldmask, 0},
-                   p.rows, p.cols);
+  const Tile first{nullptr, p.ldb, p.c, p.init, p.mask, nullptr, 0};
+  if (p.packed)
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
+      t.b = p.b + col * p.depth;
+      t.ldb = width;
+    });
+  else if (p.b)
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
+  else
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
+      transpose(p.b_transposed + col * p.ldbt, p.ldbt, width, p.depth, p.panel, width);
+      t.b = p.panel;
+      t.ldb = width;
+    });
 }
 
-void transposed_product(const TransposedProduct& p) {
-  all_tiles<true>({p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.depth, nullptr, 0, 0, 0, p.accumulate, Epilogue::none, nullptr, 0, 0}, p.rows,
-                  p.cols);
-}
-
-void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
-  const D d;
-  for (std::int64_t j = 0; j < cols; j += kLanes) {
-    const hn::Mask<D> m = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, cols - j)));
-    V acc = accumulate ? hn::MaskedLoad(m, d, sums + j) : hn::Zero(d), acc2 = hn::Zero(d);
-    std::int64_t i = 0;
-    for (; i + 2 <= rows; i += 2) {
-      acc = hn::Add(acc, hn::MaskedLoad(m, d, x + i * ldx + j));
-      acc2 = hn::Add(acc2, hn::MaskedLoad(m, d, x + (i + 1) * ldx + j));
-    }
-    if (i < rows) acc = hn::Add(acc, hn::MaskedLoad(m, d, x + i * ldx + j));
-    hn::BlendedStore(hn::Add(acc, acc2), m, d, sums + j);
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out) {
+  for (std::int64_t col = 0; col < cols; col += kMaxVectors * kLanes) {
+    const std::int64_t width = std::min(cols - col, kMaxVectors * kLanes);
+    for (std::int64_t p = 0; p < depth; ++p, out += width) std::copy_n(b + p * ldb + col, width, out);
   }
 }
 
-void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ldout) {
-  std::int64_t i = 0;
-#if HWY_TARGET != HWY_SCALAR
-  // 4 x 4 tiles in 128-bit registers, 16 rows deep so that whole cache lines of the result are filled.
-  const hn::FixedTag<float, 4> d4;
-  const hn::Repartition<double, decltype(d4)> d2;
-  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
-  for (std::int64_t i0 = 0; i0 < whole_rows; i0 += 16)
-    for (std::int64_t j = 0; j < whole_cols; j += 4)
-      for (i = i0; i < std::min(i0 + 16, whole_rows); i += 4) {
-        const float* p = x + i * ldx + j;
-        const auto a = hn::LoadU(d4, p), b = hn::LoadU(d4, p + ldx), c = hn::LoadU(d4, p + 2 * ldx), e = hn::LoadU(d4, p + 3 * ldx);
-        const auto ab0 = hn::BitCast(d2, hn::InterleaveLower(d4, a, b)), ab1 = hn::BitCast(d2, hn::InterleaveUpper(d4, a, b));
-        const auto ce0 = hn::BitCast(d2, hn::InterleaveLower(d4, c, e)), ce1 = hn::BitCast(d2, hn::InterleaveUpper(d4, c, e));
-        float* to = out + j * ldout + i;
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab0, ce0)), d4, to);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab0, ce0)), d4, to + ldout);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, ab1, ce1)), d4, to + 2 * ldout);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, ab1, ce1)), d4, to + 3 * ldout);
-      }
-  for (i = 0; i < whole_rows; ++i)
-    for (std::int64_t j = whole_cols; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
-  i = whole_rows;
-#endif
-  for (; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
+void transposed_product(const TransposedProduct& p) {
+  all_tiles<Transposed>(p, {nullptr, p.ldb, p.c, nullptr, nullptr, p.sums, 0},
+                        [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
+}
+
+template <int NV, bool kTail>
+void sum_rows(const float* x, std::int64_t ldx, std::int64_t rows, float* sums, bool accumulate, std::int64_t tail) {
+  const D d;
+  const hn::Mask<D> last = hn::FirstN(d, static_cast<std::size_t>(tail));
+  V sum[NV];
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) sum[q] = accumulate ? load_vector<NV, kTail>(sums, q, last) : hn::Zero(d);
+  for (std::int64_t i = 0; i < rows; ++i, x += ldx)
+#pragma GCC unroll 4
+    for (int q = 0; q < NV; ++q) sum[q] = hn::Add(sum[q], load_vector<NV, kTail>(x, q, last));
+#pragma GCC unroll 4
+  for (int q = 0; q < NV; ++q) store_vector<NV, kTail>(sum[q], sums, q, last);
+}
+
+/// One accumulator a column, so that the digits are those of the sums that transposed_product makes.
+void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
+  std::int64_t j = 0;
+  for (; j + 4 * kLanes <= cols; j += 4 * kLanes) sum_rows<4, false>(x + j, ldx, rows, sums + j, accumulate, kLanes);
+  for (; j < cols; j += kLanes) sum_rows<1, true>(x + j, ldx, rows, sums + j, accumulate, std::min(kLanes, cols - j));
 }
 
 }  // namespace bayesflow::kernels::HWY_NAMESPACE
@@ -291,11 +391,15 @@ HWY_AFTER_NAMESPACE();
 namespace bayesflow::kernels {
 
 HWY_EXPORT(product);
+HWY_EXPORT(pack);
 HWY_EXPORT(transposed_product);
 HWY_EXPORT(column_sums);
 HWY_EXPORT(transpose);
 
 void product(const Product& p) { HWY_DYNAMIC_DISPATCH(product)(p); }
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out) {
+  HWY_DYNAMIC_DISPATCH(pack)(b, ldb, depth, cols, out);
+}
 void transposed_product(const TransposedProduct& p) { HWY_DYNAMIC_DISPATCH(transposed_product)(p); }
 void column_sums(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols, float* sums, bool accumulate) {
   HWY_DYNAMIC_DISPATCH(column_sums)(x, ldx, rows, cols, sums, accumulate);

@@ -12,6 +12,9 @@ enum class Epilogue : std::uint8_t {
   relu_mask,  ///< c = mask > 0 ? c : 0   (derivative of relu, from its output)
 };
 
+/// Columns of B that one pass over A's rows takes at most.
+inline constexpr std::int64_t kPanelColumns = 64;
+
 /// C = epilogue(A B + start), row-major.  A: rows x depth, B: depth x cols, C: rows x cols; `ld*` are row strides.
 /// start: C itself if `accumulate`, else row floor((init_row + i) / init_period) of `init` (init_period 0: row 0 for all), else 0.
 struct Product {
@@ -30,12 +33,19 @@ struct Product {
   std::int64_t ldmask = 0;
   const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast
   std::int64_t ldbt = 0;
+  float* panel = nullptr;  ///< without b: room for kPanelColumns of B, made from b_transposed while it lies in the first-level cache
+  bool packed = false;     ///< b is what `pack` made of B; ldb is not used
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
 };
 void product(const Product& p);
 
-/// C (+)= A^T B: the gradient of a weight.  A: depth x rows, B: depth x cols, C: rows x cols.
+/// Writes B (depth x cols) to `out` in the order in which a product reads it. The columns that one pass over A's rows takes then lie together
+/// and fill all sets of the first-level cache; rows of 512 bytes would leave half of them empty. Worth it from some 200 rows of A on.
+void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out);
+
+/// C (+)= A^T B, and the sums of B's columns if asked for: the gradients of a weight and a bias.  A: depth x rows, B: depth x cols,
+/// C: rows x cols. The sums cost as much as one more row of A^T, where a pass of their own over B costs several.
 struct TransposedProduct {
   const float* a;
   std::int64_t lda;
@@ -45,6 +55,8 @@ struct TransposedProduct {
   std::int64_t ldc;
   std::int64_t rows, depth, cols;
   bool accumulate = false;
+  float* sums = nullptr;  ///< cols of them; without rows nothing is summed
+  bool accumulate_sums = false;
 };
 void transposed_product(const TransposedProduct& p);
 

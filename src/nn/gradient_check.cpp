@@ -28,7 +28,7 @@ GradientCheck check_gradient(ParameterStore& store, const std::function<std::vec
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     std::vector<float> gradient(values[i].size(), 0.0f);
     if (const float* g = tensors[i].grad()) std::copy_n(g, gradient.size(), gradient.begin());
-    varied.push_back({"input " + std::to_string(i), inputs[i].shape(), values[i], std::move(gradient), {}});
+    varied.push_back({"input " + std::to_string(i), inputs[i].shape(), values[i], std::move(gradient)});
   }
   for (std::size_t p = 0; p < store.table().size(); ++p) {
     const ParameterInfo& info = store.table()[p];
@@ -37,7 +37,7 @@ GradientCheck check_gradient(ParameterStore& store, const std::function<std::vec
     for (const GradientLane& lane : buffers.lanes())
       if (lane.touched[p])
         for (std::size_t k = 0; k < gradient.size(); ++k) gradient[k] += lane.gradients[info.offset + static_cast<std::int64_t>(k)];
-    varied.push_back({info.name, info.shape, at, std::move(gradient), [&store] { store.refresh_transposed(); }});
+    varied.push_back({info.name, info.shape, at, std::move(gradient)});
   }
   return bayesflow::detail::compare_gradients([&](std::vector<double>& terms) { run(false, terms); }, varied, options);
 }
@@ -49,7 +49,6 @@ void randomize(ParameterStore& store, std::uint64_t seed, double scale) {
     const double spread = info.shape.rank() == 2 ? scale / std::sqrt(static_cast<double>(std::max<std::int64_t>(info.shape[0], 1))) : scale;
     for (float& v : store.value(static_cast<int>(p))) v += static_cast<float>(rng.normal(0.0, spread));
   }
-  store.refresh_transposed();
 }
 
 }  // namespace bayesflow::nn

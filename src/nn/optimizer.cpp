@@ -8,7 +8,6 @@
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
 #include "kernels/elementwise.hpp"
-#include "kernels/product.hpp"
 
 namespace bayesflow::nn {
 
@@ -26,22 +25,11 @@ void OptimizerOptions::validate() const {
 
 Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&store), options_(std::move(options)) {
   options_.validate();
-  // Pieces of about 4096 values: small enough to share out, large enough that a task costs nothing. Of matrices whole rows, in
-  // sixteens, so that a piece can write its part of the transpose in whole cache lines.
+  // Small enough to share out, large enough that a task costs nothing.
   constexpr std::int64_t kPiece = 4096;
   for (std::size_t i = 0; i < store.table().size(); ++i) {
     const ParameterInfo& p = store.table()[i];
-    const std::int64_t n = p.shape.size();
-    if (p.transposed && n > 0) {
-      const std::int64_t rows = p.shape[0], cols = p.shape[1], step = std::max<std::int64_t>(16, kPiece / cols / 16 * 16);
-      for (std::int64_t r = 0; r < rows; r += step) {
-        const std::int64_t count = std::min(step, rows - r);
-        pieces_.push_back({static_cast<int>(i), p.offset + r * cols, count * cols, r, count, cols});
-      }
-    } else {
-      for (std::int64_t b = 0; b < n; b += kPiece)
-        pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b), 0, 0, 0});
-    }
+    for (std::int64_t b = 0, n = p.shape.size(); b < n; b += kPiece) pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b)});
   }
   squares_.resize(pieces_.size());
   const auto zeros = [&] {
@@ -95,7 +83,7 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
             static_cast<float>(1 - options_.beta2), static_cast<float>(corrected),
             static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
   }
-  float *values = store_->values(), *transposed = store_->transposed();
+  float* values = store_->values();
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
     float* w = values + piece.first;
@@ -104,10 +92,6 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
                    total + piece.first, piece.count);
     else
       kernels::adam(adam, w, m_.get() + piece.first, v_.get() + piece.first, total + piece.first, piece.count);
-    if (piece.cols) {
-      const ParameterInfo& p = store_->table()[static_cast<std::size_t>(piece.parameter)];
-      kernels::transpose(w, piece.cols, piece.rows, piece.cols, transposed + p.offset + piece.row, p.shape[0]);
-    }
   });
   return result;
 }

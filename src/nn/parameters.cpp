@@ -9,7 +9,6 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "core/memory.hpp"
-#include "kernels/product.hpp"
 
 namespace bayesflow::nn {
 namespace {
@@ -65,18 +64,16 @@ ParameterStore::~ParameterStore() = default;
 void ParameterStore::reserve(std::int64_t count) {
   if (count <= capacity_) return;
   const std::int64_t capacity = std::max<std::int64_t>(count, 2 * capacity_);
-  for (Floats* buffer : {&values_, &transposed_}) {
-    Floats larger = allocate(capacity);
-    if (used_) std::memcpy(larger.get(), buffer->get(), static_cast<std::size_t>(used_) * sizeof(float));
-    std::fill(larger.get() + used_, larger.get() + capacity, 0.0f);
-    *buffer = std::move(larger);
-  }
+  Floats larger = allocate(capacity);
+  if (used_) std::memcpy(larger.get(), values_.get(), static_cast<std::size_t>(used_) * sizeof(float));
+  std::fill(larger.get() + used_, larger.get() + capacity, 0.0f);
+  values_ = std::move(larger);
   capacity_ = capacity;
 }
 
 int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed) {
   if (numbers_.contains(name)) throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
-  ParameterInfo info{name, shape, used_, l2, shape.rank() == 2 && initializer != Initializer::orthogonal};
+  ParameterInfo info{name, shape, used_, l2};
   const std::int64_t n = shape.size();
   if (limit_ >= 0 && (n > limit_ || number_of_values_ > limit_ - n))
     throw ConfigurationError(fmt::format("parameter \"{}\" of shape {} would make more than {} values", name, shape.to_string(), limit_));
@@ -98,7 +95,6 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   }
   if (limit > 0)
     for (float& w : out) w = static_cast<float>(rng.uniform(-limit, limit));
-  if (info.transposed) kernels::transpose(out.data(), shape[1], shape[0], shape[1], transposed_.get() + info.offset, shape[0]);
   return static_cast<int>(table_.size()) - 1;
 }
 
@@ -117,16 +113,10 @@ int ParameterStore::find(std::string_view name) const {
   throw ConfigurationError(fmt::format("there is no parameter \"{}\" among the {} of this model", name, table_.size()));
 }
 
-void ParameterStore::refresh_transposed() {
-  for (const ParameterInfo& p : table_)
-    if (p.transposed) kernels::transpose(values_.get() + p.offset, p.shape[1], p.shape[0], p.shape[1], transposed_.get() + p.offset, p.shape[0]);
-}
-
 Tensor ParameterStore::tensor(Tape& tape, int parameter) const {
   const ParameterInfo& p = table_[static_cast<std::size_t>(parameter)];
   const GradientLane* lane = tape.lane();
-  return tape.parameter(p.shape, values_.get() + p.offset, p.transposed ? transposed_.get() + p.offset : nullptr,
-                        lane ? lane->gradients + p.offset : nullptr, lane ? lane->touched + parameter : nullptr);
+  return tape.parameter(p.shape, values_.get() + p.offset, lane ? lane->gradients + p.offset : nullptr, lane ? lane->touched + parameter : nullptr);
 }
 
 GradientBuffers::GradientBuffers(const ParameterStore& store, std::int64_t lanes) {

@@ -40,7 +40,6 @@ bool all_finite(const nn::ParameterStore& store) {
 
 void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
   std::copy(values.begin(), values.end(), store.values());
-  store.refresh_transposed();
 }
 
 /// One call of a training function from where `run` stands.

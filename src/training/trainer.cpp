@@ -181,7 +181,6 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     optimizer->set_steps_taken(from.optimizer->steps);
   }
   copy(from.weights, store.values());
-  store.refresh_transposed();
   store.buffers() = std::move(from.buffers);
   counters = from.counters;
   runs = std::move(from.runs);

@@ -18,7 +18,6 @@ inline void randomize(AmortizedPosterior& amortizer, std::uint64_t seed = 1) {
   Rng rng(seed, "test weights");
   for (const nn::ParameterInfo& p : store.table())
     for (std::int64_t i = 0; i < p.shape.size(); ++i) store.values()[p.offset + i] += static_cast<float>(0.1 * rng.normal());
-  store.refresh_transposed();
 }
 
 struct InputSizes {

@@ -98,7 +98,7 @@ TEST(ShardPlan, DependsOnShapesAloneAndCoversEveryItem) {
       EXPECT_EQ(again.lanes, p.lanes);
     }
   const ShardPlan quickstart = plan_shards(32, 50);
-  EXPECT_EQ(quickstart.chunks, 16);  // two sets of 50 observations a chunk
+  EXPECT_EQ(quickstart.chunks, 8);  // four sets of 50 observations a chunk
   EXPECT_EQ(quickstart.lanes, 4);
 }
 
@@ -190,7 +190,7 @@ Pass sharded(const ShardPlan& plan, ThreadPool* pool, bool dropout = false) {
   Tensor in = tape.input(x, true);
   const Tensor inputs[] = {in};
   Tensor y = tape.map_rows(plan, inputs, [&](Tape& t, Inputs p) {
-    Tensor kernel = t.parameter({5, 4}, weights.data(), nullptr, t.lane()->gradients, t.lane()->touched);
+    Tensor kernel = t.parameter({5, 4}, weights.data(), t.lane()->gradients, t.lane()->touched);
     Tensor h = ops::activate(ops::matmul(p[0], kernel), Activation::tanh);
     return dropout ? ops::dropout(h, 0.3f) : h;
   });
@@ -472,6 +472,60 @@ TEST(Activation, NamesGoBothWaysAndAWrongOneListsThem) {
                  "activation \"gelu\" is not known; use one of: identity, relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, "
                  "linear, silu");
   }
+}
+
+// --- a relu's derivative, taken by whoever hands it a gradient ---
+
+/// The gradients of x, W and b where y = relu(x W + b) goes to `consumer`. The plain twin applies the relu as an operation of its own.
+std::vector<float> relu_gradients(bool plain, bool with_condition, Tensor (*consumer)(Tensor y)) {
+  const Array x = sample("x", {3, 4, 5}), c = sample("c", {3, 2}), w = sample("w", {with_condition ? 7 : 5, 6}), b = sample("b", {6});
+  Tape tape;
+  tape.reset({});
+  const Tensor leaves[] = {tape.input(x, true), tape.input(c, true), tape.input(w, true), tape.input(b, true)};
+  const ops::Layer layer{leaves[2], leaves[3], plain ? Activation::identity : Activation::relu};
+  Tensor y = ops::dense_chain(std::span<const ops::Layer>(&layer, 1), leaves[0], with_condition ? leaves[1] : Tensor());
+  if (plain) y = ops::activate(y, Activation::relu);
+  const Tensor out = consumer(y);
+  const Array cotangent = sample("cotangent", out.shape());
+  tape.backward(out, std::vector<float>(cotangent.data(), cotangent.data() + cotangent.size()).data());
+  std::vector<float> all(y.data(), y.data() + y.size());
+  for (const Tensor& leaf : leaves)
+    if (leaf.grad()) all.insert(all.end(), leaf.grad(), leaf.grad() + leaf.size());
+  return all;
+}
+
+Tensor dense_of(Tensor y, const char* name) {
+  return ops::matmul(y, y.tape().input(sample(name, {6, 3}), false));
+}
+
+TEST(Tape, AReluWhoseDerivativeIsTakenByItsConsumersHasTheGradientOfAPlainOne) {
+  using Consumer = Tensor (*)(Tensor);
+  const std::pair<const char*, Consumer> consumers[] = {
+      {"nothing", [](Tensor y) { return y; }},
+      {"product", [](Tensor y) { return dense_of(y, "v"); }},
+      {"two products", [](Tensor y) { return ops::add(dense_of(y, "v"), dense_of(y, "u")); }},
+      {"mean", [](Tensor y) { return ops::mean_pool(y); }},
+      {"mean and largest", [](Tensor y) { return ops::add(ops::mean_pool(y), ops::max_pool(y)); }},
+      {"largest and mean", [](Tensor y) { return ops::add(ops::max_pool(y), ops::mean_pool(y)); }},
+      {"product and scale", [](Tensor y) { return ops::add(dense_of(y, "v"), dense_of(ops::scale(y, 2), "u")); }},
+      {"scale and product", [](Tensor y) { return ops::add(dense_of(ops::scale(y, 2), "u"), dense_of(y, "v")); }},
+      {"condition", [](Tensor y) {
+         Tensor pooled = ops::mean_pool(y);
+         const ops::Layer layer{y.tape().input(sample("v", {12, 3}), false), {}, Activation::identity};
+         return ops::dense_chain(std::span<const ops::Layer>(&layer, 1), y, pooled);
+       }},
+  };
+  for (const auto& [name, consumer] : consumers)
+    for (const bool with_condition : {false, true}) {
+      const std::vector<float> plain = relu_gradients(true, with_condition, consumer), fused = relu_gradients(false, with_condition, consumer);
+      ASSERT_EQ(plain.size(), fused.size());
+      double largest = 0;
+      for (std::size_t i = 0; i < plain.size(); ++i) {
+        EXPECT_NEAR(fused[i], plain[i], 1e-5f) << name << " " << i;
+        largest = std::max(largest, std::fabs(static_cast<double>(plain[i])));
+      }
+      EXPECT_GT(largest, 0.1);
+    }
 }
 
 }  // namespace

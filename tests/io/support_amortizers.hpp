@@ -21,7 +21,6 @@ inline void scramble(AmortizedPosterior& amortizer) {
   nn::ParameterStore& store = amortizer.store();
   for (std::size_t i = 0; i < store.table().size(); ++i)
     for (float& w : store.value(static_cast<int>(i))) w += static_cast<float>(rng.normal(0.0, 0.05));
-  store.refresh_transposed();
   amortizer.update_state();
 }
 

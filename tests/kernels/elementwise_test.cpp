@@ -208,11 +208,15 @@ TEST(Groups, SumAndRepeatAreRightForEveryShape) {
       for (const std::int64_t cols : {1, 3, 8, 15, 16, 17, 40})
         for (const bool accumulate : {false, true}) {
           const Numbers many(groups * period * cols, rng), few(groups * cols, rng);
+          Numbers mask(groups * period * cols, rng);
+          if (mask.size()) mask[0] = 0;
           const float factor = static_cast<float>(rng.normal());
           for_each_target([&] {
-            Numbers sums = few, repeated = many;
+            Numbers sums = few, repeated = many, masked = many;
             sum_groups(many.data(), groups, period, cols, factor, sums.data(), accumulate);
             repeat_rows(few.data(), groups, period, cols, factor, repeated.data(), accumulate);
+            repeat_rows(few.data(), groups, period, cols, factor, masked.data(), accumulate, mask.data());
+            for (std::int64_t at = 0; at < masked.size(); ++at) ASSERT_EQ(masked[at], mask[at] > 0 ? repeated[at] : 0.0f);
             for (std::int64_t g = 0; g < groups; ++g)
               for (std::int64_t j = 0; j < cols; ++j) {
                 const double f = factor, x = few[g * cols + j];

@@ -16,7 +16,7 @@ struct Case {
   std::int64_t rows, depth, cols;
   Start start = Start::zero;
   Epilogue epilogue = Epilogue::none;
-  bool transposed_at_hand = false;
+  bool transposed_at_hand = false;  // as well as B
   std::int64_t period = 1, first_row = 0;  // of init
 
   [[nodiscard]] std::string text() const {
@@ -64,7 +64,7 @@ class Example {
   }
 
   /// The kernel's answer for rows [first, last), all of them by default.
-  [[nodiscard]] Matrix run(std::int64_t first = 0, std::int64_t last = -1) const {
+  [[nodiscard]] Matrix run(std::int64_t first = 0, std::int64_t last = -1, bool from_transposed = false, bool packed = false) const {
     Matrix c = c_;
     Product p{};
     p.a = a_.data() + first * a_.stride, p.lda = a_.stride;
@@ -80,6 +80,18 @@ class Example {
     if (case_.epilogue == Epilogue::relu_mask) p.mask = mask_.data() + first * mask_.stride, p.ldmask = mask_.stride;
     p.epilogue = case_.epilogue;
     if (case_.transposed_at_hand) p.b_transposed = b_transposed_.data(), p.ldbt = b_transposed_.stride;
+    std::vector<float> panel;
+    if (from_transposed) {
+      panel.resize(at(case_.depth * kPanelColumns));
+      p.b = nullptr, p.panel = panel.data();
+      p.b_transposed = b_transposed_.data(), p.ldbt = b_transposed_.stride;
+    }
+    std::vector<float> order;
+    if (packed) {
+      order.resize(at(case_.depth * case_.cols));
+      pack(b_.data(), b_.stride, case_.depth, case_.cols, order.data());
+      p.b = order.data(), p.packed = true;
+    }
     product(p);
     return c;
   }
@@ -134,6 +146,10 @@ void expect_right_on_every_target(const Case& c, Rng& rng) {
   for_each_target([&] {
     const auto fault = example.fault(example.run());
     EXPECT_FALSE(fault) << *fault;
+    const auto other_fault = example.fault(example.run(0, -1, true));
+    EXPECT_FALSE(other_fault) << "from the transposed matrix: " << *other_fault;
+    const auto packed_fault = example.fault(example.run(0, -1, false, true));
+    EXPECT_FALSE(packed_fault) << "from the packed matrix: " << *packed_fault;
   });
 }
 
@@ -265,10 +281,18 @@ TEST(TransposedProduct, IsRightForEveryShape) {
       const std::int64_t depth = (rows * 40 + cols) % 45;
       const Matrix a(depth, rows, rng.integers(0, 3), rng), b(depth, cols, rng.integers(0, 3), rng),
           before(rows, cols, rng.integers(0, 3), rng);
-      const bool accumulate = rng.bernoulli(0.5);
+      const Numbers sums_before(cols, rng);
+      const bool accumulate = rng.bernoulli(0.5), accumulate_sums = rng.bernoulli(0.5);
       for_each_target([&] {
-        Matrix c = before;
-        transposed_product({a.data(), a.stride, b.data(), b.stride, c.data(), c.stride, rows, depth, cols, accumulate});
+        Matrix c = before, alone = before;
+        Numbers sums = sums_before;
+        transposed_product({a.data(), a.stride, b.data(), b.stride, alone.data(), alone.stride, rows, depth, cols, accumulate});
+        transposed_product({a.data(), a.stride, b.data(), b.stride, c.data(), c.stride, rows, depth, cols, accumulate, sums.data(), accumulate_sums});
+        for (std::int64_t j = 0; j < cols; ++j) {
+          double exact = accumulate_sums ? sums_before[j] : 0, magnitude = std::fabs(exact);
+          for (std::int64_t p = 0; p < depth; ++p) exact += b(p, j), magnitude += std::fabs(b(p, j));
+          ASSERT_LE(std::fabs(sums[j] - exact), gamma(depth + 1) * magnitude) << rows << " " << depth << " " << cols << " sum " << j;
+        }
         for (std::int64_t i = 0; i < rows; ++i)
           for (std::int64_t j = 0; j < cols; ++j) {
             double exact = accumulate ? before(i, j) : 0, magnitude = std::fabs(exact);
@@ -278,6 +302,7 @@ TEST(TransposedProduct, IsRightForEveryShape) {
               magnitude += std::fabs(term);
             }
             ASSERT_LE(std::fabs(c(i, j) - exact), gamma(depth + 2) * magnitude) << rows << " " << depth << " " << cols;
+            ASSERT_EQ(c(i, j), alone(i, j)) << "sums change the product: " << rows << " " << depth << " " << cols;
           }
         ASSERT_TRUE(gaps_untouched(c)) << rows << " " << depth << " " << cols;
       });

@@ -146,7 +146,6 @@ TEST(Mlp, DropoutIsForTrainingOnlyUnlessItIsMonteCarlo) {
     Mlp mlp({{.units = 1, .activation = Activation::identity}}, 0.25, monte_carlo);
     mlp.build(Builder(store, 1), 1);
     store.value(0)[0] = 1;
-    store.refresh_transposed();
     const auto run = [&](bool training, std::uint64_t seed) {
       Tape tape;
       tape.reset({.gradients = false, .training = training, .seed = seed});
@@ -207,7 +206,6 @@ TEST(Dense, SpectralNormIsAtMostOneAndSmallKernelsAreLeftAlone) {
     randomize(store, 2, scale);
     for (float& w : store.value(0)) w *= static_cast<float>(scale);
     for (float& b : store.value(1)) b = 0;
-    store.refresh_transposed();
     for (int i = 0; i < 500; ++i) dense.update_state();
     Array identity({8, 8});
     for (std::int64_t i = 0; i < 8; ++i) identity(i, i) = 1;
@@ -236,7 +234,6 @@ TEST(Mlp, SpectralNormFollowsTheKernelsOneIterationAStep) {
   ASSERT_EQ(store.buffers().size(), 1U);
   EXPECT_EQ(store.buffers()[0].name, "0.spectral_norm");
   for (float& w : store.value(0)) w *= 3;
-  store.refresh_transposed();
   const std::vector<float> before = store.buffers()[0].floats;
   mlp.update_state();
   EXPECT_NE(store.buffers()[0].floats, before);

@@ -117,10 +117,6 @@ TEST_P(OptimizerPath, FollowsATwinInDoublePrecisionOver200Steps) {
   }
   EXPECT_LT(worst, 2e-5);
   EXPECT_GT(moved, 0.05);
-  // Transposes were kept up with.
-  const std::vector<float> kept(model.store.transposed(), model.store.transposed() + model.store.size());
-  model.store.refresh_transposed();
-  EXPECT_TRUE(std::equal(kept.begin(), kept.end(), model.store.transposed()));
 }
 INSTANTIATE_TEST_SUITE_P(
     Kinds, OptimizerPath,
@@ -173,7 +169,6 @@ TEST(Optimizer, AGradientThatIsNotFiniteChangesNothingAndIsReported) {
       }
       const auto state = [&] {
         std::vector<float> all(model.store.values(), model.store.values() + model.store.size());
-        all.insert(all.end(), model.store.transposed(), model.store.transposed() + model.store.size());
         for (const std::span<float> moments : {optimizer.first_moments(), optimizer.second_moments()})
           all.insert(all.end(), moments.begin(), moments.end());
         return all;

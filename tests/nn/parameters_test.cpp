@@ -115,24 +115,6 @@ TEST(ParameterStore, ParametersLieOnCacheLinesAndKeepTheirValuesWhileItGrows) {
   }
 }
 
-TEST(ParameterStore, TransposesFollowWhenToldTo) {
-  ParameterStore store;
-  const int w = store.add("w", {3, 5}, Initializer::he_uniform, 0, 1);
-  const auto agrees = [&] {
-    const std::span<float> v = store.value(w);
-    const float* t = store.transposed() + store.table()[0].offset;
-    for (std::size_t i = 0; i < 3; ++i)
-      for (std::size_t j = 0; j < 5; ++j)
-        if (t[j * 3 + i] != v[i * 5 + j]) return false;
-    return true;
-  };
-  EXPECT_TRUE(agrees());
-  store.value(w)[4] = 17;
-  EXPECT_FALSE(agrees());
-  store.refresh_transposed();
-  EXPECT_TRUE(agrees());
-}
-
 TEST(ParameterStore, BuffersHoldWhatIsNotTrained) {
   ParameterStore store;
   const Builder builder(store, 0, "flow");

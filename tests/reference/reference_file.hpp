@@ -126,7 +126,6 @@ inline void load_weights(nn::ParameterStore& store, const File& file, const std:
         b.integers[static_cast<std::size_t>(k)] = value;
     }
   }
-  store.refresh_transposed();
 }
 
 /// What the tests tolerate. Spline gradients in float32 carry noise, v1's up to 1e-3: see spline_test.cpp, which holds the library's

@@ -74,7 +74,6 @@ struct Varied {
   Shape shape;
   std::span<float> values;
   std::vector<float> gradient;
-  std::function<void()> changed;  ///< runs after `values` were changed; may be empty
 };
 /// Computes the terms c_k y_k.
 using LossTerms = std::function<void(std::vector<double>& terms)>;

@@ -43,7 +43,7 @@ struct ShardPlan {
   [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
 };
 inline constexpr std::int64_t kMaxLanes = 16;
-/// Chunks of about 128 rows; a lane for every four chunks, at most kMaxLanes.
+/// Chunks of about 200 rows; a lane for every two chunks, at most kMaxLanes.
 [[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
 
 class Tape {
@@ -70,8 +70,8 @@ class Tape {
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
   Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
-  /// A parameter: value, its transpose or null, where its gradient goes or null.
-  Tensor parameter(const Shape& shape, const float* value, const float* transposed, float* gradient, std::uint8_t* touched);
+  /// A parameter: value, where its gradient goes or null.
+  Tensor parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched);
 
   // --- for the authors of ops ---
   /// A tensor for the result of an op; needs a gradient if the tape records and one of the sources does.
@@ -183,6 +183,9 @@ struct GradSink {
 };
 /// To be called once per contribution.
 GradSink grad_sink(Tensor x);
+/// For an op that leaves the gradient 0 where the value of `x` is not positive if x was made by a relu (`x.node()->relu`), the sum with
+/// what came before included. The relu's derivative is then done; a pass over the gradient is saved.
+GradSink masked_grad_sink(Tensor x);
 /// The gradient that reached x (only valid inside a derivative of x's op).
 inline const float* grad_of(Tensor x) { return x.node()->grad; }
 /// The same for one of several results: zeros if nothing reached it.

@@ -15,10 +15,11 @@ struct Node {
   float* value = nullptr;
   float* grad = nullptr;              // null until something flows back
   std::uint8_t* grad_set = nullptr;   // 0: the next contribution is stored, else added
-  const float* transposed = nullptr;  // of a parameter matrix, if kept
   Tape* tape = nullptr;
   Shape shape;
   bool needs_grad = false;
+  bool relu = false;         // made by a relu: where the value is not positive, the gradient does not matter
+  bool grad_masked = false;  // and is 0 there, as every contribution saw to it
   std::uint8_t own_set = 0;
 };
 }  // namespace detail

@@ -52,8 +52,7 @@ class Optimizer {
  private:
   struct Piece {
     int parameter;
-    std::int64_t first, count;       // in the flat buffers
-    std::int64_t row, rows, cols;    // of a kept transpose; cols 0 otherwise
+    std::int64_t first, count;  // in the flat buffers
   };
   ParameterStore* store_;
   OptimizerOptions options_;

@@ -38,7 +38,6 @@ struct ParameterInfo {
   Shape shape;
   std::int64_t offset = 0;   ///< of the first value in the flat buffers
   float l2 = 0;              ///< weight of sum w^2 in the loss
-  bool transposed = false;   ///< W^T is kept up to date for products with it
 };
 
 /// Integers and floats that belong to the model but are not trained: permutations, vectors of power iterations.
@@ -48,7 +47,7 @@ struct Buffer {
   std::vector<float> floats;
 };
 
-/// The parameters of one model. Values, transposes, gradients and moments share one layout, so that reduction, clipping and the
+/// The parameters of one model. Values, gradients and moments share one layout, so that reduction, clipping and the
 /// optimizer are single passes, and a checkpoint is one block.
 class ParameterStore {
  public:
@@ -73,11 +72,8 @@ class ParameterStore {
 
   [[nodiscard]] float* values() { return values_.get(); }
   [[nodiscard]] const float* values() const { return values_.get(); }
-  [[nodiscard]] float* transposed() { return transposed_.get(); }
   [[nodiscard]] std::span<float> value(int parameter);
   [[nodiscard]] int find(std::string_view name) const;                ///< throws ConfigurationError if there is none
-  /// Brings the kept transposes up to date after values changed (the optimizer does it itself).
-  void refresh_transposed();
 
   /// The parameter as a leaf of the tape.
   [[nodiscard]] Tensor tensor(Tape& tape, int parameter) const;
@@ -91,7 +87,7 @@ class ParameterStore {
 
   std::vector<ParameterInfo> table_;
   std::vector<Buffer> buffers_;
-  Floats values_, transposed_;
+  Floats values_;
   std::int64_t used_ = 0, capacity_ = 0;
   std::int64_t number_of_values_ = 0, limit_ = -1;  // none
   std::unordered_map<std::string, int> numbers_;    // by name
