@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <hdf5.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <functional>
 
@@ -116,6 +118,24 @@ TEST_F(Faults, GrowingOnAFullDiskKeepsTheOldFile) {
   EXPECT_TRUE(contents(path) == before);
   EXPECT_EQ(folder_.entries(), 1U);
   EXPECT_EQ(model.presimulate(path, 1000).simulations, 1000);
+}
+
+/// What HDF5 could not close it would complain about at the end of the program.
+TEST_F(Faults, ALimitOnFileSizesIsToldAndLeavesNothingOpen) {
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit former {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &former), 0);
+  for (const rlim_t most : {1000U, 10000U, 30000U}) {
+    struct rlimit small = former;
+    small.rlim_cur = most;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_IO_ERROR(small_amortizer().save(folder_ / "model.h5"), "File too large; raise the limit on file sizes");
+    EXPECT_IO_ERROR(gaussian_model().presimulate(folder_ / "s.h5", 1000), "File too large; raise the limit on file sizes");
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &former), 0);
+    EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0) << most;
+    EXPECT_EQ(folder_.entries(), 0U) << most;
+  }
+  std::signal(SIGXFSZ, handler);
 }
 
 /// The same with a disk of one megabyte, where the system lets us mount one.
