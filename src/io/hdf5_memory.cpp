@@ -1,7 +1,6 @@
 #include "io/hdf5_memory.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <new>
 
@@ -69,7 +68,7 @@ struct Hdf5MemoryDriver {
     const void* info = H5Pget_driver_info(access);
     auto* file = info ? new (std::nothrow) Hdf5MemoryDriver() : nullptr;
     if (!file) return nullptr;
-    std::memcpy(&file->memory, info, sizeof file->memory);
+    file->memory = *static_cast<Hdf5Memory* const*>(info);
     if (flags & H5F_ACC_TRUNC) {
       file->memory->pages_.clear();
       file->memory->length_ = 0;
@@ -114,7 +113,7 @@ struct Hdf5MemoryDriver {
     c.name = "bayesflow_memory";
     c.maxaddr = static_cast<haddr_t>(std::numeric_limits<std::int64_t>::max());
     c.fc_degree = H5F_CLOSE_WEAK;
-    c.fapl_size = sizeof(Hdf5Memory*);
+    c.fapl_size = sizeof(void*);
     c.open = open;
     c.close = close;
     c.query = query;
