@@ -38,6 +38,7 @@ TEST(Checksum, IsXxh64) {
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
     io::Xxh64 hash;
     hash.update(std::as_bytes(std::span(text.data(), cut)));
+    hash.update({});  // as of an array without elements
     hash.update(std::as_bytes(std::span(text.data() + cut, text.size() - cut)));
     EXPECT_EQ(hash.digest(), of(text));
   }

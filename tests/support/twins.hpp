@@ -12,8 +12,9 @@
 
 namespace bayesflow::support {
 
-constexpr std::array kActivations{Activation::identity, Activation::relu,    Activation::leaky_relu, Activation::elu,     Activation::selu,
-                                  Activation::tanh,     Activation::sigmoid, Activation::swish,      Activation::softplus};
+inline constexpr std::array kActivations{Activation::identity, Activation::relu,  Activation::leaky_relu,
+                                         Activation::elu,      Activation::selu,  Activation::tanh,
+                                         Activation::sigmoid,  Activation::swish, Activation::softplus};
 
 inline double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
