@@ -1,5 +1,7 @@
 #include "io/hdf5_memory.hpp"
 
+#include <hdf5.h>
+
 #include <algorithm>
 #include <limits>
 #include <new>
@@ -129,7 +131,8 @@ struct Hdf5MemoryDriver {
   }
 };
 
-void Hdf5Memory::use_for(hid_t access) {
+void Hdf5Memory::use_for(std::int64_t access) {
+  static_assert(sizeof access == sizeof(hid_t));
   const H5FD_class_t driver = Hdf5MemoryDriver::make();
   const hid_t id = H5FDregister(&driver);
   Hdf5Memory* self = this;

@@ -21,6 +21,7 @@
 #include "io/support_files.hpp"
 #include "io/support_interpose.hpp"
 #include "io/support_models.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow {
 namespace {
@@ -252,7 +253,7 @@ TEST_F(Faults, FlippedBitsAreRefusedOrHarmless) {
   Rng rng(1, "flips");
   for (const Example& e : examples(folder_)) {
     std::int64_t harmless = 0;
-    for (int i = 0; i < 2000; ++i) {
+    for (std::int64_t i = 0; i < support::repetitions(2000); ++i) {
       std::string bytes = e.bytes;
       const auto at = static_cast<std::size_t>(rng.integers(0, static_cast<std::int64_t>(bytes.size())));
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << rng.integers(0, 8)));
