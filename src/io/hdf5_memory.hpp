@@ -18,7 +18,8 @@ class Hdf5Memory {
   Hdf5Memory(const Hdf5Memory&) = delete;
   Hdf5Memory& operator=(const Hdf5Memory&) = delete;
 
-  /// Files created with these access properties (HDF5's identifier) lie here; there may be one at a time, and it must be closed before this object goes.
+  /// Files created with these access properties (HDF5's identifier) lie here; there may be one at a time, and it must be closed before this
+  /// object goes.
   void use_for(std::int64_t access);
   /// The file is closed: throws std::bad_alloc if something was lost.
   void finish() const;

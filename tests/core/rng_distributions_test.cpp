@@ -18,7 +18,7 @@
 namespace bayesflow {
 namespace {
 
-constexpr std::int64_t kDraws = 100000;
+constexpr std::int64_t kDraws = support::repetitions(100000);
 
 template <class F>
 auto draws(F draw, std::int64_t count = kDraws) {
