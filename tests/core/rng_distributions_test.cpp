@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "bayesflow/core/rng.hpp"
+#include "support/sanitized.hpp"
 #include "support_statistics.hpp"
 
 namespace bayesflow {
