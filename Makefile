@@ -88,14 +88,15 @@ bench-files: build  ## simulations written and streamed a second: make bench-fil
 	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
 
 # The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
+SANITIZERS := asan tsan
 sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite
-	@for preset in asan tsan; do \
+	@for preset in $(SANITIZERS); do \
 	  cmake --preset $$preset > /dev/null && cmake --build build/$$preset -j $(JOBS) && \
 	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
 	done
 
-tidy: build       ## clang-tidy over the library
-	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/src/'
+tidy: setup $(BUILD)/build.ninja  ## clang-tidy over the library
+	@run-clang-tidy -quiet -j $(JOBS) -p $(BUILD) '^$(CURDIR)/src/'
 
 format:
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i

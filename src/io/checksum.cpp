@@ -30,6 +30,7 @@ void stripe(std::array<std::uint64_t, 4>& lanes, const std::byte* p) {
 Xxh64::Xxh64(std::uint64_t seed) : seed_(seed), lanes_{seed + kPrime1 + kPrime2, seed + kPrime2, seed, seed - kPrime1} {}
 
 void Xxh64::update(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;  // they may lie nowhere, which memcpy does not take
   const std::byte* p = bytes.data();
   std::size_t left = bytes.size();
   const std::size_t held = static_cast<std::size_t>(length_ % 32);

@@ -2,11 +2,7 @@
 
 #include <fmt/format.h>
 #include <hdf5.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -156,9 +152,6 @@ struct Hdf5Skeleton::Ids {
 };
 
 Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_bytes, std::uint64_t alignment) {
-  const int fd = ::memfd_create("bayesflow layout", MFD_CLOEXEC);
-  if (fd < 0) fail("cannot lay out a file in memory;", "memfd", errno);
-  memory_ = Descriptor("layout in memory", fd);
   const Hdf5Call call;
   auto ids = std::make_unique<Ids>();
   const Id file_creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make a property list"),
@@ -170,10 +163,8 @@ Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_byte
   check(H5Pset_meta_block_size(access, metadata_bytes), "set the size of metadata blocks");
   check(H5Pset_small_data_block_size(access, 0), "set the size of data blocks");
   check(H5Pset_alignment(access, 1, alignment), "set the alignment");
-  // The driver over C streams takes the nameless file's path; the default one looks for a name behind it.
-  check(H5Pset_fapl_stdio(access), "choose a driver");
-  const std::string name = fmt::format("/proc/self/fd/{}", fd);
-  ids->file = Id(H5Fcreate(name.c_str(), H5F_ACC_TRUNC, file_creation, access), H5Fclose, "create a file in memory (is /proc there?)");
+  memory_.use_for(access);
+  ids->file = Id(H5Fcreate("layout", H5F_ACC_TRUNC, file_creation, access), H5Fclose, "create a file in memory");
   ids->creation = Id(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a property list");
   check(H5Pset_layout(ids->creation, H5D_CONTIGUOUS), "set the layout");
   check(H5Pset_alloc_time(ids->creation, H5D_ALLOC_TIME_EARLY), "set the time of allocation");
@@ -251,27 +242,14 @@ std::uint64_t Hdf5Skeleton::finish() {
     check(H5Fflush(ids_->file, H5F_SCOPE_LOCAL), "finish a file");
     ids_.reset();
   }
-  length_ = memory_.size();
-  return length_;
-}
-
-std::vector<Hdf5Skeleton::Extent> Hdf5Skeleton::metadata() const {
-  std::vector<Extent> out;
-  off_t at = 0;
-  for (;;) {
-    at = ::lseek(memory_.fd(), at, SEEK_DATA);
-    if (at < 0) return out;
-    const off_t end = ::lseek(memory_.fd(), at, SEEK_HOLE);
-    if (end < 0) fail("cannot look through", memory_.path(), errno);
-    out.push_back({static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(end - at)});
-    at = end;
-  }
+  memory_.finish();
+  return memory_.length();
 }
 
 void Hdf5Skeleton::copy_to(const Descriptor& file) const {
-  file.resize(length_);
+  file.resize(memory_.length());
   std::vector<std::byte> piece;
-  for (const Extent& extent : metadata()) {
+  for (const Hdf5Memory::Extent& extent : metadata()) {
     piece.resize(extent.bytes);
     memory_.read(extent.offset, piece);
     file.write(extent.offset, piece);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/descriptor.hpp"
+#include "io/hdf5_memory.hpp"
 
 namespace bayesflow::io {
 
@@ -22,8 +23,8 @@ using Attribute = std::variant<std::int64_t, std::uint64_t, double, std::string,
 /// Product of the extents times the size of a number; throws IoError (naming `path`) if it exceeds 2^62.
 [[nodiscard]] std::uint64_t checked_bytes(const std::string& path, NumberType type, const std::vector<std::uint64_t>& extents);
 
-/// HDF5 is asked to lay out a file with attributes and contiguous datasets, all allocated at once, none written. It does so in a
-/// nameless, sparse file in memory. The numbers are then written (and later read) by plain writes at the offsets that HDF5 chose.
+/// HDF5 is asked to lay out a file with attributes and contiguous datasets, all allocated at once, none written. It does so
+/// in memory. The numbers are then written (and later read) by plain writes at the offsets that HDF5 chose.
 /// So HDF5's own metadata never changes after creation, which is what makes appending safe against kills; a full disk is met
 /// by our code, which can tell; and no file from a stranger is ever parsed by the HDF5 library.
 ///
@@ -45,13 +46,9 @@ class Hdf5Skeleton {
   /// Texts of `bytes` characters each (at least 1, shorter ones are filled up with zeros); no extents: a single one.
   std::uint64_t text(const std::string& path, std::uint64_t bytes, const std::vector<std::uint64_t>& extents = {});
 
-  /// A piece of HDF5's metadata.
-  struct Extent {
-    std::uint64_t offset = 0, bytes = 0;
-  };
   /// Ends the layout: length of the file, and where metadata is.
   std::uint64_t finish();
-  [[nodiscard]] std::vector<Extent> metadata() const;
+  [[nodiscard]] std::vector<Hdf5Memory::Extent> metadata() const { return memory_.extents(); }
   /// Copies the metadata to the same offsets of another file, whose length becomes this one's.
   void copy_to(const Descriptor& file) const;
 
@@ -61,9 +58,8 @@ class Hdf5Skeleton {
                        const std::string& description);
 
   struct Ids;
+  Hdf5Memory memory_;  // outlives the file that lies in it
   std::unique_ptr<Ids> ids_;
-  Descriptor memory_;
-  std::uint64_t length_ = 0;
 };
 
 }  // namespace bayesflow::io

@@ -134,6 +134,11 @@ TEST(GradientCheck, FindsASmallGradientThatIsWrong) {
   EXPECT_FALSE(check_gradient(f, {Array({5}, 1.0)}).passed());
 }
 
+TEST(GradientCheck, AcceptsAnOperationWithoutOutputs) {
+  const auto f = [](Tape&, Inputs x) { return cube(x[0], [](float v, std::int64_t) { return 3 * v * v; }); };
+  EXPECT_EQ(check_gradient(f, {Array({0, 3})}, {.directions = 0}).compared, 0);
+}
+
 TEST(GradientCheck, RejectsWhatIsNotFinite) {
   const auto f = [](Tape&, Inputs x) { return cube(x[0], [](float, std::int64_t i) { return i == 1 ? NAN : 3.0f; }); };
   const GradientCheck check = check_gradient(f, {Array({3}, 1.0)});

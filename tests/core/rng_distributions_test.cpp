@@ -13,12 +13,13 @@
 #include <numeric>
 
 #include "bayesflow/core/rng.hpp"
+#include "support/sanitized.hpp"
 #include "support_statistics.hpp"
 
 namespace bayesflow {
 namespace {
 
-constexpr std::int64_t kDraws = 100000;
+constexpr std::int64_t kDraws = support::repetitions(100000);
 
 template <class F>
 auto draws(F draw, std::int64_t count = kDraws) {

@@ -6,6 +6,7 @@
 #include "bayesflow/diagnostics/posterior_predictive.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
 #include "diagnostics/support_posterior.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -47,7 +48,7 @@ TEST(Mmd, HypothesisTest) {
   const Array reference = Rng(1).normal({400, 3}), good = Rng(2).normal({20, 3}), bad = Rng(3).normal({20, 3}, 0.8);
   EXPECT_TRUE(mmd_hypothesis_test(bad, reference).misspecified);
   int flagged = 0;
-  for (std::uint64_t seed = 0; seed < 60; ++seed)
+  for (std::uint64_t seed = 0; seed < static_cast<std::uint64_t>(support::repetitions(60)); ++seed)
     flagged +=
         mmd_hypothesis_test(Rng(seed, "observed").normal({10, 3}), Rng(seed, "reference").normal({150, 3}), {.seed = seed}).misspecified;
   EXPECT_LE(flagged, 10);  // of 60, with a level of 5 %; the null sets share a pool of 75 rows, so the level is approximate
@@ -61,11 +62,12 @@ TEST(Mmd, HypothesisTest) {
 }
 
 TEST(C2st, TellsWhatIsDifferentAndNothingElse) {
-  const C2st same = c2st(Rng(1).normal({300, 2}), Rng(2).normal({300, 2}));
-  EXPECT_NEAR(same.accuracy.value, 0.5, 4 * std::sqrt(0.25 / 600));
+  const std::int64_t n = support::kSanitized ? 50 : 300;
+  const C2st same = c2st(Rng(1).normal({n, 2}), Rng(2).normal({n, 2}));
+  EXPECT_NEAR(same.accuracy.value, 0.5, 4 * std::sqrt(0.25 / static_cast<double>(2 * n)));
   EXPECT_EQ(same.fold_accuracy.size(), 5u);
   // N(0, 1) against N(2, 1) in one dimension: the best accuracy is Phi(1).
-  const C2st different = c2st(Rng(1).normal({400, 1}), Rng(2).normal({400, 1}, 2.0));
+  const C2st different = c2st(Rng(1).normal({n + 100, 1}), Rng(2).normal({n + 100, 1}, 2.0));
   EXPECT_NEAR(different.accuracy.value, 0.841, 5 * different.accuracy.standard_error);
   EXPECT_LT(different.p_value, 1e-10);
 }

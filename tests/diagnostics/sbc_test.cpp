@@ -6,6 +6,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "diagnostics/support_posterior.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -61,8 +62,8 @@ TEST(SbcHistograms, TooManyBinsAreAnError) {
 /// Share of perfect posteriors inside, with bands made for 95 % and 3,000 repetitions: four standard errors are 1.6 %.
 TEST(Bands, HoldForDiscreteRanks) {
   const std::int64_t repetitions = 3000;
-  for (const std::int64_t data_sets : {100, 500})
-    for (const std::int64_t num_draws : {20, 100, 1000}) {
+  for (const std::int64_t data_sets : support::cases({100, 500}))
+    for (const std::int64_t num_draws : support::cases({20, 100, 1000})) {
       const SbcRanks ranks = uniform_ranks(data_sets, num_draws, repetitions, static_cast<std::uint64_t>(data_sets + num_draws));
       const auto inside = [](const std::vector<bool>& v) {
         return static_cast<double>(std::count(v.begin(), v.end(), true)) / static_cast<double>(v.size());
@@ -90,13 +91,14 @@ TEST(Bands, HoldForDiscreteRanks) {
 
 TEST(Bands, HoldForAllParametersTogether) {
   // 500 posteriors of 20 parameters each.
+  const std::int64_t n = support::repetitions(500);
   int all_inside = 0;
-  const SbcRanks all = uniform_ranks(100, 100, 20 * 500, 9);
-  for (std::int64_t i = 0; i < 500; ++i) {
+  const SbcRanks all = uniform_ranks(100, 100, 20 * n, 9);
+  for (std::int64_t i = 0; i < n; ++i) {
     const SbcEcdf e = sbc_ecdf({{}, all.ranks.columns(20 * i, 20 * i + 20), 100}, {.over_all_parameters = true});
     all_inside += std::count(e.inside.begin(), e.inside.end(), true) == 20;
   }
-  EXPECT_GE(all_inside / 500.0, 0.95 - 4 * std::sqrt(0.95 * 0.05 / 500));
+  EXPECT_GE(all_inside / static_cast<double>(n), 0.95 - 4 * std::sqrt(0.95 * 0.05 / static_cast<double>(n)));
 }
 
 TEST(SbcEcdf, DifferenceSubtractsTheDiagonal) {

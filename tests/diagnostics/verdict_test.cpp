@@ -4,6 +4,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/diagnostics/joint_test.hpp"
 #include "diagnostics/support_posterior.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -25,7 +26,7 @@ TEST(Verdict, ExactPosteriorPasses) {
 
 /// At most 5 % of exact posteriors are found at fault: of 300, at most 27 but for one case in 1,000.
 TEST(Verdict, KeepsItsFamilyWiseError) {
-  for (const std::int64_t parameters : {1, 12}) {
+  for (const std::int64_t parameters : support::cases({1, 12})) {
     int flagged = 0;
     for (std::uint64_t seed = 0; seed < 300; ++seed)
       flagged += !judge(quickstart_posterior(100, 30, parameters, seed), {.threads = 1}).calibrated;

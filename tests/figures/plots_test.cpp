@@ -7,6 +7,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "figures/plots_common.hpp"
 #include "figures/support_cases.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow {
 namespace {
@@ -21,7 +22,7 @@ bool shows_data(const Panel& panel) {
 }
 
 TEST(Plots, NoFigureHasAnEmptyPanel) {
-  for (const int parameters : {1, 2, 5, 7, 13}) {
+  for (const std::int64_t parameters : support::cases({2, 1, 5, 7, 13})) {
     const auto figures = test::all_figures(parameters);
     EXPECT_EQ(figures.size(), 17U);
     for (const auto& [name, figure] : figures) {

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <hdf5.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <functional>
 
@@ -19,6 +21,7 @@
 #include "io/support_files.hpp"
 #include "io/support_interpose.hpp"
 #include "io/support_models.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow {
 namespace {
@@ -36,6 +39,7 @@ TEST(Checksum, IsXxh64) {
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
     io::Xxh64 hash;
     hash.update(std::as_bytes(std::span(text.data(), cut)));
+    hash.update({});  // as of an array without elements
     hash.update(std::as_bytes(std::span(text.data() + cut, text.size() - cut)));
     EXPECT_EQ(hash.digest(), of(text));
   }
@@ -116,6 +120,24 @@ TEST_F(Faults, GrowingOnAFullDiskKeepsTheOldFile) {
   EXPECT_TRUE(contents(path) == before);
   EXPECT_EQ(folder_.entries(), 1U);
   EXPECT_EQ(model.presimulate(path, 1000).simulations, 1000);
+}
+
+/// What HDF5 could not close it would complain about at the end of the program.
+TEST_F(Faults, ALimitOnFileSizesIsToldAndLeavesNothingOpen) {
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit former {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &former), 0);
+  for (const rlim_t most : {1000U, 10000U, 30000U}) {
+    struct rlimit small = former;
+    small.rlim_cur = most;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_IO_ERROR(small_amortizer().save(folder_ / "model.h5"), "File too large; raise the limit on file sizes");
+    EXPECT_IO_ERROR(gaussian_model().presimulate(folder_ / "s.h5", 1000), "File too large; raise the limit on file sizes");
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &former), 0);
+    EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0) << most;
+    EXPECT_EQ(folder_.entries(), 0U) << most;
+  }
+  std::signal(SIGXFSZ, handler);
 }
 
 /// The same with a disk of one megabyte, where the system lets us mount one.
@@ -231,7 +253,7 @@ TEST_F(Faults, FlippedBitsAreRefusedOrHarmless) {
   Rng rng(1, "flips");
   for (const Example& e : examples(folder_)) {
     std::int64_t harmless = 0;
-    for (int i = 0; i < 2000; ++i) {
+    for (std::int64_t i = 0; i < support::repetitions(2000); ++i) {
       std::string bytes = e.bytes;
       const auto at = static_cast<std::size_t>(rng.integers(0, static_cast<std::int64_t>(bytes.size())));
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << rng.integers(0, 8)));

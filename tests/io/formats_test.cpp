@@ -1,4 +1,5 @@
-/// A file of every format that was ever released is read for ever. tests/io/data holds them; they are never made anew.
+/// A file of every format that was ever released is read for ever. tests/io/data holds them, make_formats.cpp made them; they are never
+/// made anew.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,22 +15,6 @@ namespace bayesflow {
 namespace {
 
 const std::string kData = BAYESFLOW_IO_DATA;
-
-/// How the files were made. For a new format: raise the number in the names, run it once with the folder in BAYESFLOW_MAKE_DATA, and
-/// note the numbers that it prints in a new test.
-TEST(Formats, DISABLED_MakeData) {
-  const char* folder = std::getenv("BAYESFLOW_MAKE_DATA");
-  ASSERT_NE(folder, nullptr);
-  const AmortizedPosterior amortizer = small_amortizer();
-  amortizer.save(std::string(folder) + "/model_format_1.h5",
-                 {.info = {.param_names = {"a", "b", "c", "d"}, .simulations = 32000, .constants = {{"means", Array::of({0.5, -0.5})}}}});
-  const Array density = amortizer.log_posterior(some_inputs());
-  for (const double x : density.values()) std::printf("%.6g, ", x);
-  PresimulateOptions options{.seed = 4, .batch_size = 8};
-  gaussian_model({.name = "means"}).presimulate(std::string(folder) + "/simulations_format_1.h5", 20, options);
-  options.progress = [](const PresimulationProgress& p) { return p.done < 40; };
-  varying_model().presimulate(std::string(folder) + "/simulations_varying_format_1.h5", 60, options);
-}
 
 TEST(Formats, Model1) {
   const LoadedAmortizer loaded = load_amortizer_file(kData + "/model_format_1.h5");

@@ -4,44 +4,19 @@
 #include <array>
 #include <bit>
 #include <functional>
+#include <numbers>
 
+#include "support/twins.hpp"
 #include "support_numbers.hpp"
 #include "support_targets.hpp"
 
 namespace bayesflow::kernels {
 namespace {
 
-constexpr std::array kActivations{Activation::identity, Activation::relu,    Activation::leaky_relu, Activation::elu,     Activation::selu,
-                                  Activation::tanh,     Activation::sigmoid, Activation::swish,      Activation::softplus};
-constexpr double kPi = 3.14159265358979323846;
+using support::activation_twin, support::kActivations, support::logistic, support::soft_clamp;
+
 constexpr double kSmallestNormal = 0x1p-126;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
-
-double exact_value(Activation activation, double x) {
-  switch (activation) {
-    case Activation::identity:
-      return x;
-    case Activation::relu:
-      return x > 0 ? x : 0;
-    case Activation::leaky_relu:
-      return x > 0 ? x : 0.2 * x;
-    case Activation::elu:
-      return x > 0 ? x : std::expm1(x);
-    case Activation::selu:
-      return 1.05070098735548 * (x > 0 ? x : 1.67326324235438 * std::expm1(x));
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return logistic(x);
-    case Activation::swish:
-      return x * logistic(x);
-    case Activation::softplus:
-      return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
-  }
-  return 0;
-}
 
 /// The derivative at x, from x alone.
 double exact_slope(Activation activation, double x) {
@@ -98,7 +73,7 @@ TEST(Activation, ValuesAreRightWithinEightRoundings) {
         activate(a, x.data(), y.data(), n);
         activate(a, in_place.data(), in_place.data(), n);
         for (std::int64_t i = 0; i < n; ++i) {
-          const double exact = exact_value(a, x[i]);
+          const double exact = activation_twin(a, x[i]);
           // Far out sigmoid is rounded to 0 or denormal, and swish is x times that.
           const double floor = kSmallestNormal * std::max(1.0, std::fabs(static_cast<double>(x[i])));
           expect_close(y[i], exact, std::fabs(exact), 8, to_string(a), x[i], floor);
@@ -137,7 +112,7 @@ TEST(Activation, LimitsAreRight) {
         if (a == Activation::swish && x == -kInfinity) continue;  // -infinity times 0
         float y = 7, dy = 1, dx = 7;
         activate(a, &x, &y, 1);
-        const double exact = exact_value(a, x);
+        const double exact = activation_twin(a, x);
         if (std::isinf(exact)) {
           EXPECT_EQ(y, exact) << to_string(a) << " at " << x;
           continue;
@@ -234,8 +209,6 @@ TEST(Groups, SumAndRepeatAreRightForEveryShape) {
         }
 }
 
-double soft_clamp(double s, double clamp) { return clamp > 0 ? 2 * clamp / kPi * std::atan(s / clamp) : s; }
-
 TEST(AffineCoupling, ForwardBackwardAndInverseAreRight) {
   Rng rng(6, "elementwise");
   for (const std::int64_t n : sizes())
@@ -248,7 +221,7 @@ TEST(AffineCoupling, ForwardBackwardAndInverseAreRight) {
         affine_inverse(v.data(), s.data(), t.data(), clamp, back.data(), n);
         for (std::int64_t i = 0; i < n; ++i) {
           const double exact_q = soft_clamp(s[i], clamp), exact_e = std::exp(exact_q);
-          const double slope = clamp > 0 ? 2 / kPi / (1 + std::pow(static_cast<double>(s[i]) / clamp, 2)) : 1;
+          const double slope = clamp > 0 ? 2 / std::numbers::pi / (1 + std::pow(static_cast<double>(s[i]) / clamp, 2)) : 1;
           const double g = dv[i] * exact_e, exact_ds = (g * u[i] + dq[i]) * slope;
           const double relative = 8 * (1 + std::fabs(exact_q));  // an error of q is a relative error of e^q
           expect_close(q[i], exact_q, std::fabs(exact_q), 8, "q", s[i]);

@@ -11,39 +11,13 @@
 #include "bayesflow/nn/gradient_check.hpp"
 #include "support/expect.hpp"
 #include "support/op_table.hpp"
+#include "support/twins.hpp"
 
 namespace bayesflow::nn {
 namespace {
 
-using support::sample;
+using support::dense_twin, support::kActivations, support::sample;
 using Inputs = std::span<const Tensor>;
-
-constexpr Activation kAll[] = {Activation::identity, Activation::relu,    Activation::leaky_relu, Activation::elu,     Activation::selu,
-                               Activation::tanh,     Activation::sigmoid, Activation::swish,      Activation::softplus};
-
-double activation(Activation a, double x) {
-  switch (a) {
-    case Activation::identity:
-      return x;
-    case Activation::relu:
-      return std::max(x, 0.0);
-    case Activation::leaky_relu:
-      return x > 0 ? x : 0.2 * x;
-    case Activation::elu:
-      return x > 0 ? x : std::exp(x) - 1;
-    case Activation::selu:
-      return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * (std::exp(x) - 1));
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::swish:
-      return x / (1 + std::exp(-x));
-    case Activation::softplus:
-      return std::log1p(std::exp(x));
-  }
-  return NAN;
-}
 
 /// The parameter as numbers, one row after the other.
 Array parameter(ParameterStore& store, const std::string& name) {
@@ -53,16 +27,6 @@ Array parameter(ParameterStore& store, const std::string& name) {
   for (std::size_t i = 0; i < v.size(); ++i) out.data()[i] = static_cast<double>(v[i]);
   return out;
 }
-Array dense_twin(const Array& x, const Array& kernel, const Array& bias, Activation a) {
-  Array y({x.dim(0), kernel.dim(1)});
-  for (std::int64_t r = 0; r < x.dim(0); ++r)
-    for (std::int64_t j = 0; j < kernel.dim(1); ++j) {
-      double s = bias(j);
-      for (std::int64_t i = 0; i < kernel.dim(0); ++i) s += x(r, i) * kernel(i, j);
-      y(r, j) = activation(a, s);
-    }
-  return y;
-}
 Array to_array(Tensor x) {
   Array out(x.shape());
   for (std::int64_t i = 0; i < x.size(); ++i) out.data()[i] = static_cast<double>(x.data()[i]);
@@ -70,7 +34,7 @@ Array to_array(Tensor x) {
 }
 
 TEST(Dense, EveryActivationAgreesWithATwinAndWithDifferences) {
-  for (const Activation a : kAll)
+  for (const Activation a : kActivations)
     for (const Initializer initializer : {Initializer::glorot_uniform, Initializer::orthogonal}) {
       ParameterStore store;
       Dense dense({.units = 6, .activation = a, .kernel_initializer = initializer});
@@ -81,7 +45,7 @@ TEST(Dense, EveryActivationAgreesWithATwinAndWithDifferences) {
       const Array x = sample("dense", {9, 4});
       Tape tape;
       tape.reset({.gradients = false});
-      const Array want = dense_twin(x, parameter(store, "layer.kernel"), parameter(store, "layer.bias"), a);
+      const Array bias = parameter(store, "layer.bias"), want = dense_twin(x, parameter(store, "layer.kernel"), &bias, a);
       EXPECT_LT(abs(to_array(dense(tape, tape.input(x))) - want).max(), 2e-6) << to_string(a);
       const GradientCheck check =
           check_gradient(store, [&](Tape& t, Inputs in) { return std::vector<Tensor>{dense(t, in[0])}; }, {x}, {.unresolved = 0.3});
@@ -109,7 +73,7 @@ TEST(Mlp, AgreesWithATwinAndWithDifferencesBeyondOneChain) {
   // Eleven layers: more than the eight that run as one chain.
   std::vector<DenseOptions> layers;
   for (std::size_t i = 0; i < 11; ++i)
-    layers.push_back({.units = static_cast<std::int64_t>(3 + i % 4), .activation = kAll[i % std::size(kAll)]});
+    layers.push_back({.units = static_cast<std::int64_t>(3 + i % 4), .activation = kActivations[i % std::size(kActivations)]});
   for (const bool conditional : {false, true}) {
     ParameterStore store;
     Mlp mlp(layers);
@@ -125,9 +89,10 @@ TEST(Mlp, AgreesWithATwinAndWithDifferencesBeyondOneChain) {
       for (std::int64_t r = 0; r < 6; ++r)
         for (std::int64_t j = 0; j < 5; ++j) h(r, j) = j < 3 ? inputs[0](r, j) : inputs[1](r / 3, j - 3);
     }
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      h = dense_twin(h, parameter(store, std::to_string(i) + ".kernel"), parameter(store, std::to_string(i) + ".bias"),
-                     layers[i].activation);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const Array bias = parameter(store, std::to_string(i) + ".bias");
+      h = dense_twin(h, parameter(store, std::to_string(i) + ".kernel"), &bias, layers[i].activation);
+    }
     const auto f = [&](Tape& t, Inputs in) { return std::vector<Tensor>{mlp(t, in[0], in.size() > 1 ? in[1] : Tensor())}; };
     Tape tape;
     tape.reset({.gradients = false});

@@ -6,6 +6,7 @@
 #include "bayesflow/core/rng.hpp"
 #include "support/op_table.hpp"
 #include "support/spline_twin.hpp"
+#include "support/twins.hpp"
 
 namespace bayesflow::support {
 namespace {
@@ -18,43 +19,6 @@ std::int64_t rows_of(const Array& x) { return x.shape().slice(0, -1).size(); }
 Shape with_cols(Shape shape, std::int64_t cols) {
   shape.set(-1, cols);
   return shape;
-}
-
-double activation_twin(Activation a, double x) {
-  switch (a) {
-    case Activation::relu:
-      return std::max(x, 0.0);
-    case Activation::leaky_relu:
-      return x > 0 ? x : 0.2 * x;
-    case Activation::elu:
-      return x > 0 ? x : std::expm1(x);
-    case Activation::selu:
-      return 1.05070098735548 * (x > 0 ? x : 1.67326324235438 * std::expm1(x));
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::swish:
-      return x / (1 + std::exp(-x));
-    case Activation::softplus:
-      return std::log1p(std::exp(x));
-    case Activation::identity:
-      break;
-  }
-  return x;
-}
-
-/// activation(x W + b); b may be empty.
-Array dense_twin(const Array& x, const Array& w, const Array* b, Activation a) {
-  const std::int64_t in = w.dim(0), out = w.dim(1), rows = rows_of(x);
-  Array y(with_cols(x.shape(), out));
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < out; ++j) {
-      double s = b ? b->data()[j] : 0;
-      for (std::int64_t k = 0; k < in; ++k) s += x.data()[i * in + k] * w.data()[k * out + j];
-      y.data()[i * out + j] = activation_twin(a, s);
-    }
-  return y;
 }
 
 struct ChainCase {
@@ -164,8 +128,6 @@ Eliminated eliminate(Array a) {
   }
   return out;
 }
-
-double soft_clamp(double s, double clamp) { return clamp > 0 ? 2 * clamp / 3.14159265358979323846 * std::atan(s / clamp) : s; }
 
 Tensors both(const ops::Transformed& t) { return {t.value, t.log_det}; }
 
