@@ -145,13 +145,14 @@ def plot_z_score_contraction(post_samples, prior_samples, param_names=None, fig_
 
 
 def _band_options(given):
-    """v1's settings of its simulated bands as settings of the exact band."""
+    """v1's settings of its simulated bands as settings of the exact band; those of the simulation have no meaning here."""
     known = {"confidence": "confidence", "num_points": "max_points", "max_num_points": "max_points"}
     options = {}
     for key, value in (given or {}).items():
-        if key not in known:
-            raise ConfigurationError(f"ecdf_bands_kwargs holds {key!r}; the bands are exact and know \"confidence\" and \"num_points\" only: leave it out")
-        options[known[key]] = min(value, options.get(known[key], value))
+        if key in known:
+            options[known[key]] = min(value, options.get(known[key], value))
+        elif key not in ("num_simulations", "eps"):
+            raise ConfigurationError(f"ecdf_bands_kwargs holds {key!r}; it may hold \"confidence\" and \"num_points\"")
     return options
 
 
@@ -161,7 +162,8 @@ def plot_sbc_ecdf(post_samples, prior_samples, difference=False, stacked=False, 
     """ECDFs of the fractional ranks in a band that an exact posterior's curve stays inside with the given confidence, exactly.
 
     post_samples: (B, S, P); prior_samples: (B, P). `difference`: minus the diagonal; `stacked`: all parameters in one panel.
-    `ecdf_bands_kwargs`: {"confidence": 0.95, "num_points": 100}. Returns the Figure; numbers: `sbc_ecdf`."""
+    `ecdf_bands_kwargs`: {"confidence": 0.95, "num_points": 100}; v1's "num_simulations" and "eps" are taken, and have no meaning for an exact
+    band. Returns the Figure; numbers: `sbc_ecdf`."""
     numbers = _numbers.sbc_ecdf(post_samples, prior_samples, _names_for(post_samples, param_names), difference, **_band_options(ecdf_bands_kwargs))
     ecdf, points = numbers.ecdf, numbers.points
     names = _param_names(param_names, len(ecdf))
