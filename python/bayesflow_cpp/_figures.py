@@ -245,9 +245,9 @@ def plot_losses(train_losses, val_losses=None, moving_average=False, ma_window_f
     train, average, steps = numbers.train, numbers.moving_average, numbers.steps
     figure, axes, _ = _grid(len(numbers.names), None, 1, fig_size if fig_size is not None else (16, 4 * len(numbers.names)), 4, "plot_losses")
     for i, axis in enumerate(axes):
-        axis.plot(steps, train[:, i], color=train_color, linewidth=lw_train, alpha=0.6 if moving_average else 0.9, label="Training")
+        axis.plot(steps, train[:, i], color=train_color, linewidth=lw_train, alpha=0.4 if moving_average else 0.9, label="Training")
         if moving_average:
-            axis.plot(steps, average[:, i], color="grey", linewidth=lw_train, label="Training (Moving Average)")
+            axis.plot(steps, average[:, i], color="dimgrey", linewidth=lw_train, label="Training (Moving Average)")
         validation = numbers.validation[:, i]
         validated = bool(np.isfinite(validation).any())
         if validated:
@@ -262,20 +262,16 @@ def plot_losses(train_losses, val_losses=None, moving_average=False, ma_window_f
     return figure
 
 
-def _limits(numbers, i):
-    """What the draws and the reference cover, by their histograms and densities."""
-    ends = []
-    for layer in (numbers.main, numbers.reference):
-        if layer is None:
-            continue
-        density = layer.marginals[i]
+def _limits(densities, truth):
+    """What the draws, the reference and the truth of one parameter cover."""
+    ends = [] if truth is None else [truth]
+    for density in densities:
+        x, height = density.x, density.density
         if density.bandwidth > 0:
-            covered = density.x[density.density > 0.004 * density.density.max()]
+            covered = x[height > 0.004 * height.max()]
             ends += [covered[0], covered[-1]]
         else:
-            ends += [density.x.mean() - 0.5, density.x.mean() + 0.5]
-    if numbers.truth is not None:
-        ends.append(numbers.truth[i])
+            ends += [x.mean() - 0.5, x.mean() + 0.5]
     low, high = min(ends), max(ends)
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
@@ -291,16 +287,17 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
     """Histogram and density on the diagonal, joint densities below, the draws above if `scatter`. Many parameters: smaller panels."""
     count = len(names)
     height = min(height, max(30 / count, 0.7))
-    dense = height < 1.5
+    dense, tiny = height < 2, height < 1.5
     if dense:
         label_fontsize, tick_fontsize = min(label_fontsize, 9), min(tick_fontsize, 6)
     figure = _pyplot().figure(figsize=(height * count, height * count))
     grid = figure.add_gridspec(count, count)
-    limits = [_limits(numbers, i) for i in range(count)]
-    layers = [(numbers.reference, reference_color, reference_alpha)] if numbers.reference is not None else []
+    truth, reference = numbers.truth, numbers.reference
+    layers = [(reference, reference_color, reference_alpha)] if reference is not None else []
     layers.append((numbers.main, color, alpha))
     marginals = [(layer.marginals, layer.histograms, layer.draws, shade, opacity) for layer, shade, opacity in layers]
     maps = [_pale_to(shade, opacity) for _, shade, opacity in layers]
+    limits = [_limits([m[0][i] for m in marginals], None if truth is None else truth[i]) for i in range(count)]
     for row in range(count):
         for column in range(count if scatter else row + 1):
             axis = figure.add_subplot(grid[row, column])
@@ -318,19 +315,22 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
                         axis.contourf(joint.x, joint.y, joint.density, levels=np.append(levels, top), cmap=cmap)
                 else:
                     axis.scatter(draws[:, column], draws[:, row], s=3 if dense else 12, color=shade, alpha=0.5 * opacity, linewidths=0)
-            if numbers.truth is not None:
-                axis.axvline(numbers.truth[column], color="black", linestyle="dashed", linewidth=1)
+            if truth is not None:
+                axis.axvline(truth[column], color="black", linestyle="dashed", linewidth=1)
                 if row != column:
-                    axis.axhline(numbers.truth[row], color="black", linestyle="dashed", linewidth=1)
+                    axis.axhline(truth[row], color="black", linestyle="dashed", linewidth=1)
             axis.set_xlim(limits[column])
             if row == column:
                 axis.set_yticks([])
             else:
                 axis.set_ylim(limits[row])
-            _dress(axis, tick_fontsize)
-            axis.locator_params(axis="x", nbins=3 if dense else 5)
-            if row != column:
-                axis.locator_params(axis="y", nbins=3 if dense else 5)
+            if tiny:  # ticks would be what takes the time, and nobody could read them
+                axis.set_xticks([])
+                axis.set_yticks([])
+                axis.spines[["right", "top"]].set_visible(False)
+            else:
+                _dress(axis, tick_fontsize)
+                axis.locator_params(axis="x" if row == column else "both", nbins=3 if dense else 5)
             if row == count - 1:
                 axis.set_xlabel(names[column], fontsize=label_fontsize)
             else:
@@ -339,7 +339,11 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
                 axis.set_ylabel(names[row], fontsize=label_fontsize)
             if column > 0 or row == column:
                 axis.tick_params(labelleft=False)
-    figure.align_labels()
+    if tiny:
+        figure.subplots_adjust(left=0.03, right=0.99, bottom=0.03, top=0.99, wspace=0.1, hspace=0.1)
+    else:
+        figure.align_labels()
+        figure.tight_layout()
     return figure
 
 
@@ -360,7 +364,6 @@ def plot_posterior_2d(posterior_draws, prior=None, prior_draws=None, param_names
     names = _param_names(param_names, draws.shape[1])
     numbers = _numbers.posterior_2d(draws, prior_draws, names, truth)
     figure = _pair_grid(numbers, names, height, post_color, prior_color, label_fontsize, tick_fontsize, False, post_alpha, prior_alpha)
-    figure.tight_layout()
     if numbers.reference is not None:
         from matplotlib.patches import Patch
 
@@ -382,9 +385,7 @@ def plot_prior2d(prior, param_names=None, n_samples=2000, height=2.5, color=RED)
         names = [f"Prior Param. {i}" for i in range(1, draws.shape[-1] + 1)]
     else:
         names = [f"Prior {name}" for name in _checked(param_names, draws.shape[-1], "param_names", "parameters")]
-    figure = _pair_grid(_numbers.pairs(draws, names), names, height, color, "gray", 12, 9, True)
-    figure.tight_layout()
-    return figure
+    return _pair_grid(_numbers.pairs(draws, names), names, height, color, "gray", 12, 9, True)
 
 
 def plot_latent_space_2d(z_samples, height=2.5, color=RED):
@@ -393,9 +394,7 @@ def plot_latent_space_2d(z_samples, height=2.5, color=RED):
     Returns the Figure; numbers: `pairs`, `latent_normality`."""
     z = as_float64(z_samples, "z_samples", (2,))
     names = [f"Latent Dim. {i}" for i in range(1, z.shape[1] + 1)]
-    figure = _pair_grid(_numbers.pairs(z, names), names, height, color, "gray", 12, 9, True)
-    figure.tight_layout()
-    return figure
+    return _pair_grid(_numbers.pairs(z, names), names, height, color, "gray", 12, 9, True)
 
 
 def _model_names(names, count):
@@ -441,7 +440,7 @@ def plot_confusion_matrix(true_models, pred_models, model_names=None, fig_size=(
     numbers = _numbers.confusion_matrix(true_models, pred_models, names)
     values = numbers.normalized if normalize else numbers.counts
     figure, axis = _pyplot().subplots(1, 1, figsize=fig_size)
-    image = axis.imshow(values, interpolation="nearest", cmap=cmap or LinearSegmentedColormap.from_list("bayesflow", ["white", RED]))
+    image = axis.imshow(values, vmin=0, interpolation="nearest", cmap=cmap or LinearSegmentedColormap.from_list("bayesflow", ["white", RED]))
     figure.colorbar(image, ax=axis, shrink=0.7)
     axis.set_xticks(range(len(names)), names, fontsize=tick_fontsize)
     axis.set_yticks(range(len(names)), names, fontsize=tick_fontsize)
@@ -529,18 +528,18 @@ def _require_data_set(index, count):
         raise ArgumentError(f"data_set = {index}; there are data sets 0 to {count - 1}")
 
 
-def plot_pushforward(pushforward, data_set=0, fig_size=None, label_fontsize=16, title_fontsize=18, legend_fontsize=12, tick_fontsize=12, color=RED,
-                     n_row=None, n_col=None, max_panels=12):
+def plot_predictive_bands(bands, data_set=0, fig_size=None, label_fontsize=16, title_fontsize=18, legend_fontsize=12, tick_fontsize=12, color=RED,
+                          n_row=None, n_col=None, max_panels=12):
     """A panel per variable: quantile bands of simulated data along the first axis of a data set, with the observed data if there are.
 
-    pushforward: what `pushforward` returns, or `.bands` of `posterior_predictive`. Returns the Figure."""
-    _require_data_set(data_set, len(pushforward.quantiles))
-    levels = pushforward.probabilities
-    length = pushforward.data_shape[0] if pushforward.data_shape else 1
-    quantiles = pushforward.quantiles[data_set].reshape(len(levels), length, -1)
-    observed = pushforward.observed[data_set].reshape(length, -1) if pushforward.observed.size else None
+    bands: what `pushforward` returns, or `.bands` of `posterior_predictive`. Returns the Figure."""
+    _require_data_set(data_set, len(bands.quantiles))
+    levels = bands.probabilities
+    length = bands.data_shape[0] if bands.data_shape else 1
+    quantiles = bands.quantiles[data_set].reshape(len(levels), length, -1)
+    observed = bands.observed[data_set].reshape(length, -1) if bands.observed.size else None
     variables = quantiles.shape[-1]
-    figure, axes, n_col = _grid(min(variables, max_panels), n_row, n_col, fig_size, 4, "plot_pushforward")
+    figure, axes, n_col = _grid(min(variables, max_panels), n_row, n_col, fig_size, 4, "plot_predictive_bands")
     index = np.arange(length)
     for v, axis in enumerate(axes):
         for q in range(len(levels) // 2):
@@ -559,3 +558,47 @@ def plot_pushforward(pushforward, data_set=0, fig_size=None, label_fontsize=16, 
         figure.suptitle(f"The first {len(axes)} of {variables} variables", fontsize=title_fontsize)
     figure.tight_layout()
     return figure
+
+
+def plot_pushforward(generative_model, parameter_draws=None, funcs_list=None, funcs_labels=None, batch_size=1000, show_raw_sims=True):
+    """What the model's data look like: raw simulations (if a data set is one series), and aggregates of them.
+
+    parameter_draws: (n, P); None: `batch_size` draws of the prior. funcs_list: functions of one data set that return a number, by default its
+    mean and standard deviation; funcs_labels: a name each. Returns a dictionary "parameter_draws", "simulations", "aggregated_data" (a list per
+    function), "functions_used", "function_names", "figures"."""
+    if parameter_draws is None:
+        forward = generative_model(batch_size)
+        draws, data = np.asarray(forward["prior_draws"]), np.asarray(forward["sim_data"])
+    else:
+        draws = as_float64(parameter_draws, "parameter_draws")
+        data = _numbers.simulate_by(generative_model)(draws)
+    if funcs_list is None:
+        functions, names = [np.mean, np.std], ["Simulation mean", "Simulation standard deviation"]
+    else:
+        functions = list(funcs_list)
+        names = [f"Aggregator function {i + 1}" for i in range(len(functions))]
+    if funcs_labels is not None:
+        names = _checked(funcs_labels, len(functions), "funcs_labels", "functions")
+    aggregated = [[float(function(simulation)) for simulation in data] for function in functions]
+    figures = []
+    if show_raw_sims and data.ndim == 2:
+        side = min(int(np.ceil(np.sqrt(len(data)))), 7)
+        count = min(side * side, len(data))
+        figure, axes, _ = _grid(count, None, side, (2 * side, 2 * -(-count // side)), 2, "plot_pushforward")
+        for axis, simulation in zip(axes, data):
+            axis.plot(simulation, color=RED, linewidth=1)
+            _dress(axis, 7)
+        figure.suptitle(f"{count} simulated data sets", fontsize=14)
+        figure.tight_layout()
+        figures.append(figure)
+    if functions:
+        figure, axes, _ = _grid(len(functions), None, 1, (10, 3 * len(functions)), 3, "plot_pushforward")
+        for axis, name, values in zip(axes, names, aggregated):
+            axis.plot(values, "o-" if len(values) == 1 else "-", color=RED, linewidth=1)
+            axis.set_ylabel(name, fontsize=12)
+            _dress(axis, 10)
+        axes[-1].set_xlabel("Simulation number", fontsize=12)
+        figure.tight_layout()
+        figures.append(figure)
+    return {"parameter_draws": draws, "simulations": data, "aggregated_data": aggregated, "functions_used": functions, "function_names": names,
+            "figures": figures}

@@ -14,6 +14,7 @@ from ._figures import (
     plot_mmd_hypothesis_test,
     plot_posterior_2d,
     plot_posterior_predictive,
+    plot_predictive_bands,
     plot_prior2d,
     plot_pushforward,
     plot_recovery,

@@ -50,11 +50,11 @@ void bind_densities(nb::module_& m) {
       .field("mean", &PairsLayer::mean, "P estimates")
       .field("sd", &PairsLayer::sd, "P estimates")
       .field("correlation", &PairsLayer::correlation, "(P, P)");
-  layer.type().def("joint", &PairsLayer::joint, "row"_a, "column"_a, "Joint density; row > column, x is the column's parameter.");
+  layer.type().def("joint", &PairsLayer::joint, nb::rv_policy::reference_internal, "row"_a, "column"_a, "Joint density; row > column, x is the column's parameter.");
   ResultClass<Pairs>(m, "Pairs", "Numbers of a pair grid.")
       .field("param_names", &Pairs::param_names, "P names")
-      .field("main", &Pairs::main, "PairsLayer of the draws")
-      .field("reference", &Pairs::reference, "PairsLayer beneath, or None")
+      .part("main", &Pairs::main, "PairsLayer of the draws")
+      .part("reference", &Pairs::reference, "PairsLayer beneath, or None")
       .field("truth", &Pairs::truth, "(P) or None");
   m.def(
       "pairs",
@@ -215,7 +215,7 @@ void bind_predictive(nb::module_& m) {
       .field("standard_error", &PosteriorPredictive::standard_error, "(B, K) of the tail probability")
       .field("p_value", &PosteriorPredictive::p_value, "(B, K): two-sided")
       .field("overall_p_value", &PosteriorPredictive::overall_p_value, "(K): over all data sets")
-      .field("bands", &PosteriorPredictive::bands, "Pushforward with the observed data");
+      .part("bands", &PosteriorPredictive::bands, "Pushforward with the observed data");
 
   const auto simulator_of = [](nb::object simulate) {
     return Simulator::batched(

@@ -30,8 +30,8 @@ auto unlocked(F&& work) {
   return work();
 }
 
-/// A class with an attribute per member: vectors of numbers arrive as NumPy arrays, everything else as its Python kind. Values are copies,
-/// so that they outlive the result and can be changed.
+/// A class with an attribute per member: vectors of numbers arrive as NumPy arrays, everything else as its Python kind. Values are
+/// copies, so that they outlive the result and can be changed.
 template <class T>
 class ResultClass {
  public:
@@ -60,6 +60,12 @@ class ResultClass {
     else
       type_.def_prop_ro(
           name, [member](const T& self) -> M { return self.*member; }, nb::rv_policy::move, doc);
+    return *this;
+  }
+  /// A member that is a result itself and may be large: not copied, and it keeps its owner alive.
+  template <class M>
+  ResultClass& part(const char* name, M T::*member, const char* doc) {
+    type_.def_ro(name, member, doc);
     return *this;
   }
   nb::class_<T>& type() { return type_; }
