@@ -287,7 +287,7 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
     """Histogram and density on the diagonal, joint densities below, the draws above if `scatter`. Many parameters: smaller panels."""
     count = len(names)
     height = min(height, max(30 / count, 0.7))
-    dense, tiny = height < 2, height < 1.5
+    dense, tiny = count > 8, count > 12
     if dense:
         label_fontsize, tick_fontsize = min(label_fontsize, 9), min(tick_fontsize, 6)
     figure = _pyplot().figure(figsize=(height * count, height * count))
