@@ -178,8 +178,8 @@ void bind_verdict(nb::module_& m) {
   finding.type()
       .def_prop_ro(
           "kind", [](const Finding& f) { return to_string(f.kind); },
-          "\"shifted\", \"overconfident\", \"underconfident\", \"wrong_tails\", \"wrong_dependence\", \"nothing_learnt\", "
-          "\"too_little_evidence\" or \"non_finite\"")
+          "\"shifted\", \"overconfident\", \"underconfident\", \"wrong tails\", \"wrong dependence\", \"nothing learnt\", "
+          "\"too little evidence\" or \"non-finite\"")
       .def("__repr__", [](const Finding& f) { return "<Finding: " + f.sentence + ">"; });
 
   ResultClass<ParameterVerdict>(m, "ParameterVerdict", "What was measured of one parameter, at fault or not.")

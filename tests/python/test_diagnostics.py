@@ -93,7 +93,7 @@ def test_faults_are_found_and_named(rng):
     assert {f.kind for f in d.verdict(*exact(rng, shift=1.0)).findings} == {"shifted"}
     post, truths = exact(rng)
     post[0, 0, 0] = np.nan
-    assert d.verdict(post, truths).findings[0].kind == "non_finite"
+    assert d.verdict(post, truths).findings[0].kind == "non-finite"
 
 
 def test_joint_test_and_latents(rng):
