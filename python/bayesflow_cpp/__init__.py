@@ -10,8 +10,10 @@ from . import _core, _log
 _log.set_up()
 __version__ = _core.__version__
 
-from . import amortizers, configuration, default_settings, exceptions, helper_classes, inference_networks, latents, networks, optimizers, simulation, summary_networks, trainers  # noqa: E402
+from . import amortizers, computational_utilities, configuration, default_settings, diagnostics, exceptions, helper_classes, inference_networks  # noqa: E402
+from . import latents, losses, networks, optimizers, sensitivity, simulation, summary_networks, trainers  # noqa: E402
 from .amortizers import load_amortizer  # noqa: E402
+from .report import report  # noqa: E402
 from .simulation import SimulationStore, save_simulations  # noqa: E402
 
 

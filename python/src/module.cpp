@@ -15,4 +15,6 @@ NB_MODULE(_core, m) {
   python::bind_networks(m);
   python::bind_amortizers(m);
   python::bind_training(m);
+  python::bind_diagnostics(m);
+  python::bind_report(m);
 }

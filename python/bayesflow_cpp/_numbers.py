@@ -1,0 +1,276 @@
+"""The numbers behind the figures. Each function takes draws and truths and returns an object whose attributes are the numbers.
+
+Every result has `.tables()` (a dictionary of pandas DataFrames), `.to_csv(folder)` and `.to_json([path])`. Estimates have `.value` and
+`.standard_error`, and answer to `float()`. B is the number of data sets, S of draws per data set, P of parameters. Draws or truths that
+are not finite raise ArgumentError naming the first of them (for `verdict` they are a finding); shapes that do not fit raise ShapeError.
+`threads=0` uses all cores; results are the same bits for any number."""
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64
+from .exceptions import ArgumentError, ConfigurationError, ShapeError
+
+_d = _core.diagnostics
+
+
+def names_of(names):
+    return [] if names is None else [str(name) for name in names]
+
+
+def _pair(post_samples, prior_samples):
+    return as_float64(post_samples, "post_samples", (3,)), as_float64(prior_samples, "prior_samples", (2,))
+
+
+def median_abs_deviation(samples, axis=0):
+    """Median distance from the median along `axis`, unscaled: the error bar of v1's recovery figure."""
+    samples = np.asarray(samples)
+    return np.median(np.abs(samples - np.median(samples, axis=axis, keepdims=True)), axis=axis)
+
+
+def _named(function, default):
+    """The library's own name of a summary, None for another function."""
+    if function is default:
+        return {np.median: "median", median_abs_deviation: "median absolute deviation"}[function]
+    return "mean" if function is np.mean else "median" if function is np.median else None
+
+
+def _applied(function, post, name):
+    if not callable(function):
+        raise ConfigurationError(f"{name} must be a function of (draws, axis), like numpy.mean; got {type(function).__name__}")
+    out = as_float64(function(post, axis=1), f"the result of {name}")
+    if out.shape != (post.shape[0], post.shape[2]):
+        raise ShapeError(f"{name} must map draws of shape {post.shape} to shape {(post.shape[0], post.shape[2])}; got {out.shape}")
+    return out
+
+
+def recovery(post_samples, prior_samples, param_names=None, point_agg=np.median, uncertainty_agg=median_abs_deviation, threads=0):
+    """Point estimates against truths: R^2, correlation, rmse, bias, each with a standard error.
+
+    post_samples: (B, S, P); prior_samples: (B, P) truths. `point_agg` and `uncertainty_agg` (None: no error bars) are functions of
+    (draws, axis) like numpy.mean. Returns Recovery with .truths, .estimates, .spreads (B, P) and .r2, .r, .rmse, .normalized_rmse,
+    .bias (a list of P estimates)."""
+    post, truths = _pair(post_samples, prior_samples)
+    names = names_of(param_names)
+    point = _named(point_agg, np.median)
+    spread = None if uncertainty_agg is None else _named(uncertainty_agg, median_abs_deviation)
+    if point and (spread or uncertainty_agg is None):
+        return _d.recovery(post, truths, names, point, spread, threads)
+    if post.shape[::2] != truths.shape:
+        raise ShapeError(f"post_samples (data sets, draws, parameters) and prior_samples (data sets, parameters) do not fit: "
+                         f"{post.shape} and {truths.shape}")
+    spreads = None if uncertainty_agg is None else _applied(uncertainty_agg, post, "uncertainty_agg")
+    spread_name = "" if uncertainty_agg is None else getattr(uncertainty_agg, "__name__", "spread")
+    return _d.recovery_of_estimates(_applied(point_agg, post, "point_agg"), spreads, truths, names, getattr(point_agg, "__name__", "estimate"),
+                                    spread_name, threads)
+
+
+def z_score_contraction(post_samples, prior_samples, param_names=None, prior_draws=None, threads=0):
+    """Posterior z-score (mean - truth) / sd and contraction 1 - posterior variance / prior variance.
+
+    post_samples: (B, S, P); prior_samples: (B, P) truths. The prior variance is that of the truths, or of `prior_draws` (N, P).
+    Returns ZScoreContraction with .z_score and .contraction (B, P)."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.z_score_contraction(post, truths, names_of(param_names), as_float64(prior_draws, "prior_draws", (2,)), threads)
+
+
+def sbc_ranks(post_samples, prior_samples, param_names=None, seed=0, threads=0):
+    """Ranks of the truths (B, P) among the draws (B, S, P): whole numbers 0 ... S in .ranks (B, P).
+
+    `seed` breaks ties between truth and draws (discrete parameters)."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.sbc_ranks(post, truths, names_of(param_names), seed, threads)
+
+
+def sbc_histograms(post_samples, prior_samples, param_names=None, num_bins=None, binomial_interval=0.99, simultaneous_interval=0.95, seed=0,
+                   threads=0):
+    """Histograms of the ranks with exact intervals: .counts (P, bins), .expected, .lower, .upper (bins), .inside (P bools).
+
+    post_samples: (B, S, P); prior_samples: (B, P). `num_bins=None`: at most 20 bins that expect 10 data sets or more each."""
+    ranks = sbc_ranks(post_samples, prior_samples, param_names, seed, threads)
+    return _d.sbc_histograms(ranks, num_bins or 0, binomial_interval, simultaneous_interval)
+
+
+def sbc_ecdf(post_samples, prior_samples, param_names=None, difference=False, confidence=0.95, over_all_parameters=False, max_points=100, seed=0,
+             threads=0):
+    """ECDFs of fractional ranks in a band that an exact posterior's curve stays inside with probability `confidence`, exactly.
+
+    post_samples: (B, S, P); prior_samples: (B, P). Returns SbcEcdf with .ranks (B, P), .points (K), .ecdf (P, K), .band_lower and
+    .band_upper (K), .inside (P bools), .p_value (P). `difference=True` subtracts the diagonal. `over_all_parameters=True`: the
+    confidence holds for all P curves together."""
+    ranks = sbc_ranks(post_samples, prior_samples, param_names, seed, threads)
+    return _d.sbc_ecdf(ranks, confidence, over_all_parameters, difference, max_points)
+
+
+def coverage(post_samples, prior_samples, param_names=None, num_levels=20, confidence=0.95, seed=0, threads=0):
+    """How often central credible intervals contain the truth: .levels (L), .coverage (P, L), .band_lower, .band_upper (L), .inside.
+
+    post_samples: (B, S, P); prior_samples: (B, P). .calibration_error: P estimates."""
+    return _d.coverage(sbc_ranks(post_samples, prior_samples, param_names, seed, threads), num_levels, confidence)
+
+
+def joint_test(post_samples, prior_samples, log_posterior_draws=None, log_posterior_truths=None, num_projections=10, error_rate=0.05, seed=0,
+               threads=0):
+    """One test of the joint posterior, for faults that no single parameter shows: .passed, .overall_p_value, and .quantities,
+    .p_value, .adjusted_p_value of each quantity tested.
+
+    post_samples: (B, S, P); prior_samples: (B, P). With log densities of draws (B, S) and of truths (B) their ranks are tested too."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.joint_test(post, truths, as_float64(log_posterior_draws, "log_posterior_draws", (2,)),
+                         as_float64(log_posterior_truths, "log_posterior_truths", (1,)), num_projections, error_rate, seed, threads)
+
+
+def latent_normality(z_samples, names=None, error_rate=0.05):
+    """Are latents z_samples (B, P) standard normal? .normal, .overall_p_value; .mean, .sd, .skewness, .excess_kurtosis (P estimates)."""
+    return _d.latent_normality(as_float64(z_samples, "z_samples", (2,)), names_of(names), error_rate)
+
+
+def verdict(post_samples, prior_samples, param_names=None, family_wise_error=0.05, expect_contraction=True, min_contraction=0.02,
+            detectable_shift=0.5, seed=0, threads=0):
+    """Can this posterior be trusted? .calibrated, .sentence, .findings (.kind, .parameter, .effect, .p_value, .sentence), .parameters.
+
+    post_samples: (B, S, P); prior_samples: (B, P). At most the share `family_wise_error` of exact posteriors is found at fault."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.verdict(post, truths, names_of(param_names), family_wise_error, expect_contraction, min_contraction, detectable_shift, seed, threads)
+
+
+def _loss_matrix(losses, name):
+    """Column names (None: the user gave none) and values (N, C)."""
+    if losses is None:
+        return None, np.zeros((0, 0))
+    columns = getattr(losses, "columns", None)
+    if columns is None and getattr(losses, "name", None) is not None:  # a pandas Series
+        columns = [losses.name]
+    values = as_float64(losses, name, (1, 2))
+    if values.ndim == 1:
+        values = values[:, None]
+    return (None if columns is None else [str(c) for c in columns]), values
+
+
+def losses(train_losses, val_losses=None, ma_window_fraction=0.01, validation_steps=None):
+    """Loss curves with their moving average.
+
+    train_losses: pandas DataFrame as `history["train_losses"]` (a row per step, a column per loss), or an array (N,) or (N, C).
+    val_losses: the same per validated epoch. `validation_steps`: at which steps; None: evenly spread. Returns LossCurves with .steps (N),
+    .train, .moving_average (N, C), .validation_steps (V), .validation (V, C; NaN in a column without validation losses)."""
+    names, train = _loss_matrix(train_losses, "train_losses")
+    columns = train.shape[1]
+    if names is None:
+        names = ["Loss"] if columns == 1 else [f"Loss {i + 1}" for i in range(columns)]
+    val_names, val = _loss_matrix(val_losses, "val_losses")
+    count = len(val)
+    placed = np.full((count, columns), np.nan)
+    if count:
+        if val_names is not None and any(n in names for n in val_names):
+            missing = [n for n in val_names if n not in names]
+            if missing:
+                raise ShapeError(f"val_losses has the column {missing[0]!r}, which train_losses lacks; its columns are {names}")
+            placed[:, [names.index(n) for n in val_names]] = val
+        elif val.shape[1] <= columns:
+            placed[:, : val.shape[1]] = val
+        else:
+            raise ShapeError(f"val_losses has {val.shape[1]} columns, train_losses only {columns}; give a training column for each")
+    if validation_steps is None:
+        stride = len(train) // count if count else 1
+        validation_steps = stride * np.arange(1, count + 1) if stride else np.linspace(1, len(train), count)
+    steps = as_float64(validation_steps, "validation_steps", (1,))
+    return _d.losses(names, train, placed, steps.tolist(), ma_window_fraction)
+
+
+def simulate_by(simulator):
+    """A function from parameters (S, P) to a float64 array (S, ...)."""
+    simulator = getattr(simulator, "simulator", simulator)
+    if not callable(simulator):
+        raise ConfigurationError(f"simulator must be a Simulator, a GenerativeModel or a batched function of parameters; got {type(simulator).__name__}")
+
+    def simulate(parameters):
+        data = simulator(parameters)
+        return as_float64(data["sim_data"] if isinstance(data, dict) else data, "the simulator's data")
+
+    return simulate
+
+
+def posterior_predictive(post_samples, observed, simulator, statistics=None, max_draws=200, probabilities=(0.05, 0.25, 0.5, 0.75, 0.95)):
+    """Do data simulated from the posterior look like the observed ones?
+
+    post_samples: (B, S, P); observed: (B, ...) data. `simulator`: a Simulator or GenerativeModel, or a function from parameters (S, P)
+    to data (S, ...). `statistics`: {name: function of one data set}, by default mean, standard deviation, minimum, maximum. Returns
+    PosteriorPredictive with .observed (B, K), .simulated (B, S, K), .p_value (B, K) two-sided, .overall_p_value (K), and .bands: the
+    quantiles of every data value."""
+    if statistics is None:
+        statistics = {"mean": np.mean, "standard deviation": np.std, "minimum": np.min, "maximum": np.max}
+    wrapped = {str(name): (lambda data, f=function: float(f(data))) for name, function in dict(statistics).items()}
+    return _d.posterior_predictive(as_float64(post_samples, "post_samples", (3,)), as_float64(observed, "observed"), simulate_by(simulator), wrapped,
+                                   max_draws, list(probabilities))
+
+
+def pushforward(draws, simulator, max_draws=200, probabilities=(0.05, 0.25, 0.5, 0.75, 0.95)):
+    """Quantiles of data simulated from draws (B, S, P), or (S, P) for example of the prior: .quantiles (B, Q, values)."""
+    return _d.pushforward(as_float64(draws, "draws", (2, 3)), simulate_by(simulator), max_draws, list(probabilities))
+
+
+def c2st(source_samples, target_samples, n_folds=5, hidden_units_per_dim=16, max_epochs=200, seed=123, threads=0):
+    """Classifier two-sample test of source (N, d) and target (M, d): .accuracy (0.5 if they cannot be told apart), .p_value."""
+    return _d.c2st(as_float64(source_samples, "source_samples", (2,)), as_float64(target_samples, "target_samples", (2,)), n_folds,
+                   hidden_units_per_dim, max_epochs, seed, threads)
+
+
+def mmd(source_samples, target_samples, kernel="gaussian_median", permutations=1000, seed=0, threads=0):
+    """Squared maximum mean discrepancy of source (N, d) and target (M, d): .unbiased, .biased, .p_value, .null.
+
+    kernel: "gaussian_median", or v1's "gaussian" and "inverse_multiquadratic"."""
+    return _d.mmd(as_float64(source_samples, "source_samples", (2,)), as_float64(target_samples, "target_samples", (2,)), kernel, permutations,
+                  seed, threads)
+
+
+def mmd_hypothesis_test(observed, reference, null_pool=None, kernel="gaussian", num_null_samples=100, alpha_level=0.05, seed=0, threads=0):
+    """Are observed rows (n, d) as near to the reference (R, d) as fresh simulations of the same number are? .p_value, .misspecified,
+    .mmd_null, .mmd_observed, .critical_value. Null sets come from `null_pool`, or from a part of the reference that is set aside."""
+    return _d.mmd_hypothesis_test(as_float64(observed, "observed", (2,)), as_float64(reference, "reference", (2,)),
+                                  as_float64(null_pool, "null_pool", (2,)), kernel, num_null_samples, alpha_level, seed, threads)
+
+
+def log_score(log_posterior, log_prior=None):
+    """Mean log density of the truths: .mean, .log_density (B), .worst_data_set, and .gain over log_prior (B) in nats if that is given."""
+    return _d.log_score(as_float64(log_posterior, "log_posterior", (1,)), as_float64(log_prior, "log_prior", (1,)))
+
+
+def calibration_curves(true_models, pred_models, model_names=None, num_bins=10, confidence=0.95):
+    """Calibration of model probabilities: .error (J estimates), .noise_floor (J), .curves (.mean_prediction, .frequency, .lower, .upper).
+
+    true_models: one-hot (n, J) or indices (n); pred_models: (n, J) probabilities."""
+    return _d.expected_calibration_error(as_float64(true_models, "true_models", (1, 2)), as_float64(pred_models, "pred_models", (2,)),
+                                         names_of(model_names), num_bins, confidence)
+
+
+expected_calibration_error = calibration_curves
+
+
+def confusion_matrix(true_models, pred_models, model_names=None):
+    """Rows: true models, columns: most probable ones. .counts, .normalized (J, J), .accuracy.
+
+    true_models: one-hot (n, J) or indices (n); pred_models: (n, J) probabilities."""
+    return _d.confusion_matrix(as_float64(true_models, "true_models", (1, 2)), as_float64(pred_models, "pred_models", (2,)), names_of(model_names))
+
+
+def pairs(draws, param_names=None, reference=None, truth=None, num_bins=None, max_scatter=1000, points=100, threads=0):
+    """Everything in a pair grid of draws (S, P), over `reference` (N, P) and with `truth` (P): .main and .reference with .histograms,
+    .marginals, .joint(row, column), .mean, .sd, .correlation."""
+    return _d.pairs(as_float64(draws, "draws", (2,)), names_of(param_names), as_float64(reference, "reference", (2,)),
+                    as_float64(truth, "truth", (1,)), num_bins or 0, max_scatter, points, threads)
+
+
+def posterior_2d(posterior_draws, prior_draws=None, param_names=None, truth=None, threads=0):
+    """`pairs` of one data set's posterior (S, P) over its prior (N, P)."""
+    return pairs(posterior_draws, param_names, prior_draws, truth, threads=threads)
+
+
+def kde(x, y=None, points=None, bw_factor=1.0, cut=3.0, low=None, high=None):
+    """Gaussian kernel density estimate with Scott's bandwidth times `bw_factor`. Of samples x (N): .x, .density (points). Of pairs of
+    x and y (N): .x, .y, .density (points in y, points in x), .levels(mass)."""
+    x = as_float64(x, "x", (1,)).tolist()
+    if y is None:
+        return _d.kde_1d(x, points or 200, bw_factor, cut, low, high)
+    if low is not None or high is not None:
+        raise ArgumentError("kde: low and high are for one dimension; leave them out, or leave out y")
+    return _d.kde_2d(x, as_float64(y, "y", (1,)).tolist(), points or 100, bw_factor, cut)

@@ -1,0 +1,153 @@
+"""v1's numbers on plain arrays, with v1's names and arguments. What v1 got wrong is right here: see docs/coming_from_bayesflow_v1.md."""
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64
+from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
+
+_d = _core.diagnostics
+
+
+def _samples(x, name):
+    return as_float64(x, name, (2,))
+
+
+def _same_width(x, y, names):
+    if x.shape[1] != y.shape[1]:
+        raise ShapeError(f"{names[0]} and {names[1]} must have equally many columns; got shapes {x.shape} and {y.shape}")
+
+
+def posterior_calibration_error(posterior_samples, prior_samples, alpha_resolution=20, aggregator_fun=np.median, min_quantile=0.005,
+                                max_quantile=0.995):
+    """|coverage - level| of central intervals between quantiles of the draws, joined over the levels by `aggregator_fun(errors, axis=0)`.
+
+    posterior_samples: (B, S, P); prior_samples: (B, P). Returns (P), or (levels, P) if aggregator_fun is None. An exact posterior does
+    not show zero: see diagnostics.coverage for errors with their Monte-Carlo uncertainty."""
+    errors = _d.posterior_calibration_errors(as_float64(posterior_samples, "posterior_samples", (3,)), as_float64(prior_samples, "prior_samples", (2,)),
+                                             alpha_resolution, min_quantile, max_quantile, 0)
+    return errors if aggregator_fun is None else aggregator_fun(errors, axis=0)
+
+
+def compute_jacobian_trace(function, inputs, **kwargs):
+    """Not there: it needs automatic differentiation of a Python function."""
+    raise OperationNotSupportedError("compute_jacobian_trace differentiates a TensorFlow function, and this package has no TensorFlow; use "
+                                     "amortizer.log_prob or amortizer.log_posterior for densities, or jax.jacfwd for functions of your own")
+
+
+def _squared_distances(x, y):
+    return np.maximum(((x[:, None, :] - y[None, :, :]) ** 2).sum(-1), 0)
+
+
+def gaussian_kernel_matrix(x, y, sigmas=None):
+    """Kernel values sum over s of exp(-|x - y|^2 / (2 s)), (N, M), of x (N, d) and y (M, d). `sigmas`: variances; None: v1's 19."""
+    x, y = _samples(x, "x"), _samples(y, "y")
+    _same_width(x, y, ("x", "y"))
+    if sigmas is None:
+        return _d.kernel_matrix(x, y, "gaussian")
+    squares = _squared_distances(x, y)
+    return sum(np.exp(-squares / (2 * s)) for s in as_float64(sigmas, "sigmas", (1,)))
+
+
+def inverse_multiquadratic_kernel_matrix(x, y, sigmas=None):
+    """Kernel values sum over s of s / (s + |x - y|^2), (N, M), of x (N, d) and y (M, d). `sigmas=None`: v1's 19."""
+    x, y = _samples(x, "x"), _samples(y, "y")
+    _same_width(x, y, ("x", "y"))
+    if sigmas is None:
+        return _d.kernel_matrix(x, y, "inverse_multiquadratic")
+    squares = _squared_distances(x, y)
+    return sum(s / (s + squares) for s in as_float64(sigmas, "sigmas", (1,)))
+
+
+def mmd_kernel(x, y, kernel):
+    """Biased estimate of the squared MMD of x (N, d) and y (M, d): mean k(x, x) + mean k(y, y) - 2 mean k(x, y).
+
+    kernel: a function such as `gaussian_kernel_matrix`."""
+    return float(np.mean(kernel(x, x)) + np.mean(kernel(y, y)) - 2 * np.mean(kernel(x, y)))
+
+
+def mmd_kernel_unbiased(x, y, kernel):
+    """Unbiased estimate of the squared MMD: sums over different rows only, divided by n (n - 1). It may be negative."""
+    n, m = len(x), len(y)
+    if n < 2 or m < 2:
+        raise ShapeError(f"mmd_kernel_unbiased needs at least two rows of each sample; got {n} and {m}")
+    within = lambda k, size: (np.sum(k) - np.trace(k)) / (size * (size - 1))
+    return float(within(np.asarray(kernel(x, x)), n) + within(np.asarray(kernel(y, y)), m) - 2 * np.mean(kernel(x, y)))
+
+
+def expected_calibration_error(m_true, m_pred, num_bins=10):
+    """Calibration error of each of J models' probabilities: sum over bins of |frequency - mean prediction| count / n.
+
+    m_true: one-hot (n, J) or indices (n); m_pred: (n, J). Returns three lists of length J: errors, frequencies of the non-empty bins,
+    mean predictions of the non-empty bins."""
+    out = _d.expected_calibration_error(as_float64(m_true, "m_true", (1, 2)), as_float64(m_pred, "m_pred", (2,)), [], num_bins, 0.95)
+    curves = out.curves
+    return [e.value for e in out.error], [c.frequency for c in curves], [c.mean_prediction for c in curves]
+
+
+def maximum_mean_discrepancy(source_samples, target_samples, kernel="gaussian", mmd_weight=1.0, minimum=0.0):
+    """Weighted squared MMD (biased, not below `minimum`) of source (N, d) and target (M, d).
+
+    kernel: "gaussian", "inverse_multiquadratic" or "gaussian_median"; ArgumentError for another."""
+    return _d.maximum_mean_discrepancy(_samples(source_samples, "source_samples"), _samples(target_samples, "target_samples"), kernel, mmd_weight,
+                                       minimum)
+
+
+def get_coverage_probs(z, u):
+    """For each row of uniforms u (M, N): twice the smallest binomial tail probability of its ECDF over the points z (K). Returns (M)."""
+    return _d.coverage_probs(as_float64(z, "z", (1,)), as_float64(u, "u", (2,)))
+
+
+def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, confidence=0.95, eps=1e-5, max_num_points=1000):
+    """A band that the ECDF of `num_samples` uniforms stays inside at all points z with probability `confidence`.
+
+    Returns (alpha, z, L, U): alpha = 1 - confidence, z (K) from eps to 1 - eps, limits L and U (K). The band is exact where v1 simulates
+    it: num_simulations has no meaning here, and is taken so that programs for v1 run. For ranks use diagnostics.sbc_ecdf, whose points are
+    the ranks' own."""
+    count = min(num_points or num_samples, max_num_points)
+    z = np.linspace(eps, 1 - eps, count)
+    band = _d.ecdf_band(num_samples, [*z, 1.0], confidence)
+    return 1 - confidence, z, band.lower[:-1], band.upper[:-1]
+
+
+def mean_squared_error(x_true, x_pred):
+    """Mean squared distance of estimates x_pred (M, ...) from one truth x_true (...), over estimates and components."""
+    x_true, x_pred = as_float64(x_true, "x_true"), as_float64(x_pred, "x_pred")
+    try:
+        return float(np.mean((x_true[None] - x_pred) ** 2))
+    except ValueError as error:
+        raise ShapeError(f"x_pred must be estimates of x_true along its first axis; got shapes {x_pred.shape} and {x_true.shape}") from error
+
+
+def root_mean_squared_error(x_true, x_pred):
+    """Square root of `mean_squared_error`."""
+    return float(np.sqrt(mean_squared_error(x_true, x_pred)))
+
+
+def aggregated_error(x_true, x_pred, inner_error_fun=root_mean_squared_error, outer_aggregation_fun=np.mean):
+    """`inner_error_fun(truth, estimates)` for each of B data sets, joined by `outer_aggregation_fun`.
+
+    x_true: (B, ...); x_pred: (B, M, ...): data sets come first."""
+    x_true, x_pred = as_float64(x_true, "x_true"), as_float64(x_pred, "x_pred")
+    if len(x_true) != len(x_pred):
+        raise ShapeError(f"x_true and x_pred must be of equally many data sets, along the first axis; got {len(x_true)} and {len(x_pred)}")
+    return outer_aggregation_fun([inner_error_fun(truth, estimates) for truth, estimates in zip(x_true, x_pred)])
+
+
+def aggregated_rmse(x_true, x_pred):
+    """Mean over data sets of the root mean squared distance of draws x_pred (B, M, P) from truths x_true (B, P)."""
+    return aggregated_error(x_true, x_pred, root_mean_squared_error, np.mean)
+
+
+def c2st(source_samples, target_samples, n_folds=5, scoring="accuracy", normalize=True, seed=123, hidden_units_per_dim=16, aggregate_output=True):
+    """Accuracy of a classifier that tells source (N, d) from target (M, d), on rows it has not seen: 0.5 if it cannot.
+
+    Returns a float, or with aggregate_output=False the accuracies of the folds (n_folds). Samples are always normalized and balanced.
+    diagnostics.c2st also gives the p-value."""
+    if scoring != "accuracy":
+        raise ConfigurationError(f"scoring must be \"accuracy\"; got {scoring!r}")
+    if not normalize:
+        raise ConfigurationError("normalize must be True: the classifier's optimizer is set for normalized columns")
+    source, target = _samples(source_samples, "source_samples"), _samples(target_samples, "target_samples")
+    out = _d.c2st(source, target, n_folds, hidden_units_per_dim, 200, seed, 0)
+    return out.accuracy.value if aggregate_output else out.fold_accuracy

@@ -1,0 +1,53 @@
+"""Can this posterior be trusted? Functions without "plot_" return the numbers, functions with it draw them as a matplotlib Figure.
+
+    post = amortizer.sample(test_sims, 1000)
+    bf.diagnostics.verdict(post, test_sims["parameters"]).sentence
+    fig = bf.diagnostics.plot_sbc_ecdf(post, test_sims["parameters"], difference=True)
+"""
+
+from ._figures import (
+    plot_calibration_curves,
+    plot_confusion_matrix,
+    plot_coverage,
+    plot_latent_space_2d,
+    plot_losses,
+    plot_mmd_hypothesis_test,
+    plot_posterior_2d,
+    plot_posterior_predictive,
+    plot_predictive_bands,
+    plot_prior2d,
+    plot_pushforward,
+    plot_recovery,
+    plot_sbc_ecdf,
+    plot_sbc_histograms,
+    plot_z_score_contraction,
+)
+from ._numbers import (
+    c2st,
+    calibration_curves,
+    confusion_matrix,
+    coverage,
+    expected_calibration_error,
+    joint_test,
+    kde,
+    latent_normality,
+    log_score,
+    losses,
+    median_abs_deviation,
+    mmd,
+    mmd_hypothesis_test,
+    pairs,
+    posterior_2d,
+    posterior_predictive,
+    pushforward,
+    recovery,
+    sbc_ecdf,
+    sbc_histograms,
+    sbc_ranks,
+    verdict,
+    z_score_contraction,
+)
+
+sbc_histogram = sbc_histograms
+
+__all__ = [name for name in dir() if not name.startswith("_")]

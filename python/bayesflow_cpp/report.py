@@ -1,0 +1,84 @@
+"""One HTML page that says whether a posterior can be trusted, and why."""
+
+import html
+import os
+import tempfile
+
+from . import _core
+from ._arrays import as_float64
+from .exceptions import ConfigurationError
+
+
+class Report:
+    """What `report` returns; a notebook shows the page itself."""
+
+    def __init__(self, core, temporary):
+        self._core = core
+        self._temporary = temporary  # removed with this object
+
+    @property
+    def path(self):
+        """Of the page."""
+        return self._core.path
+
+    @property
+    def verdict(self):
+        """The Verdict: .calibrated, .sentence, .findings, .parameters."""
+        return self._core.verdict
+
+    @property
+    def tables(self):
+        """{name: pandas.DataFrame} with every number of the page, and more."""
+        return self._core.tables()
+
+    @property
+    def html(self):
+        """The page as a text."""
+        with open(self.path, encoding="utf-8") as file:
+            return file.read()
+
+    def _repr_html_(self):
+        return f'<iframe srcdoc="{html.escape(self.html)}" width="100%" height="800" style="border: 1px solid #ccc"></iframe>'
+
+    def __repr__(self):
+        return f"<Report: {self.verdict.sentence} Page: {self.path}>"
+
+
+def report(trainer_or_draws, truths_or_path=None, path=None, *, num_data_sets=500, num_draws=1000, title=None, param_names=None, facts=None,
+           latents=None, log_posterior=None, predictive=None, training=None, example_data_set=0, family_wise_error=0.05, expect_contraction=True,
+           data_folder=None, seed=0, threads=0):
+    """Runs every diagnostic and writes one self-contained page.
+
+    report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.
+    report(draws, truths[, path]): from draws (B, S, P) and truths (B, P).
+    Without a path the page lies in a temporary folder that goes with the returned object.
+
+    title, facts ({name: value} or pairs: further lines of "what was trained"), param_names; latents (B, P) and log_posterior (B) of the truths;
+    predictive: what diagnostics.posterior_predictive returns; training: the engine's training summary; example_data_set: whose posterior is
+    shown; family_wise_error of the verdict; expect_contraction=False: parameters that the data do not inform are no fault; data_folder:
+    also write every table as CSV there; seed of ties and of the joint test's directions.
+    Returns Report with .path, .verdict, .tables, .html. ShapeError, ArgumentError (truths that are not finite), IoError."""
+    core = getattr(trainer_or_draws, "_core", None)
+    is_trainer = isinstance(core, _core.Trainer)
+    if is_trainer:
+        if path is not None:
+            raise ConfigurationError("report(trainer, path) takes two arguments; truths are simulated")
+        path = truths_or_path
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ConfigurationError(f"the path of the page must be a string or path; got {type(path).__name__}")
+    elif truths_or_path is None or isinstance(truths_or_path, (str, os.PathLike)):
+        raise ConfigurationError("report needs a Trainer, or draws (B, S, P) and truths (B, P): report(draws, truths, path)")
+
+    pairs = facts.items() if isinstance(facts, dict) else facts or ()
+    options = _core.ReportOptions(title, [str(n) for n in param_names or ()], [(str(k), str(v)) for k, v in pairs],
+                                  as_float64(latents, "latents", (2,)), as_float64(log_posterior, "log_posterior", (1,)), predictive, training,
+                                  example_data_set, family_wise_error, expect_contraction, os.fspath(data_folder) if data_folder else "", seed, threads)
+    temporary = None
+    if path is None:
+        temporary = tempfile.TemporaryDirectory(prefix="bayesflow-report-")
+        path = os.path.join(temporary.name, "report.html")
+    path = os.fspath(path)
+    if is_trainer:
+        return Report(_core.report_of_trainer(core, path, num_data_sets, num_draws, options), temporary)
+    draws, truths = as_float64(trainer_or_draws, "draws", (3,)), as_float64(truths_or_path, "truths", (2,))
+    return Report(_core.report_of_draws(draws, truths, path, options), temporary)

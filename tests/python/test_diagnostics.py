@@ -1,0 +1,252 @@
+"""Numbers of the diagnostics: against formulas, and against cases whose answer is known."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+
+d = bf.diagnostics
+
+
+def exact(rng, sets=200, draws=100, params=3, width=1.0, shift=0.0, observations=4):
+    """Draws from the exact posterior of a Gaussian mean, or from one that is too narrow or shifted."""
+    truths = rng.normal(size=(sets, params))
+    mean = (truths + rng.normal(size=truths.shape) / np.sqrt(observations)) * observations / (observations + 1)
+    sd = 1 / np.sqrt(observations + 1)
+    return (mean + sd * shift)[:, None] + width * sd * rng.normal(size=(sets, draws, params)), truths
+
+
+@pytest.fixture
+def case(rng):
+    return exact(rng)
+
+
+def values(estimates):
+    assert all(isinstance(e.standard_error, float) for e in estimates)
+    return np.array([e.value for e in estimates])
+
+
+def test_recovery_equals_the_formulas(case):
+    post, truths = case
+    out = d.recovery(post, truths, ["a", "b", "c"])
+    estimates = np.median(post, axis=1)
+    error = estimates - truths
+    np.testing.assert_allclose(out.estimates, estimates)
+    np.testing.assert_allclose(out.spreads, np.median(np.abs(post - estimates[:, None]), axis=1))
+    np.testing.assert_allclose(values(out.r2), 1 - (error**2).sum(0) / ((truths - truths.mean(0)) ** 2).sum(0))
+    np.testing.assert_allclose(values(out.r), [np.corrcoef(estimates[:, i], truths[:, i])[0, 1] for i in range(3)])
+    np.testing.assert_allclose(values(out.bias), error.mean(0))
+    assert out.param_names == ["a", "b", "c"] and 0 < out.r2[0].standard_error < 0.1
+    assert float(out.r2[0]) == out.r2[0].value and "±" in repr(out.r2[0])
+
+
+def test_recovery_takes_functions_of_the_user(case):
+    post, truths = case
+    out = d.recovery(post, truths, point_agg=np.mean, uncertainty_agg=np.std)
+    np.testing.assert_allclose(out.estimates, post.mean(1))
+    np.testing.assert_allclose(out.spreads, post.std(1))
+    np.testing.assert_allclose(values(out.rmse), np.sqrt(((post.mean(1) - truths) ** 2).mean(0)))
+    assert (out.point_name, out.spread_name) == ("mean", "std")
+    assert d.recovery(post, truths, uncertainty_agg=None).spreads is None
+    with pytest.raises(bf.exceptions.ShapeError, match=r"point_agg must map draws of shape \(200, 100, 3\) to shape \(200, 3\); got \(200, 100\)"):
+        d.recovery(post, truths, point_agg=lambda x, axis: x.mean(-1))
+
+
+def test_z_score_and_contraction_equal_the_formulas(case):
+    post, truths = case
+    out = d.z_score_contraction(post, truths)
+    np.testing.assert_allclose(out.z_score, (post.mean(1) - truths) / post.std(1, ddof=1))
+    np.testing.assert_allclose(out.contraction, 1 - post.var(1, ddof=1) / truths.var(0, ddof=1))
+    assert abs(out.sd_z_score[0].value - 1) < 0.2
+
+
+def test_ranks_and_what_is_made_of_them(case):
+    post, truths = case
+    ranks = (post < truths[:, None]).sum(1)
+    np.testing.assert_array_equal(d.sbc_ranks(post, truths).ranks, ranks)
+    ecdf = d.sbc_ecdf(post, truths)
+    np.testing.assert_array_equal(ecdf.ranks, ranks)
+    k = 37
+    np.testing.assert_allclose(ecdf.ecdf[:, k], (ranks < ecdf.points[k] * 101 - 1e-9).mean(0))
+    assert ecdf.inside == [True, True, True] and all(isinstance(i, bool) for i in ecdf.inside)
+    assert ecdf.coverage >= 0.95 and ecdf.band_lower.shape == ecdf.band_upper.shape == ecdf.points.shape
+    minus = d.sbc_ecdf(post, truths, difference=True)
+    np.testing.assert_allclose(minus.ecdf, ecdf.ecdf - ecdf.points, atol=1e-12)
+    histogram = d.sbc_histogram(post, truths, num_bins=10)
+    np.testing.assert_array_equal(histogram.counts, [np.histogram(ranks[:, p], bins=histogram.first_rank)[0] for p in range(3)])
+    assert histogram.first_rank[0] == 0 and histogram.first_rank[-1] == 101
+    coverage = d.coverage(post, truths)
+    assert coverage.coverage.shape == (3, 20) and coverage.inside == [True] * 3
+
+
+def test_faults_are_found_and_named(rng):
+    good = d.verdict(*exact(rng))
+    assert good.calibrated and good.findings == [] and "calibrated" in good.sentence
+    narrow = d.verdict(*exact(rng, width=0.5), param_names=["mu", "tau", "nu"])
+    assert not narrow.calibrated and {f.kind for f in narrow.findings} == {"overconfident"}
+    first = narrow.findings[0]
+    assert first.sentence.split()[0] in ("mu", "tau", "nu") and abs(first.effect.value - 0.5) < 0.1 and first.p_value < 0.01
+    assert sorted(f.parameter for f in narrow.findings) == [0, 1, 2]
+    assert {f.kind for f in d.verdict(*exact(rng, shift=1.0)).findings} == {"shifted"}
+    post, truths = exact(rng)
+    post[0, 0, 0] = np.nan
+    assert d.verdict(post, truths).findings[0].kind == "non-finite"
+
+
+def test_joint_test_and_latents(rng):
+    post, truths = exact(rng)
+    assert d.joint_test(post, truths).passed
+    tied = post.copy()
+    tied[..., 1] = tied[..., 0]  # right marginals of a wrong joint
+    assert not d.joint_test(tied, truths).passed
+    z = rng.normal(size=(500, 2))
+    out = d.latent_normality(z, ["one", "two"])
+    assert out.normal and out.names == ["one", "two"]
+    np.testing.assert_allclose(values(out.mean), z.mean(0), atol=1e-12)
+    assert not d.latent_normality(z * 1.5).normal
+
+
+def test_losses_of_tables_and_arrays(rng):
+    pd = pytest.importorskip("pandas")
+    train = pd.DataFrame({"Loss": rng.normal(size=400), "Summary.Loss": rng.normal(size=400), "W.Decay": rng.normal(size=400)})
+    val = pd.DataFrame({"Summary.Loss": [1.0, 2, 3, 4], "Loss": [5.0, 6, 7, 8]})
+    out = d.losses(train, val)
+    assert out.names == list(train.columns) and out.window == 4
+    np.testing.assert_allclose(out.moving_average[50, 0], train["Loss"].iloc[47:51].mean())
+    np.testing.assert_array_equal(out.validation_steps, [100, 200, 300, 400])
+    np.testing.assert_array_equal(out.validation[:, :2], [[5, 1], [6, 2], [7, 3], [8, 4]])
+    assert np.isnan(out.validation[:, 2]).all()
+    assert d.losses(np.arange(10.0)).names == ["Loss"]
+    assert len(d.losses(np.arange(3.0), np.arange(5.0)).validation_steps) == 5  # more validations than steps
+    with pytest.raises(bf.exceptions.ShapeError, match="val_losses has the column 'Total', which train_losses lacks"):
+        d.losses(train, pd.DataFrame({"Loss": [1.0], "Total": [2.0]}))
+
+
+def test_samples(rng):
+    x, y = rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2
+    far = d.c2st(x, y)
+    assert far.accuracy.value > 0.85 and far.fold_accuracy.shape == (5,) and far.p_value < 1e-6
+    same = d.mmd(x[:100], x[100:])
+    assert same.p_value > 0.01 and d.mmd(x, y).p_value < 0.01 and same.null.shape == (1000,)
+    test = d.mmd_hypothesis_test(y[:20], x)
+    assert test.misspecified and test.mmd_observed > test.critical_value
+    density = d.kde(x[:, 0])
+    assert abs(np.trapezoid(density.density, density.x) - 1) < 1e-3 if hasattr(np, "trapezoid") else True
+    grid = d.pairs(x, ["a", "b"], truth=[0, 0])
+    np.testing.assert_allclose(grid.main.correlation, np.corrcoef(x.T))
+    assert grid.reference is None and grid.main.joint(1, 0).density.shape == (100, 100)
+    main = d.posterior_2d(x, prior_draws=y).main
+    assert main.num_draws == 200  # it keeps what it belongs to alive
+
+
+def test_model_comparison(rng):
+    p = rng.dirichlet(np.ones(3), size=500)
+    truth = np.array([rng.choice(3, p=q) for q in p])
+    curves = d.calibration_curves(truth, p, ["A", "B", "C"])
+    assert curves.model_names == ["A", "B", "C"] and len(curves.curves) == 3 and curves.error[0].value < 0.15
+    confusion = d.confusion_matrix(np.eye(3)[truth], p)
+    np.testing.assert_array_equal(confusion.counts, [[(p.argmax(1)[truth == i] == j).sum() for j in range(3)] for i in range(3)])
+    score = d.log_score(np.array([1.0, 3.0]), log_prior=[0.0, 0.5])
+    assert score.mean.value == 2 and score.gain.value == 1.75 and score.worst_data_set == 0
+    assert d.log_score([1.0, 2.0]).gain is None
+
+
+def test_posterior_predictive_with_python_functions(rng):
+    post, truths = exact(rng, sets=3)
+    observed = truths[:, None] + rng.normal(size=(3, 20, 3))
+    simulate = lambda theta: theta[:, None] + rng.normal(size=(len(theta), 20, 3))  # noqa: E731
+    out = d.posterior_predictive(post, observed, simulate, {"mean": np.mean, "largest": np.max}, max_draws=50)
+    assert out.statistics == ["mean", "largest"] and out.simulated.shape == (3, 50, 2)
+    np.testing.assert_allclose(out.observed[:, 0], observed.mean((1, 2)))
+    assert out.bands.data_shape == (20, 3) and (out.p_value > 0.001).all()
+    assert d.pushforward(post[0], simulate).quantiles.shape == (1, 5, 60)
+
+    def broken(theta):
+        raise KeyError("mine")
+
+    with pytest.raises(bf.exceptions.SimulationError, match="simulations 0 to 99 failed: 'mine'") as caught:
+        d.posterior_predictive(post, observed, broken)
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(bf.exceptions.ConfigurationError, match="simulator must be a Simulator, a GenerativeModel or a batched function"):
+        d.posterior_predictive(post, observed, 3)
+
+
+def test_a_v1_model_is_a_simulator(rng, gaussian_model):
+    model = gaussian_model()
+    forward = model(5)
+    post = forward["prior_draws"][:, None] + 0.1 * rng.normal(size=(5, 30, 4))
+    out = d.posterior_predictive(post, forward["sim_data"], model)
+    assert out.simulated.shape == (5, 30, 4)
+
+
+def test_tables_and_files(case, tmp_path):
+    pd = pytest.importorskip("pandas")
+    out = d.sbc_ecdf(*case)
+    tables = out.tables()
+    assert list(tables) == ["sbc_ecdf", "sbc_ecdf_verdicts"] and isinstance(tables["sbc_ecdf"], pd.DataFrame)
+    np.testing.assert_array_equal(tables["sbc_ecdf_verdicts"]["p_value"], out.p_value)
+    out.to_csv(str(tmp_path / "new" / "folder"))
+    read = pd.read_csv(tmp_path / "new" / "folder" / "sbc_ecdf.csv")
+    np.testing.assert_allclose(read.select_dtypes("number"), tables["sbc_ecdf"].select_dtypes("number"), rtol=1e-15)
+    assert list(json.loads(out.to_json())) == list(tables)
+    out.to_json(str(tmp_path / "all.json"))
+    assert json.loads((tmp_path / "all.json").read_text()) == json.loads(out.to_json())
+
+
+def test_inputs_of_other_kinds(case):
+    post, truths = case
+    want = d.sbc_ranks(post, truths).ranks
+    np.testing.assert_array_equal(d.sbc_ranks(post.tolist(), truths.tolist()).ranks, want)
+    np.testing.assert_array_equal(d.sbc_ranks(np.asfortranarray(post), truths).ranks, want)
+    frozen = post.astype(np.float32)
+    frozen.flags.writeable = False
+    assert d.sbc_ranks(frozen, truths.astype(np.float32)).ranks.shape == want.shape
+
+
+@pytest.mark.parametrize("function", [d.recovery, d.z_score_contraction, d.sbc_ranks, d.sbc_histograms, d.sbc_ecdf, d.coverage, d.verdict, d.joint_test])
+def test_bad_input_is_told(function, case):
+    post, truths = case
+    with pytest.raises(bf.exceptions.ShapeError, match=r"post_samples must have 3 axes; got shape \(200, 3\)"):
+        function(truths, truths)
+    with pytest.raises(bf.exceptions.ShapeError, match="200"):
+        function(post, truths[:-1])
+    with pytest.raises(bf.exceptions.ConfigurationError, match="real numbers"):
+        function(post.astype(complex), truths)
+    if function is not d.verdict:
+        post[3, 2, 1] = np.inf
+        with pytest.raises(bf.exceptions.ArgumentError, match="inf"):
+            function(post, truths)
+
+
+def test_bad_options_are_told(case):
+    with pytest.raises(ValueError, match="confidence"):
+        d.sbc_ecdf(*case, confidence=1.5)
+    with pytest.raises(bf.exceptions.ConfigurationError, match="1 names for 3"):
+        d.recovery(*case, param_names=["one"])
+    with pytest.raises(bf.exceptions.ArgumentError, match="kernel must be"):
+        d.mmd(np.zeros((3, 1)), np.ones((3, 1)), kernel="linear")
+
+
+def test_python_runs_while_numbers_are_computed(rng):
+    """The GIL is released: another thread gets on with its work during one long call."""
+    post, truths = exact(rng, sets=300, draws=300, params=10)
+    d.verdict(post[:60], truths[:60])
+    ticks, stop = [0], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            ticks[0] += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        before = ticks[0]
+        d.verdict(post, truths, threads=1)
+        during = ticks[0] - before
+    finally:
+        stop.set()
+        thread.join()
+    assert during > 1000

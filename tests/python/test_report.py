@@ -1,0 +1,78 @@
+"""The report, and sensitivity to misspecification, of a small trained network."""
+
+import html
+import os
+import re
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+
+
+@pytest.fixture(scope="module")
+def draws():
+    rng = np.random.default_rng(2)
+    truths = rng.normal(size=(150, 2))
+    data = truths + rng.normal(size=truths.shape) / 2
+    return 0.8 * data[:, None] + np.sqrt(0.2) * rng.normal(size=(150, 100, 2)), truths
+
+
+def test_of_draws(draws, tmp_path):
+    path = tmp_path / "page.html"
+    folder = tmp_path / "csv"
+    out = bf.report(*draws, path, title="A page of mine", param_names=["mu", "nu"], facts={"machine": "abacus"}, data_folder=folder)
+    assert out.path == str(path) and out.verdict.calibrated
+    page = path.read_text(encoding="utf-8")
+    for text in ("A page of mine", "abacus", "mu", out.verdict.sentence.split(":")[0][1:]):
+        assert text in page
+    assert out.html == page and {"verdict", "recovery", "sbc_ecdf"} <= set(out.tables)
+    assert (folder / "recovery.csv").exists()
+    assert repr(out).endswith(f"Page: {path}>")
+
+
+def test_a_notebook_shows_the_page(draws):
+    out = bf.report(*draws)
+    path = out.path
+    shown = out._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert html.unescape(re.search(r'srcdoc="([^"]*)"', shown).group(1)) == out.html
+    assert os.path.exists(path)
+    del out
+    assert not os.path.exists(path)  # a page without a path goes with its object
+
+
+def test_of_a_trainer(gaussian_model, small_amortizer, tmp_path):
+    trainer = bf.trainers.Trainer(small_amortizer(), gaussian_model(), progress=False)
+    trainer.train_online(epochs=1, iterations_per_epoch=30, batch_size=16)
+    out = bf.report(trainer, tmp_path / "trained.html", num_data_sets=60, num_draws=50)
+    assert out.verdict.num_data_sets == 60 and out.verdict.num_draws == 50
+    page = out.html
+    assert "What was trained" in page and {"losses", "latent_normality", "log_score"} <= set(out.tables)
+    assert bf.report(trainer, num_data_sets=30, num_draws=20).verdict.num_data_sets == 30
+
+    # The same network under data that are not from its model.
+    def generator(shift, noise):
+        prior = bf.simulation.Prior(prior_fun=lambda rng: shift + rng.normal(size=4))
+        simulator = bf.simulation.Simulator(simulator_fun=lambda theta, rng: theta + noise * rng.normal(size=(10, 4)))
+        return bf.simulation.GenerativeModel(prior, simulator, seed=3)
+
+    first, second = {"name": "shift", "values": np.array([0.0, 5.0])}, {"name": "noise", "values": np.array([1.0, 2.0, 4.0])}
+    error, mmd = bf.sensitivity.misspecification_experiment(trainer, generator, first, second, n_posterior_samples=20, n_sim=50)
+    assert (error["name"], mmd["name"]) == ("posterior_error", "summary_mmd")
+    for result in (error, mmd):
+        assert list(result) == ["P1", "P2", "values", "name"] and result["values"].shape == (2, 3)
+        np.testing.assert_array_equal(result["P1"][1], 5)
+        np.testing.assert_array_equal(result["P2"][:, 2], 4)
+    assert (error["values"][1] > error["values"][0]).all() and mmd["values"][1, 0] > mmd["values"][0, 0]
+
+
+def test_bad_arguments_are_told(draws, tmp_path):
+    with pytest.raises(bf.exceptions.ConfigurationError, match=r"report needs a Trainer, or draws \(B, S, P\) and truths"):
+        bf.report(draws[0])
+    with pytest.raises(bf.exceptions.ShapeError, match="draws must have 3 axes"):
+        bf.report(draws[1], draws[1])
+    with pytest.raises(bf.exceptions.IoError, match="missing"):
+        bf.report(*draws, tmp_path / "missing" / "page.html")
+    with pytest.raises(bf.exceptions.ArgumentError, match="nan"):
+        bf.report(draws[0], np.full_like(draws[1], np.nan))
