@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
+.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -22,8 +22,25 @@ figures: quickstart  ## the figures of the README, drawn by the quickstart
 	@mkdir -p docs/figures
 	@cp build/quickstart/recovery.png build/quickstart/calibration.png docs/figures/
 
-test: quickstart build  ## the same, then every test
+test: quickstart build venv  ## the same, then every test; leaves the Python package in build/venv
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
+	@$(VENV)/bin/python -m pytest -q tests/python
+
+# The package on top of the library that was just built: pip compiles the bindings only, and links with it.
+VENV := build/venv
+venv: build       ## a virtual environment with the Python package and what its tests need
+	@test -x $(VENV)/bin/python || /usr/bin/python3 -m venv $(VENV)
+	@cmp -s python/requirements-test.txt $(VENV)/requirements-test.txt || \
+	  ($(VENV)/bin/pip install -q --disable-pip-version-check -r python/requirements-test.txt && cp python/requirements-test.txt $(VENV)/)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
+	  -C build-dir=build/python -C cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+
+test-python: venv  ## the Python tests alone: make test-python TESTS=tests/python/test_trainers.py
+	@$(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
+
+wheel: setup venv  ## a wheel that needs nothing but NumPy: build/wheels
+	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	@$(VENV)/bin/auditwheel repair -w build/wheels build/wheel/*.whl
 
 # What to measure and what the figures mean: docs/measuring.md.
 bench: build      ## all measurements: build/bench/results.json and a table

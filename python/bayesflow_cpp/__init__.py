@@ -1,0 +1,20 @@
+"""Amortized Bayesian inference: write a prior and a simulator, train once, and get calibrated posteriors for any data set in milliseconds.
+
+    import bayesflow_cpp as bf
+
+The modules and names are those of BayesFlow v1: `simulation`, `networks`, `amortizers`, `trainers`, `configuration`, `diagnostics`, ...
+"""
+
+from . import _core, _log
+
+_log.set_up()
+__version__ = _core.__version__
+
+from . import amortizers, configuration, default_settings, exceptions, helper_classes, inference_networks, latents, networks, optimizers, simulation, summary_networks, trainers  # noqa: E402
+from .amortizers import load_amortizer  # noqa: E402
+from .simulation import SimulationStore, save_simulations  # noqa: E402
+
+
+def instruction_set():
+    """The instruction set that the engine uses on this machine: "AVX3" (AVX-512), "AVX2", ..."""
+    return _core.instruction_set()

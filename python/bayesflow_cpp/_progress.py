@@ -33,11 +33,11 @@ def _tqdm():
 
 
 class TrainingProgress:
-    """v1's bar, one per epoch, and its line per validation."""
+    """v1's bar, one per epoch."""
 
-    def __init__(self, show, what, logger):
+    def __init__(self, show):
         self._tqdm = _tqdm() if show else None
-        self._what, self._logger = what, logger
+        self.what = "Iter"  # or "Batch", where data are given
         self._bar, self._epoch = None, None
 
     def __call__(self, epoch, epochs, iteration, iterations, losses, average, rate, epoch_done, validation):
@@ -47,13 +47,11 @@ class TrainingProgress:
                 self._epoch = epoch
                 self._bar = self._tqdm(total=iterations, desc=f"Training epoch {epoch}", mininterval=0.1)
             self._bar.set_postfix_str(
-                f"Epoch: {epoch}, {self._what}: {iteration},Loss: {sum(losses):.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
+                f"Epoch: {epoch}, {self.what}: {iteration},Loss: {sum(losses):.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
             )
             self._bar.update(iteration - self._bar.n)
         if epoch_done:
             self.close()
-            if validation is not None:
-                self._logger.info("Validation, Epoch: %d, Loss: %.3f", epoch, validation)
         return True
 
     def close(self):

@@ -319,7 +319,9 @@ class GenerativeModel:
         self.prior_is_batched, self.simulator_is_batched = prior.is_batched, simulator.is_batched
         self._maker = _BatchMaker(prior, simulator)
         self._next = 0
-        self._core = native_model(self, skip_test) or _core.GenerativeModel(
+        native = native_model(self, skip_test)
+        self._is_native = native is not None
+        self._core = native or _core.GenerativeModel(
             self._maker,
             param_names=self.param_names or [],
             one_context_per_batch=prior._has_non_batchable_context or simulator._has_non_batchable_context,

@@ -1,4 +1,6 @@
 /// Trainers.
+#include <nanobind/stl/tuple.h>
+
 #include <chrono>
 
 #include "arrays.hpp"
@@ -59,6 +61,12 @@ ProgressCallback progress_of(nb::object function, double interval) {
 nn::Schedule schedule_of(const nb::handle& rate) {
   if (rate.is_none()) return {};
   if (nb::isinstance<nb::float_>(rate) || nb::isinstance<nb::int_>(rate)) return nn::constant(nb::cast<double>(rate));
+  if (nb::isinstance<nb::tuple>(rate)) {
+    const auto [kind, rates, steps] = nb::cast<std::tuple<std::string, std::vector<double>, std::vector<std::int64_t>>>(rate);
+    if (kind == "cosine") return nn::cosine(rates.at(0), steps.at(0));
+    if (kind == "exponential") return nn::exponential(rates.at(0), rates.at(1), steps.at(0));
+    return nn::piecewise(steps, rates);
+  }
   return [shared = share(nb::borrow(rate))](std::int64_t step) {
     const nb::gil_scoped_acquire gil;
     try {
@@ -127,6 +135,14 @@ TrainingSummary without_gil(F&& f) {
 }  // namespace
 
 void bind_training(nb::module_& m) {
+  m.def(
+      "default_configurator",
+      [](const nb::dict& forward) {
+        const Inputs inputs = default_configurator(simulations_from(forward));
+        return nb::make_tuple(inputs.parameters, inputs.summary_conditions, inputs.direct_conditions);
+      },
+      "forward"_a);
+
   nb::class_<EarlyStoppingOptions>(m, "EarlyStoppingOptions")
       .def(
           "__init__",

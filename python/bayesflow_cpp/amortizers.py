@@ -1,0 +1,230 @@
+"""Amortizers: networks with their loss, sampling and density."""
+
+import os
+import tempfile
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64, output
+from .exceptions import ConfigurationError, OperationNotSupportedError
+from .latents import MultivariateStudentT
+from .networks import InvertibleNetwork, _SummaryNetwork
+
+__all__ = ["AmortizedPosterior", "load_amortizer"]
+
+
+class AmortizedPosterior:
+    """q(parameters | summary_net(summary_conditions), direct_conditions) by a conditional flow (Radev et al. 2020).
+
+    Parameters
+    ----------
+    inference_net : InvertibleNetwork
+    summary_net : DeepSet or SummaryNetwork, optional
+        Without one, the inputs' direct_conditions are all there is.
+    latent_dist : latents.MultivariateStudentT, optional
+        None: standard normal.
+    summary_loss_fun : "MMD", optional
+        Adds the squared maximum mean discrepancy between summaries and standard normals to the loss, times `summary_loss_weight`.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    threads : int
+        For sampling and densities; 0: as many as the machine has.
+
+    Inputs are dictionaries with `parameters` (B, P) or (B, N, P), `summary_conditions` (B, ...) and `direct_conditions` (B, C).
+    """
+
+    def __init__(self, inference_net, summary_net=None, latent_dist=None, latent_is_dynamic=False, summary_loss_fun=None, *, summary_loss_weight=1.0,
+                 seed=None, threads=0):  # fmt: skip
+        if not isinstance(inference_net, InvertibleNetwork):
+            raise ConfigurationError(f"AmortizedPosterior: inference_net must be an InvertibleNetwork; got {type(inference_net).__name__}")
+        if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
+            raise ConfigurationError(
+                f"AmortizedPosterior: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "
+                "written with this package's building blocks (docs/python_networks.md)"
+            )
+        if latent_is_dynamic:
+            raise OperationNotSupportedError("AmortizedPosterior: a latent distribution that depends on the conditions is not there; use latent_is_dynamic=False")
+        if latent_dist is not None and not isinstance(latent_dist, MultivariateStudentT):
+            raise OperationNotSupportedError("AmortizedPosterior: latent_dist must be None or latents.MultivariateStudentT(df)")
+        if summary_loss_fun is not None and str(summary_loss_fun).upper() != "MMD":
+            raise OperationNotSupportedError('AmortizedPosterior: summary_loss_fun must be None or "MMD"')
+        if summary_loss_fun is not None and summary_net is None:
+            raise ConfigurationError("AmortizedPosterior: summary_loss_fun needs a summary_net")
+        self.inference_net, self.summary_net, self.latent_dist = inference_net, summary_net, latent_dist
+        self.latent_dim = inference_net.latent_dim
+        self.seed, self._threads = seed, threads
+        self._mmd = float(summary_loss_weight) if summary_loss_fun is not None else 0.0
+        self._engine, self._calls, self.info = None, 0, None
+        for net in (inference_net, summary_net):
+            if net is not None:
+                net._amortizer = self
+
+    @property
+    def _core(self):
+        if self._engine is None:
+            seeds = {net.seed for net in (self.inference_net, self.summary_net) if net is not None and net.seed is not None}
+            if self.seed is not None:
+                seeds.add(self.seed)
+            if len(seeds) > 1:
+                raise ConfigurationError(f"AmortizedPosterior: its networks and the amortizer need one seed of initialization; got {sorted(seeds)}")
+            df = None if self.latent_dist is None else self.latent_dist.df
+            summary = None if self.summary_net is None else self.summary_net._factory
+            self._engine = _core.AmortizedPosterior(self.inference_net._options, summary, df, self._mmd, seeds.pop() if seeds else None, self._threads)
+        return self._engine
+
+    @property
+    def is_built(self):
+        """Whether the weights are there: after the first trainer or call."""
+        return self._engine is not None and self._engine.is_built
+
+    @property
+    def number_of_parameters(self):
+        """Trainable weights."""
+        return self._core.number_of_parameters
+
+    def weights(self):
+        """{dotted name: float32 array}, copies."""
+        return self._core.weights()
+
+    def __call__(self, input_dict, return_summary=False, **kwargs):
+        """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
+        z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
+        out = output(z), output(log_det_J)
+        return (out, self.summary(input_dict)) if return_summary else out
+
+    call = __call__
+
+    def call_loop(self, input_list, return_summary=False, **kwargs):
+        """The same for a list of inputs, joined on axis 0."""
+        parts = [self(inputs, return_summary=return_summary) for inputs in input_list]
+        join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
+        if return_summary:
+            return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
+        return join([p[0] for p in parts]), join([p[1] for p in parts])
+
+    def summary(self, input_dict):
+        """Outputs of the summary network, (B, summary_dim) float32; None without one."""
+        if self.summary_net is None:
+            return None
+        return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
+
+    def compute_loss(self, input_dict, **kwargs):
+        """Mean of -log q, plus the summary loss; without dropout and weight decay."""
+        loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
+        return loss + summary_loss
+
+    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None, **kwargs):
+        """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
+
+        `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
+        """
+        if seed is None:
+            seed, self._calls = self._calls, self._calls + 1
+        _, summary, direct = self._inputs(input_dict)
+        draws = self._ready(input_dict).sample(summary, direct, int(n_samples), int(seed))
+        return draws if to_numpy else output(draws)
+
+    def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
+        """The same for a list of inputs, joined on axis 0."""
+        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in input_list])
+
+    def log_posterior(self, input_dict, to_numpy=True, **kwargs):
+        """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
+        out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
+        return out if to_numpy else output(out)
+
+    log_prob = log_posterior
+
+    def save(self, path, *, description="", param_names=None, constants=None):
+        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs."""
+        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in (constants or {}).items()}
+        self._core.save(str(path), description, list(param_names or []), arrays)
+
+    def _ready(self, input_dict):
+        """The engine, with weights."""
+        core = self._core
+        if not core.is_built:
+            _, summary, direct = self._inputs(input_dict)
+            core.build(None if summary is None else summary.shape, None if direct is None else direct.shape)
+        return core
+
+    def _inputs(self, input_dict, parameters=False):
+        if not isinstance(input_dict, dict):
+            raise ConfigurationError(f"AmortizedPosterior: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
+        if parameters and input_dict.get("parameters") is None:
+            raise ConfigurationError(f'AmortizedPosterior: the input needs "parameters"; got the keys {sorted(input_dict)}')
+        return tuple(as_float64(input_dict.get(key), key) for key in ("parameters", "summary_conditions", "direct_conditions"))
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        engine = state.pop("_engine")
+        if self.is_built:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.h5")
+                engine.save(path, "", [], {})
+                with open(path, "rb") as file:
+                    state["_file"] = file.read()
+        return state
+
+    def __setstate__(self, state):
+        file = state.pop("_file", None)
+        self.__dict__.update(state)
+        self._engine = None
+        for net in (self.inference_net, self.summary_net):
+            if net is not None:
+                net._amortizer = self
+        if file is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.h5")
+                with open(path, "wb") as out:
+                    out.write(file)
+                self._engine, _ = _core.load_amortizer(path, self._threads, True)
+
+
+
+class _LoadedSummary(_SummaryNetwork):
+    def __init__(self, amortizer):
+        super().__init__(None)
+        self._amortizer = amortizer
+
+
+class _LoadedInvertible(InvertibleNetwork):
+    def __init__(self, amortizer, num_params):
+        self.seed, self._alone, self._amortizer, self.latent_dim = None, None, amortizer, num_params
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        state["_alone"], state["_amortizer"] = None, None
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+def load_amortizer(path, *, threads=0, verify=True):
+    """Rebuilds an amortizer from a file that `AmortizedPosterior.save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
+
+    `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
+    """
+    engine, info = _core.load_amortizer(str(path), threads, verify)
+    out = AmortizedPosterior.__new__(AmortizedPosterior)
+    out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
+    out.latent_dist, out.latent_dim = None, engine.num_params
+    out.inference_net = _LoadedInvertible(out, engine.num_params)
+    out.summary_net = _LoadedSummary(out) if engine.has_summary_net else None
+    return out
+
+
+def _absent(name, instead):
+    def amortizer(*args, **kwargs):
+        raise OperationNotSupportedError(f"{name} is not there yet; {instead}")
+
+    return amortizer
+
+
+AmortizedLikelihood = _absent("AmortizedLikelihood", "use an AmortizedPosterior with the roles of parameters and data exchanged in the configurator")
+AmortizedPosteriorLikelihood = _absent("AmortizedPosteriorLikelihood", "train an AmortizedPosterior")
+AmortizedModelComparison = _absent("AmortizedModelComparison", "train one AmortizedPosterior per model")
+TwoLevelAmortizedPosterior = _absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
+AmortizedPointEstimator = _absent("AmortizedPointEstimator", "use means or quantiles of draws of an AmortizedPosterior")

@@ -1,0 +1,70 @@
+"""Defaults of networks, by v1's names. What users give is merged into them key by key."""
+
+import copy
+
+from .exceptions import ConfigurationError
+
+DEFAULT_KEYS = {
+    key: key
+    for key in (
+        "prior_draws", "obs_data", "sim_data", "batchable_context", "non_batchable_context", "prior_batchable_context",
+        "prior_non_batchable_context", "prior_context", "sim_batchable_context", "sim_non_batchable_context", "summary_conditions",
+        "direct_conditions", "parameters", "hyper_parameters", "local_parameters", "shared_parameters", "observables", "targets", "conditions",
+        "posterior_inputs", "likelihood_inputs", "model_outputs", "model_indices",
+    )
+}  # fmt: skip
+
+DEFAULT_SETTING_DENSE_DEEP_SET = {"units": 64, "activation": "relu", "kernel_initializer": "glorot_uniform"}
+
+# He instead of v1's Glorot initialization: with Glorot one run in ten learns a parameter late or not at all (docs/design/training.md).
+DEFAULT_SETTING_AFFINE_COUPLING = {
+    "dense_args": {"units": 128, "activation": "relu", "kernel_initializer": "he_uniform", "kernel_regularizer": 1e-4},
+    "num_dense": 2,
+    "spec_norm": False,
+    "mc_dropout": False,
+    "dropout": True,
+    "residual": False,
+    "dropout_prob": 0.05,
+    "soft_clamping": 1.9,
+}
+
+DEFAULT_SETTING_SPLINE_COUPLING = {
+    **{key: value for key, value in DEFAULT_SETTING_AFFINE_COUPLING.items() if key != "soft_clamping"},
+    "bins": 16,
+    "default_domain": (-5.0, 5.0, -5.0, 5.0),
+}
+
+DEFAULT_SETTING_INVERTIBLE_NET = {
+    "num_coupling_layers": 6,
+    "coupling_design": "affine",
+    "coupling_settings": None,
+    "permutation": "fixed",
+    "use_act_norm": True,
+    "act_norm_init": None,
+    "use_soft_flow": False,
+    "soft_flow_bounds": (1e-3, 5e-2),
+}
+
+OPTIMIZER_DEFAULTS = {"global_clipnorm": 1.0}
+TQDM_MININTERVAL = 0.1
+MMD_BANDWIDTH_LIST = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 5, 10, 15, 20, 25, 30, 35, 100, 1e3, 1e4, 1e5, 1e6]
+
+
+def merge_left_into_right(left, right):
+    """A copy of `right` with what `left` says; nested dictionaries are merged key by key, everything else is replaced."""
+    out = copy.deepcopy(right)
+    for key, value in left.items():
+        out[key] = merge_left_into_right(value, out[key]) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def build_meta_dict(user_dict, default, owner="settings"):
+    """The user's settings merged into the defaults. Raises ConfigurationError for a key that means nothing."""
+    if user_dict is None:
+        return copy.deepcopy(default)
+    if not isinstance(user_dict, dict):
+        raise ConfigurationError(f"{owner} must be a dictionary; got {type(user_dict).__name__}")
+    unknown = sorted(set(user_dict) - set(default))
+    if unknown:
+        raise ConfigurationError(f"{owner}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(map(repr, unknown))}; there are {', '.join(default)}")
+    return merge_left_into_right(user_dict, default)

@@ -1,0 +1,76 @@
+"""Loss histories, and what trainers are given beside data."""
+
+import numpy as np
+
+from . import _core
+
+__all__ = ["LossHistory", "RegressionLRAdjuster"]
+
+
+class LossHistory:
+    """Losses of all runs of a trainer.
+
+    Components that are zero throughout are left out: one alone is called "Default.Loss", several "Loss", "Summary.Loss" and "W.Decay".
+    """
+
+    def __init__(self, runs):
+        self._runs = list(runs)
+
+    @property
+    def number_of_runs(self):
+        return len(self._runs)
+
+    @property
+    def total_loss(self):
+        """Sum of the components, one number per step."""
+        return self._table("train_losses", range(3))[1].sum(axis=1)
+
+    @property
+    def total_val_loss(self):
+        """Sum of the components without weight decay, one number per validated epoch."""
+        return self._table("val_losses", range(2))[1].sum(axis=1)
+
+    def last_total_loss(self):
+        return float(self.total_loss[-1])
+
+    def last_total_val_loss(self):
+        return float(self.total_val_loss[-1])
+
+    def get_plottable(self):
+        """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation."""
+        import pandas as pd
+
+        names, values = self._table("train_losses", range(3))
+        train = pd.DataFrame(values, columns=names)
+        columns = [name for name in names if "Decay" not in name]
+        _, validation = self._table("val_losses", range(2))
+        if not len(validation):
+            return train
+        return {"train_losses": train, "val_losses": pd.DataFrame(validation[:, : len(columns)], columns=columns)}
+
+    def _table(self, kind, components):
+        every = np.concatenate([run.train_losses for run in self._runs] or [np.zeros((0, 3))])
+        there = [True, bool(every[:, 1].any()), bool(every[:, 2].any())]
+        names = [name for name, used in zip(("Loss", "Summary.Loss", "W.Decay"), there) if used]
+        keep = [i for i in components if there[i]]
+        values = every if kind == "train_losses" else np.concatenate([run.val_losses for run in self._runs] or [np.zeros((0, 3))])
+        return (["Default.Loss"] if names == ["Loss"] else names), values[:, keep]
+
+
+class RegressionLRAdjuster:
+    """Lowers the learning rate where a robust line through the last `period` losses is flat; give it to a training function as `lr_adjuster`.
+
+    Parameters
+    ----------
+    period : int
+        Steps whose losses are looked at.
+    wait_between_fits, patience : int
+        Steps from one fit to the next, and fits that show a plateau, less those that do not, before the rate falls.
+    tolerance : float
+        Nats per `period` steps: a slope above it is a plateau.
+    reduction_factor, cooldown_factor, num_resets
+        What the rate is multiplied by; this times `period` steps pass before the next fit; reductions before a plateau ends the run.
+    """
+
+    def __init__(self, period=1000, wait_between_fits=10, patience=10, tolerance=-0.05, reduction_factor=0.25, cooldown_factor=2.0, num_resets=3):
+        self._core = _core.LRAdjusterOptions(period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)

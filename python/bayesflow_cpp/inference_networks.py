@@ -1,0 +1,3 @@
+"""v1's module of inference networks."""
+
+from .networks import EvidentialNetwork, InvertibleNetwork, PMPNetwork  # noqa: F401

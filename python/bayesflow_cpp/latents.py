@@ -1,0 +1,12 @@
+"""Latent distributions of flows."""
+
+from .exceptions import ConfigurationError
+
+
+class MultivariateStudentT:
+    """Student-t with location 0 and scale I: for posteriors with heavier tails than a Gaussian latent gives."""
+
+    def __init__(self, df):
+        if not df > 0:
+            raise ConfigurationError(f"MultivariateStudentT: df must be positive; got {df}")
+        self.df = float(df)

@@ -1,0 +1,266 @@
+"""Networks: summaries of data sets, and conditional flows."""
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64, output
+from .default_settings import (
+    DEFAULT_SETTING_AFFINE_COUPLING,
+    DEFAULT_SETTING_DENSE_DEEP_SET,
+    DEFAULT_SETTING_INVERTIBLE_NET,
+    DEFAULT_SETTING_SPLINE_COUPLING,
+    build_meta_dict,
+)
+from .exceptions import ConfigurationError, OperationNotSupportedError
+
+__all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
+
+
+class _Network:
+    """A network is described in Python; its weights live in the engine: in the amortizer's, once there is one, else in its own."""
+
+    def __init__(self, seed):
+        self.seed = seed  # of initialization; None: the trainer's, or 0
+        self._alone = None  # weights before there is an amortizer
+        self._amortizer = None
+
+    def _seed(self):
+        """From now on this seed holds, because weights that were made with it have been shown."""
+        if self.seed is None:
+            self.seed = self._amortizer.seed if self._amortizer is not None and self._amortizer.seed is not None else 0
+        return self.seed
+
+    def _owner(self):
+        """The amortizer's engine, if the weights are there."""
+        return self._amortizer._core if self._amortizer is not None and self._amortizer.is_built else None
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        state["_alone"], state["_amortizer"] = None, None
+        return state
+
+
+class _SummaryNetwork(_Network):
+    """What the summary networks have in common: `_factory` makes the engine's network."""
+
+    def __call__(self, x, **kwargs):
+        """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
+        x = as_float64(x, f"{type(self).__name__}: x")
+        owner = self._owner()
+        if owner is not None:
+            return output(owner.run_summary_net(x))
+        if self._alone is None:
+            self._alone = _core.StandaloneSummary(self._factory, x.shape, self._seed())
+        return output(self._alone(x))
+
+
+class DeepSet(_SummaryNetwork):
+    """Permutation-invariant summaries of exchangeable observations (Zaheer et al. 2017): (B, ..., N, d) -> (B, ..., summary_dim); N may differ
+    between batches.
+
+    Parameters
+    ----------
+    summary_dim : int
+        Not less than the number of parameters.
+    num_dense_s1, num_dense_s2, num_dense_s3, num_equiv : int
+        Dense layers before and after pooling and of the equivariant modules, and the number of these modules.
+    dense_s1_args, dense_s2_args, dense_s3_args : dict, optional
+        units, activation, kernel_initializer, kernel_regularizer of the layers.
+    pooling_fun : "mean" or "max"
+    linear_path : bool
+        The mean of the raw observations joins the last layer's input; helps where posterior means are near to linear in it.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    """
+
+    def __init__(self, summary_dim=10, num_dense_s1=2, num_dense_s2=2, num_dense_s3=2, num_equiv=2, dense_s1_args=None, dense_s2_args=None,
+                 dense_s3_args=None, pooling_fun="mean", *, linear_path=False, seed=None):  # fmt: skip
+        super().__init__(seed)
+        if callable(pooling_fun):
+            raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
+        self.summary_dim = summary_dim
+        dense = [_dense(DEFAULT_SETTING_DENSE_DEEP_SET if args is None else args, f"dense_{s}_args") for s, args in
+                 zip(("s1", "s2", "s3"), (dense_s1_args, dense_s2_args, dense_s3_args))]  # fmt: skip
+        self._arguments = (summary_dim, num_dense_s1, num_dense_s2, num_dense_s3, num_equiv, *dense, pooling_fun, linear_path)
+        self._factory = self._make()
+
+    def _make(self):
+        *counts, s1, s2, s3, pooling, linear = self._arguments
+        return _core.deep_set(*counts, _core.DenseOptions(**s1), _core.DenseOptions(**s2), _core.DenseOptions(**s3), pooling, linear)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        del state["_factory"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._factory = self._make()
+
+
+def InvariantNetwork(*args, **kwargs):
+    """v1's former name of `DeepSet`."""
+    import warnings
+
+    warnings.warn("InvariantNetwork is the former name of DeepSet", DeprecationWarning, stacklevel=2)
+    return DeepSet(*args, **kwargs)
+
+
+class InvertibleNetwork(_Network):
+    """A conditional normalizing flow from coupling layers: z = f(theta; condition), invertible in theta.
+
+    Parameters
+    ----------
+    num_params : int
+        Width of the targets.
+    num_coupling_layers : int
+    coupling_design : "affine", "spline" or "interleaved"
+    coupling_settings : dict, optional
+        dense_args (units, activation, kernel_regularizer, kernel_initializer), num_dense, dropout, dropout_prob, mc_dropout, spec_norm,
+        residual, and soft_clamping (affine) or bins and default_domain (spline). What is not named keeps its default. Interleaved: a dictionary
+        with the keys "affine" and "spline". Weight decay and dropout are on by default; switch them off for online training:
+        ``{"dense_args": dict(kernel_regularizer=None), "dropout": False}``.
+    permutation : "fixed", "learnable" or None
+    use_act_norm : bool
+    act_norm_init : array (n, P), optional
+        Parameters from which act norm starts.
+    use_soft_flow, soft_flow_bounds
+        SoftFlow (Kim et al. 2020), for degenerate posteriors.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    """
+
+    available_designs = ("affine", "spline", "interleaved")
+
+    def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
+                 act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
+        super().__init__(seed)
+        if coupling_design not in self.available_designs:
+            raise ConfigurationError(f"InvertibleNetwork: coupling_design must be one of {self.available_designs}; got {coupling_design!r}")
+        self.latent_dim = num_params
+        spline = None
+        if coupling_design == "interleaved":
+            if coupling_settings is not None and set(coupling_settings) != {"affine", "spline"}:
+                raise ConfigurationError('InvertibleNetwork: coupling_settings of an interleaved flow need the keys "affine" and "spline", or None')
+            settings = coupling_settings or {"affine": None, "spline": None}
+            main, spline = _coupling(settings["affine"], "affine"), _coupling(settings["spline"], "spline")
+        else:
+            main = _coupling(coupling_settings, coupling_design)
+        self._arguments = (num_params, num_coupling_layers, coupling_design, main, spline, permutation, use_act_norm,
+                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, *map(float, soft_flow_bounds))  # fmt: skip
+        self._options = self._make()
+
+    def _make(self):
+        num_params, layers, design, main, spline, *rest = self._arguments
+        return _core.InvertibleNetworkOptions(num_params, layers, design, _coupling_options(main), None if spline is None else _coupling_options(spline), *rest)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        del state["_options"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._options = self._make()
+
+    @staticmethod
+    def create_config(**kwargs):
+        """The constructor's arguments with v1's defaults: ``InvertibleNetwork(**create_config(num_params=4))``."""
+        if "num_params" not in kwargs:
+            raise ConfigurationError("InvertibleNetwork.create_config: num_params is required")
+        return build_meta_dict(kwargs, {"num_params": None, **DEFAULT_SETTING_INVERTIBLE_NET}, "InvertibleNetwork.create_config")
+
+    def __call__(self, targets, condition=None, inverse=False, **kwargs):
+        """(z, log_det_J), or the targets of latents if `inverse`. Targets (B, P) or (B, N, P); condition (B, C), (B, N, C) or None."""
+        return self.inverse(targets, condition) if inverse else self.forward(targets, condition)
+
+    def forward(self, targets, condition=None, **kwargs):
+        """Latents like the targets, and log-determinants (B,) or (B, N)."""
+        targets, condition, engine = self._prepare("targets", targets, condition)
+        z, log_det_J = engine(True)(targets, condition)
+        return output(z), output(log_det_J)
+
+    def inverse(self, z, condition=None, **kwargs):
+        """Targets whose latents are z."""
+        z, condition, engine = self._prepare("z", z, condition)
+        return output(engine(False)(z, condition))
+
+    def _prepare(self, name, x, condition):
+        x = as_float64(x, f"InvertibleNetwork: {name}", ndim=(2, 3))
+        condition = as_float64(condition, "InvertibleNetwork: condition", ndim=(2, 3))
+        owner = self._owner()
+        if owner is not None:
+            return x, condition, lambda forward: owner.run_flow if forward else owner.run_inverse
+        if self._alone is None:
+            self._alone = _core.StandaloneFlow(self._options, 0 if condition is None else condition.shape[-1], self._seed())
+        return x, condition, lambda forward: self._alone.forward if forward else self._alone.inverse
+
+
+def _regularizer(value, owner):
+    """Weight of the L2 penalty: None, a number, or an object of Keras with an attribute `l2`."""
+    if value is None:
+        return 0.0
+    value = getattr(value, "l2", value)
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return float(value)
+    raise ConfigurationError(f"{owner}: kernel_regularizer must be None or the weight of an L2 penalty (a number); got {value!r}")
+
+
+def _dense(args, owner):
+    known = ("units", "activation", "kernel_initializer", "kernel_regularizer")
+    if not isinstance(args, dict):
+        raise ConfigurationError(f"{owner} must be a dictionary; got {type(args).__name__}")
+    unknown = sorted(set(args) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{owner}: unknown key {unknown[0]!r}; there are {', '.join(known)}")
+    if "units" not in args:
+        raise ConfigurationError(f"{owner}: units is required")
+    return {
+        "units": args["units"],
+        "activation": args.get("activation") or "linear",
+        "kernel_initializer": args.get("kernel_initializer", "glorot_uniform"),
+        "kernel_regularizer": _regularizer(args.get("kernel_regularizer"), owner),
+    }
+
+
+def _coupling(settings, design):
+    default = DEFAULT_SETTING_SPLINE_COUPLING if design == "spline" else DEFAULT_SETTING_AFFINE_COUPLING
+    if settings and {"s_args", "t_args"} & set(settings):
+        raise OperationNotSupportedError("coupling_settings: s_args and t_args are not there; dense_args, num_dense and so on hold for both networks")
+    merged = build_meta_dict(settings, default, "coupling_settings")
+    merged["dense_args"] = _dense(merged["dense_args"], "coupling_settings: dense_args")
+    return merged
+
+
+def _coupling_options(merged):
+    left, right, bottom, top = merged.get("default_domain", (-5.0, 5.0, -5.0, 5.0))
+    return _core.CouplingOptions(
+        dense=_core.DenseOptions(**merged["dense_args"]),
+        num_dense=merged["num_dense"],
+        dropout_prob=merged["dropout_prob"] if merged["dropout"] or merged["mc_dropout"] else 0.0,
+        mc_dropout=merged["mc_dropout"],
+        spec_norm=merged["spec_norm"],
+        residual=merged["residual"],
+        soft_clamping=float(merged.get("soft_clamping") or 0.0),
+        spline=_core.SplineOptions(merged.get("bins", 16), left, right, bottom, top),
+    )
+
+
+def _absent(name, instead):
+    def network(*args, **kwargs):
+        raise OperationNotSupportedError(f"{name} is not there yet; {instead}")
+
+    network.__name__ = name
+    network.__doc__ = f"Not there yet; {instead}."
+    return network
+
+
+_OWN = "write a SummaryNetwork of dense layers and pooling (docs/python_networks.md)"
+SetTransformer = _absent("SetTransformer", "use a DeepSet for exchangeable observations")
+TimeSeriesTransformer = _absent("TimeSeriesTransformer", _OWN)
+SequenceNetwork = _absent("SequenceNetwork", _OWN)
+SequentialNetwork = _absent("SequentialNetwork", _OWN)
+SplitNetwork = _absent("SplitNetwork", _OWN)
+HierarchicalNetwork = _absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
+EvidentialNetwork = _absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
+PMPNetwork = _absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")

@@ -1,0 +1,345 @@
+"""Training."""
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_float64
+from ._log import logger
+from ._progress import TrainingProgress
+from .amortizers import AmortizedPosterior
+from .configuration import DefaultPosteriorConfigurator
+from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
+from .helper_classes import LossHistory
+from .optimizers import options_of
+from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
+
+__all__ = ["Trainer"]
+
+
+class _TrainingModel:
+    """Makes batches for training; `arguments` are those of the present call."""
+
+    def __init__(self, make):
+        self.make, self.arguments = make, {}
+
+    def __call__(self, batch_size, streams, first, prior_context, sim_context):
+        return to_core(self.make(batch_size, streams, first, restore(prior_context), restore(sim_context), **self.arguments))
+
+
+class _Configurator:
+    """The user's configurator as the engine calls it; `arguments` are those of the present call."""
+
+    def __init__(self, function):
+        self.function, self.arguments = function, {}
+
+    def __call__(self, forward):
+        inputs = self.function(from_core(forward), **self.arguments)
+        if not isinstance(inputs, dict) or inputs.get("parameters") is None:
+            got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            raise ConfigurationError(f'configurator: it must return a dictionary with "parameters" and "summary_conditions" or "direct_conditions"; got {got}')
+        return tuple(as_float64(inputs.get(key), f"configurator: {key}") for key in ("parameters", "summary_conditions", "direct_conditions"))
+
+
+class Trainer:
+    """Trains an amortizer on a generative model, or on simulations alone.
+
+    Parameters
+    ----------
+    amortizer : AmortizedPosterior
+    generative_model : GenerativeModel or callable, optional
+        A callable gets a batch size and returns a forward dictionary. Without a model only `train_offline` and `train_from_presimulation` work.
+    configurator : callable, optional
+        Forward dictionary -> {"parameters", "summary_conditions", "direct_conditions"}. It may drop rows, standardize, repeat a context.
+    checkpoint_path : str, optional
+        A folder in which everything that the result depends on is kept, after every epoch, every `checkpoint_minutes` and at the end. A program that
+        was killed is run again: it finds it, and its unfinished call goes on, to the same bits as if it had never stopped if the model's functions
+        take an `rng`.
+    max_to_keep : int
+        Checkpoints.
+    default_lr : float
+        Where no optimizer is given: Adam with a cosine decay from this to 0.
+    seed : int
+        Of initialization, simulations and noise: one seed, one result, for any number of threads.
+    threads : int
+        0: as many as the machine has.
+    nonfinite : "refuse", "drop" or "redraw"
+        What happens to simulations that are not finite; at most the share `max_dropped_share` may be dropped or redrawn.
+    overlap : "auto", "on" or "off"
+        Whether the next batch is simulated while the present one trains. The result is the same.
+    resume : "program" or "state"
+        "program": calls that had ended when the checkpoint was written return what they returned. "state": every call is a new one.
+    progress : bool or callable
+        Progress bars (tqdm).
+    """
+
+    def __init__(self, amortizer, generative_model=None, configurator=None, checkpoint_path=None, max_to_keep=3, default_lr=5e-4, skip_checks=False,
+                 memory=False, *, seed=0, threads=0, nonfinite="refuse", max_dropped_share=0.1, overlap="auto", checkpoint_minutes=10.0,
+                 resume="program", progress=True):  # fmt: skip
+        _one_of("nonfinite", nonfinite, ("refuse", "drop", "redraw"))
+        _one_of("overlap", overlap, ("auto", "on", "off"))
+        _one_of("resume", resume, ("program", "state"))
+        if not isinstance(amortizer, AmortizedPosterior):
+            raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior; got {type(amortizer).__name__}")
+        if configurator is not None and not callable(configurator):
+            raise ConfigurationError(f"Trainer: configurator must be callable, forward dictionary -> input dictionary; got {type(configurator).__name__}")
+        if skip_checks:
+            raise OperationNotSupportedError("Trainer: the check gives the networks their widths, so it cannot be skipped; leave skip_checks out (it costs two simulations)")
+        if memory:
+            raise OperationNotSupportedError("Trainer: no memory of simulations is needed, because the diagnose_* functions simulate afresh; leave memory out")
+        self.amortizer, self.generative_model = amortizer, generative_model
+        self.configurator = DefaultPosteriorConfigurator() if configurator is None else configurator
+        self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
+        self._configurator = None if configurator is None or isinstance(configurator, DefaultPosteriorConfigurator) else _Configurator(configurator)
+        self._maker, model = self._engine_model(generative_model)
+        self._progress = TrainingProgress(progress)
+        self._core = _core.Trainer(
+            amortizer._core, model, self._configurator, seed, threads, default_lr, progress if callable(progress) else self._progress, 0.1, nonfinite,
+            max_dropped_share, overlap, "" if checkpoint_path is None else str(checkpoint_path), max_to_keep, checkpoint_minutes, resume == "state",
+        )  # fmt: skip
+
+    @staticmethod
+    def _engine_model(model):
+        if model is None:
+            return None, None
+        if isinstance(model, GenerativeModel):
+            if not isinstance(model._core, _core.GenerativeModel) or model._is_native:
+                return None, model._core
+            maker = _TrainingModel(model._maker.forward)
+            prior, simulator = model.prior, model.simulator
+            contextual = prior._has_non_batchable_context or simulator._has_non_batchable_context
+            batched, reproducible = prior.is_batched or simulator.is_batched, prior._reproducible and simulator._reproducible
+            names, name = model.param_names or [], model.name
+        elif callable(model):
+            takes_arguments = lambda batch_size, streams, first, prior_context, sim_context, **arguments: model(batch_size, **arguments)  # noqa: E731
+            maker = _TrainingModel(takes_arguments)
+            two = model(2)
+            contextual = any(two.get(key) is not None for key in ("prior_non_batchable_context", "sim_non_batchable_context"))
+            batched, reproducible, names, name = True, False, [], getattr(model, "__name__", "anonymous")
+        else:
+            raise ConfigurationError(f"Trainer: generative_model must be a GenerativeModel or a callable; got {type(model).__name__}")
+        return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
+
+    # --- modes ---
+
+    def train_online(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
+                     use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None, conf_args=None, net_args=None, val_model_args=None,
+                     val_conf_args=None, early_stopping_args=None):  # fmt: skip
+        """Simulates every batch afresh.
+
+        Parameters (of all training functions)
+        ----------
+        epochs, iterations_per_epoch, batch_size : int
+        optimizer : optimizers.Adam, AdamW or SGD, optional
+        reuse_optimizer : bool
+            The optimizer's moments stay for the next call; its schedule starts anew.
+        early_stopping : bool
+            Ends when the validation loss has not fallen for `early_stopping_args["patience"]` epochs (default 5) by at least
+            "min_improvement" (default 0.001); the best epoch's weights are restored.
+        validation_sims : int or dict, optional
+            Data sets for a validation loss after each epoch: a number to simulate once, or a forward dictionary.
+        lr_adjuster : helper_classes.RegressionLRAdjuster, optional
+            Lowers the learning rate where the loss no longer falls.
+        model_args, conf_args : dict, optional
+            Arguments of the model ({"prior_args": {...}, "sim_args": {...}}) and of the configurator, for every batch.
+        use_autograph : bool
+            Has no meaning here: there is nothing to compile. It is taken so that programs for v1 run.
+
+        Returns
+        -------
+        The losses of all runs: a DataFrame (steps x components), or with validation {"train_losses": ..., "val_losses": ...}.
+        Ctrl-C ends the run after the present step and raises KeyboardInterrupt; weights, `loss_history` and checkpoint are those of that step.
+        """
+        run = dict(epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch_size=batch_size)
+        return self._train("train_online", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
+                           conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def train_offline(self, simulations_dict, epochs, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
+                      use_autograph=True, validation_sims=None, *, lr_adjuster=None, conf_args=None, net_args=None, val_model_args=None, val_conf_args=None,
+                      early_stopping_args=None):  # fmt: skip
+        """Passes over given simulations, all rows in a new order each epoch, the last batch kept.
+
+        `simulations_dict`: a forward dictionary, a list of them (their contexts and shapes may differ), a SimulationStore, or the path of a file of
+        simulations, which may be larger than memory.
+        """
+        run = dict(data=_offline_data(simulations_dict), epochs=epochs, batch_size=batch_size)
+        return self._train("train_offline", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
+                           conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def train_from_presimulation(self, presimulation_path, optimizer=None, save_checkpoint=True, max_epochs=None, reuse_optimizer=False, custom_loader=None,
+                                 early_stopping=False, validation_sims=None, use_autograph=True, *, batch_size=32, lr_adjuster=None, conf_args=None,
+                                 net_args=None, val_model_args=None, val_conf_args=None, early_stopping_args=None):  # fmt: skip
+        """Trains on stored simulations in stored order: one epoch per file of a folder, in the order of the numbers in their names.
+
+        `custom_loader`: path -> list of forward dictionaries, for files of other kinds (v1's pickles, say); `max_epochs`: fewer files, or more by going
+        round; `batch_size`: rows that make a step.
+        """
+        loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
+        run = dict(path=str(presimulation_path), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
+        return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
+                           None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def train_experience_replay(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False,
+                                buffer_capacity=1000, early_stopping=False, use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None,
+                                conf_args=None, net_args=None, val_model_args=None, val_conf_args=None, early_stopping_args=None):  # fmt: skip
+        """Each iteration simulates a batch, stores it over the oldest of the buffer (`buffer_capacity` batches), and trains on any of those stored, all
+        equally likely. The buffer lives on over calls."""
+        run = dict(epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch_size=batch_size, buffer_capacity=buffer_capacity)
+        return self._train("train_experience_replay", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
+                           model_args, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def train_rounds(self, rounds, sim_per_round, epochs, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
+                     use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None, conf_args=None, net_args=None, val_model_args=None,
+                     val_conf_args=None, early_stopping_args=None):  # fmt: skip
+        """Each round adds `sim_per_round` simulations to all earlier ones and passes `epochs` times over them, with one optimizer over all rounds."""
+        run = dict(rounds=rounds, sim_per_round=sim_per_round, epochs=epochs, batch_size=batch_size)
+        return self._train("train_rounds", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
+                           conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
+               net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
+        if not save_checkpoint and self.checkpoint_path is not None:
+            raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
+        if net_args:
+            raise OperationNotSupportedError(f"{mode}: networks take no further arguments; got net_args = {net_args}")
+        if val_conf_args and val_conf_args != (conf_args or {}):
+            raise OperationNotSupportedError(f"{mode}: validation passes through the configurator with conf_args, like training; leave val_conf_args out")
+        if early_stopping_args and not early_stopping:
+            raise ConfigurationError(f"{mode}: early_stopping_args have no effect without early_stopping=True")
+        if model_args and self._maker is None:
+            raise ConfigurationError(f"{mode}: model_args need a generative model of Python functions")
+        if conf_args and self._configurator is None:
+            raise ConfigurationError(f"{mode}: conf_args need a configurator of your own; the default one takes none")
+        run["validation_sims"] = self._validation(validation_sims, val_model_args)
+        run["optimizer"] = options_of(optimizer)
+        run["reuse_optimizer"] = bool(reuse_optimizer)
+        run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
+        run["lr_adjuster"] = None if lr_adjuster is None else lr_adjuster._core
+        self._progress.what = what
+        if self._maker is not None:
+            self._maker.arguments = model_args or {}
+        if self._configurator is not None:
+            self._configurator.arguments = conf_args or {}
+        try:
+            summary = getattr(self._core, mode)(**run)
+        finally:
+            self._progress.close()
+            if self._maker is not None:
+                self._maker.arguments = {}
+            if self._configurator is not None:
+                self._configurator.arguments = {}
+        for warning in summary.warnings:
+            logger.warning("%s", warning)
+        if summary.stop == "interrupted":
+            raise KeyboardInterrupt(f"{summary.reason} The losses so far are in trainer.loss_history.")
+        if summary.stop != "completed":
+            logger.info("%s", summary.reason)
+        return self.loss_history.get_plottable()
+
+    def _validation(self, sims, val_model_args):
+        if sims is None:
+            if val_model_args:
+                raise ConfigurationError("val_model_args have no effect without validation_sims")
+            return None
+        if isinstance(sims, dict):
+            return to_core(sims)
+        if not isinstance(sims, (int, np.integer)) or isinstance(sims, bool) or sims < 1:
+            raise ConfigurationError(f"validation_sims must be a positive number of simulations, a forward dictionary or None; got {sims!r}")
+        if val_model_args:
+            if self.generative_model is None:
+                raise ConfigurationError("val_model_args need a generative model")
+            return to_core(self.generative_model(int(sims), **val_model_args))
+        return int(sims)
+
+    # --- afterwards ---
+
+    @property
+    def runs(self):
+        """What each call so far did (seconds, simulations, reason of its end, ...), those of a checkpoint included."""
+        return self._core.runs
+
+    @property
+    def loss_history(self):
+        """Losses of all runs."""
+        return LossHistory(self.runs)
+
+    def load_pretrained_network(self):
+        """Whether a checkpoint was found; the constructor has restored it by then."""
+        return any(run.resumed for run in self.runs) or bool(self.runs)
+
+    def diagnose_latent2d(self, inputs=None, conf_args=None, net_args=None, plot_args=None):
+        """The latents of `inputs` (a forward dictionary), or of 500 fresh simulations, as a pair grid; they should be standard normal. A Figure."""
+        from .diagnostics import plot_latent_space_2d
+
+        z, _ = self.amortizer(self._diagnosed(inputs, conf_args))
+        return plot_latent_space_2d(z, **(plot_args or {}))
+
+    def diagnose_sbc_histograms(self, inputs=None, n_samples=None, conf_args=None, net_args=None, plot_args=None):
+        """Histograms of the ranks of `inputs`' parameters (a forward dictionary), or of 500 fresh simulations, among `n_samples` posterior draws
+        (default: a twentieth of the number of data sets, at least 20). A Figure."""
+        from .diagnostics import plot_sbc_histograms
+
+        inputs = self._diagnosed(inputs, conf_args)
+        count = n_samples or max(20, -(-len(inputs["parameters"]) // 20))
+        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **(plot_args or {}))
+
+    def _diagnosed(self, inputs, conf_args):
+        if inputs is None:
+            if self.generative_model is None:
+                raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
+            inputs = self.generative_model(500)
+        return self.configurator(inputs, **(conf_args or {}))
+
+    def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
+                            seed=0):  # fmt: skip
+        """Are the observed data like those that the amortizer was trained on (Schmitt et al. 2023)?
+
+        `observed_data`, `reference_data`: input dictionaries, or summary conditions (data sets). Returns (null distribution, observed), square roots of
+        unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too.
+        """
+        observed = observed_data if isinstance(observed_data, dict) else {"summary_conditions": observed_data}
+        reference = reference_data["summary_conditions"] if isinstance(reference_data, dict) else reference_data
+        if reference is None and self.generative_model is None:
+            raise ArgumentError("mmd_hypothesis_test: it needs reference_data, or a trainer with a generative model")
+        null, value, p, critical = self._core.mmd_hypothesis_test(
+            as_float64(observed.get("summary_conditions"), "observed_data"), as_float64(observed.get("direct_conditions"), "observed_data"),
+            as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed,
+        )  # fmt: skip
+        return MmdTestResult(np.sqrt(np.maximum(null, 0)), float(np.sqrt(max(value, 0))), p, float(np.sqrt(max(critical, 0))))
+
+
+class MmdTestResult(tuple):
+    """(null distribution, observed MMD), with the test's p-value and critical value."""
+
+    def __new__(cls, null, observed, p_value, critical_value):
+        self = super().__new__(cls, (null, observed))
+        self.mmd_null, self.mmd_observed, self.p_value, self.critical_value = null, observed, p_value, critical_value
+        return self
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ConfigurationError(f"Trainer: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def _as_list(value):
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _offline_data(data):
+    if isinstance(data, SimulationStore):
+        return data.path
+    if isinstance(data, dict):
+        return [to_core(data)]
+    if isinstance(data, (list, tuple)):
+        return [to_core(part) for part in data]
+    return str(data)
+
+
+def _early_stopping(arguments):
+    known = {"patience": 5, "min_improvement": 0.001}
+    arguments = {("min_improvement" if key == "tolerance" else key): value for key, value in arguments.items()}
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ConfigurationError(f"early_stopping_args: unknown key {unknown[0]!r}; there are patience and min_improvement")
+    known.update(arguments)
+    return _core.EarlyStoppingOptions(int(known["patience"]), float(known["min_improvement"]))
