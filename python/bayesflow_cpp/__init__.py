@@ -10,8 +10,9 @@ from . import _core, _log
 _log.set_up()
 __version__ = _core.__version__
 
-from . import amortizers, configuration, default_settings, exceptions, helper_classes, inference_networks, latents, networks, optimizers, simulation, summary_networks, trainers  # noqa: E402
+from . import amortizers, configuration, default_settings, exceptions, helper_classes, inference_networks, latents, native, networks, optimizers, simulation, summary_networks, trainers  # noqa: E402
 from .amortizers import load_amortizer  # noqa: E402
+from .native import CFunction, compile_cpp  # noqa: E402
 from .simulation import SimulationStore, save_simulations  # noqa: E402
 
 
