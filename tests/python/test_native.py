@@ -1,8 +1,10 @@
 """Compiled priors and simulators."""
 
 import ctypes
+import importlib.util
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -516,3 +518,19 @@ def test_pickles():
     np.testing.assert_array_equal(run(copy, 5), run(compiled, 5))
     with pytest.raises(TypeError, match="means nothing in another process"):
         pickle.dumps(bf.CFunction(compiled.address, (3,)))
+
+
+def test_the_documentation_runs(tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    blocks = re.findall(r"```python([^\n]*)\n(.*?)```", (root / "docs" / "python_simulators.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 6
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for needs, code in blocks:
+        if needs == " numba" and importlib.util.find_spec("numba") is None:
+            continue
+        if needs == " model.so":
+            Path("model.c").write_text('#include "bayesflow_native.h"\nvoid simulate(const double* p, const double* c, double* x, const int64_t* s, bf_rng* r) {}\n')
+            subprocess.run(["cc", "-shared", "-fPIC", f"-I{bf.native.include_dir()}", "model.c", "-o", "model.so"], check=True)
+        exec(code, names)  # noqa: S102
+    assert names["model"](3)["prior_draws"].shape == (3, 4)
