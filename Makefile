@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean
+.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -33,13 +33,13 @@ venv: build       ## a virtual environment with the Python package and what its 
 	@cmp -s python/requirements-test.txt $(VENV)/requirements-test.txt || \
 	  ($(VENV)/bin/pip install -q --disable-pip-version-check -r python/requirements-test.txt && cp python/requirements-test.txt $(VENV)/)
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
-	  -C build-dir=build/python -C cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	  --config-settings=build-dir=build/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 
 test-python: venv  ## the Python tests alone: make test-python TESTS=tests/python/test_trainers.py
 	@$(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
 
 wheel: setup venv  ## a wheel that needs nothing but NumPy: build/wheels
-	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 	@$(VENV)/bin/auditwheel repair -w build/wheels build/wheel/*.whl
 
 # What to measure and what the figures mean: docs/measuring.md.
@@ -77,11 +77,15 @@ kills: build      ## kills presimulations at 150 random moments, on a real disk,
 	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
 	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 50
 
-modes: build      ## the loss that each training mode reaches, and the power of the misspecification test: make modes SHARE=0.1
+modes: build      ## the loss that each training mode reaches, then what regularized summaries do for telling foreign data: make modes SHARE=0.1
 	@$(BUILD)/benchmarks/bench_modes $(SHARE)
+	@$(BUILD)/benchmarks/bench_misspecification
 
 overlap: build    ## the gain of simulating while training, and the price of checkpoints
 	@$(BUILD)/benchmarks/bench_overlap
+
+bench-files: build  ## simulations written and streamed a second: make bench-files FOLDER=/where/the/disk/is
+	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
 
 # The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite

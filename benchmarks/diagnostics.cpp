@@ -1,4 +1,5 @@
-/// Time of every diagnostic at 500 data sets x 1,000 draws x 4 parameters, and of a large case with the memory it takes.
+/// Time of every diagnostic and of the report at 500 data sets x 1,000 draws x 4 parameters, of bands of every size, and of a large case
+/// with the memory it takes.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -9,9 +10,11 @@
 #include <bayesflow/diagnostics/recovery.hpp>
 #include <bayesflow/diagnostics/sbc.hpp>
 #include <bayesflow/diagnostics/verdict.hpp>
+#include <bayesflow/report/report.hpp>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "bayesflow/core/rng.hpp"
 
@@ -35,7 +38,25 @@ double timed(const char* name, F&& f) {
   return seconds;
 }
 
-void run(std::int64_t data_sets, std::int64_t num_draws, std::int64_t parameters) {
+/// Bands of ranks: nothing is kept between calls, so every size is paid for.
+void bands() {
+  double slowest = 0;
+  std::int64_t sets = 0, draws = 0;
+  for (const std::int64_t data_sets : {20, 100, 500, 5000, 50000})
+    for (const std::int64_t num_draws : {1, 20, 100, 1000, 10000}) {
+      std::vector<double> points;
+      for (const std::int64_t cut : rank_cuts(num_draws))
+        points.push_back(std::min(1.0, static_cast<double>(cut) / (static_cast<double>(num_draws) + 1)));
+      const auto start = std::chrono::steady_clock::now();
+      (void)ecdf_band(data_sets, points);
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      if (seconds > slowest) slowest = seconds, sets = data_sets, draws = num_draws;
+    }
+  fmt::print("ECDF bands of 20 to 50,000 data sets and 1 to 10,000 draws: the slowest takes {:.1f} ms ({} data sets, {} draws)\n",
+             1e3 * slowest, sets, draws);
+}
+
+void run(std::int64_t data_sets, std::int64_t num_draws, std::int64_t parameters, bool with_report) {
   Rng rng(1);
   Array draws = uninitialized_array({data_sets, num_draws, parameters}), truths = rng.normal({data_sets, parameters});
   rng.fill_normal(draws.values());
@@ -61,12 +82,17 @@ void run(std::int64_t data_sets, std::int64_t num_draws, std::int64_t parameters
   total += timed("pairs of one posterior", [&] { (void)posterior_2d(draws.row(0), truths); });
   total += timed("verdict", [&] { (void)verdict(draws, truths); });
   fmt::print("  {:<28} {:8.1f} ms\n", "all", 1e3 * total);
+  if (!with_report) return;
+  const auto page = std::filesystem::temp_directory_path() / "bayesflow_bench_report.html";
+  timed("report", [&] { (void)report(draws, truths, page); });
+  std::filesystem::remove(page);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  run(500, 1000, 4);
-  if (argc < 2 || std::strcmp(argv[1], "--small") != 0) run(5000, 1000, 20);
+  run(500, 1000, 4, true);
+  bands();
+  if (argc < 2 || std::strcmp(argv[1], "--small") != 0) run(5000, 1000, 20, false);
   return 0;
 }

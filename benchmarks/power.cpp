@@ -1,11 +1,12 @@
 /// Power of `verdict`: how often it finds known faults of the quickstart's posterior, with the right kind, and how often it lets
-/// the exact posterior pass. bench_power [repetitions] [draws]
+/// the exact posterior pass. bench_power [repetitions] [draws] [part of the faults' names] [data sets]
 #include <fmt/format.h>
 
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <string_view>
 
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/thread_pool.hpp"
@@ -112,6 +113,9 @@ void simulate(const Case& c, std::int64_t data_sets, std::int64_t num_draws, Rng
 
 int main(int argc, char** argv) {
   const std::int64_t repetitions = argc > 1 ? std::atoll(argv[1]) : 200, num_draws = argc > 2 ? std::atoll(argv[2]) : 200;
+  const std::string_view only = argc > 3 ? argv[3] : "";
+  std::vector<std::int64_t> sizes{100, 200, 500};
+  if (argc > 4) sizes = {std::atoll(argv[4])};
   fmt::print(
       "{} repetitions, {} draws per data set, family-wise error 5 %. Flagged: any finding. Right: the finding that the fault deserves.\n",
       repetitions, num_draws);
@@ -120,8 +124,9 @@ int main(int argc, char** argv) {
       "|\n|---|---|---|---|---|\n");
   ThreadPool pool;
   for (std::size_t i = 0; i < cases().size(); ++i)
-    for (const std::int64_t data_sets : {100, 200, 500}) {
+    for (const std::int64_t data_sets : sizes) {
       const Case& c = cases()[i];
+      if (std::string_view(c.name).find(only) == std::string_view::npos) continue;
       std::vector<int> flagged(static_cast<std::size_t>(repetitions)), right(flagged), other(flagged);
       pool.for_each(repetitions, [&](std::int64_t r) {
         const auto k = static_cast<std::size_t>(r);

@@ -1,5 +1,7 @@
 """Training."""
 
+import atexit
+
 import numpy as np
 
 from . import _core
@@ -14,6 +16,9 @@ from .optimizers import options_of
 from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
 
 __all__ = ["Trainer"]
+
+# Training in a daemon thread ends after its present step when the interpreter does (a long simulation is waited for this long).
+atexit.register(_core.end_trainings, 60.0)
 
 
 class _TrainingModel:

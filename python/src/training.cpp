@@ -1,7 +1,10 @@
 /// Trainers.
 #include <nanobind/stl/tuple.h>
 
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 
 #include "arrays.hpp"
 #include "bayesflow/training/misspecification.hpp"
@@ -36,11 +39,47 @@ Configurator configurator_of(nb::object function) {
   };
 }
 
+/// Trainings that are going on. The interpreter must not end under one that runs in another thread, so it stops them first.
+struct Running {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int count = 0;
+  std::atomic<bool> ending{false};
+};
+Running& running() {
+  static Running instance;
+  return instance;
+}
+
+/// Lives from before the GIL is given away until it is held again.
+class RunningGuard {
+ public:
+  RunningGuard() { change(1); }
+  ~RunningGuard() { change(-1); }
+  RunningGuard(const RunningGuard&) = delete;
+  RunningGuard& operator=(const RunningGuard&) = delete;
+
+ private:
+  static void change(int by) {
+    const std::lock_guard lock(running().mutex);
+    running().count += by;
+    running().changed.notify_all();
+  }
+};
+
+/// Asks all trainings to stop after their present step, and waits for them.
+void end_trainings(double seconds) {
+  running().ending = true;
+  const nb::gil_scoped_release nogil;
+  std::unique_lock lock(running().mutex);
+  running().changed.wait_for(lock, std::chrono::duration<double>(seconds), [] { return running().count == 0; });
+}
+
 /// Calls Python at most every `interval`, and at the ends of epochs: between two calls a step costs no GIL.
 ProgressCallback progress_of(nb::object function, double interval) {
-  if (function.is_none()) return {};
   using Clock = std::chrono::steady_clock;
   return [shared = share(std::move(function)), interval, last = Clock::time_point{}](const Progress& p) mutable {
+    if (running().ending.load(std::memory_order_relaxed)) return Control::stop;
     const auto now = Clock::now();
     if (!p.epoch_done && p.iteration > 1 && p.iteration < p.iterations && std::chrono::duration<double>(now - last).count() < interval)
       return Control::proceed;
@@ -128,6 +167,7 @@ Options common(Options options, nb::object validation_sims, std::optional<nn::Op
 
 template <class F>
 TrainingSummary without_gil(F&& f) {
+  const RunningGuard guard;
   const nb::gil_scoped_release nogil;
   return f();
 }
@@ -135,6 +175,7 @@ TrainingSummary without_gil(F&& f) {
 }  // namespace
 
 void bind_training(nb::module_& m) {
+  m.def("end_trainings", &end_trainings, "seconds"_a);
   m.def(
       "default_configurator",
       [](const nb::dict& forward) {
@@ -250,7 +291,7 @@ void bind_training(nb::module_& m) {
             else
               new (self) Trainer(amortizer, std::move(options));
           },
-          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "seed"_a, "threads"_a, "default_lr"_a, "progress"_a.none(),
+          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "seed"_a, "threads"_a, "default_lr"_a, "progress"_a,
           "progress_interval"_a, "nonfinite"_a, "max_share"_a, "overlap"_a, "checkpoint_path"_a, "max_to_keep"_a, "checkpoint_minutes"_a,
           "resume_state"_a)
       .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })

@@ -7,15 +7,45 @@
 namespace bayesflow::diagnostics {
 namespace {
 
-/// Rank of the last of n values among the others; values equal to it are put below or above at random.
-std::int64_t rank_of_last(const double* v, std::int64_t n, Rng& ties) {
+/// The last of some values among the others: how many lie below it, and how many are equal to it, which are put below or above at random.
+struct Place {
   std::int64_t below = 0, equal = 0;
+  [[nodiscard]] std::int64_t rank(Rng& ties) const { return equal ? below + ties.integers(0, equal + 1) : below; }
+};
+
+Place place_of_last(const double* v, std::int64_t n) {
+  Place out;
   const double x = v[n - 1];
   for (std::int64_t i = 0; i + 1 < n; ++i) {
-    below += v[i] < x;
-    equal += v[i] == x;
+    out.below += v[i] < x;
+    out.equal += v[i] == x;
   }
-  return equal ? below + ties.integers(0, equal + 1) : below;
+  return out;
+}
+
+/// The same for a + b and a - b, in one pass and without storing them: with many parameters these pairs are most of the work.
+void place_of_last(const double* a, const double* b, std::int64_t n, Place& of_sum, Place& of_difference) {
+  const double sum = a[n - 1] + b[n - 1], difference = a[n - 1] - b[n - 1];
+  Place s, d;
+  for (std::int64_t i = 0; i + 1 < n; ++i) {
+    const double plus = a[i] + b[i], minus = a[i] - b[i];
+    s.below += plus < sum;
+    s.equal += plus == sum;
+    d.below += minus < difference;
+    d.equal += minus == difference;
+  }
+  of_sum = s;
+  of_difference = d;
+}
+
+/// Four partial sums: the compiler may not reorder one.
+double mean_product(const double* a, const double* b, std::int64_t n) {
+  double sum[4] = {0, 0, 0, 0};
+  std::int64_t s = 0;
+  for (; s + 4 <= n; s += 4)
+    for (int k = 0; k < 4; ++k) sum[k] += a[s + k] * b[s + k];
+  for (; s < n; ++s) sum[0] += a[s] * b[s];
+  return (sum[0] + sum[1] + sum[2] + sum[3]) / real(n);
 }
 
 /// The S + 1 vectors of a data set, the truth last, by columns, each with mean 0 and standard deviation 1.
@@ -35,20 +65,14 @@ void standardized_columns(const Array& draws, const Array& truths, const Sizes& 
   }
 }
 
-/// Squared lengths of L^-1 z for the Cholesky factor L of the correlation matrix, with a ridge so that it exists.
-void mahalanobis(const std::vector<double>& columns, std::int64_t rows, std::int64_t p_count, std::vector<double>& distance) {
+/// Squared lengths of L^-1 z for the Cholesky factor L of the correlation matrix (its lower triangle), with a ridge so that it exists.
+void mahalanobis(const std::vector<double>& columns, const std::vector<double>& correlation, std::int64_t rows, std::int64_t p_count,
+                 std::vector<double>& distance) {
   std::vector<double> l(index(p_count * p_count)), z(columns);
   const double ridge = rows > 4 * p_count ? 1e-9 : 0.1;
   for (std::int64_t i = 0; i < p_count; ++i)
     for (std::int64_t j = 0; j <= i; ++j) {
-      const double *a = columns.data() + i * rows, *b = columns.data() + j * rows;
-      // Four partial sums: the compiler may not reorder one.
-      double sum[4] = {0, 0, 0, 0};
-      std::int64_t s = 0;
-      for (; s + 4 <= rows; s += 4)
-        for (int k = 0; k < 4; ++k) sum[k] += a[s + k] * b[s + k];
-      for (; s < rows; ++s) sum[0] += a[s] * b[s];
-      double v = (sum[0] + sum[1] + sum[2] + sum[3]) / real(rows) + (i == j ? ridge : 0.0);
+      double v = correlation[index(i * p_count + j)] + (i == j ? ridge : 0.0);
       for (std::int64_t k = 0; k < j; ++k) v -= l[index(i * p_count + k)] * l[index(j * p_count + k)];
       l[index(i * p_count + j)] = i == j ? std::sqrt(std::max(v, 1e-12)) : v / l[index(j * p_count + j)];
     }
@@ -83,24 +107,22 @@ JointRanks joint_ranks(const Array& draws, const Array& truths, const Sizes& n, 
   const Rng rng(seed, "joint rank ties");
   pool.for_each(n.data_sets, [&](std::int64_t b) {
     Rng ties = rng.at(static_cast<std::uint64_t>(b));
-    std::vector<double> columns, value(index(rows));
+    std::vector<double> columns, value(index(rows)), correlation(index(n.parameters * n.parameters));
     standardized_columns(draws, truths, n, b, columns);
-    std::int64_t pair = 0;
+    for (std::int64_t i = 0; i < n.parameters; ++i)
+      for (std::int64_t j = 0; j <= i; ++j)
+        correlation[index(i * n.parameters + j)] = mean_product(columns.data() + i * rows, columns.data() + j * rows, rows);
+    std::int64_t pair = b * pairs;
     for (std::int64_t i = 0; with_pairs && i < n.parameters; ++i)
       for (std::int64_t j = 0; j < i; ++j, ++pair) {
-        const double *x = columns.data() + j * rows, *y = columns.data() + i * rows;
-        double product = 0;
-        for (std::int64_t s = 0; s < rows; ++s) {
-          value[index(s)] = x[s] + y[s];
-          product += x[s] * y[s];
-        }
-        out.sums.data()[b * pairs + pair] = real(rank_of_last(value.data(), rows, ties));
-        for (std::int64_t s = 0; s < rows; ++s) value[index(s)] = y[s] - x[s];
-        out.differences.data()[b * pairs + pair] = real(rank_of_last(value.data(), rows, ties));
-        correlations.data()[b * pairs + pair] = product / real(rows);
+        Place sum, difference;
+        place_of_last(columns.data() + i * rows, columns.data() + j * rows, rows, sum, difference);
+        out.sums.data()[pair] = real(sum.rank(ties));
+        out.differences.data()[pair] = real(difference.rank(ties));
+        correlations.data()[pair] = correlation[index(i * n.parameters + j)];
       }
-    mahalanobis(columns, rows, n.parameters, value);
-    out.distance.data()[b] = real(rank_of_last(value.data(), rows, ties));
+    mahalanobis(columns, correlation, rows, n.parameters, value);
+    out.distance.data()[b] = real(place_of_last(value.data(), rows).rank(ties));
     for (std::int64_t k = 0; k < k_count; ++k) {
       value.assign(index(rows), 0.0);
       for (std::int64_t p = 0; p < n.parameters; ++p) {
@@ -108,7 +130,7 @@ JointRanks joint_ranks(const Array& draws, const Array& truths, const Sizes& n, 
         const double* c = columns.data() + p * rows;
         for (std::int64_t s = 0; s < rows; ++s) value[index(s)] += f * c[s];
       }
-      out.projections.data()[b * k_count + k] = real(rank_of_last(value.data(), rows, ties));
+      out.projections.data()[b * k_count + k] = real(place_of_last(value.data(), rows).rank(ties));
     }
   });
   out.correlation = pairs ? correlations.mean(0) : Array();

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "diagnostics/numbers.hpp"
+#include "io/archive.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -56,6 +58,16 @@ void write_text(const std::string& text, const std::string& path) {
   std::ofstream file(path, std::ios::binary);
   if (file) file << text << std::flush;
   if (!file) throw IoError(fmt::format("cannot write {}: {}; choose a path that can be written to", path, std::strerror(errno)));
+}
+
+/// A name that HDF5 can hold and that is not in use yet.
+std::string link_name(std::string name, std::set<std::string>& used) {
+  for (char& c : name)
+    if (c == '/' || c == '\0') c = '_';
+  if (name.empty() || name == ".") name = "_";
+  std::string out = name;
+  for (int n = 2; !used.insert(out).second; ++n) out = fmt::format("{}_{}", name, n);
+  return out;
 }
 
 }  // namespace
@@ -122,6 +134,27 @@ std::string to_json(std::span<const Table> tables) {
 
 void write_csv(const Table& table, const std::string& path) { write_text(to_csv(table), path); }
 void write_json(std::span<const Table> tables, const std::string& path) { write_text(to_json(tables), path); }
+
+void write_hdf5(std::span<const Table> tables, const std::string& path) {
+  io::ArchiveWriter out({.kind = "tables", .version = 1});
+  std::vector<std::string> columns, datasets;
+  std::set<std::string> groups;
+  for (const Table& table : tables) {
+    const std::string group = link_name(table.name, groups);
+    std::set<std::string> names;
+    for (const Column& column : table.columns) {
+      columns.push_back(table.name + "/" + column.name);
+      datasets.push_back(group + "/" + link_name(column.name, names));
+      if (const auto* numbers = std::get_if<std::vector<double>>(&column.values))
+        out.array(datasets.back(), {column.size()}, std::span<const double>(*numbers));
+      else
+        out.texts(datasets.back(), std::get<std::vector<std::string>>(column.values));
+    }
+  }
+  out.attribute("columns", std::move(columns));
+  out.attribute("datasets", std::move(datasets));
+  out.commit(path);
+}
 
 std::vector<std::string> default_param_names(std::int64_t count) { return checked_names({}, count, "default_param_names"); }
 

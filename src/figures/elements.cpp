@@ -39,8 +39,10 @@ void require_positive(const std::string& place, const char* what, double value) 
     throw ArgumentError(fmt::format("{}: {} is {}; it must be positive and finite", place, what, value));
 }
 
-/// Shade of the k-th of n levels: pale, but not white, at the outermost.
-double shade(std::size_t k, std::size_t n) { return n == 1 ? 0.6 : 0.15 + 0.85 * static_cast<double>(k) / static_cast<double>(n - 1); }
+/// Shade of the k-th of n levels: pale at the outermost.
+double shade(std::size_t k, std::size_t n, double palest) {
+  return n == 1 ? 0.6 : palest + (1 - palest) * static_cast<double>(k) / static_cast<double>(n - 1);
+}
 
 struct Drawer {
   const Frame& frame;
@@ -117,7 +119,7 @@ struct Drawer {
     const double dy = e.rows > 1 ? (e.y_high - e.y_low) / static_cast<double>(e.rows - 1) : 0;
     for (std::size_t k = 0; k < e.levels.size(); ++k) {
       if (!(e.levels[k] > 0)) continue;
-      Area area{{}, mix_with_white(e.color, shade(k, e.levels.size())), e.opacity};
+      Area area{{}, mix_with_white(e.color, shade(k, e.levels.size(), e.palest)), e.opacity};
       for (Path& ring : contour_rings(e, e.levels[k])) {
         for (Position& p : ring) p = frame.at(e.x_low + p.x * dx, e.y_low + p.y * dy);
         Path clipped = clip_ring(ring, frame.rect);

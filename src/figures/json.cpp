@@ -124,6 +124,7 @@ struct ElementWriter {
     w.field("rows", e.rows);
     w.field("values", e.values);
     w.field("levels", e.levels);
+    w.field("palest", e.palest);
     style(e);
   }
   void operator()(const Cells& e) const {

@@ -197,7 +197,7 @@ class Layout {
               std::min(nearest, std::abs(p.x.at[i].position - p.x.at[i - 1].position) / std::abs(f.x_high - f.x_low) * figure_.panel_width);
         if (widest_label(p.x) + 4 > nearest) p.slant = kSlant;
       } else {
-        for (int n = std::clamp(static_cast<int>(figure_.panel_width / 24), 2, 8); n >= 2; --n) {
+        for (int n = std::clamp(static_cast<int>(figure_.panel_width / 24), 2, 8); n >= 1; --n) {
           p.x = choose_ticks(f.x_low, f.x_high, n);
           const double step = p.x.at.size() > 1
                                   ? (p.x.at[1].position - p.x.at[0].position) / std::abs(f.x_high - f.x_low) * figure_.panel_width

@@ -56,13 +56,10 @@ void stack_curves(Panel& panel, const diagnostics::SbcEcdf& ecdf, const std::str
 }  // namespace
 
 Figure plot_sbc_histograms(const diagnostics::SbcHistograms& histograms, const SbcHistogramPlotOptions& options) {
-  Figure figure;
-  figure.title = "Simulation-based calibration: ranks";
-  figure.share_x = figure.share_y = true;
   const auto count = static_cast<std::int64_t>(histograms.param_names.size());
-  figure.panel_width = panel_size(count);
-  figure.panel_height = 0.8 * figure.panel_width;
-  figure.panels = grid_panels(count, options.grid, "plot_sbc_histograms");
+  Figure figure = square_panels("Simulation-based calibration: ranks", count, options.grid, "plot_sbc_histograms");
+  figure.panel_height *= 0.8;
+  figure.share_x = figure.share_y = true;
   double highest = 0;
   for (const double c : histograms.counts.values()) highest = std::max(highest, c);
   for (const double c : histograms.simultaneous_upper) highest = std::max(highest, c);
@@ -151,12 +148,9 @@ Figure plot_sbc_ecdf(const diagnostics::SbcEcdf& ecdf, const SbcEcdfPlotOptions&
 }
 
 Figure plot_coverage(const diagnostics::Coverage& coverage, const CoveragePlotOptions& options) {
-  Figure figure;
-  figure.title = "Coverage of central credible intervals";
-  figure.share_x = figure.share_y = true;
   const auto count = static_cast<std::int64_t>(coverage.param_names.size());
-  figure.panel_width = figure.panel_height = panel_size(count);
-  figure.panels = grid_panels(count, options.grid, "plot_coverage");
+  Figure figure = square_panels("Coverage of central credible intervals", count, options.grid, "plot_coverage");
+  figure.share_x = figure.share_y = true;
   for (std::int64_t j = 0; j < count; ++j) {
     const auto k = static_cast<std::size_t>(j);
     Panel& panel = figure.panels[k];
@@ -184,12 +178,9 @@ Figure plot_coverage(const diagnostics::Coverage& coverage, const CoveragePlotOp
 }
 
 Figure plot_calibration_curves(const diagnostics::CalibrationCurves& curves, const CalibrationPlotOptions& options) {
-  Figure figure;
-  figure.title = "Calibration of model probabilities";
-  figure.share_x = figure.share_y = true;
   const auto count = static_cast<std::int64_t>(curves.model_names.size());
-  figure.panel_width = figure.panel_height = panel_size(count);
-  figure.panels = grid_panels(count, options.grid, "plot_calibration_curves");
+  Figure figure = square_panels("Calibration of model probabilities", count, options.grid, "plot_calibration_curves");
+  figure.share_x = figure.share_y = true;
   std::vector<Tick> ticks;
   for (int i = 0; i <= 5; ++i) ticks.push_back({0.2 * i, fmt::format("{:.1f}", 0.2 * i)});
   for (std::size_t k = 0; k < figure.panels.size(); ++k) {

@@ -26,6 +26,14 @@ std::vector<Panel> grid_panels(std::int64_t count, const PanelGrid& grid, const 
 
 double panel_size(std::int64_t count) { return count == 1 ? 190 : count <= 3 ? 150 : 130; }
 
+Figure square_panels(std::string title, std::int64_t count, const PanelGrid& grid, const char* function) {
+  Figure figure;
+  figure.title = std::move(title);
+  figure.panel_width = figure.panel_height = panel_size(count);
+  figure.panels = grid_panels(count, grid, function);
+  return figure;
+}
+
 std::string percent(double share) {
   std::string text = fmt::format("{:.1f}", 100 * share);
   if (text.ends_with(".0")) text.resize(text.size() - 2);

@@ -18,6 +18,9 @@ namespace bayesflow::figures {
 /// Side of a square panel, points: a few panels may be larger.
 [[nodiscard]] double panel_size(std::int64_t count);
 
+/// A figure of `count` square panels in their places.
+[[nodiscard]] Figure square_panels(std::string title, std::int64_t count, const PanelGrid& grid, const char* function);
+
 /// "95" or "99.5": no digits that say nothing.
 [[nodiscard]] std::string percent(double share);
 /// Fixed decimals; "−" for negative numbers, "n/a" for what is no number.

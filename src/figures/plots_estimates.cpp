@@ -81,11 +81,8 @@ Figure plot_losses(const diagnostics::LossCurves& losses, const LossesPlotOption
 }
 
 Figure plot_recovery(const diagnostics::Recovery& recovery, const RecoveryPlotOptions& options) {
-  Figure figure;
-  figure.title = "Parameter recovery";
   const auto count = static_cast<std::int64_t>(recovery.param_names.size());
-  figure.panel_width = figure.panel_height = panel_size(count);
-  figure.panels = grid_panels(count, options.grid, "plot_recovery");
+  Figure figure = square_panels("Parameter recovery", count, options.grid, "plot_recovery");
   const std::int64_t sets = recovery.truths.dim(0), stride = thinning(sets, options.max_points);
   for (std::int64_t j = 0; j < count; ++j) {
     const auto k = static_cast<std::size_t>(j);
@@ -128,12 +125,9 @@ Figure plot_recovery(const diagnostics::Recovery& recovery, const RecoveryPlotOp
 }
 
 Figure plot_z_score_contraction(const diagnostics::ZScoreContraction& contraction, const ContractionPlotOptions& options) {
-  Figure figure;
-  figure.title = "Posterior z-score and contraction";
-  figure.share_x = figure.share_y = true;
   const auto count = static_cast<std::int64_t>(contraction.param_names.size());
-  figure.panel_width = figure.panel_height = panel_size(count);
-  figure.panels = grid_panels(count, options.grid, "plot_z_score_contraction");
+  Figure figure = square_panels("Posterior z-score and contraction", count, options.grid, "plot_z_score_contraction");
+  figure.share_x = figure.share_y = true;
   const std::int64_t sets = contraction.z_score.dim(0), stride = thinning(sets, options.max_points);
   double lowest = 0, largest = 3;
   for (const double c : contraction.contraction.values())

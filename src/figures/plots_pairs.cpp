@@ -74,7 +74,8 @@ void draw_marginal(Panel& panel, const PairsLayer& layer, std::size_t k, const s
     panel.elements.emplace_back(Line{.x = marginal.x, .y = marginal.density, .color = color, .width = 1.3});
 }
 
-void draw_joint(Panel& panel, const PairsLayer& layer, std::int64_t row, std::int64_t column, const std::string& color, double opacity) {
+void draw_joint(Panel& panel, const PairsLayer& layer, std::int64_t row, std::int64_t column, const std::string& color, double palest,
+                double opacity) {
   static constexpr double kMass[] = {0.95, 0.8, 0.65, 0.5, 0.35, 0.2, 0.08};
   const diagnostics::Density2d& joint = layer.joint(std::max(row, column), std::min(row, column));
   if (!is_drawable(joint.x) || !is_drawable(joint.y)) return;
@@ -87,6 +88,7 @@ void draw_joint(Panel& panel, const PairsLayer& layer, std::int64_t row, std::in
                   .values = {joint.density.values().begin(), joint.density.values().end()},
                   .levels = joint.levels(kMass),
                   .color = color,
+                  .palest = palest,
                   .opacity = opacity};
   std::sort(density.levels.begin(), density.levels.end());
   panel.elements.emplace_back(std::move(density));
@@ -141,8 +143,9 @@ Figure pair_grid(const Pairs& pairs, const PairsPlotOptions& options, const Pair
         if (reference) draw_marginal(panel, *reference, k, options.reference_color, style.reference_label);
         draw_marginal(panel, pairs.main, k, options.color, reference || pairs.truth ? style.main_label : "");
       } else if (r > c) {
-        if (reference) draw_joint(panel, *reference, row, column, options.reference_color, 0.6);
-        draw_joint(panel, pairs.main, row, column, options.color, reference ? 0.85 : 1);
+        if (reference) draw_joint(panel, *reference, row, column, options.reference_color, 0.15, 0.6);
+        // Over a grey prior, pale areas would look like holes in it.
+        draw_joint(panel, pairs.main, row, column, options.color, reference ? 0.45 : 0.15, reference ? 0.85 : 1);
       } else {
         if (reference) draw_scatter(panel, *reference, row, column, options.reference_color, dot);
         draw_scatter(panel, pairs.main, row, column, options.color, dot);
@@ -157,6 +160,7 @@ Figure pair_grid(const Pairs& pairs, const PairsPlotOptions& options, const Pair
       }
       figure.panels.push_back(std::move(panel));
     }
+  if (count == 1) figure.panels.front().y.label = "Density";
   return figure;
 }
 

@@ -25,12 +25,9 @@ double density_at(const diagnostics::Density1d& density, double x) {
 }  // namespace
 
 Figure plot_posterior_predictive(const diagnostics::PosteriorPredictive& predictive, const PredictivePlotOptions& options) {
-  Figure figure;
-  figure.title = "Posterior predictive check";
   const auto count = static_cast<std::int64_t>(predictive.statistics.size());
-  figure.panel_width = panel_size(count);
-  figure.panel_height = 0.8 * figure.panel_width;
-  figure.panels = grid_panels(count, options.grid, "plot_posterior_predictive");
+  Figure figure = square_panels("Posterior predictive check", count, options.grid, "plot_posterior_predictive");
+  figure.panel_height *= 0.8;
   require_data_set(options.data_set, predictive.observed.dim(0), "plot_posterior_predictive");
   const Array simulated = predictive.simulated.row(options.data_set);
   for (std::int64_t k = 0; k < count; ++k) {

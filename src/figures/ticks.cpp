@@ -17,6 +17,14 @@ int decimals_of(double step) {
   return 15;
 }
 
+/// The largest of 1, 2, 2.5 and 5 times powers of ten below `step`, which is one itself or any number.
+double finer(double step) {
+  const double power = std::pow(10.0, std::floor(std::log10(step) + 1e-9));
+  for (const double m : {5.0, 2.5, 2.0, 1.0})
+    if (m * power < step * (1 - 1e-9)) return m * power;
+  return 0.5 * power;
+}
+
 std::string number(double value, int decimals) {
   std::string text = fmt::format("{:.{}f}", value, decimals);
   const bool zero = text.find_first_of("123456789") == std::string::npos;
@@ -42,6 +50,14 @@ Ticks choose_ticks(double low, double high, int at_most) {
         break;
       }
     }
+  // A single tick tells a place but no scale. The next finer steps then have more than asked for; of these, the outer two do.
+  const auto first_at = [&](double s) { return std::ceil(low / s - 1e-9); };
+  const auto last_at = [&](double s) { return std::floor(high / s + 1e-9); };
+  double stride = 1;
+  if (at_most > 1 && last_at(step) - first_at(step) < 1) {
+    while (last_at(step) - first_at(step) < 1) step = finer(step);
+    stride = last_at(step) - first_at(step);
+  }
   const double largest = std::max(std::abs(low), std::abs(high));
   int exponent = 0;
   if (largest >= 1e5 || largest < 1e-3) {
@@ -50,8 +66,7 @@ Ticks choose_ticks(double low, double high, int at_most) {
   }
   const double scale = std::pow(10.0, exponent);
   const int decimals = decimals_of(step / scale);
-  for (double k = std::ceil(low / step - 1e-9); k <= std::floor(high / step + 1e-9); ++k)
-    ticks.at.push_back({k * step, number(k * step / scale, decimals)});
+  for (double k = first_at(step); k <= last_at(step); k += stride) ticks.at.push_back({k * step, number(k * step / scale, decimals)});
   return ticks;
 }
 

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
 #include "io/atomic_file.hpp"
@@ -14,11 +17,20 @@ void ArchiveWriter::attribute(const std::string& name, Attribute value) {
   if (!attributes_.emplace(name, std::move(value)).second) throw ArgumentError(fmt::format("attribute \"{}\" was given twice", name));
 }
 
-void ArchiveWriter::add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count) {
+void ArchiveWriter::add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count,
+                        bool text) {
   if (shape.size() != static_cast<std::int64_t>(count))
     throw ShapeError(fmt::format("array \"{}\" of shape {} needs {} numbers; got {}", path, shape.to_string(), shape.size(), count));
-  if (!items_.emplace(path, Item{type, std::vector<std::uint64_t>(shape.begin(), shape.end()), bytes}).second)
+  if (!items_.emplace(path, Item{type, std::vector<std::uint64_t>(shape.begin(), shape.end()), bytes, text}).second)
     throw ArgumentError(fmt::format("array \"{}\" was given twice", path));
+}
+
+void ArchiveWriter::texts(const std::string& path, std::span<const std::string> values) {
+  std::size_t longest = 1;
+  for (const std::string& text : values) longest = std::max(longest, text.size());
+  std::vector<std::byte>& bytes = owned_.emplace_back(values.size() * longest);
+  for (std::size_t i = 0; i < values.size(); ++i) std::memcpy(bytes.data() + i * longest, values[i].data(), values[i].size());
+  add(path, {static_cast<std::int64_t>(values.size()), static_cast<std::int64_t>(longest)}, NumberType::uint8, bytes, bytes.size(), true);
 }
 
 void ArchiveWriter::commit(const std::filesystem::path& path) const {
@@ -32,7 +44,11 @@ void ArchiveWriter::commit(const std::filesystem::path& path) const {
   for (const auto& [name, item] : items_) metadata += 512 + name.size();
   Hdf5Skeleton skeleton(kUserBlock, metadata);
   for (const auto& [name, value] : index.attributes) skeleton.attribute(name, value);
-  for (const auto& [name, item] : items_) index.entries[name] = {item.type, item.extents, skeleton.dataset(name, item.type, item.extents)};
+  for (const auto& [name, item] : items_) {
+    const std::uint64_t offset =
+        item.text ? skeleton.text(name, item.extents[1], {item.extents[0]}) : skeleton.dataset(name, item.type, item.extents);
+    index.entries[name] = {item.type, item.extents, offset};
+  }
   const std::string text = to_json(index);
   header.index_offset = skeleton.text("bayesflow_index", text.size());
   header.index_bytes = text.size();

@@ -55,6 +55,8 @@ class ArchiveWriter {
     const auto bytes = std::as_bytes(std::span(values));
     add(path, shape, number_type<T>(), owned_.emplace_back(bytes.begin(), bytes.end()), values.size());
   }
+  /// A list of texts: in HDF5 of a fixed length, UTF-8; in the index bytes of shape (texts, length of the longest), filled up with zeros.
+  void texts(const std::string& path, std::span<const std::string> values);
   /// Writes a temporary file beside `path`, syncs it and renames it: a reader sees the former file or this one. Throws IoError.
   /// The same contents give the same bytes.
   void commit(const std::filesystem::path& path) const;
@@ -64,8 +66,10 @@ class ArchiveWriter {
     NumberType type;
     std::vector<std::uint64_t> extents;
     std::span<const std::byte> bytes;
+    bool text = false;
   };
-  void add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count);
+  void add(const std::string& path, const Shape& shape, NumberType type, std::span<const std::byte> bytes, std::size_t count,
+           bool text = false);
 
   Format format_;
   std::map<std::string, Attribute> attributes_;

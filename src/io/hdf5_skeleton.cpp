@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <set>
@@ -215,8 +216,19 @@ void Hdf5Skeleton::attribute(const std::string& name, const Attribute& value) {
 
 std::uint64_t Hdf5Skeleton::dataset(const std::string& path, NumberType type, const std::vector<std::uint64_t>& extents,
                                     const std::string& description) {
-  const std::uint64_t bytes = checked_bytes(path, type, extents);
+  (void)checked_bytes(path, type, extents);
   const Hdf5Call call;
+  return create(path, stored_type(type), extents, description);
+}
+
+std::uint64_t Hdf5Skeleton::text(const std::string& path, std::uint64_t bytes, const std::vector<std::uint64_t>& extents) {
+  const Hdf5Call call;
+  const Id type = text_type(bytes);
+  return create(path, type, extents, {});
+}
+
+std::uint64_t Hdf5Skeleton::create(const std::string& path, std::int64_t type, const std::vector<std::uint64_t>& extents,
+                                   const std::string& description) {
   for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     const std::string group = path.substr(0, slash);
     if (ids_->groups.insert(group).second)
@@ -225,20 +237,12 @@ std::uint64_t Hdf5Skeleton::dataset(const std::string& path, NumberType type, co
   const std::vector<hsize_t> dims(extents.begin(), extents.end());
   const Id space(dims.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), H5Sclose,
                  "make a shape");
-  const Id set(H5Dcreate2(ids_->file, path.c_str(), stored_type(type), space, ids_->links, ids_->creation, H5P_DEFAULT), H5Dclose,
-               "create a dataset");
+  const Id set(H5Dcreate2(ids_->file, path.c_str(), type, space, ids_->links, ids_->creation, H5P_DEFAULT), H5Dclose, "create a dataset");
   if (!description.empty()) write_text_attribute(set, "description", description);
-  if (bytes == 0) return 0;
+  if (std::find(dims.begin(), dims.end(), 0U) != dims.end()) return 0;
   const haddr_t offset = H5Dget_offset(set);
   if (offset == HADDR_UNDEF) throw IoError(fmt::format("HDF5 gave dataset \"{}\" no place in the file", path));
   return offset;
-}
-
-std::uint64_t Hdf5Skeleton::text(const std::string& path, std::uint64_t bytes) {
-  const Hdf5Call call;
-  const Id type = text_type(bytes), space(H5Screate(H5S_SCALAR), H5Sclose, "make a scalar");
-  const Id set(H5Dcreate2(ids_->file, path.c_str(), type, space, ids_->links, ids_->creation, H5P_DEFAULT), H5Dclose, "create a text");
-  return H5Dget_offset(set);
 }
 
 std::uint64_t Hdf5Skeleton::finish() {

@@ -42,8 +42,8 @@ class Hdf5Skeleton {
   /// Returns the offset of the first number in the file; groups on the way ("weights/a") are made. Empty datasets have offset 0.
   std::uint64_t dataset(const std::string& path, NumberType type, const std::vector<std::uint64_t>& extents,
                         const std::string& description = {});
-  /// A text of `bytes` characters as a dataset without axes.
-  std::uint64_t text(const std::string& path, std::uint64_t bytes);
+  /// Texts of `bytes` characters each (at least 1, shorter ones are filled up with zeros); no extents: a single one.
+  std::uint64_t text(const std::string& path, std::uint64_t bytes, const std::vector<std::uint64_t>& extents = {});
 
   /// A piece of HDF5's metadata.
   struct Extent {
@@ -56,6 +56,10 @@ class Hdf5Skeleton {
   void copy_to(const Descriptor& file) const;
 
  private:
+  /// Makes a dataset and the groups on the way to it; returns the offset of its first byte, 0 if it has none.
+  std::uint64_t create(const std::string& path, std::int64_t type, const std::vector<std::uint64_t>& extents,
+                       const std::string& description);
+
   struct Ids;
   std::unique_ptr<Ids> ids_;
   Descriptor memory_;

@@ -137,8 +137,8 @@ Opened open_verified(const std::filesystem::path& path, Format newest, int flags
   if (length < kUserBlock) damaged(path, fmt::format("it was cut short to {} bytes", length));
   out.file.read(0, std::as_writable_bytes(std::span(&h, 1)));
   const auto refuse_newer = [&](std::uint32_t version, const std::string& by) {
-    throw IoError(fmt::format("\"{}\" has format {} of a {} file{}; this library, {}, reads formats up to {}: update it", name, version,
-                              newest.kind, by, bayesflow::version(), newest.version));
+    throw NewerFormat(fmt::format("\"{}\" has format {} of a {} file{}; this library, {}, reads formats up to {}: update it", name, version,
+                                  newest.kind, by, bayesflow::version(), newest.version));
   };
   if (h.layout_version > kLayoutVersion && h.layout_version < 1000) refuse_newer(h.format_version, "");
   if (h.header_checksum != own_checksum(h)) damaged(path, "its header was changed");

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/shape.hpp"
 #include "io/descriptor.hpp"
 #include "io/hdf5_skeleton.hpp"
@@ -63,7 +64,13 @@ void write_header(const Descriptor& file, Header header);
 /// XXH64 of a stretch of a file.
 [[nodiscard]] std::uint64_t checksum_of(const Descriptor& file, std::uint64_t offset, std::uint64_t bytes);
 
-/// Reads and verifies header, seal and index. Throws IoError: not ours, of another kind, newer, cut short, or damaged.
+/// A good file, for a later library: nobody may replace it or go on from an older one.
+class NewerFormat : public IoError {
+ public:
+  using IoError::IoError;
+};
+
+/// Reads and verifies header, seal and index. Throws IoError: not ours, of another kind, newer (NewerFormat), cut short, or damaged.
 struct Opened {
   Descriptor file;
   Header header;

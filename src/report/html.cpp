@@ -188,13 +188,12 @@ std::string csv_links(const std::vector<Table>& tables) {
 
 std::string panels_html(const Figure& figure) {
   Figure bare = figure;
-  std::string out = "<figure>\n" + take_legend(bare) + "<div class=\"panels\">\n";
+  const bool wide = figure.panel_width > 200;
+  std::string out = "<figure>\n" + take_legend(bare) + fmt::format("<div class=\"panels{}\">\n", wide ? " wide" : "");
   for (const Figure& panel : bare.split()) {
     Figure one = panel;
     one.description = figure.description;
-    const double width = one.panel_width > 200 ? 640 : 340;
-    out += fmt::format("<div class=\"{}\" style=\"max-width:{:.0f}px\">{}</div>\n", width > 400 ? "panel wide" : "panel", width,
-                       fluid_svg(one));
+    out += fmt::format("<div class=\"panel\" style=\"max-width:{}px\">{}</div>\n", wide ? 640 : 340, fluid_svg(one));
   }
   return out + "</div>\n<figcaption>" + html_text(parse_markup(figure.description)) + "</figcaption>\n</figure>\n";
 }
@@ -234,7 +233,7 @@ figcaption{max-width:48rem;margin-top:.4em}
 .legend{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;margin:.4em 0;padding:0;font-size:.86rem}
 .legend svg{width:24px;height:12px;margin-right:6px;vertical-align:-1px}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,255px),1fr));gap:10px 14px}
-.panel.wide{grid-column:1/-1}
+.panels.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,480px),1fr))}
 .panel svg,.whole svg{display:block;width:100%;height:auto}
 .scroll{overflow-x:auto;max-width:100%}
 .whole{min-width:520px;max-width:860px}
@@ -247,7 +246,7 @@ th[scope=row]{font-weight:600}
 dl{display:grid;grid-template-columns:minmax(8em,auto) 1fr;gap:2px 18px;margin:.6em 0;font-size:.95rem}
 dt{color:var(--quiet)}dd{margin:0}
 @media(max-width:480px){dl{grid-template-columns:1fr}dd{margin-bottom:.4em}main{padding:12px 16px 40px}}
-@media print{body{font-size:10.5pt}main{max-width:none;padding:0}nav,.data{display:none}h2,h3{break-after:avoid}figure,.verdict,tr,.panel{break-inside:avoid}.scroll{overflow:visible}.whole{min-width:0}.panels{grid-template-columns:repeat(3,1fr)}a{color:inherit;text-decoration:none}}
+@media print{body{font-size:10.5pt}main{max-width:none;padding:0}nav,.data{display:none}h2,h3{break-after:avoid}figure,.verdict,tr,.panel{break-inside:avoid}.scroll{overflow:visible}.whole{min-width:0}.panels{grid-template-columns:repeat(3,1fr)}.panels.wide{grid-template-columns:repeat(2,1fr)}a{color:inherit;text-decoration:none}}
 )";
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
          "initial-scale=1\">\n"

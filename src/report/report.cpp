@@ -92,6 +92,7 @@ class Page {
                                 options_.data_folder.string(), error.message()));
     for (const Table& table : report_.tables)
       if (table.rows() > 0) figures::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
+    diagnostics::write_hdf5(report_.tables, (options_.data_folder / "tables.h5").string());
   }
 
   [[nodiscard]] const Array& draws() const { return finite_draws_ ? *finite_draws_ : given_draws_; }
@@ -132,17 +133,22 @@ class Page {
     });
     const char* kind = v.calibrated ? "good" : unsure ? "unsure" : "bad";
     const char* word = v.calibrated ? "✓ No fault found" : unsure ? "? Too little evidence" : "✗ Not to be trusted as it is";
-    std::string sentence = v.sentence;
-    if (!sentence.empty() && sentence[0] >= 'a' && sentence[0] <= 'z') sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
-    head_ = fmt::format("<section class=\"verdict {}\" aria-label=\"Verdict\"><strong>{}</strong>\n<p>{}</p>\n", kind, word,
-                        sentence_html(sentence, names_));
-    if (!v.findings.empty()) {
+    head_ = fmt::format("<section class=\"verdict {}\" aria-label=\"Verdict\"><strong>{}</strong>\n", kind, word);
+    if (v.findings.empty()) {
+      std::string sentence = v.sentence;
+      if (!sentence.empty() && sentence[0] >= 'a' && sentence[0] <= 'z') sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
+      head_ += "<p>" + sentence_html(sentence, names_) + "</p>\n";
+    } else {
+      // The sentence is a list of the findings, and so is this.
       head_ += "<ul class=\"findings\">";
       constexpr std::size_t kMost = 12;
       for (std::size_t i = 0; i < std::min(kMost, v.findings.size()); ++i)
         head_ += "<li>" + sentence_html(v.findings[i].sentence, names_) + "</li>";
       if (v.findings.size() > kMost) head_ += fmt::format("<li>and {} more: see findings.csv</li>", v.findings.size() - kMost);
-      head_ += "</ul>\n";
+      head_ += fmt::format(
+          "</ul>\n<p class=\"quiet\">{} tests of {} data sets with {} draws each; at most {:.3g} % of exact posteriors are found at "
+          "fault.</p>\n",
+          v.num_tests, v.num_data_sets, v.num_draws, 100 * v.family_wise_error);
     }
     head_ += "</section>\n";
     heading("parameters", "Parameter by parameter");

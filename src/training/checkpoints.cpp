@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
+#include "io/atomic_file.hpp"
+#include "io/header.hpp"
 
 namespace bayesflow::training {
 namespace {
@@ -37,6 +39,8 @@ Checkpoints::Checkpoints(std::filesystem::path folder, int max_to_keep)
     throw IoError(
         fmt::format("the checkpoint folder \"{}\" is in use by another trainer; wait for its end, or give this one a folder of its own",
                     folder_.string()));
+  // The lock may be from better times.
+  const io::AtomicFile writable(folder_ / kStem);
   // A new file never has the number of one that was there, readable or not.
   for (const auto& [number, file] : files()) number_ = std::max(number_, number);
   thread_ = std::thread([this] { loop(); });
@@ -66,6 +70,8 @@ std::optional<Checkpoints::Found> Checkpoints::newest(std::vector<std::string>& 
   for (const auto& [number, file] : all) {
     try {
       return Found{read_snapshot(file), file.string()};
+    } catch (const io::NewerFormat&) {
+      throw;
     } catch (const IoError& error) {
       remarks.emplace_back(error.what());
     }

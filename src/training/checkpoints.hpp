@@ -35,7 +35,8 @@ class Checkpoints {
     Snapshot snapshot;
     std::string file;
   };
-  /// The newest one that can be read. Sentences about those that cannot go to `remarks`; if none of several can, IoError.
+  /// The newest one that can be read. Sentences about damaged ones go to `remarks`; if none of several can be read, IoError. So is one of a
+  /// newer format: to go on from an older one would undo what the newer library did, and in the end remove it.
   [[nodiscard]] std::optional<Found> newest(std::vector<std::string>& remarks) const;
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 

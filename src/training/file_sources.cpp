@@ -168,17 +168,21 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
   const training::CallCheck check{"OfflineOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.batch_size, "batch_size");
+  check.at_least_one(o.buffer_bytes, "buffer_bytes");
   const SimulationStore store(file);
   if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
   check.countable(o.epochs, "epochs", store.size(), "batches", 1);
   if (!s.gradients) s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+  const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
+  // The order of the simulations depends on the buffer, so it belongs to the call.
+  const std::string buffer = o.buffer_bytes == StreamOptions().buffer_bytes ? "" : fmt::format(", buffer_bytes = {}", o.buffer_bytes);
   const training::RunSettings settings = training::run_settings(
-      s, check, o, fmt::format("train_offline(file = {}, epochs = {}, batch_size = {}", training::describe(store), o.epochs, o.batch_size));
+      s, check, o,
+      fmt::format("train_offline(file = {}, epochs = {}, batch_size = {}{}", training::describe(store), o.epochs, o.batch_size, buffer));
   return s.train(settings, [&](const training::Run& run) {
     s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
-    return std::make_unique<training::StreamSource>(SimulationStream(store, {.batch_size = o.batch_size, .seed = s.options.seed}),
-                                                    s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite),
-                                                    run.first.shuffled, o.epochs);
+    return std::make_unique<training::StreamSource>(SimulationStream(store, stream), s.options.configurator,
+                                                    training::FiniteRows(s.options.nonfinite, run.nonfinite), run.first.shuffled, o.epochs);
   });
 }
 

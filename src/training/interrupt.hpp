@@ -5,8 +5,8 @@
 
 namespace bayesflow {
 
-/// While it lives, the first SIGINT or SIGTERM only raises a flag, and another one of the same kind ends the process at once. The former
-/// handlers come back afterwards.
+/// While it lives, the first SIGINT or SIGTERM only raises a flag, and another one of the same kind meets the former handlers, which by default
+/// end the process at once. They come back afterwards in any case.
 class InterruptGuard {
  public:
   explicit InterruptGuard(bool enabled);

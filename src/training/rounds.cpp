@@ -103,6 +103,8 @@ void RoundsSource::complete(std::int64_t round, ThreadPool* pool, Batch& batch) 
         NonFiniteCount count;  // up to this round
         stored = read_round(round_file(folder_, first), seed_, first, s_.sim_per_round, next_, count);
         if (stored) simulating_.set_count(count);
+      } catch (const io::NewerFormat&) {
+        throw;
       } catch (const IoError& error) {
         batch.warnings.push_back(fmt::format("{} The round is simulated again.", error.what()));
       }

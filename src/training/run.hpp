@@ -60,17 +60,18 @@ struct Run {
   RegressionLRAdjuster::State adjuster;
 };
 
+struct OptimizerState {
+  nn::OptimizerOptions options;  // without its schedule
+  std::int64_t steps = 0;
+  std::vector<float> first, second;
+};
+
 /// A copy of everything that a trainer's future depends on.
 struct Snapshot {
   std::uint64_t seed = 0;
   std::vector<nn::ParameterInfo> table;
   std::vector<float> weights;  // flat, laid out as the table says
   std::vector<nn::Buffer> buffers;
-  struct OptimizerState {
-    nn::OptimizerOptions options;  // without its schedule
-    std::int64_t steps = 0;
-    std::vector<float> first, second;
-  };
   std::optional<OptimizerState> optimizer;
   Counters counters;
   std::vector<TrainingSummary> runs;  // that have ended

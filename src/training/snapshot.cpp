@@ -35,7 +35,9 @@ std::vector<double> epoch_row(const EpochRecord& e) {
           e.validation.loss, e.validation.summary_loss, e.validation.weight_decay, static_cast<double>(e.steps),
           e.seconds};
 }
-EpochRecord epoch_from(const double* r) {
+EpochRecord epoch_from(const io::ArchiveReader& in, const std::string& path, const double* r) {
+  if (!(r[7] >= 0 && r[7] < 9007199254740992.0))
+    in.refuse(path, fmt::format("holds an epoch of {} steps", r[7]));  // 2^53; NaN is caught as well
   return {{r[0], r[1], r[2]}, r[3] != 0, {r[4], r[5], r[6]}, static_cast<std::int64_t>(r[7]), r[8]};
 }
 
@@ -55,11 +57,12 @@ Json summary_to_json(const TrainingSummary& t) {
           {"instruction_set", t.instruction_set}};
 }
 
-TrainingSummary summary_from_json(const Json& j) {
+TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   TrainingSummary t;
   t.call = j.at("call");
   const int stop = j.at("stop");
-  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau)) throw IoError(fmt::format("unknown stop reason {}", stop));
+  if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau))
+    in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
   t.stop = static_cast<TrainingSummary::Stop>(stop);
   t.reason = j.at("reason");
   t.warnings = j.at("warnings").get<std::vector<std::string>>();
@@ -98,11 +101,11 @@ void put_summary(io::ArchiveWriter& out, const std::string& group, const Trainin
 }
 
 TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group) {
-  TrainingSummary t = summary_from_json(Json::parse(get_text(in, group + "/summary")));
+  TrainingSummary t = summary_from_json(in, Json::parse(get_text(in, group + "/summary")));
   const auto steps = in.array<double>(group + "/steps"), epochs = in.array<double>(group + "/epochs");
   for (std::size_t i = 0; i + 4 < steps.size(); i += 5)
     t.history.steps.push_back({{steps[i], steps[i + 1], steps[i + 2]}, steps[i + 3], steps[i + 4]});
-  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(&epochs[i]));
+  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(in, group + "/epochs", &epochs[i]));
   return t;
 }
 
@@ -166,7 +169,7 @@ Run get_run(const io::ArchiveReader& in) {
   run.adjuster.slope = numbers[5];
   const auto epoch = in.array<double>("unfinished/epoch");
   if (epoch.size() != static_cast<std::size_t>(kEpochColumns)) in.refuse("unfinished/epoch", "does not hold 9 numbers");
-  run.record = epoch_from(epoch.data());
+  run.record = epoch_from(in, "unfinished/epoch", epoch.data());
   run.best.values = in.array<float>("unfinished/best_weights");
   run.best_epoch.values = in.array<float>("unfinished/best_epoch_weights");
   run.adjuster.losses = in.array<double>("unfinished/adjuster_losses");
@@ -286,7 +289,7 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
       const auto o = in.array<double>("optimizer/options");
       const auto steps = in.array<std::int64_t>("optimizer/steps");
       if (o.size() != 7 || steps.size() != 2 || !(o[0] >= 0 && o[0] <= 2)) in.refuse("optimizer/options", "does not describe an optimizer");
-      Snapshot::OptimizerState& optimizer = s.optimizer.emplace();
+      OptimizerState& optimizer = s.optimizer.emplace();
       optimizer.options = {static_cast<nn::OptimizerKind>(static_cast<int>(o[0])), nullptr, o[1], o[2], o[3], o[4], o[5], o[6]};
       // A schedule cannot be stored; that there was one can.
       if (steps[1]) optimizer.options.learning_rate = [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); };

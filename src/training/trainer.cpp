@@ -116,7 +116,7 @@ Snapshot TrainerState::snapshot(const Run* run) const {
   out.weights.assign(store.values(), store.values() + store.size());
   out.buffers = store.buffers();
   if (optimizer) {
-    Snapshot::OptimizerState& o = out.optimizer.emplace();
+    OptimizerState& o = out.optimizer.emplace();
     o.options = optimizer->options();
     o.options.learning_rate = schedule;
     o.steps = optimizer->steps_taken();

@@ -1,6 +1,8 @@
 /// Recovery, contraction, latents, losses, model comparison, log scores, tables.
+#include <bit>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "bayesflow/core/errors.hpp"
@@ -9,6 +11,7 @@
 #include "bayesflow/diagnostics/model_comparison.hpp"
 #include "bayesflow/diagnostics/recovery.hpp"
 #include "diagnostics/support_posterior.hpp"
+#include "io/archive.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -255,6 +258,51 @@ TEST(Tables, NumbersReadBackAsTheyWere) {
   const double v = 1.0 / 3;
   const std::string csv = to_csv({"t", {{"x", std::vector<double>{v}}}});
   EXPECT_EQ(std::stod(csv.substr(2)), v);
+}
+
+/// What io's own reader finds in a file of tables; tests/report/tables_test.py reads one with h5py.
+TEST(Tables, Hdf5GivesBackEveryBit) {
+  const std::vector<Table> tables{
+      {"b", {{"z", std::vector<double>{0.1, NAN, -INFINITY, 1.0 / 3}}, {"a/θ", std::vector<std::string>{"", "a,b", "θ\n", "\\"}}}},
+      {"a", {{"", std::vector<double>{}}, {"", std::vector<double>{2}}, {"none", std::vector<std::string>{}}}},
+      {"b", {{".", std::vector<double>{3}}}}};
+  const std::string path = testing::TempDir() + "bayesflow_tables.h5";
+  write_hdf5(tables, path);
+  const io::ArchiveReader in(path, {.kind = "tables", .version = 1});
+  EXPECT_EQ(in.attribute<std::vector<std::string>>("columns"), (std::vector<std::string>{"b/z", "b/a/θ", "a/", "a/", "a/none", "b/."}));
+  const auto datasets = in.attribute<std::vector<std::string>>("datasets");
+  EXPECT_EQ(datasets, (std::vector<std::string>{"b/z", "b/a_θ", "a/_", "a/__2", "a/none", "b_2/_"}));
+  EXPECT_EQ(in.paths().size(), datasets.size());
+  std::size_t d = 0;
+  for (const Table& t : tables)
+    for (const Column& c : t.columns) {
+      const std::string& at = datasets[d++];
+      if (const auto* numbers = std::get_if<std::vector<double>>(&c.values)) {
+        const std::vector<double> found = in.array<double>(at);
+        ASSERT_EQ(found.size(), numbers->size()) << at;
+        for (std::size_t i = 0; i < found.size(); ++i)
+          EXPECT_EQ(std::bit_cast<std::uint64_t>(found[i]), std::bit_cast<std::uint64_t>((*numbers)[i])) << at;
+        continue;
+      }
+      const auto& texts = std::get<std::vector<std::string>>(c.values);
+      const std::vector<std::uint8_t> bytes = in.array<std::uint8_t>(at);
+      const auto width = static_cast<std::size_t>(in.shape(at)[1]);
+      ASSERT_EQ(bytes.size(), texts.size() * width) << at;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const std::string cell(reinterpret_cast<const char*>(bytes.data()) + i * width, width);
+        EXPECT_EQ(cell.substr(0, cell.find('\0')), texts[i]) << at;
+      }
+    }
+  // Equal tables, equal bytes.
+  const auto read = [](const std::string& name) {
+    std::ifstream file(name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string before = read(path);
+  write_hdf5(tables, path);
+  EXPECT_EQ(read(path), before);
+  std::remove(path.c_str());
+  EXPECT_NE(sentence<IoError>([&] { write_hdf5(tables, "/nowhere/at/all.h5"); }).find("/nowhere/at/all.h5"), std::string::npos);
 }
 
 }  // namespace

@@ -102,9 +102,7 @@ TEST(Ticks, AreRoundFewAndInside) {
       for (const int most : {2, 4, 7}) {
         const Ticks ticks = choose_ticks(low, low + range, most);
         EXPECT_LE(ticks.at.size(), static_cast<std::size_t>(most)) << low << " " << range;
-        if (most >= 4) {
-          EXPECT_GE(ticks.at.size(), 2U) << low << " " << range;
-        }
+        EXPECT_GE(ticks.at.size(), 2U) << low << " " << range << " " << most;  // one alone would tell no scale
         for (std::size_t i = 0; i < ticks.at.size(); ++i) {
           EXPECT_GE(ticks.at[i].position, low - 1e-6 * range);
           EXPECT_LE(ticks.at[i].position, low + range * (1 + 1e-6));
@@ -127,6 +125,11 @@ TEST(Ticks, LabelsSayTheirPositions) {
   EXPECT_EQ(large.at.back().label, "2.0");
   EXPECT_EQ(large.at.back().position, 2e6);
   EXPECT_EQ(choose_ticks(3, 3, 5).at.size(), 0U);
+  const Ticks two = choose_ticks(-3.2, 3.4, 2);  // of steps of 5 there would be one tick, of steps of 2.5 three
+  ASSERT_EQ(two.at.size(), 2U);
+  EXPECT_EQ(two.at[0].label, "−2.5");
+  EXPECT_EQ(two.at[1].label, "2.5");
+  EXPECT_EQ(choose_ticks(-3.2, 3.4, 1).at.size(), 1U);
 }
 
 TEST(Color, MixesWithWhite) {

@@ -1,4 +1,4 @@
-/// libFuzzer harness over both loaders. The first byte says whether checksums are made right first: without that, nearly everything ends at
+/// libFuzzer harness over the loaders of model files, stored simulations and checkpoints. The first byte says whether checksums are made right first: without that, nearly everything ends at
 /// the checksum; with it, index, architecture, tables and records are reached.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,6 +11,7 @@
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"
 #include "io/support_files.hpp"
+#include "training/checkpoints.hpp"
 
 namespace {
 
@@ -43,6 +44,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const bayesflow::SimulationStore store(file.path());
     for (std::int64_t b = 0; b < store.batches() && b < 100; ++b) (void)store.batch(b);
+  } catch (const bayesflow::IoError&) {
+  }
+  try {
+    const bayesflow::training::Snapshot snapshot = bayesflow::training::read_snapshot(file.path());
   } catch (const bayesflow::IoError&) {
   }
   return 0;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Files of this library, read by h5py alone: what docs/files.md promises to users of other languages."""
+import json
 import pathlib
 import sys
 
 try:
     import h5py
+    import numpy
 except ImportError:
     print("h5py is not installed (Debian: python3-h5py); skipped")
     sys.exit(77)
@@ -45,4 +47,12 @@ with h5py.File(data / "model_format_1.h5", "r") as f:
     assert sorted(f["integer_buffers/inference_net.coupling.0.permutation"][()].tolist()) == [0, 1, 2, 3]
     assert f["constants/means"][()].tolist() == [0.5, -0.5]
     assert f["probes/draws"].shape == (2, 10, 4)
-print("h5py", h5py.__version__, "reads all three files")
+with h5py.File(data / "checkpoint_format_1.h5", "r") as f:
+    state = json.loads(bytes(f["state"][()]))
+    weights = f["weights"][()]
+    for row in state["table"]:
+        assert row["offset"] + numpy.prod(row["shape"], dtype=int) <= len(weights), row
+    assert f["unfinished/steps"].shape == (8, 5) and f["unfinished/steps"][7, 0] == 2.5985088348388672
+    assert json.loads(bytes(f["unfinished/position"][()]))["step"] == 3
+    assert f["optimizer/first_moments"].shape == weights.shape and f["replay/values"].shape == (3 * 4 * (2 + 3 * 2),)
+print("h5py", h5py.__version__, "reads all four files")

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -43,6 +44,21 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// While this lives, a program of root is nobody: permissions, which do not bind root, bind it. False where the system does not allow that.
+class Unprivileged {
+ public:
+  Unprivileged() : was_root_(::geteuid() == 0), is_(!was_root_ || ::seteuid(65534) == 0) {}
+  ~Unprivileged() {
+    if (was_root_ && is_ && ::seteuid(0) != 0) std::abort();
+  }
+  Unprivileged(const Unprivileged&) = delete;
+  Unprivileged& operator=(const Unprivileged&) = delete;
+  explicit operator bool() const { return is_; }
+
+ private:
+  bool was_root_, is_;
 };
 
 inline std::string contents(const std::filesystem::path& path) {

@@ -64,56 +64,93 @@ void expect_same_bits(const Call& call, const GenerativeModel& m = model()) {
   EXPECT_EQ(straight, train(call, 2, {2, 1, 3}, Overlap::on, m)) << "three stops";
 }
 
-TEST(Resume, Online) {
-  expect_same_bits([](Trainer& t) {
-    return t.train_online({.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
-  });
+// The calls of every mode: two or three epochs of five steps each, or so.
+
+TrainingSummary online(Trainer& t) {
+  return t.train_online({.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
 }
 
-TEST(Resume, OnlineWithEarlyStoppingAndAdjuster) {
-  expect_same_bits([](Trainer& t) {
-    return t.train_online({.epochs = 30,
-                           .iterations_per_epoch = 5,
-                           .batch_size = 8,
-                           .validation_sims = 30,
-                           .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.05)},
-                           .reuse_optimizer = true,
-                           .early_stopping = EarlyStoppingOptions{.patience = 2},
-                           .lr_adjuster = LRAdjusterOptions{.period = 4, .wait_between_fits = 2, .patience = 1, .cooldown_factor = 0.5}});
-  });
+TrainingSummary online_with_stopper_and_adjuster(Trainer& t) {
+  return t.train_online({.epochs = 30,
+                         .iterations_per_epoch = 5,
+                         .batch_size = 8,
+                         .validation_sims = 30,
+                         .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.05)},
+                         .reuse_optimizer = true,
+                         .early_stopping = EarlyStoppingOptions{.patience = 2},
+                         .lr_adjuster = LRAdjusterOptions{.period = 4, .wait_between_fits = 2, .patience = 1, .cooldown_factor = 0.5}});
 }
 
-TEST(Resume, Offline) {
-  const Simulations data = model().simulate(37, 3, "data", 0);
-  expect_same_bits(
-      [&](Trainer& t) { return t.train_offline(data, {.epochs = 3, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true}); });
+TrainingSummary offline(Trainer& t) {
+  static const Simulations data = model().simulate(37, 3, "data", 0);
+  return t.train_offline(data, {.epochs = 3, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
 }
 
-TEST(Resume, OfflineFromAFile) {
-  const TemporaryFolder folder;
+TrainingSummary replay(Trainer& t) {
+  return t.train_experience_replay(
+      {.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .buffer_capacity = 4, .validation_sims = 30, .reuse_optimizer = true});
+}
+
+TrainingSummary rounds(Trainer& t) {
+  return t.train_rounds({.rounds = 3, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+}
+
+/// The modes that read files need some, in a folder that lives as long as they.
+Call offline_from(const TemporaryFolder& folder, std::int64_t buffer_bytes = OfflineOptions().buffer_bytes) {
   (void)model().presimulate(folder / "simulations.h5", 37, {.batch_size = 6});
-  expect_same_bits(
-      [&](Trainer& t) { return t.train_offline(folder / "simulations.h5", {.epochs = 3, .batch_size = 8, .reuse_optimizer = true}); });
+  return [&folder, buffer_bytes](Trainer& t) {
+    return t.train_offline(folder / "simulations.h5",
+                           {.epochs = 3, .batch_size = 8, .reuse_optimizer = true, .buffer_bytes = buffer_bytes});
+  };
 }
 
-TEST(Resume, ExperienceReplay) {
-  expect_same_bits([](Trainer& t) {
-    return t.train_experience_replay(
-        {.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .buffer_capacity = 4, .validation_sims = 30, .reuse_optimizer = true});
-  });
-}
-
-TEST(Resume, Rounds) {
-  expect_same_bits([](Trainer& t) {
-    return t.train_rounds({.rounds = 3, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
-  });
-}
-
-TEST(Resume, Presimulation) {
-  const TemporaryFolder folder;
+Call presimulation_from(const TemporaryFolder& folder) {
   for (const int i : {2, 10, 1})
     (void)model().presimulate(folder / ("part" + std::to_string(i) + ".h5"), 20 + i, {.seed = static_cast<std::uint64_t>(i)});
-  expect_same_bits([&](Trainer& t) { return t.train_from_presimulation(folder.path(), {.batch_size = 6, .reuse_optimizer = true}); });
+  return [&](Trainer& t) { return t.train_from_presimulation(folder.path(), {.batch_size = 6, .reuse_optimizer = true}); };
+}
+
+TEST(Resume, Online) { expect_same_bits(online); }
+TEST(Resume, OnlineWithEarlyStoppingAndAdjuster) { expect_same_bits(online_with_stopper_and_adjuster); }
+TEST(Resume, Offline) { expect_same_bits(offline); }
+TEST(Resume, OfflineFromAFile) {
+  const TemporaryFolder folder;
+  expect_same_bits(offline_from(folder));
+}
+TEST(Resume, OfflineFromAFileThatTheBufferCannotHold) {
+  const TemporaryFolder folder;
+  expect_same_bits(offline_from(folder, 2000));  // two batches of six simulations of 12 numbers each
+}
+TEST(Resume, ExperienceReplay) { expect_same_bits(replay); }
+TEST(Resume, Rounds) { expect_same_bits(rounds); }
+TEST(Resume, Presimulation) {
+  const TemporaryFolder folder;
+  expect_same_bits(presimulation_from(folder));
+}
+
+/// Stops after every single step but the last one, with one thread and with two, and once after all of them.
+void expect_same_bits_after_every_step(const Call& call) {
+  const Outcome straight = train(call, 1, {});
+  const auto steps = static_cast<int>(straight.steps.size() / 5) - 3;  // without those of the second call
+  ASSERT_GE(steps, 10);
+  for (int stop = 1; stop < steps; ++stop)
+    for (const int threads : {1, 2})
+      EXPECT_EQ(straight, train(call, threads, {stop}, Overlap::on)) << "stop after " << stop << ", " << threads;
+  EXPECT_EQ(straight, train(call, 2, std::vector<int>(static_cast<std::size_t>(steps) - 1, 1))) << "stops after every step";
+}
+
+TEST(SlowResume, OnlineAtEveryStep) { expect_same_bits_after_every_step(online); }
+TEST(SlowResume, OnlineWithEarlyStoppingAndAdjusterAtEveryStep) { expect_same_bits_after_every_step(online_with_stopper_and_adjuster); }
+TEST(SlowResume, OfflineAtEveryStep) { expect_same_bits_after_every_step(offline); }
+TEST(SlowResume, OfflineFromAFileAtEveryStep) {
+  const TemporaryFolder folder;
+  expect_same_bits_after_every_step(offline_from(folder, 2000));
+}
+TEST(SlowResume, ExperienceReplayAtEveryStep) { expect_same_bits_after_every_step(replay); }
+TEST(SlowResume, RoundsAtEveryStep) { expect_same_bits_after_every_step(rounds); }
+TEST(SlowResume, PresimulationAtEveryStep) {
+  const TemporaryFolder folder;
+  expect_same_bits_after_every_step(presimulation_from(folder));
 }
 
 // Each batch has a number of observations of its own.

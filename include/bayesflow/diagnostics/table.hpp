@@ -38,6 +38,10 @@ struct Table {
 /// Writes one file; IoError (with the path and the cause) if it cannot.
 void write_csv(const Table& table, const std::string& path);
 void write_json(std::span<const Table> tables, const std::string& path);
+/// Writes one HDF5 file, whole or not at all: a group for each table, a dataset in it for each column (float64, or texts in UTF-8), equal
+/// tables as equal bytes. "/" and the zero character become "_", and a name that is taken gets "_2". The attribute "columns" lists
+/// "<table>/<column>", as they are called here and in this order; "datasets" lists where each of them is. Layout: docs/files.md.
+void write_hdf5(std::span<const Table> tables, const std::string& path);
 
 /// "theta_1", ..., "theta_P": what parameters are called where no names are given.
 [[nodiscard]] std::vector<std::string> default_param_names(std::int64_t count);

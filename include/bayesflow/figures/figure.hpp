@@ -70,6 +70,7 @@ struct Density {
   std::vector<double> values;  ///< (rows, columns), row-major, from y_low upwards
   std::vector<double> levels;  ///< ascending; the area above each is filled
   std::string color = kRed;
+  double palest = 0.15;  ///< share of the colour in the outermost area; the rest is white
   double opacity = 1;
   std::string label = {};
 };

@@ -44,9 +44,8 @@ struct MmdTest {
 [[nodiscard]] double mmd_squared_unbiased(const Array& x, const Array& y);
 
 /// Compares the observed data sets' summaries with those of simulations, and this distance with that of as many fresh simulations (Schmitt,
-/// Buerkner, Koethe and Radev 2023). The null samples never share a data set with the reference. A summary network that was trained with
-/// summary_mmd_weight > 0 has learnt to keep its summaries in one place, which is meant to make foreign data visible. Throws
-/// ConfigurationError and ShapeError.
+/// Buerkner, Koethe and Radev 2023). The null samples never share a data set with the reference. A summary network need not be
+/// trained with summary_mmd_weight > 0 for that; docs/training.md shows what this changes. Throws ConfigurationError and ShapeError.
 [[nodiscard]] MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& observed, const GenerativeModel& model,
                                           const MmdTestOptions& options = {});
 /// With given reference data instead of a model: half of them are the reference, null samples are drawn with replacement from the other

@@ -76,6 +76,7 @@ struct OfflineOptions {
   bool reuse_optimizer = false;
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::optional<LRAdjusterOptions> lr_adjuster = {};
+  std::int64_t buffer_bytes = std::int64_t{256} << 20;  ///< memory for simulations from a file: see StreamOptions
 };
 
 /// Settings of train_experience_replay.

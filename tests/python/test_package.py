@@ -1,0 +1,85 @@
+"""Imports, leaks, processes, exits."""
+
+import gc
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options)
+
+
+def test_imports_nothing_heavy():
+    out = python("import sys, bayesflow_cpp; print([m for m in ('matplotlib', 'tqdm', 'pandas', 'scipy', 'torch', 'IPython') if m in sys.modules])")
+    assert out.stdout.strip() == "[]", out.stderr
+
+
+def test_modules_have_v1s_names():
+    for name in ("simulation", "networks", "inference_networks", "summary_networks", "amortizers", "trainers", "configuration", "diagnostics", "losses",
+                 "computational_utilities", "helper_classes", "exceptions", "default_settings"):  # fmt: skip
+        assert hasattr(bf, name), name
+
+
+def test_nothing_leaks(gaussian_model, small_amortizer):
+    """Objects and memory after training, sampling, failing and pickling again and again."""
+
+    def work():
+        amortizer = small_amortizer()
+        trainer = bf.trainers.Trainer(amortizer, gaussian_model(), progress=False)
+        trainer.train_online(1, 3, 8)
+        amortizer.sample({"summary_conditions": np.zeros((20, 10, 4))}, 50)
+        with pytest.raises(bf.exceptions.ConfigurationError):
+            bf.trainers.Trainer(small_amortizer(), gaussian_model(), configurator=lambda f: 1 / 0, progress=False)
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for _ in range(3):
+        work()
+    gc.collect()
+    counts, memory = len(gc.get_objects()), resident()
+    engines = sum(type(o).__module__ == "bayesflow_cpp._core" for o in gc.get_objects())
+    for _ in range(15):
+        work()
+    gc.collect()
+    assert len(gc.get_objects()) - counts < 300
+    assert sum(type(o).__module__ == "bayesflow_cpp._core" for o in gc.get_objects()) <= engines + 2
+    assert resident() - memory < 12e6
+
+
+EXIT = """
+import threading, time, numpy as np, bayesflow_cpp as bf
+model = bf.simulation.GenerativeModel(lambda: np.zeros(4), lambda p: np.random.default_rng(0).normal(p, size=(10, 4)), simulator_is_batched=False)
+amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(4, 2), bf.networks.DeepSet())
+trainer = bf.trainers.Trainer(amortizer, model, progress=False)
+threading.Thread(target=lambda: trainer.train_online(1, 10**9, 8), daemon=True).start()
+time.sleep(0.5)
+print("end")
+"""
+
+
+def test_the_interpreter_may_end_while_a_thread_trains():
+    out = python(EXIT)
+    assert out.returncode == 0 and "end" in out.stdout, out.stderr[-2000:]
+
+
+def draw(seed):
+    amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2, 2))
+    return amortizer.sample({"direct_conditions": np.ones((600, 3))}, 10, seed=seed)
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes(method):
+    """Fork works as long as it happens before the engine's threads are started, or the child makes its own objects."""
+    here = draw(3)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        there = pool.apply(draw, (3,))
+    np.testing.assert_array_equal(here, there)

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+from bayesflow_cpp.exceptions import ConfigurationError, IoError, SimulationError
+from bayesflow_cpp.simulation import ContextGenerator, GenerativeModel, Prior, SimulationStore, Simulator, save_simulations
+
+KEYS = ["prior_non_batchable_context", "prior_batchable_context", "prior_draws", "sim_non_batchable_context", "sim_batchable_context", "sim_data"]
+
+
+def contextual(seed=0):
+    prior = Prior(prior_fun=lambda scale, rng: rng.normal(scale=scale, size=2), context_generator=ContextGenerator(batchable_context_fun=lambda rng: rng.uniform(1, 2)))
+    simulator = Simulator(
+        simulator_fun=lambda theta, n_obs, rng: rng.normal(theta, size=(n_obs, 2)),
+        context_generator=ContextGenerator(non_batchable_context_fun=lambda rng: int(rng.integers(3, 9))),
+    )
+    return GenerativeModel(prior, simulator, seed=seed)
+
+
+def test_the_users_generator_is_called_in_v1s_order():
+    ours, theirs = np.random.default_rng(2023), np.random.default_rng(2023)
+    prior = Prior(prior_fun=lambda D=4: ours.normal(size=D))
+    np.testing.assert_array_equal(prior(batch_size=10)["prior_draws"], [theirs.normal(size=4) for _ in range(10)])
+    model = GenerativeModel(prior, Simulator(simulator_fun=lambda p, n_obs=50: ours.normal(loc=p, size=(n_obs, 4))))
+    for size in (2, 3):  # the two pilot runs, then a call
+        thetas = [theirs.normal(size=4) for _ in range(size)]
+        data = [theirs.normal(loc=theta, size=(50, 4)) for theta in thetas]
+    out = model(3)
+    assert list(out) == KEYS
+    np.testing.assert_array_equal(out["prior_draws"], thetas)
+    np.testing.assert_array_equal(out["sim_data"], data)
+
+
+def test_an_rng_belongs_to_the_simulation():
+    a, b = contextual(seed=5), contextual(seed=5)
+    whole, parts = a(6), [b(6)]
+    np.testing.assert_array_equal(whole["prior_draws"], parts[0]["prior_draws"])
+    prior = a.prior
+    streams = bf._core.Rng(5, "model").branch("prior")
+    late = prior._draw(2, streams, 4, None)
+    np.testing.assert_array_equal(late["prior_draws"], whole["prior_draws"][4:])
+    assert late["batchable_context"] == whole["prior_batchable_context"][4:]
+    assert not np.array_equal(contextual(seed=6)(6)["prior_draws"], whole["prior_draws"])
+
+
+def test_generators_follow_their_laws():
+    prior = Prior(prior_fun=lambda rng: [rng.normal(), rng.random(), rng.integers(0, 6), rng.exponential(2.0)])
+    draws = prior(20000)["prior_draws"]
+    np.testing.assert_allclose(draws.mean(0), [0, 0.5, 2.5, 2.0], atol=0.06)
+    np.testing.assert_allclose(draws.std(0), [1, 12**-0.5, (35 / 12) ** 0.5, 2.0], atol=0.06)
+    assert set(np.unique(draws[:, 2])) == set(range(6))
+
+
+def test_contexts_keep_their_kinds():
+    out = contextual()(4)
+    assert isinstance(out["sim_non_batchable_context"], int)
+    assert out["sim_data"].shape == (4, out["sim_non_batchable_context"], 2)
+    assert isinstance(out["prior_batchable_context"], list) and len(out["prior_batchable_context"]) == 4
+
+
+def test_context_generator_feeds_one_into_the_other():
+    contexts = ContextGenerator(batchable_context_fun=lambda n: n * 10, non_batchable_context_fun=lambda: 3, use_non_batchable_for_batchable=True)
+    assert contexts(2) == {"non_batchable_context": 3, "batchable_context": [30, 30]}
+    assert ContextGenerator()(2) == {"non_batchable_context": None, "batchable_context": None}
+
+
+def test_batched_functions_and_arguments():
+    prior = Prior(batch_prior_fun=lambda batch_size, scale=1.0: np.full((batch_size, 3), scale))
+    simulator = Simulator(batch_simulator_fun=lambda params, shift=0.0: params[:, None, :] + shift)
+    model = GenerativeModel(prior, simulator)
+    out = model(5, prior_args={"scale": 2.0}, sim_args={"shift": 1.0})
+    np.testing.assert_array_equal(out["sim_data"], np.full((5, 1, 3), 3.0))
+    assert model.prior_is_batched and model.simulator_is_batched
+
+
+def test_wrong_uses_are_named():
+    with pytest.raises(ConfigurationError, match="exactly one function"):
+        Prior()
+    with pytest.raises(ConfigurationError, match="exactly one function"):
+        Prior(prior_fun=np.zeros, batch_prior_fun=np.zeros)
+    with pytest.raises(ConfigurationError, match="callable"):
+        Prior(prior_fun=3)
+    with pytest.raises(ConfigurationError, match="simulator_is_batched"):
+        GenerativeModel(lambda: np.zeros(2), lambda p: p)
+    with pytest.raises(ConfigurationError, match="positive integer"):
+        Prior(prior_fun=lambda: 0.0)(0)
+
+
+def test_a_failing_simulator_keeps_its_traceback_and_names_the_simulation():
+    calls = []
+
+    def fails_late(params):
+        calls.append(0)
+        if len(calls) > 4:
+            raise ZeroDivisionError("oh no")
+        return params
+
+    model = GenerativeModel(Prior(prior_fun=lambda: np.array([1.5])), Simulator(simulator_fun=fails_late))
+    with pytest.raises(SimulationError, match=r"simulation 2 with parameters \[1.5\] failed: ZeroDivisionError: oh no") as caught:
+        model(5)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert "fails_late" in "".join(frame.name for frame in caught.traceback[-1:]) or caught.value.__cause__.__traceback__.tb_next is not None
+
+
+def test_a_failing_pilot_run_names_its_cause():
+    with pytest.raises(ConfigurationError, match="pilot runs failed.*oh no") as caught:
+        GenerativeModel(Prior(prior_fun=lambda: 1 / 0 if False else (_ for _ in ()).throw(ValueError("oh no"))), Simulator(simulator_fun=lambda p: p))
+    assert "oh no" in str(caught.value.__cause__)
+
+
+def test_varying_shapes_are_named():
+    sizes = iter([3, 3, 3, 4])
+    model = GenerativeModel(Prior(prior_fun=lambda: np.zeros(1)), Simulator(simulator_fun=lambda p: np.zeros(next(sizes))), skip_test=True)
+    with pytest.raises(SimulationError, match=r"simulation 3 returned shape \(4,\)"):
+        model(4)
+
+
+def test_presimulated_files_go_on_and_are_read(tmp_path):
+    path = tmp_path / "simulations.h5"
+    model = contextual()
+    assert model.presimulate(path, 50, seed=3, batch_size=10, progress=False)["simulations"] == 50
+    first = path.read_bytes()
+    again = contextual().presimulate(path, 50, seed=3, batch_size=10, progress=False)
+    assert again["found"] == 50 and path.read_bytes() == first
+    contextual().presimulate(path, 80, seed=3, batch_size=10, progress=False)
+    store = SimulationStore(path)
+    assert len(store) == 80 and store.batches == 8 and store.info["one_context_per_batch"]
+    batch = store.batch(7)
+    assert list(batch) == KEYS and batch["sim_data"].shape[1] == batch["sim_non_batchable_context"]
+    with pytest.raises(IoError, match="seed"):
+        model.presimulate(path, 90, seed=4, batch_size=10, progress=False)
+
+
+def test_own_simulations_are_saved(tmp_path):
+    out = GenerativeModel(Prior(prior_fun=lambda: np.zeros(2)), Simulator(simulator_fun=lambda p: np.ones((3, 2))), skip_test=True)(7)
+    save_simulations(out, tmp_path / "s.h5", param_names=["a", "b"])
+    store = SimulationStore(tmp_path / "s.h5")
+    assert store.info["param_names"] == ["a", "b"]
+    np.testing.assert_array_equal(store.read()["sim_data"], out["sim_data"])
+
+
+def test_what_is_not_there_names_what_is():
+    from bayesflow_cpp.exceptions import OperationNotSupportedError
+
+    for name in ("TwoLevelPrior", "MultiGenerativeModel", "TwoLevelGenerativeModel"):
+        with pytest.raises(OperationNotSupportedError, match="not there yet"):
+            getattr(bf.simulation, name)()
