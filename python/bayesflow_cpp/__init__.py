@@ -11,8 +11,9 @@ _log.set_up()
 __version__ = _core.__version__
 
 from . import amortizers, computational_utilities, configuration, default_settings, diagnostics, exceptions, helper_classes, inference_networks  # noqa: E402
-from . import latents, losses, networks, optimizers, sensitivity, simulation, summary_networks, trainers  # noqa: E402
+from . import latents, losses, native, networks, optimizers, sensitivity, simulation, summary_networks, trainers  # noqa: E402
 from .amortizers import load_amortizer  # noqa: E402
+from .native import CFunction, compile_cpp  # noqa: E402
 from .report import report  # noqa: E402
 from .simulation import SimulationStore, save_simulations  # noqa: E402
 

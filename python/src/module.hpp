@@ -18,6 +18,7 @@ namespace nb = nanobind;
 void bind_errors(nb::module_& m);
 void bind_rng(nb::module_& m);
 void bind_simulation(nb::module_& m);
+void bind_native(nb::module_& m);
 void bind_networks(nb::module_& m);
 void bind_amortizers(nb::module_& m);
 void bind_training(nb::module_& m);
