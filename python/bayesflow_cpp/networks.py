@@ -264,3 +264,5 @@ SplitNetwork = _absent("SplitNetwork", _OWN)
 HierarchicalNetwork = _absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
 EvidentialNetwork = _absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 PMPNetwork = _absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
+
+from .building_blocks import *  # noqa: E402, F403  (they are networks too, and use what is above)

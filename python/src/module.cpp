@@ -13,6 +13,7 @@ NB_MODULE(_core, m) {
   python::bind_rng(m);
   python::bind_simulation(m);
   python::bind_networks(m);
+  python::bind_building_blocks(m);
   python::bind_amortizers(m);
   python::bind_training(m);
 }

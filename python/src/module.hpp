@@ -19,6 +19,7 @@ void bind_errors(nb::module_& m);
 void bind_rng(nb::module_& m);
 void bind_simulation(nb::module_& m);
 void bind_networks(nb::module_& m);
+void bind_building_blocks(nb::module_& m);
 void bind_amortizers(nb::module_& m);
 void bind_training(nb::module_& m);
 

@@ -47,7 +47,8 @@ GraphNode node(const std::string& name, GraphOp op, std::vector<std::string> sou
 GraphOptions everything(Activation activation = Activation::tanh) {
   const DenseOptions hidden{.units = 6, .activation = activation};
   GraphOptions o;
-  o.layers = {{"first", hidden}, {"block.inner", hidden}, {"gate", {.units = 6, .activation = Activation::sigmoid}}, {"output", {.units = 3, .activation = Activation::identity}}};
+  o.layers = {{"first", hidden}, {"block.inner", hidden}, {"gate", {.units = 6, .activation = Activation::sigmoid}},
+              {"output", {.units = 3, .activation = Activation::identity}}};
   o.nodes = {dense("first", "data"),
              dense("inner", "first", "block.inner"),
              node("residual", GraphOp::add, {"first", "inner"}),
@@ -313,14 +314,14 @@ TEST(GraphNetwork, SaysWhatIsWrongWithShapes) {
             "shape: GraphNetwork: node \"h\" (dense) is the summary, which must be (batch, width); it is (batch, *, 5). Pool or flatten the observations");
   EXPECT_EQ(sentence({.nodes = {m, again}}), "shape: GraphNetwork: node \"again\" (mean_pool) has no observations to pool: \"m\" is (batch, 3)");
   EXPECT_EQ(sentence({.nodes = {m, node("a", GraphOp::add, {"data", "m"})}}),
-            "shape: GraphNetwork: node \"a\" (add) needs two equal shapes; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A pooled vector is brought to the "
-            "shape of observations by repeat");
+            "shape: GraphNetwork: node \"a\" (add) needs two equal shapes; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A pooled vector is brought to "
+            "the shape of observations by repeat");
   EXPECT_EQ(sentence({.nodes = {m, node("c", GraphOp::concat, {"data", "m"})}}),
-            "shape: GraphNetwork: node \"c\" (concat) needs shapes that agree but for the last axis; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A pooled "
-            "vector is brought to the shape of observations by repeat");
+            "shape: GraphNetwork: node \"c\" (concat) needs shapes that agree but for the last axis; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A "
+            "pooled vector is brought to the shape of observations by repeat");
   EXPECT_EQ(sentence({.nodes = {node("r", GraphOp::repeat, {"data", "data"})}}),
-            "shape: GraphNetwork: node \"r\" (repeat) needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"data\" is (batch, *, "
-            "3) and \"data\" is (batch, *, 3)");
+            "shape: GraphNetwork: node \"r\" (repeat) needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"data\" is "
+            "(batch, *, 3) and \"data\" is (batch, *, 3)");
   EXPECT_EQ(sentence({.nodes = {{.name = "c", .op = GraphOp::columns, .sources = {"data"}, .first = 1, .last = 4}}}),
             "shape: GraphNetwork: node \"c\" (columns) takes the columns from 1 to 4 of \"data\", which has 3");
   EXPECT_EQ(sentence(flat(4)), "shape: GraphNetwork: node \"flat\" (flatten) joins 4 axes, but \"hidden\" is (batch, *, 5), and the batch stays as it is");
