@@ -1,7 +1,9 @@
 """Summary networks that users write in Python: traced once, computed by the engine."""
 
 import copy
+import pathlib
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -317,3 +319,14 @@ def test_errors_of_layers_and_classes():
     shared = nets.Dense(5)
     with pytest.raises(ShapeError, match="inputs of width 5, but another node gives it 4; shared weights need equal widths"):
         network(lambda self, x: nets.mean_pool(shared(shared(x))))(np.ones((2, 3, 4)))
+
+
+def test_the_page_of_documentation_says_the_truth(rng):
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "python_networks.md").read_text()
+    scope = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+        exec(block, scope)
+    assert scope["ResidualDeepSet"]()(rng.normal(size=(3, 8, 2))).shape == (3, 10)
+    assert scope["FixedLengthSeries"]()(rng.normal(size=(3, 8, 2))).shape == (3, 10)
+    scope["amortizer"].summary({"summary_conditions": data(rng)})
+    assert "summary_net.blocks.0.inner.kernel" in scope["amortizer"].weights()
