@@ -265,4 +265,7 @@ HierarchicalNetwork = _absent("HierarchicalNetwork", "a DeepSet takes data with 
 EvidentialNetwork = _absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 PMPNetwork = _absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 
-from .building_blocks import *  # noqa: E402, F403  (they are networks too, and use what is above)
+from . import building_blocks  # noqa: E402  (they use what is above)
+from .building_blocks import *  # noqa: E402, F403
+
+__all__ += building_blocks.__all__

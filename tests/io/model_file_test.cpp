@@ -152,7 +152,7 @@ TEST(ModelFile, RebuildsGraphsWithoutAnyCode) {
 
 TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
   const std::string text = detail::architecture_of(small_graph_amortizer());
-  const auto refusal = [&](const std::string& from, const std::string& to, std::int64_t max_values = 100000) {
+  const auto refusal = [&](const std::string& from, const std::string& to, std::int64_t max_values = 1000000) {
     std::string forged = text;
     if (const std::size_t at = forged.find(from); at != std::string::npos)
       forged.replace(at, from.size(), to);

@@ -145,8 +145,7 @@ def test_training_is_the_engines_alone(gaussian_model, rng):
     ResidualDeepSet.calls = 0
     amortizer = bf.amortizers.AmortizedPosterior(flow(), ResidualDeepSet())
     trainer = bf.trainers.Trainer(amortizer=amortizer, generative_model=gaussian_model(), seed=1)
-    losses = trainer.train_online(epochs=2, iterations_per_epoch=150, batch_size=32, validation_sims=None)
-    loss = np.asarray(losses).ravel() if not isinstance(losses, dict) else np.asarray(losses["train_losses"]).ravel()
+    loss = trainer.train_online(epochs=2, iterations_per_epoch=150, batch_size=32).to_numpy().ravel()
     assert loss[-50:].mean() < loss[:10].mean() - 1
     assert ResidualDeepSet.calls == 1
     theta = rng.normal(size=(200, 4))
