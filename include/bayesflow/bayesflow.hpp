@@ -27,6 +27,7 @@
 #include "bayesflow/figures/figure.hpp"
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/nn/layers.hpp"

@@ -264,3 +264,8 @@ SplitNetwork = _absent("SplitNetwork", _OWN)
 HierarchicalNetwork = _absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
 EvidentialNetwork = _absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 PMPNetwork = _absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
+
+from . import building_blocks  # noqa: E402  (they use what is above)
+from .building_blocks import *  # noqa: E402, F403
+
+__all__ += building_blocks.__all__

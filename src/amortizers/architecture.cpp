@@ -8,6 +8,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/graph_network.hpp"
 
 namespace bayesflow::detail {
 namespace {
@@ -50,6 +51,19 @@ const Names<Pooling>& names(Pooling) {
   return table;
 }
 
+const Names<GraphOp>& names(GraphOp) {
+  static const Names<GraphOp> table = [] {
+    Names<GraphOp> out;
+    for (int i = 0; i <= static_cast<int>(GraphOp::repeat); ++i) out.emplace_back(static_cast<GraphOp>(i), to_string(static_cast<GraphOp>(i)));
+    return out;
+  }();
+  return table;
+}
+
+/// What JSON holds as it is.
+template <class T>
+constexpr bool kIsPlain = std::is_arithmetic_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, std::vector<std::string>>;
+
 /// Options -> JSON.
 struct Writer {
   Json json = Json::object();
@@ -59,7 +73,7 @@ struct Writer {
     if constexpr (std::is_enum_v<T>) {
       for (const auto& [item, text] : names(value))
         if (item == value) json[name] = text;
-    } else if constexpr (std::is_arithmetic_v<T>) {
+    } else if constexpr (kIsPlain<T>) {
       json[name] = value;
     } else {
       json[name] = of(value);
@@ -68,6 +82,12 @@ struct Writer {
   template <class T>
   void operator()(const char* name, const std::optional<T>& value) {
     json[name] = value ? of(*value) : Json();
+  }
+  template <class T>
+    requires(!kIsPlain<std::vector<T>>)
+  void operator()(const char* name, const std::vector<T>& values) {
+    Json& list = json[name] = Json::array();
+    for (const T& value : values) list.push_back(of(value));
   }
   template <class T>
   static Json of(const T& options) {
@@ -97,10 +117,14 @@ struct Reader {
       throw std::runtime_error(fmt::format("{} is \"{}\"", name, text));
     } else if constexpr (std::is_same_v<T, std::int64_t>) {
       value = from.template get<std::int64_t>();
+      if (std::string_view(name) == "first" || std::string_view(name) == "last") {  // columns; negative ones count from the end
+        if (value < -max_width || value > max_width) throw std::runtime_error(fmt::format("{} is {}", name, value));
+        return;
+      }
       const bool width = std::string_view(name) == "units" || std::string_view(name) == "summary_dim" ||
                          std::string_view(name) == "num_params" || std::string_view(name) == "bins";
       if (value < 0 || value > (width ? max_width : max_count)) throw std::runtime_error(fmt::format("{} is {}", name, value));
-    } else if constexpr (std::is_arithmetic_v<T>) {
+    } else if constexpr (kIsPlain<T>) {
       value = from.template get<T>();
     } else {
       nested(from, value);
@@ -112,6 +136,15 @@ struct Reader {
     const Json& from = json.at(name);
     value.reset();
     if (!from.is_null()) nested(from, value.emplace());
+  }
+  template <class T>
+    requires(!kIsPlain<std::vector<T>>)
+  void operator()(const char* name, std::vector<T>& values) {
+    ++seen;
+    const Json& from = json.at(name);
+    if (!from.is_array()) throw std::runtime_error(fmt::format("{} is no list", name));
+    values.clear();
+    for (const Json& item : from) nested(item, values.emplace_back());
   }
   template <class T>
   void nested(const Json& from, T& options) const {
@@ -136,6 +169,9 @@ consteval std::size_t fields_of() {
 // A new option must be stored as well: give it a line below, and raise the number here.
 static_assert(fields_of<DenseOptions>() == 4);
 static_assert(fields_of<DeepSetOptions>() == 11);  // with pooling_fun, which is no line below
+static_assert(fields_of<GraphLayer>() == 2);
+static_assert(fields_of<GraphNode>() == 9);
+static_assert(fields_of<GraphOptions>() == 2);
 static_assert(fields_of<ops::SplineOptions>() == 8);
 static_assert(fields_of<CouplingOptions>() == 8);
 static_assert(fields_of<InvertibleNetworkOptions>() == 11);  // with act_norm_init, which is none either
@@ -160,6 +196,28 @@ void visit(V& v, DeepSetOptions& o) {
   v("dense_s3", o.dense_s3);
   v("pooling", o.pooling);
   v("linear_path", o.linear_path);
+}
+template <class V>
+void visit(V& v, GraphLayer& o) {
+  v("name", o.name);
+  v("dense", o.dense);
+}
+template <class V>
+void visit(V& v, GraphNode& o) {
+  v("name", o.name);
+  v("op", o.op);
+  v("sources", o.sources);
+  v("layer", o.layer);
+  v("activation", o.activation);
+  v("number", o.number);
+  v("first", o.first);
+  v("last", o.last);
+  v("axes", o.axes);
+}
+template <class V>
+void visit(V& v, GraphOptions& o) {
+  v("layers", o.layers);
+  v("nodes", o.nodes);
 }
 template <class V>
 void visit(V& v, ops::SplineOptions& o) {
@@ -226,7 +284,8 @@ Latent latent_from(const std::string& name, const LoadAmortizerOptions& parts) {
   missing(fmt::format("the model has a latent of your own, \"{}\"", name), "latent");
 }
 
-std::shared_ptr<SummaryNetwork> summary_from(const Json& json, const LoadAmortizerOptions& parts, const Reader& limits) {
+std::shared_ptr<SummaryNetwork> summary_from(const Json& json, const LoadAmortizerOptions& parts, const Reader& limits,
+                                             const std::optional<Shape>& input) {
   if (json.is_null()) return nullptr;
   const auto kind = json.at("class").get<std::string>();
   if (kind == "own") {
@@ -236,6 +295,14 @@ std::shared_ptr<SummaryNetwork> summary_from(const Json& json, const LoadAmortiz
     if (net->summary_dim() != json.at("summary_dim").get<std::int64_t>())
       throw std::runtime_error(fmt::format("LoadAmortizerOptions::summary_net makes a network with summary_dim = {}, the model's has {}",
                                            net->summary_dim(), json.at("summary_dim").get<std::int64_t>()));
+    return net;
+  }
+  if (kind == "GraphNetwork") {
+    GraphOptions options;
+    limits.nested(json.at("options"), options);
+    auto net = std::make_shared<GraphNetwork>(std::move(options));
+    // Joining a value with itself again and again makes great widths from a small file.
+    if (!input || net->widest(*input) > limits.max_width) throw std::runtime_error("the summary network is wider than its weights allow");
     return net;
   }
   if (kind != "DeepSet") throw std::runtime_error(fmt::format("the summary network is a \"{}\"", kind));
@@ -265,6 +332,8 @@ std::string architecture_of(const AmortizedPosterior& amortizer) {
       json["summary_net"] = {{"class", "DeepSet"},
                              {"options", Writer::of(deep_set->options())},
                              {"own_pooling_fun", static_cast<bool>(deep_set->options().pooling_fun)}};
+    else if (const auto* graph = dynamic_cast<const GraphNetwork*>(net))
+      json["summary_net"] = {{"class", "GraphNetwork"}, {"options", Writer::of(graph->options())}};
     else
       json["summary_net"] = {{"class", "own"}, {"summary_dim", net->summary_dim()}};
   }
@@ -284,8 +353,10 @@ Described from_architecture(const std::string& text, const LoadAmortizerOptions&
                                     .seed = json.at("seed").get<std::uint64_t>(),
                                     .threads = parts.threads};
   const Json& shapes = json.at("built_for");
-  return {AmortizedPosterior(InvertibleNetwork(std::move(flow)), summary_from(json.at("summary_net"), parts, limits), std::move(options)),
-          {shape_from(shapes.at("summary_conditions"), max_values), shape_from(shapes.at("direct_conditions"), max_values)}};
+  AmortizedPosterior::BuiltFor built_for{shape_from(shapes.at("summary_conditions"), max_values),
+                                         shape_from(shapes.at("direct_conditions"), max_values)};
+  auto summary = summary_from(json.at("summary_net"), parts, limits, built_for.summary_conditions);
+  return {AmortizedPosterior(InvertibleNetwork(std::move(flow)), std::move(summary), std::move(options)), std::move(built_for)};
 }
 
 }  // namespace bayesflow::detail

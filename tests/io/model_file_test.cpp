@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "amortizers/architecture.hpp"
 #include "io/archive.hpp"
 #include "io/support_amortizers.hpp"
 #include "io/support_files.hpp"
@@ -132,6 +133,61 @@ TEST(ModelFile, NeedsTheUsersOwnPoolingAndLatent) {
   EXPECT_IO_ERROR((void)load_amortizer(folder / "model.h5", wrong), "the model no longer gives the stored answers for its probes");
   wrong.verify = false;
   EXPECT_NO_THROW((void)load_amortizer(folder / "model.h5", wrong));
+}
+
+TEST(ModelFile, RebuildsGraphsWithoutAnyCode) {
+  expect_round_trip(small_graph_amortizer());
+  // Extents that were flattened are part of the network.
+  GraphOptions flat{.layers = {{"output", {.units = 5}}},
+                    .nodes = {{.name = "flat", .op = GraphOp::flatten, .sources = {"data"}, .axes = 2},
+                              {.name = "output", .op = GraphOp::dense, .sources = {"flat"}, .layer = "output"}}};
+  AmortizedPosterior amortizer(InvertibleNetwork({.num_params = 4, .num_coupling_layers = 2}), GraphNetwork(flat));
+  amortizer.build(some_inputs());
+  scramble(amortizer);
+  expect_round_trip(amortizer);
+  const TemporaryFolder folder;
+  amortizer.save(folder / "model.h5");
+  EXPECT_THROW((void)load_amortizer(folder / "model.h5").sample(some_inputs(5, 13), 3), ShapeError);
+}
+
+TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
+  const std::string text = detail::architecture_of(small_graph_amortizer());
+  const auto refusal = [&](const std::string& from, const std::string& to, std::int64_t max_values = 1000000) {
+    std::string forged = text;
+    if (const std::size_t at = forged.find(from); at != std::string::npos)
+      forged.replace(at, from.size(), to);
+    else
+      ADD_FAILURE() << from << " is not in " << text;
+    try {
+      detail::Described described = detail::from_architecture(forged, {}, 100, max_values);
+      described.amortizer.store().set_limit(max_values);
+      described.amortizer.build(described.built_for);
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  const auto expect = [](const std::string& said, const std::string& part) { EXPECT_NE(said.find(part), std::string::npos) << said; };
+  EXPECT_EQ(refusal("softplus", "tanh"), "nothing");
+  expect(refusal("\"mean_pool\"", "\"attention\""), "op is \"attention\"");
+  expect(refusal("\"shorter\"\n", "\"longer\"\n"), "there is no node of that name");
+  expect(refusal("\"units\": 8", "\"units\": 1000000000000"), "units is 1000000000000");
+  expect(refusal("\"first\": -5", "\"first\": -5000000000000"), "first is -5000000000000");
+  expect(refusal("\"first\": -5", "\"first\": -1"), "takes the columns from 7 to 7");
+  expect(refusal("\"axes\": 0", "\"axes\": 101"), "axes is 101");
+  expect(refusal("\"number\": 0.1", "\"number\": 1.5"), "has the probability 1.5");
+  expect(refusal("\"number\": 0.1", "\"number\": null"), "type must be number");
+  expect(refusal("\"number\": 0.1", "\"number\": 0.1, \"other\": 1"), "options that this library does not know");
+  // Eight times itself, again and again: small in the file, large in memory.
+  std::string wide, source = "bent";
+  for (int i = 0; i < 7; ++i) {
+    const std::string name = "w" + std::to_string(i), q = "\"" + source + "\"";
+    wide += R"({"activation": "identity", "axes": 0, "first": 0, "last": 0, "layer": "", "number": 0.0, "op": "concat", "name": ")" + name + R"(", "sources": [)" +
+            q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "]},";
+    source = name;
+  }
+  const std::string last = text.substr(text.find("{", text.find("\"bent\",\n")));
+  expect(refusal(last, wide + std::string(last).replace(last.find("\"bent\""), 6, "\"w6\"")), "wider than its weights allow");
 }
 
 TEST(ModelFile, UsesGivenProbes) {

@@ -3,6 +3,7 @@
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/graph_network.hpp"
 
 namespace bayesflow {
 
@@ -38,6 +39,28 @@ inline AmortizedPosterior small_amortizer(InvertibleNetworkOptions flow = {}, De
   flow.num_coupling_layers = 2;
   flow.coupling.dense.units = 16;
   AmortizedPosterior out(InvertibleNetwork(std::move(flow)), DeepSet(std::move(deep_set)), std::move(options));
+  out.build(some_inputs());
+  scramble(out);
+  return out;
+}
+
+/// A node of every kind of setting.
+inline GraphOptions small_graph() {
+  using enum GraphOp;
+  return {.layers = {{"observation", {.units = 8}}, {"block.inner", {.units = 8, .activation = Activation::tanh, .kernel_regularizer = 0.25}}},
+          .nodes = {{.name = "first", .op = dense, .sources = {"data"}, .layer = "observation"},
+                    {.name = "kept", .op = dropout, .sources = {"first"}, .number = 0.1},
+                    {.name = "second", .op = dense, .sources = {"kept"}, .layer = "block.inner"},
+                    {.name = "third", .op = dense, .sources = {"second"}, .layer = "block.inner"},
+                    {.name = "residual", .op = add, .sources = {"first", "third"}},
+                    {.name = "shorter", .op = scale, .sources = {"residual"}, .number = 1.0 / 3},
+                    {.name = "mean", .op = mean_pool, .sources = {"shorter"}},
+                    {.name = "bent", .op = GraphOp::activation, .sources = {"mean"}, .activation = Activation::softplus},
+                    {.name = "some", .op = columns, .sources = {"bent"}, .first = -5, .last = -1}}};
+}
+
+inline AmortizedPosterior small_graph_amortizer() {
+  AmortizedPosterior out(InvertibleNetwork({.num_params = 4, .num_coupling_layers = 2}), GraphNetwork(small_graph()));
   out.build(some_inputs());
   scramble(out);
   return out;

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "bayesflow/networks/graph_network.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -50,6 +51,21 @@ TEST(TrainingMemory, NeitherDoesAnyOptionOfTheFlow) {
                                               .use_soft_flow = true}),
                            DeepSet({.summary_dim = 10}), {.latent = student_t_latent(10), .summary_mmd_weight = 1});
   EXPECT_EQ(allocations_when_warm(other, gaussian_model(4, 10), 1, 5, 20), 0);
+}
+
+TEST(TrainingMemory, NeitherDoGraphs) {
+  using enum GraphOp;
+  const GraphOptions graph{.layers = {{"hidden"}, {"joined"}, {"output", {.units = 10}}},
+                           .nodes = {{.name = "hidden", .op = dense, .sources = {"data"}, .layer = "hidden"},
+                                     {.name = "pooled", .op = mean_pool, .sources = {"hidden"}},
+                                     {.name = "around", .op = repeat, .sources = {"pooled", "hidden"}},
+                                     {.name = "both", .op = concat, .sources = {"hidden", "around", "hidden"}},
+                                     {.name = "joined", .op = dense, .sources = {"both"}, .layer = "joined"},
+                                     {.name = "moved", .op = shift, .sources = {"joined"}, .number = 0.5},
+                                     {.name = "largest", .op = max_pool, .sources = {"moved"}},
+                                     {.name = "output", .op = dense, .sources = {"largest"}, .layer = "output"}}};
+  AmortizedPosterior amortizer(tiny_flow(4), GraphNetwork(graph));
+  EXPECT_EQ(allocations_when_warm(amortizer, gaussian_model(4, 50), 1, 10, 50), 0);
 }
 
 TEST(TrainingMemory, NeitherDoContexts) {

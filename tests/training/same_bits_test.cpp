@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "bayesflow/networks/graph_network.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -89,6 +90,25 @@ std::vector<Case> cases() {
           {.name = "many_data_sets_dropout", .batch_size = 600}};
 }
 INSTANTIATE_TEST_SUITE_P(Options, SameBits, testing::ValuesIn(cases()), [](const auto& c) { return std::string(c.param.name); });
+
+TEST(SameBitsOfGraphs, ForAnyNumberOfThreads) {
+  using enum GraphOp;
+  const GraphOptions graph{.layers = {{"hidden", {.units = 16}}, {"block", {.units = 16}}, {"output", {.units = 6}}},
+                           .nodes = {{.name = "hidden", .op = dense, .sources = {"data"}, .layer = "hidden"},
+                                     {.name = "kept", .op = dropout, .sources = {"hidden"}, .number = 0.1},
+                                     {.name = "block", .op = dense, .sources = {"kept"}, .layer = "block"},
+                                     {.name = "residual", .op = add, .sources = {"hidden", "block"}},
+                                     {.name = "pooled", .op = mean_pool, .sources = {"residual"}},
+                                     {.name = "output", .op = dense, .sources = {"pooled"}, .layer = "output"}}};
+  const GenerativeModel model = gaussian_model(3, 30);
+  const auto result = [&](int threads) {
+    return train(AmortizedPosterior(InvertibleNetwork({.num_params = 3, .num_coupling_layers = 2}), GraphNetwork(graph), {.threads = threads}), model,
+                 threads, 40);
+  };
+  const Result one = result(1);
+  expect_same(result(2), one, "two threads");
+  expect_same(result(4), one, "four threads");
+}
 
 TEST(SameBitsOfSimulations, WhateverOrderTheyEndIn) {
   const auto result = [](bool thread_safe, bool slow_ones) {
