@@ -1,4 +1,4 @@
-"""v1's numbers on plain arrays, with v1's names and arguments. What v1 got wrong is right here: see docs/coming_from_bayesflow_v1.md."""
+"""v1's numbers on plain arrays, with v1's names and arguments. What v1 got wrong is right here: see docs/diagnostics.md."""
 
 import numpy as np
 

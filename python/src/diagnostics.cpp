@@ -45,9 +45,7 @@ void bind_estimates(nb::module_& m) {
       .def_ro("value", &Estimate::value)
       .def_ro("standard_error", &Estimate::standard_error, "NaN where there is none.")
       .def("__float__", [](const Estimate& e) { return e.value; })
-      .def("__repr__", [](const Estimate& e) {
-        return nb::str("{:.4g} ± {:.2g}").attr("format")(e.value, e.standard_error);
-      });
+      .def("__repr__", [](const Estimate& e) { return nb::str("{:.4g} ± {:.2g}").attr("format")(e.value, e.standard_error); });
 
   ResultClass<Recovery>(m, "Recovery", "Point estimates against truths, over B data sets and P parameters.")
       .field("param_names", &Recovery::param_names, "P names")

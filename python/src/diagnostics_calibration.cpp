@@ -119,7 +119,8 @@ void bind_coverage(nb::module_& m) {
   m.def(
       "posterior_calibration_errors",
       [](const Array& draws, const Array& truths, std::int64_t resolution, double low, double high, int threads) {
-        const CalibrationErrorOptions options{.alpha_resolution = resolution, .min_quantile = low, .max_quantile = high, .threads = threads};
+        const CalibrationErrorOptions options{
+            .alpha_resolution = resolution, .min_quantile = low, .max_quantile = high, .threads = threads};
         return unlocked([&] { return posterior_calibration_errors(draws, truths, options); });
       },
       "draws"_a, "truths"_a, "alpha_resolution"_a, "min_quantile"_a, "max_quantile"_a, "threads"_a);
@@ -212,7 +213,8 @@ void bind_verdict(nb::module_& m) {
       "verdict",
       [](const Array& draws, const Array& truths, std::vector<std::string> names, double family_wise_error, bool expect_contraction,
          double min_contraction, double detectable_shift, std::uint64_t seed, int threads) {
-        const VerdictOptions options{std::move(names), family_wise_error, expect_contraction, min_contraction, detectable_shift, seed, threads};
+        const VerdictOptions options{std::move(names), family_wise_error, expect_contraction, min_contraction, detectable_shift, seed,
+                                     threads};
         return unlocked([&] { return verdict(draws, truths, options); });
       },
       "draws"_a, "truths"_a, "param_names"_a, "family_wise_error"_a, "expect_contraction"_a, "min_contraction"_a, "detectable_shift"_a,

@@ -50,7 +50,8 @@ void bind_densities(nb::module_& m) {
       .field("mean", &PairsLayer::mean, "P estimates")
       .field("sd", &PairsLayer::sd, "P estimates")
       .field("correlation", &PairsLayer::correlation, "(P, P)");
-  layer.type().def("joint", &PairsLayer::joint, nb::rv_policy::reference_internal, "row"_a, "column"_a, "Joint density; row > column, x is the column's parameter.");
+  layer.type().def("joint", &PairsLayer::joint, nb::rv_policy::reference_internal, "row"_a, "column"_a,
+                   "Joint density; row > column, x is the column's parameter.");
   ResultClass<Pairs>(m, "Pairs", "Numbers of a pair grid.")
       .field("param_names", &Pairs::param_names, "P names")
       .part("main", &Pairs::main, "PairsLayer of the draws")
@@ -60,8 +61,8 @@ void bind_densities(nb::module_& m) {
       "pairs",
       [](const Array& draws, std::vector<std::string> names, std::optional<Array> reference, std::optional<Array> truth,
          std::int64_t num_bins, std::int64_t max_scatter, std::int64_t points, int threads) {
-        const PairsOptions options{
-            std::move(names), std::move(reference), std::move(truth), num_bins, max_scatter, {.points = points}, threads};
+        const PairsOptions options{std::move(names), std::move(reference), std::move(truth), num_bins,
+                                   max_scatter,      {.points = points},   threads};
         return unlocked([&] { return pairs(draws, options); });
       },
       "draws"_a, "param_names"_a, "reference"_a.none(), "truth"_a.none(), "num_bins"_a, "max_scatter"_a, "points"_a, "threads"_a);
@@ -84,9 +85,9 @@ void bind_two_sample(nb::module_& m) {
   m.def(
       "c2st",
       [](const Array& source, const Array& target, std::int64_t n_folds, std::int64_t hidden, std::int64_t max_epochs, std::uint64_t seed,
-         int threads) {
-        return unlocked([&] { return c2st(source, target, {n_folds, hidden, max_epochs, seed, threads}); });
-      },
+         int threads) { return unlocked([&] {
+                          return c2st(source, target, {n_folds, hidden, max_epochs, seed, threads});
+                        }); },
       "source"_a, "target"_a, "n_folds"_a, "hidden_units_per_dim"_a, "max_epochs"_a, "seed"_a, "threads"_a);
 
   m.def(

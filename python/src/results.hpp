@@ -15,9 +15,7 @@ void bind_calibration(nb::module_& m);
 void bind_samples(nb::module_& m);
 
 inline Array numbers(const std::vector<double>& values) { return Array({static_cast<std::int64_t>(values.size())}, values); }
-inline Array numbers(const std::vector<std::int64_t>& values) {
-  return numbers(std::vector<double>(values.begin(), values.end()));
-}
+inline Array numbers(const std::vector<std::int64_t>& values) { return numbers(std::vector<double>(values.begin(), values.end())); }
 
 /// {table: pandas.DataFrame}; pandas is imported here and not before.
 [[nodiscard]] nb::dict data_frames(const std::vector<diagnostics::Table>& tables);

@@ -50,6 +50,13 @@ def test_of_a_trainer(gaussian_model, small_amortizer, tmp_path):
     page = out.html
     assert "What was trained" in page and {"losses", "latent_normality", "log_score"} <= set(out.tables)
     assert bf.report(trainer, num_data_sets=30, num_draws=20).verdict.num_data_sets == 30
+    # What a report of draws is told beside them.
+    rng = np.random.default_rng(4)
+    truths = rng.normal(size=(40, 2))
+    told = bf.report(truths[:, None] + rng.normal(size=(40, 30, 2)), truths, training=trainer.runs[-1], latents=rng.normal(size=(40, 2)),
+                     log_posterior=rng.normal(size=40), predictive=bf.diagnostics.posterior_predictive(truths[:1, None] + np.zeros((1, 20, 1)),
+                     np.zeros((1, 5)), lambda theta: rng.normal(size=(len(theta), 5))))  # fmt: skip
+    assert {"losses", "latent_normality", "log_score", "posterior_predictive"} <= set(told.tables)
 
     # The same network under data that are not from its model.
     def generator(shift, noise):
