@@ -1,6 +1,6 @@
 """The numbers behind the figures. Each function takes draws and truths and returns an object whose attributes are the numbers.
 
-Every result has `.tables()` (a dictionary of pandas DataFrames), `.to_csv(folder)` and `.to_json([path])`. Estimates have `.value` and
+Every result has `.tables()` (a dictionary of pandas DataFrames), `.to_csv(folder)`, `.to_json([path])` and `.to_hdf5(path)`. Estimates have `.value` and
 `.standard_error`, and answer to `float()`. B is the number of data sets, S of draws per data set, P of parameters. Draws or truths that
 are not finite raise ArgumentError naming the first of them (for `verdict` they are a finding); shapes that do not fit raise ShapeError.
 `threads=0` uses all cores; results are the same bits for any number."""

@@ -47,7 +47,10 @@ class ResultClass {
               "All tables as a JSON text; numbers that are not finite are null.")
           .def(
               "to_json", [](const T& self, const std::string& path) { diagnostics::write_json(self.tables(), path); }, "path"_a,
-              "Writes all tables into one JSON file.");
+              "Writes all tables into one JSON file.")
+          .def(
+              "to_hdf5", [](const T& self, const std::string& path) { diagnostics::write_hdf5(self.tables(), path); }, "path"_a,
+              "Writes all tables into one HDF5 file: a group per table, a dataset per column.");
   }
 
   template <class M>

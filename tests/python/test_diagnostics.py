@@ -194,6 +194,12 @@ def test_tables_and_files(case, tmp_path):
     assert list(json.loads(out.to_json())) == list(tables)
     out.to_json(str(tmp_path / "all.json"))
     assert json.loads((tmp_path / "all.json").read_text()) == json.loads(out.to_json())
+    h5py = pytest.importorskip("h5py")
+    out.to_hdf5(str(tmp_path / "all.h5"))
+    with h5py.File(tmp_path / "all.h5") as file:
+        np.testing.assert_array_equal(file["sbc_ecdf_verdicts/p_value"], out.p_value)
+    with pytest.raises(bf.exceptions.IoError, match="missing"):
+        out.to_hdf5(str(tmp_path / "missing" / "all.h5"))
 
 
 def test_inputs_of_other_kinds(case):
