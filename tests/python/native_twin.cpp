@@ -28,8 +28,9 @@ int main(int argc, char** argv) {
     write(simulations.sim_data);
   }
 
-  bf::AmortizedPosterior amortizer(bf::InvertibleNetwork({.num_params = 3, .num_coupling_layers = 2, .coupling = bf::unregularized_affine()}),
-                                   bf::DeepSet({.summary_dim = 6}));
+  bf::AmortizedPosterior amortizer(
+      bf::InvertibleNetwork({.num_params = 3, .num_coupling_layers = 2, .coupling = bf::unregularized_affine()}),
+      bf::DeepSet({.summary_dim = 6}));
   bf::Trainer trainer(amortizer, model, {.seed = 11});
   (void)trainer.train_online({.epochs = 2, .iterations_per_epoch = 10, .batch_size = 16});
   write(amortizer.sample(trainer.configure(model(2)), 50, {.seed = 3}));
