@@ -464,7 +464,7 @@ std::optional<Inputs> TrainerState::make_validation(const RunSettings& settings,
 }
 
 void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total,
-                                   std::shared_ptr<double> factor) {
+                                   const std::shared_ptr<double>& factor) {
   // Moments and bias corrections may go on from the call before; the schedule starts anew (O50): the optimizer's own, or the
   // default over the steps of this call.
   if (!resumed && (settings.optimizer || !optimizer)) {

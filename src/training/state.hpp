@@ -70,7 +70,7 @@ struct TrainerState {
   [[nodiscard]] const TrainingSummary* ended_before(const RunSettings& settings);
   [[nodiscard]] Run begin(const RunSettings& settings);
   [[nodiscard]] std::optional<Inputs> make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary);
-  void begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total, std::shared_ptr<double> factor);
+  void begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total, const std::shared_ptr<double>& factor);
 };
 
 }  // namespace bayesflow::training

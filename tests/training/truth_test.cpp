@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "support/sanitized.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -34,7 +35,13 @@ OnlineOptions steps(std::int64_t iterations, double rate = 3e-3) {
       .epochs = 1, .iterations_per_epoch = iterations, .batch_size = 64, .optimizer = {{.learning_rate = nn::cosine(rate, iterations)}}};
 }
 
-TEST(Truth, MeansOfAGaussian) {
+class Truth : public testing::Test {
+  void SetUp() override {
+    if (support::kSanitized) GTEST_SKIP() << "minutes of training, by the code that the other tests of training run for a few steps";
+  }
+};
+
+TEST_F(Truth, MeansOfAGaussian) {
   // mu ~ N(0, 1), ten observations N(mu, 1): N(sum(x) / 11, 1 / 11); expected loss 1/2 + ln(2 pi)/2 - ln(11)/2 = 0.220.
   const GenerativeModel model = gaussian_model(1, 10);
   for (const CouplingDesign design : {CouplingDesign::affine, CouplingDesign::spline}) {
@@ -50,7 +57,7 @@ TEST(Truth, MeansOfAGaussian) {
   }
 }
 
-TEST(Truth, TwoMeansThatAreTiedTogether) {
+TEST_F(Truth, TwoMeansThatAreTiedTogether) {
   // theta ~ N(0, I), eight observations N(A theta, I): precision P = I + 8 A^T A, mean P^-1 A^T sum(x). The correlation must be learnt.
   const Prior prior([](Rng& rng) { return rng.normal({2}); });
   const Simulator simulator([](const Array& theta, Rng& rng) {
@@ -83,7 +90,7 @@ TEST(Truth, TwoMeansThatAreTiedTogether) {
   EXPECT_NEAR(mean_correlation, correlation, 0.05);
 }
 
-TEST(Truth, AnyNumberOfObservations) {
+TEST_F(Truth, AnyNumberOfObservations) {
   // The number of observations is a context that a batch shares; the default configurator makes it a direct condition.
   const ContextGenerator sizes(
       {.non_batchable = [](Rng& rng) { return Array::scalar(std::log(static_cast<double>(rng.integers(2, 21)))); }});
@@ -109,7 +116,7 @@ TEST(Truth, AnyNumberOfObservations) {
   }
 }
 
-TEST(Truth, AnyPriorOfAFamily) {
+TEST_F(Truth, AnyPriorOfAFamily) {
   // The prior's scale is a context of each simulation; the default configurator repeats it over the observations.
   const ContextGenerator scales({.batchable = [](Rng& rng) { return Array({1}, std::exp(rng.uniform(-1.0, 1.0))); }});
   const Prior prior([](const Context& c, Rng& rng) { return rng.normal({1}, 0.0, c.batchable->item()); }, {.context = scales});
