@@ -67,7 +67,10 @@ struct ThreadPool::State {
   std::atomic<int> sleepers{0};
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
-  std::atomic<bool> busy{false};  // a section is going on
+  std::atomic<bool> busy{false};    // a section is going on
+  std::atomic<bool> posted{false};  // a job is to be done, or being done, by the last worker
+  void (*job)(void*) = nullptr;
+  void* job_context = nullptr;
 
   std::mutex mutex;
   std::condition_variable wake, finished;
@@ -128,12 +131,21 @@ struct ThreadPool::State {
   }
 
   void loop(std::size_t self) {
+    const bool does_jobs = self + 1 == slots.size();
+    const auto has_job = [&] { return does_jobs && posted.load(std::memory_order_acquire); };
     std::uint64_t last = 0;
     for (;;) {
       std::uint64_t now = generation.load(std::memory_order_seq_cst);
-      for (int i = 0; i < kSpins && now == last && !stop.load(std::memory_order_relaxed); ++i) {
+      for (int i = 0; i < kSpins && now == last && !has_job() && !stop.load(std::memory_order_relaxed); ++i) {
         relax();
         now = generation.load(std::memory_order_acquire);
+      }
+      if (has_job()) {
+        job(job_context);
+        const std::lock_guard lock(mutex);
+        posted.store(false, std::memory_order_release);
+        finished.notify_all();
+        continue;
       }
       Section mine;
       {
@@ -141,9 +153,10 @@ struct ThreadPool::State {
         std::unique_lock lock(mutex);
         if (generation.load(std::memory_order_relaxed) == last && !stop.load()) {
           sleepers.fetch_add(1, std::memory_order_seq_cst);
-          wake.wait(lock, [&] { return generation.load(std::memory_order_relaxed) != last || stop.load(); });
+          wake.wait(lock, [&] { return generation.load(std::memory_order_relaxed) != last || stop.load() || has_job(); });
           sleepers.fetch_sub(1, std::memory_order_seq_cst);
         }
+        if (has_job()) continue;
         if (stop.load()) return;
         last = generation.load(std::memory_order_relaxed);
         mine = section;
@@ -223,6 +236,25 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
   const std::exception_ptr error = std::exchange(s.error, nullptr);
   s.busy.store(false, std::memory_order_release);
   if (error) std::rethrow_exception(error);
+}
+
+void ThreadPool::post(void (*job)(void*), void* context) {
+  State& s = *state_;
+  if (s.workers.empty()) throw ConfigurationError("ThreadPool::post: the pool has one thread only, so there is none for a job beside it");
+  finish_posted();
+  const std::lock_guard lock(s.mutex);
+  s.job = job;
+  s.job_context = context;
+  s.posted.store(true, std::memory_order_release);
+  if (s.sleepers.load(std::memory_order_relaxed) > 0) s.wake.notify_all();
+}
+
+void ThreadPool::finish_posted() {
+  State& s = *state_;
+  for (int i = 0; i < kSpins && s.posted.load(std::memory_order_acquire); ++i) relax();
+  if (!s.posted.load(std::memory_order_acquire)) return;
+  std::unique_lock lock(s.mutex);
+  s.finished.wait(lock, [&] { return !s.posted.load(std::memory_order_acquire); });
 }
 
 }  // namespace bayesflow

@@ -206,7 +206,8 @@ TEST(ThreadPool, RunTakesPlainFunctions) {
 TEST(ThreadPool, ErrorsSayWhatIsWrong) {
   EXPECT_EQ(sentence<ConfigurationError>([] { ThreadPool pool(-1); }),
             "ThreadPool: threads must not be negative; got -1 (0 means as many as the machine has)");
-  EXPECT_EQ(sentence<ConfigurationError>([] { ThreadPool pool(2147483647); }), "ThreadPool: threads = 2147483647; it must be at most 65536");
+  EXPECT_EQ(sentence<ConfigurationError>([] { ThreadPool pool(2147483647); }),
+            "ThreadPool: threads = 2147483647; it must be at most 65536");
 }
 
 TEST(ThreadPool, MillionsOfTasksRunOnceEach) {
@@ -233,4 +234,59 @@ TEST(ThreadPoolDeathTest, ThreadsThatTheMachineDoesNotGiveAreAnError) {
 #endif
 
 }  // namespace
+TEST(ThreadPool, APostedJobRunsBesideSections) {
+  for (const int threads : {2, 3}) {
+    ThreadPool pool(threads);
+    std::atomic<bool> started{false}, go{false};
+    std::thread::id where;
+    struct Job {
+      std::atomic<bool>&started, &go;
+      std::thread::id& where;
+    } job{started, go, where};
+    pool.post(
+        [](void* context) {
+          auto& j = *static_cast<Job*>(context);
+          j.where = std::this_thread::get_id();
+          j.started = true;
+          while (!j.go) std::this_thread::yield();
+        },
+        &job);
+    while (!started) std::this_thread::yield();
+    // The job has a thread for as long as it likes; sections are complete without it.
+    for (int round = 0; round < 100; ++round) {
+      std::atomic<int> sum{0};
+      pool.for_each(17, [&](std::int64_t i) { sum += static_cast<int>(i); });
+      ASSERT_EQ(sum, 136);
+    }
+    go = true;
+    pool.finish_posted();
+    EXPECT_NE(where, std::this_thread::get_id());
+  }
+}
+
+TEST(ThreadPool, PostedJobsRunOnceEach) {
+  ThreadPool pool(2);
+  int jobs = 0;
+  for (int i = 0; i < 2000; ++i) {
+    pool.post([](void* context) { ++*static_cast<int*>(context); }, &jobs);
+    std::atomic<int> tasks{0};
+    pool.for_each(5, [&](std::int64_t) { ++tasks; });
+    ASSERT_EQ(tasks, 5);
+    if (i % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the worker is asleep by now
+  }
+  pool.finish_posted();
+  EXPECT_EQ(jobs, 2000);
+  ThreadPool alone(1);
+  EXPECT_THROW(alone.post([](void*) {}, nullptr), ConfigurationError);
+}
+
+TEST(ThreadPool, EndsAfterAPostedJob) {
+  std::atomic<int> done{0};
+  for (int i = 0; i < 50; ++i) {
+    ThreadPool pool(2);
+    pool.post([](void* context) { ++*static_cast<std::atomic<int>*>(context); }, &done);
+  }
+  EXPECT_EQ(done, 50);
+}
+
 }  // namespace bayesflow

@@ -34,6 +34,12 @@ class ThreadPool {
         count, [](void* context, std::int64_t i) { (*static_cast<Fn*>(context))(i); }, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
+  /// job(context) once, on another thread than the caller's, beside the sections that follow: the other threads take over that thread's
+  /// share of them until the job has ended. One job at a time: `finish_posted` waits for it. The job must not throw. Throws
+  /// ConfigurationError if the pool has one thread only.
+  void post(void (*job)(void* context), void* context);
+  void finish_posted();
+
  private:
   struct State;
   std::unique_ptr<State> state_;
