@@ -5,17 +5,29 @@ import numpy as np
 from .exceptions import ConfigurationError, ShapeError
 
 
+def as_array(value, name):
+    """A NumPy array of `value` in its own dtype: arrays, lists, pandas, CPU tensors (DLPack or the array protocol)."""
+    try:
+        if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            array = np.from_dlpack(value)
+        else:
+            array = np.asanyarray(value)
+    except Exception as error:
+        hint = "; copy it to the CPU first" if hasattr(value, "__dlpack__") else ""
+        raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise ConfigurationError(f"{name} has {np.ma.count_masked(array)} masked values; fill them in, and give the mask to the network as data if it matters")
+        array = array.data
+    return array
+
+
 def as_float64(value, name, ndim=None):
     """A C-contiguous float64 array of `value`: lists, NumPy arrays of any real dtype and layout, pandas, CPU tensors (DLPack or the
     array protocol). Returns None for None. `ndim`: the ranks that are allowed."""
     if value is None:
         return None
-    if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        value = np.from_dlpack(value)
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}") from error
+    array = as_array(value, name)
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
@@ -28,6 +40,8 @@ def as_float64(value, name, ndim=None):
     if ndim is not None and array.ndim not in ndim:
         wanted = " or ".join(str(n) for n in ndim)
         raise ShapeError(f"{name} must have {wanted} axes; got shape {array.shape}")
+    if array.ndim > 6:
+        raise ShapeError(f"{name} may have at most 6 axes; got shape {array.shape}")
     return np.require(array, dtype=np.float64, requirements="C")
 
 

@@ -8,7 +8,7 @@ Functions with a generator of their own work as in BayesFlow v1; what they draw 
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_array, as_float64
 from ._functions import KeyedFunction
 from ._native import NativeFunction, native_or_keyed
 from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
@@ -123,7 +123,7 @@ class _Part:
         if self.is_batched:
             lead = () if batchable is None else (batchable,)
             if parameters is None:
-                return np.asarray(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs))
+                return as_array(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs), self._name)
             return self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs)
         function, out = self._function, []
         keyed = function.takes_rng
