@@ -1,5 +1,7 @@
 """Whatever users have -> float64 NumPy arrays, with a sentence for what does not fit."""
 
+import os
+
 import numpy as np
 
 from .exceptions import ConfigurationError, ShapeError
@@ -55,3 +57,39 @@ class Output(np.ndarray):
 
 def output(array):
     return array.view(Output)
+
+
+def as_path(value, name):
+    """A path as the engine takes it: a text. A slip of other kinds would become a file named "None" or "3"."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise ConfigurationError(f"{name} must be a path (a text or a pathlib.Path); got {type(value).__name__}") from None
+    if not path or "\0" in path:
+        raise ConfigurationError(f"{name} must be a path; got {path!r}")
+    return path
+
+
+def as_names(names, name):
+    """A list of texts; empty for None."""
+    if names is None:
+        return []
+    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+        raise ConfigurationError(f"{name} must be a list of texts; got {names!r}")
+    return [str(n) for n in names]
+
+
+def as_count(value, name):
+    """A positive int."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigurationError(f"{name} must be a positive integer; got {value if np.ndim(value) == 0 else type(value).__name__!r}")
+    return int(value)
+
+
+def as_arguments(value, name):
+    """A dictionary of keyword arguments; empty for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigurationError(f"{name} must be a dictionary of arguments; got {type(value).__name__}")
+    return value

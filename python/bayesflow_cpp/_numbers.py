@@ -8,14 +8,14 @@ are not finite raise ArgumentError naming the first of them (for `verdict` they 
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 _d = _core.diagnostics
 
 
 def names_of(names):
-    return [] if names is None else [str(name) for name in names]
+    return as_names(names, "the names")
 
 
 def _pair(post_samples, prior_samples):

@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64, output
+from ._arrays import as_arguments, as_float64, as_names, as_path, output
 from .exceptions import ConfigurationError, OperationNotSupportedError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork
@@ -122,7 +122,7 @@ class AmortizedPosterior:
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
-        draws = self._ready(input_dict).sample(summary, direct, int(n_samples), int(seed))
+        draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         return draws if to_numpy else output(draws)
 
     def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
@@ -138,8 +138,8 @@ class AmortizedPosterior:
 
     def save(self, path, *, description="", param_names=None, constants=None):
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs."""
-        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in (constants or {}).items()}
-        self._core.save(str(path), description, list(param_names or []), arrays)
+        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in as_arguments(constants, "constants").items()}
+        self._core.save(as_path(path, "AmortizedPosterior.save: path"), description, as_names(param_names, "AmortizedPosterior.save: param_names"), arrays)
 
     def _ready(self, input_dict):
         """The engine, with weights."""
@@ -207,7 +207,7 @@ def load_amortizer(path, *, threads=0, verify=True):
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
-    engine, info = _core.load_amortizer(str(path), threads, verify)
+    engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
     out.latent_dist, out.latent_dim = None, engine.num_params

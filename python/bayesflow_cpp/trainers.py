@@ -5,13 +5,13 @@ import atexit
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_arguments, as_float64, as_path
 from ._log import logger
 from ._progress import TrainingProgress
 from .amortizers import AmortizedPosterior
 from .configuration import DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
-from .helper_classes import LossHistory
+from .helper_classes import LossHistory, RegressionLRAdjuster
 from .optimizers import options_of
 from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
 
@@ -99,7 +99,7 @@ class Trainer:
         self._progress = TrainingProgress(progress)
         self._core = _core.Trainer(
             amortizer._core, model, self._configurator, seed, threads, default_lr, progress if callable(progress) else self._progress, 0.1, nonfinite,
-            max_dropped_share, overlap, "" if checkpoint_path is None else str(checkpoint_path), max_to_keep, checkpoint_minutes, resume == "state",
+            max_dropped_share, overlap, "" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep, checkpoint_minutes, resume == "state",
         )  # fmt: skip
 
     @staticmethod
@@ -179,7 +179,7 @@ class Trainer:
         round; `batch_size`: rows that make a step.
         """
         loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
-        run = dict(path=str(presimulation_path), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
+        run = dict(path=as_path(presimulation_path, "train_from_presimulation: presimulation_path"), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
@@ -217,13 +217,13 @@ class Trainer:
         run["validation_sims"] = self._validation(validation_sims, val_model_args)
         run["optimizer"] = options_of(optimizer)
         run["reuse_optimizer"] = bool(reuse_optimizer)
-        run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
-        run["lr_adjuster"] = None if lr_adjuster is None else lr_adjuster._core
+        run["early_stopping"] = _early_stopping(as_arguments(early_stopping_args, f"{mode}: early_stopping_args")) if early_stopping else None
+        run["lr_adjuster"] = _adjuster(lr_adjuster)
         self._progress.what = what
         if self._maker is not None:
-            self._maker.arguments = model_args or {}
+            self._maker.arguments = as_arguments(model_args, f"{mode}: model_args")
         if self._configurator is not None:
-            self._configurator.arguments = conf_args or {}
+            self._configurator.arguments = as_arguments(conf_args, f"{mode}: conf_args")
         try:
             summary = getattr(self._core, mode)(**run)
         finally:
@@ -337,7 +337,7 @@ def _offline_data(data):
         return [to_core(data)]
     if isinstance(data, (list, tuple)):
         return [to_core(part) for part in data]
-    return str(data)
+    return as_path(data, "train_offline: simulations_dict, if it is no dictionary,")
 
 
 def _early_stopping(arguments):
@@ -347,4 +347,12 @@ def _early_stopping(arguments):
     if unknown:
         raise ConfigurationError(f"early_stopping_args: unknown key {unknown[0]!r}; there are patience and min_improvement")
     known.update(arguments)
-    return _core.EarlyStoppingOptions(int(known["patience"]), float(known["min_improvement"]))
+    return _core.EarlyStoppingOptions(known["patience"], known["min_improvement"])
+
+
+def _adjuster(adjuster):
+    if adjuster is None:
+        return None
+    if not isinstance(adjuster, RegressionLRAdjuster):
+        raise ConfigurationError(f"lr_adjuster must be a helper_classes.RegressionLRAdjuster or None; got {type(adjuster).__name__}")
+    return adjuster._core
