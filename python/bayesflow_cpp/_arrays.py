@@ -93,3 +93,28 @@ def as_arguments(value, name):
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ConfigurationError(f"{name} must be a dictionary of arguments; got {type(value).__name__}")
     return value
+
+
+def as_number(value, name):
+    """A float of a number; texts are none, though float() takes some of them."""
+    if isinstance(value, (str, bytes)) or np.ndim(value) > 0:
+        raise ConfigurationError(f"{name} must be a number; got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} must be a number; got {value!r}") from error
+
+
+def as_numbers(value, name, count=None):
+    """A list of floats, of `count` if that is given."""
+    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__") or (hasattr(value, "__len__") and count not in (None, len(value))):
+        raise ConfigurationError(f"{name} must be {'a list of' if count is None else count} numbers; got {value!r}")
+    return [as_number(v, name) for v in value]
+
+
+def as_whole(value, name):
+    """An int of a whole number."""
+    number = as_number(value, name)
+    if not number.is_integer():
+        raise ConfigurationError(f"{name} must be a whole number; got {value!r}")
+    return int(value)

@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_names, as_path, output
+from ._arrays import as_arguments, as_float64, as_number, as_names, as_path, output
 from .exceptions import ConfigurationError, OperationNotSupportedError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork
@@ -52,9 +52,11 @@ class AmortizedPosterior:
         if summary_loss_fun is not None and summary_net is None:
             raise ConfigurationError("AmortizedPosterior: summary_loss_fun needs a summary_net")
         self.inference_net, self.summary_net, self.latent_dist = inference_net, summary_net, latent_dist
+        if seed is not None and not isinstance(seed, (int, np.integer)):
+            raise ConfigurationError(f"AmortizedPosterior: seed must be a whole number or None; got {seed!r}")
         self.latent_dim = inference_net.latent_dim
         self.seed, self._threads = seed, threads
-        self._mmd = float(summary_loss_weight) if summary_loss_fun is not None else 0.0
+        self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
         for net in (inference_net, summary_net):
             if net is not None:
@@ -97,7 +99,7 @@ class AmortizedPosterior:
 
     def call_loop(self, input_list, return_summary=False, **kwargs):
         """The same for a list of inputs, joined on axis 0."""
-        parts = [self(inputs, return_summary=return_summary) for inputs in input_list]
+        parts = [self(inputs, return_summary=return_summary) for inputs in _inputs_list(input_list, "call_loop")]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
         if return_summary:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
@@ -127,7 +129,7 @@ class AmortizedPosterior:
 
     def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
         """The same for a list of inputs, joined on axis 0."""
-        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in input_list])
+        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in _inputs_list(input_list, "sample_loop")])
 
     def log_posterior(self, input_dict, to_numpy=True, **kwargs):
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
@@ -181,6 +183,15 @@ class AmortizedPosterior:
                     out.write(file)
                 self._engine, _ = _core.load_amortizer(path, self._threads, True)
 
+
+
+def _inputs_list(inputs, owner):
+    if isinstance(inputs, dict) or not hasattr(inputs, "__iter__"):
+        raise ConfigurationError(f"AmortizedPosterior.{owner}: a list of input dictionaries is required; got {type(inputs).__name__}")
+    inputs = list(inputs)
+    if not inputs:
+        raise ConfigurationError(f"AmortizedPosterior.{owner}: the list of inputs is empty")
+    return inputs
 
 
 class _LoadedSummary(_SummaryNetwork):

@@ -178,6 +178,8 @@ class Trainer:
         `custom_loader`: path -> list of forward dictionaries, for files of other kinds (v1's pickles, say); `max_epochs`: fewer files, or more by going
         round; `batch_size`: rows that make a step.
         """
+        if custom_loader is not None and not callable(custom_loader):
+            raise ConfigurationError(f"train_from_presimulation: custom_loader must be a function of a path; got {type(custom_loader).__name__}")
         loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
         run = dict(path=as_path(presimulation_path, "train_from_presimulation: presimulation_path"), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
@@ -202,6 +204,9 @@ class Trainer:
 
     def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
                net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
+        given = dict(model_args=model_args, conf_args=conf_args, net_args=net_args, val_model_args=val_model_args, val_conf_args=val_conf_args)
+        for name, value in {**given, "early_stopping_args": early_stopping_args}.items():
+            as_arguments(value, f"{mode}: {name}")
         if not save_checkpoint and self.checkpoint_path is not None:
             raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
         if net_args:
@@ -217,13 +222,13 @@ class Trainer:
         run["validation_sims"] = self._validation(validation_sims, val_model_args)
         run["optimizer"] = options_of(optimizer)
         run["reuse_optimizer"] = bool(reuse_optimizer)
-        run["early_stopping"] = _early_stopping(as_arguments(early_stopping_args, f"{mode}: early_stopping_args")) if early_stopping else None
+        run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
         run["lr_adjuster"] = _adjuster(lr_adjuster)
         self._progress.what = what
         if self._maker is not None:
-            self._maker.arguments = as_arguments(model_args, f"{mode}: model_args")
+            self._maker.arguments = model_args or {}
         if self._configurator is not None:
-            self._configurator.arguments = as_arguments(conf_args, f"{mode}: conf_args")
+            self._configurator.arguments = conf_args or {}
         try:
             summary = getattr(self._core, mode)(**run)
         finally:
@@ -276,7 +281,7 @@ class Trainer:
         from .diagnostics import plot_latent_space_2d
 
         z, _ = self.amortizer(self._diagnosed(inputs, conf_args))
-        return plot_latent_space_2d(z, **(plot_args or {}))
+        return plot_latent_space_2d(z, **as_arguments(plot_args, "plot_args"))
 
     def diagnose_sbc_histograms(self, inputs=None, n_samples=None, conf_args=None, net_args=None, plot_args=None):
         """Histograms of the ranks of `inputs`' parameters (a forward dictionary), or of 500 fresh simulations, among `n_samples` posterior draws
@@ -285,14 +290,14 @@ class Trainer:
 
         inputs = self._diagnosed(inputs, conf_args)
         count = n_samples or max(20, -(-len(inputs["parameters"]) // 20))
-        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **(plot_args or {}))
+        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **as_arguments(plot_args, "plot_args"))
 
     def _diagnosed(self, inputs, conf_args):
         if inputs is None:
             if self.generative_model is None:
                 raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
             inputs = self.generative_model(500)
-        return self.configurator(inputs, **(conf_args or {}))
+        return self.configurator(inputs, **as_arguments(conf_args, "conf_args"))
 
     def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
                             seed=0):  # fmt: skip
