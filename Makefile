@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
+.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -49,6 +49,9 @@ bench: build      ## all measurements: build/bench/results.json and a table
 
 bench-train: build  ## training speed alone
 	@$(BUILD)/benchmarks/bench_train
+
+against-v1: build venv  ## the Python package beside BayesFlow v1, which gets an environment of its own: make against-v1 ARGUMENTS=--quick
+	@$(VENV)/bin/python benchmarks/against_v1.py --cpp $(BUILD)/benchmarks/bench_train $(ARGUMENTS)
 
 THREADS := 1,2,4,8,16
 bench-threads: build  ## training speed by number of threads: make bench-threads THREADS=1,2,4

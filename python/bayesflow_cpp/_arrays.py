@@ -1,8 +1,27 @@
 """Whatever users have -> float64 NumPy arrays, with a sentence for what does not fit."""
 
+import os
+
 import numpy as np
 
 from .exceptions import ConfigurationError, ShapeError
+
+
+def as_array(value, name):
+    """A NumPy array of `value` in its own dtype: arrays, lists, pandas, CPU tensors (DLPack or the array protocol)."""
+    try:
+        if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            array = np.from_dlpack(value)
+        else:
+            array = np.asanyarray(value)
+    except Exception as error:
+        hint = "; copy it to the CPU first" if hasattr(value, "__dlpack__") else ""
+        raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise ConfigurationError(f"{name} has {np.ma.count_masked(array)} masked values; fill them in, and give the mask to the network as data if it matters")
+        array = array.data
+    return array
 
 
 def as_float64(value, name, ndim=None):
@@ -10,12 +29,7 @@ def as_float64(value, name, ndim=None):
     array protocol). Returns None for None. `ndim`: the ranks that are allowed."""
     if value is None:
         return None
-    if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        value = np.from_dlpack(value)
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}") from error
+    array = as_array(value, name)
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
@@ -28,6 +42,8 @@ def as_float64(value, name, ndim=None):
     if ndim is not None and array.ndim not in ndim:
         wanted = " or ".join(str(n) for n in ndim)
         raise ShapeError(f"{name} must have {wanted} axes; got shape {array.shape}")
+    if array.ndim > 6:
+        raise ShapeError(f"{name} may have at most 6 axes; got shape {array.shape}")
     return np.require(array, dtype=np.float64, requirements="C")
 
 
@@ -41,3 +57,64 @@ class Output(np.ndarray):
 
 def output(array):
     return array.view(Output)
+
+
+def as_path(value, name):
+    """A path as the engine takes it: a text. A slip of other kinds would become a file named "None" or "3"."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise ConfigurationError(f"{name} must be a path (a text or a pathlib.Path); got {type(value).__name__}") from None
+    if not path or "\0" in path:
+        raise ConfigurationError(f"{name} must be a path; got {path!r}")
+    return path
+
+
+def as_names(names, name):
+    """A list of texts; empty for None."""
+    if names is None:
+        return []
+    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+        raise ConfigurationError(f"{name} must be a list of texts; got {names!r}")
+    return [str(n) for n in names]
+
+
+def as_count(value, name):
+    """A positive int."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigurationError(f"{name} must be a positive integer; got {value if np.ndim(value) == 0 else type(value).__name__!r}")
+    return int(value)
+
+
+def as_arguments(value, name):
+    """A dictionary of keyword arguments; empty for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigurationError(f"{name} must be a dictionary of arguments; got {type(value).__name__}")
+    return value
+
+
+def as_number(value, name):
+    """A float of a number; texts are none, though float() takes some of them."""
+    if isinstance(value, (str, bytes)) or np.ndim(value) > 0:
+        raise ConfigurationError(f"{name} must be a number; got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} must be a number; got {value!r}") from error
+
+
+def as_numbers(value, name, count=None):
+    """A list of floats, of `count` if that is given."""
+    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__") or (hasattr(value, "__len__") and count not in (None, len(value))):
+        raise ConfigurationError(f"{name} must be {'a list of' if count is None else count} numbers; got {value!r}")
+    return [as_number(v, name) for v in value]
+
+
+def as_whole(value, name):
+    """An int of a whole number."""
+    number = as_number(value, name)
+    if not number.is_integer():
+        raise ConfigurationError(f"{name} must be a whole number; got {value!r}")
+    return int(value)

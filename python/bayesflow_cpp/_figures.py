@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _numbers
-from ._arrays import as_float64
+from ._arrays import as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 RED = "#8f2727"
@@ -72,7 +72,7 @@ def _param_names(names, count):
 
 
 def _checked(names, count, argument, what):
-    names = [str(name) for name in names]
+    names = as_names(names, argument)
     if len(names) != count:
         raise ConfigurationError(f"{argument} has {len(names)} names for {count} {what}; give one each")
     return names

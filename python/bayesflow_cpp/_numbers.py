@@ -8,14 +8,14 @@ are not finite raise ArgumentError naming the first of them (for `verdict` they 
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 _d = _core.diagnostics
 
 
 def names_of(names):
-    return [] if names is None else [str(name) for name in names]
+    return as_names(names, "the names")
 
 
 def _pair(post_samples, prior_samples):
@@ -268,6 +268,8 @@ def posterior_2d(posterior_draws, prior_draws=None, param_names=None, truth=None
 def kde(x, y=None, points=None, bw_factor=1.0, cut=3.0, low=None, high=None):
     """Gaussian kernel density estimate with Scott's bandwidth times `bw_factor`. Of samples x (N): .x, .density (points). Of pairs of
     x and y (N): .x, .y, .density (points in y, points in x), .levels(mass)."""
+    if x is None:
+        raise ArgumentError("kde: x must be samples (N,); got None")
     x = as_float64(x, "x", (1,)).tolist()
     if y is None:
         return _d.kde_1d(x, points or 200, bw_factor, cut, low, high)

@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64, output
+from ._arrays import as_arguments, as_float64, as_number, as_names, as_path, output
 from .exceptions import ConfigurationError, OperationNotSupportedError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork
@@ -52,9 +52,11 @@ class AmortizedPosterior:
         if summary_loss_fun is not None and summary_net is None:
             raise ConfigurationError("AmortizedPosterior: summary_loss_fun needs a summary_net")
         self.inference_net, self.summary_net, self.latent_dist = inference_net, summary_net, latent_dist
+        if seed is not None and not isinstance(seed, (int, np.integer)):
+            raise ConfigurationError(f"AmortizedPosterior: seed must be a whole number or None; got {seed!r}")
         self.latent_dim = inference_net.latent_dim
         self.seed, self._threads = seed, threads
-        self._mmd = float(summary_loss_weight) if summary_loss_fun is not None else 0.0
+        self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
         for net in (inference_net, summary_net):
             if net is not None:
@@ -97,7 +99,7 @@ class AmortizedPosterior:
 
     def call_loop(self, input_list, return_summary=False, **kwargs):
         """The same for a list of inputs, joined on axis 0."""
-        parts = [self(inputs, return_summary=return_summary) for inputs in input_list]
+        parts = [self(inputs, return_summary=return_summary) for inputs in _inputs_list(input_list, "call_loop")]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
         if return_summary:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
@@ -122,12 +124,12 @@ class AmortizedPosterior:
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
-        draws = self._ready(input_dict).sample(summary, direct, int(n_samples), int(seed))
+        draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         return draws if to_numpy else output(draws)
 
     def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
         """The same for a list of inputs, joined on axis 0."""
-        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in input_list])
+        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in _inputs_list(input_list, "sample_loop")])
 
     def log_posterior(self, input_dict, to_numpy=True, **kwargs):
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
@@ -138,8 +140,8 @@ class AmortizedPosterior:
 
     def save(self, path, *, description="", param_names=None, constants=None):
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs."""
-        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in (constants or {}).items()}
-        self._core.save(str(path), description, list(param_names or []), arrays)
+        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in as_arguments(constants, "constants").items()}
+        self._core.save(as_path(path, "AmortizedPosterior.save: path"), description, as_names(param_names, "AmortizedPosterior.save: param_names"), arrays)
 
     def _ready(self, input_dict):
         """The engine, with weights."""
@@ -183,6 +185,15 @@ class AmortizedPosterior:
 
 
 
+def _inputs_list(inputs, owner):
+    if isinstance(inputs, dict) or not hasattr(inputs, "__iter__"):
+        raise ConfigurationError(f"AmortizedPosterior.{owner}: a list of input dictionaries is required; got {type(inputs).__name__}")
+    inputs = list(inputs)
+    if not inputs:
+        raise ConfigurationError(f"AmortizedPosterior.{owner}: the list of inputs is empty")
+    return inputs
+
+
 class _LoadedSummary(_SummaryNetwork):
     def __init__(self, amortizer):
         super().__init__(None)
@@ -207,7 +218,7 @@ def load_amortizer(path, *, threads=0, verify=True):
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
-    engine, info = _core.load_amortizer(str(path), threads, verify)
+    engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
     out.latent_dist, out.latent_dim = None, engine.num_params

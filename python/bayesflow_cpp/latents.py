@@ -1,5 +1,6 @@
 """Latent distributions of flows."""
 
+from ._arrays import as_number
 from .exceptions import ConfigurationError
 
 
@@ -7,6 +8,6 @@ class MultivariateStudentT:
     """Student-t with location 0 and scale I: for posteriors with heavier tails than a Gaussian latent gives."""
 
     def __init__(self, df):
-        if not df > 0:
+        self.df = as_number(df, "MultivariateStudentT: df")
+        if not self.df > 0:
             raise ConfigurationError(f"MultivariateStudentT: df must be positive; got {df}")
-        self.df = float(df)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64, output
+from ._arrays import as_arguments, as_float64, as_number, as_numbers, output
 from .default_settings import (
     DEFAULT_SETTING_AFFINE_COUPLING,
     DEFAULT_SETTING_DENSE_DEEP_SET,
@@ -45,6 +45,8 @@ class _SummaryNetwork(_Network):
 
     def __call__(self, x, **kwargs):
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
+        if x is None:
+            raise ConfigurationError(f"{type(self).__name__}: x must be data sets (B, ..., d); got None")
         x = as_float64(x, f"{type(self).__name__}: x")
         owner = self._owner()
         if owner is not None:
@@ -140,14 +142,14 @@ class InvertibleNetwork(_Network):
         self.latent_dim = num_params
         spline = None
         if coupling_design == "interleaved":
-            if coupling_settings is not None and set(coupling_settings) != {"affine", "spline"}:
+            if coupling_settings is not None and set(as_arguments(coupling_settings, "coupling_settings")) != {"affine", "spline"}:
                 raise ConfigurationError('InvertibleNetwork: coupling_settings of an interleaved flow need the keys "affine" and "spline", or None')
             settings = coupling_settings or {"affine": None, "spline": None}
             main, spline = _coupling(settings["affine"], "affine"), _coupling(settings["spline"], "spline")
         else:
             main = _coupling(coupling_settings, coupling_design)
         self._arguments = (num_params, num_coupling_layers, coupling_design, main, spline, permutation, use_act_norm,
-                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, *map(float, soft_flow_bounds))  # fmt: skip
+                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, *as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2))  # fmt: skip
         self._options = self._make()
 
     def _make(self):
@@ -186,6 +188,8 @@ class InvertibleNetwork(_Network):
         return output(engine(False)(z, condition))
 
     def _prepare(self, name, x, condition):
+        if x is None:
+            raise ConfigurationError(f"InvertibleNetwork: {name} must be an array (B, P) or (B, N, P); got None")
         x = as_float64(x, f"InvertibleNetwork: {name}", ndim=(2, 3))
         condition = as_float64(condition, "InvertibleNetwork: condition", ndim=(2, 3))
         owner = self._owner()
@@ -225,7 +229,7 @@ def _dense(args, owner):
 
 def _coupling(settings, design):
     default = DEFAULT_SETTING_SPLINE_COUPLING if design == "spline" else DEFAULT_SETTING_AFFINE_COUPLING
-    if settings and {"s_args", "t_args"} & set(settings):
+    if settings is not None and {"s_args", "t_args"} & set(as_arguments(settings, "coupling_settings")):
         raise OperationNotSupportedError("coupling_settings: s_args and t_args are not there; dense_args, num_dense and so on hold for both networks")
     merged = build_meta_dict(settings, default, "coupling_settings")
     merged["dense_args"] = _dense(merged["dense_args"], "coupling_settings: dense_args")
@@ -233,7 +237,7 @@ def _coupling(settings, design):
 
 
 def _coupling_options(merged):
-    left, right, bottom, top = merged.get("default_domain", (-5.0, 5.0, -5.0, 5.0))
+    left, right, bottom, top = as_numbers(merged.get("default_domain", (-5.0, 5.0, -5.0, 5.0)), "coupling_settings: default_domain", 4)
     return _core.CouplingOptions(
         dense=_core.DenseOptions(**merged["dense_args"]),
         num_dense=merged["num_dense"],
@@ -241,7 +245,7 @@ def _coupling_options(merged):
         mc_dropout=merged["mc_dropout"],
         spec_norm=merged["spec_norm"],
         residual=merged["residual"],
-        soft_clamping=float(merged.get("soft_clamping") or 0.0),
+        soft_clamping=0.0 if merged.get("soft_clamping") is None else as_number(merged["soft_clamping"], "coupling_settings: soft_clamping"),
         spline=_core.SplineOptions(merged.get("bins", 16), left, right, bottom, top),
     )
 

@@ -8,7 +8,7 @@ Functions with a generator of their own work as in BayesFlow v1; what they draw 
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_path
 from ._functions import KeyedFunction
 from ._native import NativeFunction, native_or_keyed
 from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
@@ -57,7 +57,7 @@ class ContextGenerator:
         return all(f is None or f.takes_rng for f in (self._batchable, self._non_batchable))
 
     def _advance(self, count):
-        first, self._next = self._next, self._next + count
+        first, self._next = self._next, self._next + as_count(count, "ContextGenerator: batch_size")
         return first
 
     def _draw_non_batchable(self, streams, first, args=(), kwargs={}):
@@ -94,9 +94,7 @@ class _Part:
         self._next = 0
 
     def _advance(self, count):
-        if not isinstance(count, (int, np.integer)) or count < 1:
-            raise ConfigurationError(f"{self._name}: batch_size must be a positive integer; got {count!r}")
-        first, self._next = self._next, self._next + count
+        first, self._next = self._next, self._next + as_count(count, f"{self._name}: batch_size")
         return first
 
     @property
@@ -123,7 +121,7 @@ class _Part:
         if self.is_batched:
             lead = () if batchable is None else (batchable,)
             if parameters is None:
-                return np.asarray(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs))
+                return as_array(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs), self._name)
             return self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs)
         function, out = self._function, []
         keyed = function.takes_rng
@@ -173,7 +171,7 @@ class Prior(_Part):
 
     def __init__(self, batch_prior_fun=None, prior_fun=None, context_generator=None, param_names=None):
         super().__init__("Prior", batch_prior_fun, prior_fun, context_generator)
-        self.param_names = None if param_names is None else list(param_names)
+        self.param_names = None if param_names is None else as_names(param_names, "Prior: param_names")
 
     def __call__(self, batch_size, *args, **kwargs):
         """{"prior_draws": (B, P), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
@@ -218,7 +216,10 @@ class Simulator(_Part):
 
     def __call__(self, params, *args, **kwargs):
         """{"sim_data": (B, ...), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
-        batch_size = len(params[0]) if isinstance(params, (list, tuple)) else len(params)
+        first = params[0] if isinstance(params, (list, tuple)) and len(params) else params
+        if np.ndim(first) == 0 or not hasattr(first, "__len__") or isinstance(first, (str, dict)):
+            raise ConfigurationError(f"Simulator: params must be an array (B, P), or a list of such; got {type(params).__name__}")
+        batch_size = len(first)
         return self._draw(params, batch_size, _core.Rng(0, "simulator"), self._advance(batch_size), None, args, kwargs)
 
     def _draw(self, params, batch_size, streams, first, non_batchable, args=(), kwargs={}):
@@ -334,13 +335,12 @@ class GenerativeModel:
 
     def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
-        prior_args, sim_args = prior_args or {}, sim_args or {}
+        prior_args, sim_args = as_arguments(prior_args, "prior_args"), as_arguments(sim_args, "sim_args")
         if kwargs:
             raise ConfigurationError(f"GenerativeModel: arguments for the functions go into prior_args and sim_args; got {sorted(kwargs)}")
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ConfigurationError(f"GenerativeModel: batch_size must be a positive integer; got {batch_size!r}")
-        first, self._next = self._next, self._next + int(batch_size)
-        return self._maker.forward(int(batch_size), _core.Rng(self.seed, "model"), first, None, None, prior_args, sim_args)
+        batch_size = as_count(batch_size, "GenerativeModel: batch_size")
+        first, self._next = self._next, self._next + batch_size
+        return self._maker.forward(batch_size, _core.Rng(self.seed, "model"), first, None, None, prior_args, sim_args)
 
     def presimulate(self, path, n, *, seed=0, batch_size=0, precision="float64", threads=0, nonfinite="refuse", max_share=0.1, progress=True):
         """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
@@ -351,7 +351,7 @@ class GenerativeModel:
         from ._progress import presimulation_progress
 
         with presimulation_progress(n, progress) as report:
-            return self._core.presimulate(str(path), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
+            return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
 
     def plot_pushforward(self, parameter_draws=None, funcs_list=None, funcs_labels=None, batch_size=1000, show_raw_sims=True):
         """Simulations and summaries of them; see `diagnostics.plot_pushforward`."""
@@ -382,7 +382,7 @@ class SimulationStore:
     """
 
     def __init__(self, path):
-        self._core = _core.SimulationStore(str(path))
+        self._core = _core.SimulationStore(as_path(path, "SimulationStore: path"))
         self.path, self.info = self._core.path, self._core.info
 
     def __len__(self):
@@ -404,7 +404,7 @@ class SimulationStore:
 
 def save_simulations(simulations, path, *, model_name="anonymous", param_names=None, precision="float64"):
     """Writes a forward dictionary as a file of simulations, at once or not at all."""
-    _core.save_simulations(to_core(simulations), str(path), model_name, list(param_names or []), precision)
+    _core.save_simulations(to_core(simulations), as_path(path, "save_simulations: path"), model_name, as_names(param_names, "save_simulations: param_names"), precision)
 
 
 def TwoLevelPrior(*args, **kwargs):

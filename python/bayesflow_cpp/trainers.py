@@ -5,13 +5,13 @@ import atexit
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_arguments, as_float64, as_path
 from ._log import logger
 from ._progress import TrainingProgress
 from .amortizers import AmortizedPosterior
 from .configuration import DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
-from .helper_classes import LossHistory
+from .helper_classes import LossHistory, RegressionLRAdjuster
 from .optimizers import options_of
 from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
 
@@ -99,7 +99,7 @@ class Trainer:
         self._progress = TrainingProgress(progress)
         self._core = _core.Trainer(
             amortizer._core, model, self._configurator, seed, threads, default_lr, progress if callable(progress) else self._progress, 0.1, nonfinite,
-            max_dropped_share, overlap, "" if checkpoint_path is None else str(checkpoint_path), max_to_keep, checkpoint_minutes, resume == "state",
+            max_dropped_share, overlap, "" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep, checkpoint_minutes, resume == "state",
         )  # fmt: skip
 
     @staticmethod
@@ -178,8 +178,10 @@ class Trainer:
         `custom_loader`: path -> list of forward dictionaries, for files of other kinds (v1's pickles, say); `max_epochs`: fewer files, or more by going
         round; `batch_size`: rows that make a step.
         """
+        if custom_loader is not None and not callable(custom_loader):
+            raise ConfigurationError(f"train_from_presimulation: custom_loader must be a function of a path; got {type(custom_loader).__name__}")
         loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
-        run = dict(path=str(presimulation_path), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
+        run = dict(path=as_path(presimulation_path, "train_from_presimulation: presimulation_path"), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
@@ -202,6 +204,9 @@ class Trainer:
 
     def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
                net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
+        given = dict(model_args=model_args, conf_args=conf_args, net_args=net_args, val_model_args=val_model_args, val_conf_args=val_conf_args)
+        for name, value in {**given, "early_stopping_args": early_stopping_args}.items():
+            as_arguments(value, f"{mode}: {name}")
         if not save_checkpoint and self.checkpoint_path is not None:
             raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
         if net_args:
@@ -218,7 +223,7 @@ class Trainer:
         run["optimizer"] = options_of(optimizer)
         run["reuse_optimizer"] = bool(reuse_optimizer)
         run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
-        run["lr_adjuster"] = None if lr_adjuster is None else lr_adjuster._core
+        run["lr_adjuster"] = _adjuster(lr_adjuster)
         self._progress.what = what
         if self._maker is not None:
             self._maker.arguments = model_args or {}
@@ -276,7 +281,7 @@ class Trainer:
         from .diagnostics import plot_latent_space_2d
 
         z, _ = self.amortizer(self._diagnosed(inputs, conf_args))
-        return plot_latent_space_2d(z, **(plot_args or {}))
+        return plot_latent_space_2d(z, **as_arguments(plot_args, "plot_args"))
 
     def diagnose_sbc_histograms(self, inputs=None, n_samples=None, conf_args=None, net_args=None, plot_args=None):
         """Histograms of the ranks of `inputs`' parameters (a forward dictionary), or of 500 fresh simulations, among `n_samples` posterior draws
@@ -285,14 +290,14 @@ class Trainer:
 
         inputs = self._diagnosed(inputs, conf_args)
         count = n_samples or max(20, -(-len(inputs["parameters"]) // 20))
-        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **(plot_args or {}))
+        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **as_arguments(plot_args, "plot_args"))
 
     def _diagnosed(self, inputs, conf_args):
         if inputs is None:
             if self.generative_model is None:
                 raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
             inputs = self.generative_model(500)
-        return self.configurator(inputs, **(conf_args or {}))
+        return self.configurator(inputs, **as_arguments(conf_args, "conf_args"))
 
     def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
                             seed=0):  # fmt: skip
@@ -337,7 +342,7 @@ def _offline_data(data):
         return [to_core(data)]
     if isinstance(data, (list, tuple)):
         return [to_core(part) for part in data]
-    return str(data)
+    return as_path(data, "train_offline: simulations_dict, if it is no dictionary,")
 
 
 def _early_stopping(arguments):
@@ -347,4 +352,12 @@ def _early_stopping(arguments):
     if unknown:
         raise ConfigurationError(f"early_stopping_args: unknown key {unknown[0]!r}; there are patience and min_improvement")
     known.update(arguments)
-    return _core.EarlyStoppingOptions(int(known["patience"]), float(known["min_improvement"]))
+    return _core.EarlyStoppingOptions(known["patience"], known["min_improvement"])
+
+
+def _adjuster(adjuster):
+    if adjuster is None:
+        return None
+    if not isinstance(adjuster, RegressionLRAdjuster):
+        raise ConfigurationError(f"lr_adjuster must be a helper_classes.RegressionLRAdjuster or None; got {type(adjuster).__name__}")
+    return adjuster._core
