@@ -359,10 +359,12 @@ class GenerativeModel:
 
         return plot_pushforward(self, parameter_draws, funcs_list, funcs_labels, batch_size, show_raw_sims)
 
-    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None, extend_from=0, disable_user_input=False):
-        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, for
-        `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file. Files that are there are
-        continued, and nothing is asked (`disable_user_input` changes nothing)."""
+    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None,
+                             extend_from=0, disable_user_input=False):  # fmt: skip
+        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, presim_file_1.h5 and so on,
+        for `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file, and makes more of them.
+        `extend_from`: the number of files that are there; new ones are numbered from the next. A program that was interrupted is run again.
+        Nothing is asked: `disable_user_input` is taken so that programs for v1 run. Returns the files' paths."""
         from ._presimulation import presimulate_and_save
 
         return presimulate_and_save(self, batch_size, folder_path, total_iterations, memory_limit, iterations_per_epoch, epochs, extend_from)
