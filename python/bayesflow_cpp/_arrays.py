@@ -31,6 +31,13 @@ def as_float64(value, name, ndim=None):
     return np.require(array, dtype=np.float64, requirements="C")
 
 
+def as_draws(value, name, ndim=None):
+    """The same for arrays that may be large and go to the engine only: float32, what networks return, stays as it is (no copy)."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float32 and value.flags.c_contiguous and (ndim is None or value.ndim in ndim):
+        return value
+    return as_float64(value, name, ndim)
+
+
 class Output(np.ndarray):
     """What networks and amortizers return: a float32 NumPy array that also answers to `.numpy()`, as v1's tensors do."""
 

@@ -228,3 +228,4 @@ AmortizedPosteriorLikelihood = _absent("AmortizedPosteriorLikelihood", "train an
 AmortizedModelComparison = _absent("AmortizedModelComparison", "train one AmortizedPosterior per model")
 TwoLevelAmortizedPosterior = _absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
 AmortizedPointEstimator = _absent("AmortizedPointEstimator", "use means or quantiles of draws of an AmortizedPosterior")
+AmortizedTarget = _absent("AmortizedTarget", "it was the base of v1's amortizers; there is AmortizedPosterior")
