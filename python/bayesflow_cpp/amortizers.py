@@ -9,7 +9,7 @@ from . import _core
 from ._arrays import as_float64, output
 from .exceptions import ConfigurationError, OperationNotSupportedError
 from .latents import MultivariateStudentT
-from .networks import InvertibleNetwork, _SummaryNetwork
+from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
 
 __all__ = ["AmortizedPosterior", "load_amortizer"]
 
@@ -87,17 +87,18 @@ class AmortizedPosterior:
         """{dotted name: float32 array}, copies."""
         return self._core.weights()
 
-    def __call__(self, input_dict, return_summary=False, **kwargs):
+    def __call__(self, input_dict, return_summary=False, training=False):
         """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
+        require_inference("AmortizedPosterior", training)
         z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
         out = output(z), output(log_det_J)
         return (out, self.summary(input_dict)) if return_summary else out
 
     call = __call__
 
-    def call_loop(self, input_list, return_summary=False, **kwargs):
+    def call_loop(self, input_list, return_summary=False, training=False):
         """The same for a list of inputs, joined on axis 0."""
-        parts = [self(inputs, return_summary=return_summary) for inputs in input_list]
+        parts = [self(inputs, return_summary, training) for inputs in input_list]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
         if return_summary:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
@@ -109,12 +110,13 @@ class AmortizedPosterior:
             return None
         return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
 
-    def compute_loss(self, input_dict, **kwargs):
+    def compute_loss(self, input_dict, training=False):
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
+        require_inference("AmortizedPosterior.compute_loss", training)
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
         return loss + summary_loss
 
-    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None, **kwargs):
+    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None):
         """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
@@ -125,11 +127,11 @@ class AmortizedPosterior:
         draws = self._ready(input_dict).sample(summary, direct, int(n_samples), int(seed))
         return draws if to_numpy else output(draws)
 
-    def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
-        """The same for a list of inputs, joined on axis 0."""
-        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in input_list])
+    def sample_loop(self, input_list, n_samples, to_numpy=True, *, seed=None):
+        """The same for a list of inputs, joined on axis 0; with a `seed` the i-th has seed + i."""
+        return np.concatenate([self.sample(inputs, n_samples, to_numpy, seed=None if seed is None else seed + i) for i, inputs in enumerate(input_list)])
 
-    def log_posterior(self, input_dict, to_numpy=True, **kwargs):
+    def log_posterior(self, input_dict, to_numpy=True):
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
         out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
         return out if to_numpy else output(out)
