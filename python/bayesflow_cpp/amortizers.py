@@ -56,6 +56,7 @@ class AmortizedPosterior:
         self.seed, self._threads = seed, threads
         self._mmd = float(summary_loss_weight) if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
+        self._trained = {}  # what a trainer did, for files
         for net in (inference_net, summary_net):
             if net is not None:
                 net._amortizer = self
@@ -139,9 +140,11 @@ class AmortizedPosterior:
     log_prob = log_posterior
 
     def save(self, path, *, description="", param_names=None, constants=None):
-        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs."""
+        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
+
+        The file also says what training did: simulations, last losses, seed. All of it is in `load_amortizer(path).info`."""
         arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in (constants or {}).items()}
-        self._core.save(str(path), description, list(param_names or []), arrays)
+        self._core.save(str(path), description, list(param_names or []), arrays, **self._trained)
 
     def _ready(self, input_dict):
         """The engine, with weights."""
@@ -213,6 +216,7 @@ def load_amortizer(path, *, threads=0, verify=True):
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
     out.latent_dist, out.latent_dim = None, engine.num_params
+    out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
     out.inference_net = _LoadedInvertible(out, engine.num_params)
     out.summary_net = _LoadedSummary(out) if engine.has_summary_net else None
     return out

@@ -232,6 +232,7 @@ class Trainer:
                 self._maker.arguments = {}
             if self._configurator is not None:
                 self._configurator.arguments = {}
+        self.amortizer._trained = self._facts()
         for warning in summary.warnings:
             logger.warning("%s", warning)
         if summary.stop == "interrupted":
@@ -239,6 +240,18 @@ class Trainer:
         if summary.stop != "completed":
             logger.info("%s", summary.reason)
         return self.loss_history.get_plottable()
+
+    def _facts(self):
+        """For model files: losses are those of the last epoch, with the summary loss, without weight decay."""
+        runs = self.runs
+        train, validation = runs[-1].train_losses, runs[-1].val_losses
+        last = train[-runs[-1].steps_per_epoch[-1] :] if runs[-1].steps_per_epoch else train
+        return {
+            "simulations": sum(run.simulations for run in runs),
+            "final_loss": float(last[:, :2].sum(axis=1).mean()) if len(last) else None,
+            "final_validation_loss": float(validation[-1, :2].sum()) if len(validation) else None,
+            "seed": runs[-1].seed,
+        }
 
     def _validation(self, sims, val_model_args):
         if sims is None:

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 import notebooks
+from test_seed import FEWER_STEPS, log, text
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 # Figures and reports that each shows, and what it prints at the end.
@@ -51,3 +52,12 @@ def test_notebook(name, tmp_path):
     said = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
     odd = [line for line in re.split(r"[\r\n]+", said) if line.strip() and not re.match(expected, line.strip("\x1b[A "))]
     assert odd == []
+
+
+def test_the_readmes_program(tmp_path):
+    """Its first example, in fewer steps."""
+    program = re.search(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+    _, cell = notebooks.run_cells([FEWER_STEPS, program], folder=tmp_path)
+    assert "1000 draws each" in text(cell) and "Validation, Epoch: 10, Loss: " in log([cell])
+    assert (tmp_path / "recovery.png").stat().st_size > 1000
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -295,3 +295,20 @@ def test_misspecification_test(gaussian_model, small_amortizer):
     assert null.shape == (40,) and observed > null.max()
     result = trainer.mmd_hypothesis_test(trainer.configurator(model(20)), num_reference_simulations=100, num_null_samples=40)
     assert 0.025 < result.p_value <= 1
+
+
+def test_model_files_say_what_training_did(tmp_path, gaussian_model, small_amortizer):
+    amortizer = small_amortizer()
+    trainer = bf.trainers.Trainer(amortizer, gaussian_model(), seed=7, progress=False)
+    amortizer.save(tmp_path / "untrained.h5")
+    assert bf.load_amortizer(tmp_path / "untrained.h5").info["simulations"] == 0
+    trainer.train_online(1, 5, 8)
+    losses = trainer.train_online(2, 3, 8, validation_sims=10)
+    amortizer.save(tmp_path / "model.h5")
+    loaded = bf.load_amortizer(tmp_path / "model.h5")
+    assert loaded.info["simulations"] == 5 * 8 + 6 * 8 and loaded.info["seed"] == 7
+    components = [name for name in losses["train_losses"] if "Decay" not in name]
+    assert loaded.info["final_loss"] == pytest.approx(losses["train_losses"][components].sum(axis=1)[-3:].mean())
+    assert loaded.info["final_validation_loss"] == pytest.approx(losses["val_losses"].iloc[-1].sum())
+    loaded.save(tmp_path / "again.h5")
+    assert bf.load_amortizer(tmp_path / "again.h5").info == loaded.info
