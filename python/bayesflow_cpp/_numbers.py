@@ -19,7 +19,8 @@ def names_of(names):
 
 
 def _pair(post_samples, prior_samples):
-    return as_draws(post_samples, "post_samples", (3,)), as_float64(prior_samples, "prior_samples", (2,))
+    post = as_draws(post_samples, "post_samples", (3,), "data sets, draws, parameters")
+    return post, as_float64(prior_samples, "prior_samples", (2,), "data sets, parameters")
 
 
 def median_abs_deviation(samples, axis=0):

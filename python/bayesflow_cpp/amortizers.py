@@ -7,7 +7,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_float64, output
-from .exceptions import ConfigurationError, OperationNotSupportedError
+from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
 
@@ -79,6 +79,10 @@ class AmortizedPosterior:
         """Whether the weights are there: after the first trainer or call."""
         return self._engine is not None and self._engine.is_built
 
+    def __repr__(self):
+        weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
+        return f"<AmortizedPosterior of {self.latent_dim} parameters, {weights}>"
+
     @property
     def number_of_parameters(self):
         """Trainable weights."""
@@ -122,6 +126,8 @@ class AmortizedPosterior:
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
         """
+        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+            raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {n_samples!r}")
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
@@ -159,6 +165,11 @@ class AmortizedPosterior:
             raise ConfigurationError(f"AmortizedPosterior: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
         if parameters and input_dict.get("parameters") is None:
             raise ConfigurationError(f'AmortizedPosterior: the input needs "parameters"; got the keys {sorted(input_dict)}')
+        if input_dict.get("summary_conditions") is None and input_dict.get("direct_conditions") is None:
+            raise SummaryStatsError(
+                f'AmortizedPosterior: the input needs "summary_conditions" or "direct_conditions"; got the keys {sorted(input_dict)}. '
+                "What a generative model returns goes through trainer.configurator first"
+            )
         return tuple(as_float64(input_dict.get(key), key) for key in ("parameters", "summary_conditions", "direct_conditions"))
 
     def __getstate__(self):

@@ -123,8 +123,8 @@ class _Part:
         if self.is_batched:
             lead = () if batchable is None else (batchable,)
             if parameters is None:
-                return np.asarray(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs))
-            return self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs)
+                return np.asarray(self._returned(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs)))
+            return self._returned(self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs))
         function, out = self._function, []
         keyed = function.takes_rng
         stream = streams
@@ -138,7 +138,14 @@ class _Part:
                 out.append(function(stream, *lead, *shared, *args, **kwargs))
             except Exception as error:
                 raise self._failure(first + b, parameters, b, error) from error
+        for result in out:
+            self._returned(result)
         return _stack(out, self._name, first)
+
+    def _returned(self, result):
+        if result is None:
+            raise SimulationError(f"{self._name}: its function returned None; end it with return and an array")
+        return result
 
     def _failure(self, number, parameters, b, error):
         given = "" if parameters is None or isinstance(parameters, (list, tuple)) else f" with parameters {np.array2string(np.asarray(parameters[b]), threshold=10)}"
@@ -331,6 +338,9 @@ class GenerativeModel:
             seed=seed,
             skip_test=skip_test,
         )
+
+    def __repr__(self):
+        return f"<GenerativeModel {self.name!r}>"
 
     def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""

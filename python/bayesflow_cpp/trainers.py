@@ -124,6 +124,10 @@ class Trainer:
             raise ConfigurationError(f"Trainer: generative_model must be a GenerativeModel or a callable; got {type(model).__name__}")
         return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
 
+    def __repr__(self):
+        runs = self.runs
+        return f"<Trainer, seed {self.seed}: {sum(len(run.train_losses) for run in runs):,} steps in {len(runs)} {'run' if len(runs) == 1 else 'runs'}>"
+
     # --- modes ---
 
     def train_online(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
@@ -202,6 +206,9 @@ class Trainer:
 
     def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
                net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
+        for name in ("epochs", "iterations_per_epoch", "batch_size", "rounds", "sim_per_round", "buffer_capacity"):
+            if name in run and (not isinstance(run[name], (int, np.integer)) or run[name] < 1):
+                raise ConfigurationError(f"{mode}: {name} must be a positive integer; got {run[name]!r}")
         if not save_checkpoint and self.checkpoint_path is not None:
             raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
         if net_args:

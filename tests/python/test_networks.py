@@ -165,3 +165,12 @@ def test_arguments_that_mean_nothing_are_refused(small_amortizer):
         amortizer.sample(x, 5, n_draws=3)
     joined = amortizer.sample_loop([x, x], 5, seed=4)
     np.testing.assert_array_equal(joined, np.concatenate([amortizer.sample(x, 5, seed=4), amortizer.sample(x, 5, seed=5)]))
+
+
+def test_sampling_says_what_it_needs(small_amortizer, gaussian_model):
+    amortizer = small_amortizer()
+    with pytest.raises(SummaryStatsError, match="goes through trainer.configurator first"):
+        amortizer.sample(gaussian_model()(3), 10)
+    for wrong in (0, 10.5, "10"):
+        with pytest.raises(bf.exceptions.ArgumentError, match="n_samples must be a positive integer"):
+            amortizer.sample({"summary_conditions": np.zeros((3, 10, 4))}, wrong)

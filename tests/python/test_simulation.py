@@ -180,3 +180,17 @@ def test_presimulate_and_save_says_what_is_wrong(tmp_path, gaussian_model, argum
     with pytest.raises(bf.exceptions.ConfigurationError, match=words):
         gaussian_model().presimulate_and_save(8, tmp_path, **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Prior(prior_fun=lambda: None), Simulator(simulator_fun=lambda theta: theta)),
+        (Prior(prior_fun=lambda: np.ones(2)), Simulator(simulator_fun=lambda theta: None)),
+        (Prior(batch_prior_fun=lambda batch_size: None), Simulator(simulator_fun=lambda theta: theta)),
+        (Prior(batch_prior_fun=lambda batch_size: np.ones((batch_size, 2))), Simulator(batch_simulator_fun=lambda theta: None)),
+    ],
+)
+def test_a_forgotten_return_is_named(parts):
+    with pytest.raises(ConfigurationError, match="returned None; end it with return"):
+        GenerativeModel(*parts)
