@@ -13,6 +13,7 @@ __version__ = _core.__version__
 
 from . import amortizers, computational_utilities, configuration, default_settings, diagnostics, exceptions, helper_classes, inference_networks  # noqa: E402
 from . import latents, losses, native, networks, optimizers, sensitivity, simulation, summary_networks, trainers  # noqa: E402
+from ._absent import module as __getattr__  # noqa: E402, F401
 from .amortizers import load_amortizer  # noqa: E402
 from .native import CFunction, compile_cpp  # noqa: E402
 from .report import report  # noqa: E402

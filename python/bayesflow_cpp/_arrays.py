@@ -24,9 +24,9 @@ def as_array(value, name):
     return array
 
 
-def as_float64(value, name, ndim=None):
+def as_float64(value, name, ndim=None, axes=""):
     """A C-contiguous float64 array of `value`: lists, NumPy arrays of any real dtype and layout, pandas, CPU tensors (DLPack or the
-    array protocol). Returns None for None. `ndim`: the ranks that are allowed."""
+    array protocol). Returns None for None. `ndim`: the ranks that are allowed; `axes`: what they are, for the error."""
     if value is None:
         return None
     array = as_array(value, name)
@@ -41,10 +41,17 @@ def as_float64(value, name, ndim=None):
         raise ConfigurationError(f"{name} must hold real numbers; got dtype {array.dtype}")
     if ndim is not None and array.ndim not in ndim:
         wanted = " or ".join(str(n) for n in ndim)
-        raise ShapeError(f"{name} must have {wanted} axes; got shape {array.shape}")
+        raise ShapeError(f"{name} must have {wanted} axes{axes and f' ({axes})'}; got shape {array.shape}")
     if array.ndim > 6:
         raise ShapeError(f"{name} may have at most 6 axes; got shape {array.shape}")
     return np.require(array, dtype=np.float64, requirements="C")
+
+
+def as_draws(value, name, ndim=None, axes=""):
+    """The same for arrays that may be large and go to the engine only: float32, what networks return, stays as it is (no copy)."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float32 and value.flags.c_contiguous and (ndim is None or value.ndim in ndim):
+        return value
+    return as_float64(value, name, ndim, axes)
 
 
 class Output(np.ndarray):

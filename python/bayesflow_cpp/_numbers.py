@@ -8,7 +8,7 @@ are not finite raise ArgumentError naming the first of them (for `verdict` they 
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64, as_names
+from ._arrays import as_draws, as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 _d = _core.diagnostics
@@ -19,7 +19,8 @@ def names_of(names):
 
 
 def _pair(post_samples, prior_samples):
-    return as_float64(post_samples, "post_samples", (3,)), as_float64(prior_samples, "prior_samples", (2,))
+    post = as_draws(post_samples, "post_samples", (3,), "data sets, draws, parameters")
+    return post, as_float64(prior_samples, "prior_samples", (2,), "data sets, parameters")
 
 
 def median_abs_deviation(samples, axis=0):
@@ -38,7 +39,7 @@ def _named(function, default):
 def _applied(function, post, name):
     if not callable(function):
         raise ConfigurationError(f"{name} must be a function of (draws, axis), like numpy.mean; got {type(function).__name__}")
-    out = as_float64(function(post, axis=1), f"the result of {name}")
+    out = as_float64(function(post.astype(np.float64), axis=1), f"the result of {name}")
     if out.shape != (post.shape[0], post.shape[2]):
         raise ShapeError(f"{name} must map draws of shape {post.shape} to shape {(post.shape[0], post.shape[2])}; got {out.shape}")
     return out

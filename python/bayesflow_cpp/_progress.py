@@ -1,6 +1,7 @@
 """Progress bars; tqdm is imported only here."""
 
 import contextlib
+import warnings
 
 
 @contextlib.contextmanager
@@ -26,7 +27,10 @@ def presimulation_progress(n, show):
 
 def _tqdm():
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # In a notebook without ipywidgets tqdm warns, and draws bars of text, which is all right.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
     return tqdm

@@ -7,9 +7,9 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_arguments, as_float64, as_number, as_names, as_path, output
-from .exceptions import ConfigurationError, OperationNotSupportedError
+from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
-from .networks import InvertibleNetwork, _SummaryNetwork
+from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
 
 __all__ = ["AmortizedPosterior", "load_amortizer"]
 
@@ -58,6 +58,7 @@ class AmortizedPosterior:
         self.seed, self._threads = seed, threads
         self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
+        self._trained = {}  # what a trainer did, for files
         for net in (inference_net, summary_net):
             if net is not None:
                 net._amortizer = self
@@ -80,6 +81,10 @@ class AmortizedPosterior:
         """Whether the weights are there: after the first trainer or call."""
         return self._engine is not None and self._engine.is_built
 
+    def __repr__(self):
+        weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
+        return f"<AmortizedPosterior of {self.latent_dim} parameters, {weights}>"
+
     @property
     def number_of_parameters(self):
         """Trainable weights."""
@@ -89,17 +94,18 @@ class AmortizedPosterior:
         """{dotted name: float32 array}, copies."""
         return self._core.weights()
 
-    def __call__(self, input_dict, return_summary=False, **kwargs):
+    def __call__(self, input_dict, return_summary=False, training=False):
         """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
+        require_inference("AmortizedPosterior", training)
         z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
         out = output(z), output(log_det_J)
         return (out, self.summary(input_dict)) if return_summary else out
 
     call = __call__
 
-    def call_loop(self, input_list, return_summary=False, **kwargs):
+    def call_loop(self, input_list, return_summary=False, training=False):
         """The same for a list of inputs, joined on axis 0."""
-        parts = [self(inputs, return_summary=return_summary) for inputs in _inputs_list(input_list, "call_loop")]
+        parts = [self(inputs, return_summary, training) for inputs in _inputs_list(input_list, "call_loop")]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
         if return_summary:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
@@ -111,27 +117,31 @@ class AmortizedPosterior:
             return None
         return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
 
-    def compute_loss(self, input_dict, **kwargs):
+    def compute_loss(self, input_dict, training=False):
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
+        require_inference("AmortizedPosterior.compute_loss", training)
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
         return loss + summary_loss
 
-    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None, **kwargs):
+    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None):
         """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
         """
+        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+            raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {n_samples!r}")
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
         draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         return draws if to_numpy else output(draws)
 
-    def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
-        """The same for a list of inputs, joined on axis 0."""
-        return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in _inputs_list(input_list, "sample_loop")])
+    def sample_loop(self, input_list, n_samples, to_numpy=True, *, seed=None):
+        """The same for a list of inputs, joined on axis 0; with a `seed` the i-th has seed + i."""
+        inputs_list = _inputs_list(input_list, "sample_loop")
+        return np.concatenate([self.sample(inputs, n_samples, to_numpy, seed=None if seed is None else seed + i) for i, inputs in enumerate(inputs_list)])
 
-    def log_posterior(self, input_dict, to_numpy=True, **kwargs):
+    def log_posterior(self, input_dict, to_numpy=True):
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
         out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
         return out if to_numpy else output(out)
@@ -139,9 +149,12 @@ class AmortizedPosterior:
     log_prob = log_posterior
 
     def save(self, path, *, description="", param_names=None, constants=None):
-        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs."""
+        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
+
+        The file also says what training did: simulations, last losses, seed. All of it is in `load_amortizer(path).info`."""
         arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in as_arguments(constants, "constants").items()}
-        self._core.save(as_path(path, "AmortizedPosterior.save: path"), description, as_names(param_names, "AmortizedPosterior.save: param_names"), arrays)
+        names = as_names(param_names, "AmortizedPosterior.save: param_names")
+        self._core.save(as_path(path, "AmortizedPosterior.save: path"), description, names, arrays, **self._trained)
 
     def _ready(self, input_dict):
         """The engine, with weights."""
@@ -156,6 +169,11 @@ class AmortizedPosterior:
             raise ConfigurationError(f"AmortizedPosterior: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
         if parameters and input_dict.get("parameters") is None:
             raise ConfigurationError(f'AmortizedPosterior: the input needs "parameters"; got the keys {sorted(input_dict)}')
+        if input_dict.get("summary_conditions") is None and input_dict.get("direct_conditions") is None:
+            raise SummaryStatsError(
+                f'AmortizedPosterior: the input needs "summary_conditions" or "direct_conditions"; got the keys {sorted(input_dict)}. '
+                "What a generative model returns goes through trainer.configurator first"
+            )
         return tuple(as_float64(input_dict.get(key), key) for key in ("parameters", "summary_conditions", "direct_conditions"))
 
     def __getstate__(self):
@@ -222,6 +240,7 @@ def load_amortizer(path, *, threads=0, verify=True):
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
     out.latent_dist, out.latent_dim = None, engine.num_params
+    out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
     out.inference_net = _LoadedInvertible(out, engine.num_params)
     out.summary_net = _LoadedSummary(out) if engine.has_summary_net else None
     return out
@@ -239,3 +258,4 @@ AmortizedPosteriorLikelihood = _absent("AmortizedPosteriorLikelihood", "train an
 AmortizedModelComparison = _absent("AmortizedModelComparison", "train one AmortizedPosterior per model")
 TwoLevelAmortizedPosterior = _absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
 AmortizedPointEstimator = _absent("AmortizedPointEstimator", "use means or quantiles of draws of an AmortizedPosterior")
+AmortizedTarget = _absent("AmortizedTarget", "it was the base of v1's amortizers; there is AmortizedPosterior")

@@ -370,9 +370,9 @@ class SummaryNetwork(_SummaryNetwork):
         """(B, ..., d) -> (B, summary_dim), of symbolic tensors."""
         raise ConfigurationError(f"{type(self).__name__} must have a method call(self, x) that returns its summaries (docs/python_networks.md)")
 
-    def __call__(self, x, **kwargs):
+    def __call__(self, x, training=False):
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within another network's `call`, a part of that network."""
-        return self.call(x) if isinstance(x, SymbolicTensor) else super().__call__(x, **kwargs)
+        return self.call(x) if isinstance(x, SymbolicTensor) else super().__call__(x, training)
 
     @property
     def summary_dim(self):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import _core
+from ._absent import absent
 
 __all__ = ["LossHistory", "RegressionLRAdjuster"]
 
@@ -74,3 +75,10 @@ class RegressionLRAdjuster:
 
     def __init__(self, period=1000, wait_between_fits=10, patience=10, tolerance=-0.05, reduction_factor=0.25, cooldown_factor=2.0, num_resets=3):
         self._core = _core.LRAdjusterOptions(period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
+
+
+SimulationDataset = absent("SimulationDataset", "train_offline takes forward dictionaries, lists of them, and files, and shuffles all rows itself")
+MultiSimulationDataset = absent("MultiSimulationDataset", "model comparison is not there; train one AmortizedPosterior per model")
+EarlyStopper = absent("EarlyStopper", "training functions take early_stopping=True and early_stopping_args")
+SimulationMemory = absent("SimulationMemory", "keep simulations with GenerativeModel.presimulate or simulation.save_simulations; trainer.diagnose_* simulate afresh")
+MemoryReplayBuffer = absent("MemoryReplayBuffer", "train_experience_replay has its own, of buffer_capacity batches")

@@ -16,6 +16,12 @@ from .exceptions import ConfigurationError, OperationNotSupportedError
 __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
 
+def require_inference(owner, training):
+    """v1's networks take `training`, which switches dropout on; here only a trainer does that."""
+    if training:
+        raise OperationNotSupportedError(f"{owner}: dropout is on while a Trainer trains, and only then; leave training out, or use mc_dropout in coupling_settings")
+
+
 class _Network:
     """A network is described in Python; its weights live in the engine: in the amortizer's, once there is one, else in its own."""
 
@@ -43,10 +49,11 @@ class _Network:
 class _SummaryNetwork(_Network):
     """What the summary networks have in common: `_factory` makes the engine's network."""
 
-    def __call__(self, x, **kwargs):
+    def __call__(self, x, training=False):
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
         if x is None:
             raise ConfigurationError(f"{type(self).__name__}: x must be data sets (B, ..., d); got None")
+        require_inference(type(self).__name__, training)
         x = as_float64(x, f"{type(self).__name__}: x")
         owner = self._owner()
         if owner is not None:
@@ -172,18 +179,20 @@ class InvertibleNetwork(_Network):
             raise ConfigurationError("InvertibleNetwork.create_config: num_params is required")
         return build_meta_dict(kwargs, {"num_params": None, **DEFAULT_SETTING_INVERTIBLE_NET}, "InvertibleNetwork.create_config")
 
-    def __call__(self, targets, condition=None, inverse=False, **kwargs):
+    def __call__(self, targets, condition=None, inverse=False, training=False):
         """(z, log_det_J), or the targets of latents if `inverse`. Targets (B, P) or (B, N, P); condition (B, C), (B, N, C) or None."""
-        return self.inverse(targets, condition) if inverse else self.forward(targets, condition)
+        return self.inverse(targets, condition, training) if inverse else self.forward(targets, condition, training)
 
-    def forward(self, targets, condition=None, **kwargs):
+    def forward(self, targets, condition=None, training=False):
         """Latents like the targets, and log-determinants (B,) or (B, N)."""
+        require_inference("InvertibleNetwork", training)
         targets, condition, engine = self._prepare("targets", targets, condition)
         z, log_det_J = engine(True)(targets, condition)
         return output(z), output(log_det_J)
 
-    def inverse(self, z, condition=None, **kwargs):
+    def inverse(self, z, condition=None, training=False):
         """Targets whose latents are z."""
+        require_inference("InvertibleNetwork", training)
         z, condition, engine = self._prepare("z", z, condition)
         return output(engine(False)(z, condition))
 

@@ -121,8 +121,8 @@ class _Part:
         if self.is_batched:
             lead = () if batchable is None else (batchable,)
             if parameters is None:
-                return as_array(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs), self._name)
-            return self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs)
+                return as_array(self._returned(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs)), self._name)
+            return self._returned(self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs))
         function, out = self._function, []
         keyed = function.takes_rng
         stream = streams
@@ -136,7 +136,14 @@ class _Part:
                 out.append(function(stream, *lead, *shared, *args, **kwargs))
             except Exception as error:
                 raise self._failure(first + b, parameters, b, error) from error
+        for result in out:
+            self._returned(result)
         return _stack(out, self._name, first)
+
+    def _returned(self, result):
+        if result is None:
+            raise SimulationError(f"{self._name}: its function returned None; end it with return and an array")
+        return result
 
     def _failure(self, number, parameters, b, error):
         given = "" if parameters is None or isinstance(parameters, (list, tuple)) else f" with parameters {np.array2string(np.asarray(parameters[b]), threshold=10)}"
@@ -333,6 +340,9 @@ class GenerativeModel:
             skip_test=skip_test,
         )
 
+    def __repr__(self):
+        return f"<GenerativeModel {self.name!r}>"
+
     def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
         prior_args, sim_args = as_arguments(prior_args, "prior_args"), as_arguments(sim_args, "sim_args")
@@ -359,10 +369,12 @@ class GenerativeModel:
 
         return plot_pushforward(self, parameter_draws, funcs_list, funcs_labels, batch_size, show_raw_sims)
 
-    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None, extend_from=0, disable_user_input=False):
-        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, for
-        `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file. Files that are there are
-        continued, and nothing is asked (`disable_user_input` changes nothing)."""
+    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None,
+                             extend_from=0, disable_user_input=False):  # fmt: skip
+        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, presim_file_1.h5 and so on,
+        for `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file, and makes more of them.
+        `extend_from`: the number of files that are there; new ones are numbered from the next. A program that was interrupted is run again.
+        Nothing is asked: `disable_user_input` is taken so that programs for v1 run. Returns the files' paths."""
         from ._presimulation import presimulate_and_save
 
         return presimulate_and_save(self, batch_size, folder_path, total_iterations, memory_limit, iterations_per_epoch, epochs, extend_from)

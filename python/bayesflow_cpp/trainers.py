@@ -124,6 +124,10 @@ class Trainer:
             raise ConfigurationError(f"Trainer: generative_model must be a GenerativeModel or a callable; got {type(model).__name__}")
         return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
 
+    def __repr__(self):
+        runs = self.runs
+        return f"<Trainer, seed {self.seed}: {sum(len(run.train_losses) for run in runs):,} steps in {len(runs)} {'run' if len(runs) == 1 else 'runs'}>"
+
     # --- modes ---
 
     def train_online(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
@@ -207,6 +211,9 @@ class Trainer:
         given = dict(model_args=model_args, conf_args=conf_args, net_args=net_args, val_model_args=val_model_args, val_conf_args=val_conf_args)
         for name, value in {**given, "early_stopping_args": early_stopping_args}.items():
             as_arguments(value, f"{mode}: {name}")
+        for name in ("epochs", "iterations_per_epoch", "batch_size", "rounds", "sim_per_round", "buffer_capacity"):
+            if name in run and (not isinstance(run[name], (int, np.integer)) or run[name] < 1):
+                raise ConfigurationError(f"{mode}: {name} must be a positive integer; got {run[name]!r}")
         if not save_checkpoint and self.checkpoint_path is not None:
             raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
         if net_args:
@@ -237,6 +244,7 @@ class Trainer:
                 self._maker.arguments = {}
             if self._configurator is not None:
                 self._configurator.arguments = {}
+        self.amortizer._trained = self._facts()
         for warning in summary.warnings:
             logger.warning("%s", warning)
         if summary.stop == "interrupted":
@@ -244,6 +252,18 @@ class Trainer:
         if summary.stop != "completed":
             logger.info("%s", summary.reason)
         return self.loss_history.get_plottable()
+
+    def _facts(self):
+        """For model files: losses are those of the last epoch, with the summary loss, without weight decay."""
+        runs = self.runs
+        train, validation = runs[-1].train_losses, runs[-1].val_losses
+        last = train[-runs[-1].steps_per_epoch[-1] :] if runs[-1].steps_per_epoch else train
+        return {
+            "simulations": sum(run.simulations for run in runs),
+            "final_loss": float(last[:, :2].sum(axis=1).mean()) if len(last) else None,
+            "final_validation_loss": float(validation[-1, :2].sum()) if len(validation) else None,
+            "seed": runs[-1].seed,
+        }
 
     def _validation(self, sims, val_model_args):
         if sims is None:

@@ -113,15 +113,21 @@ void bind_amortizers(nb::module_& m) {
       .def(
           "save",
           [](const AmortizedPosterior& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,
-             std::map<std::string, Array> constants) {
+             std::map<std::string, Array> constants, std::int64_t simulations, std::optional<double> final_loss,
+             std::optional<double> final_validation_loss, std::uint64_t seed) {
             SaveAmortizerOptions options;
             options.info.description = description;
             options.info.param_names = std::move(param_names);
             options.info.constants = std::move(constants);
+            options.info.simulations = simulations;
+            options.info.final_loss = final_loss;
+            options.info.final_validation_loss = final_validation_loss;
+            options.info.seed = seed;
             const nb::gil_scoped_release nogil;
             save_amortizer(self, path_of(path), options);
           },
-          "path"_a, "description"_a, "param_names"_a, "constants"_a);
+          "path"_a, "description"_a, "param_names"_a, "constants"_a, "simulations"_a = 0, "final_loss"_a.none() = nb::none(),
+          "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {

@@ -54,9 +54,15 @@ struct type_caster<bayesflow::Array> {
   NB_TYPE_CASTER(bayesflow::Array, const_name("numpy.ndarray"))
 
   bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
+    // float32, what networks return, is taken as it is: its float64 copy need not be made twice.
+    if (make_caster<ndarray<const float, c_contig, device::cpu>> single; single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
+      return copy(single.operator cast_t<ndarray<const float, c_contig, device::cpu>>());
     make_caster<ndarray<const double, c_contig, device::cpu>> caster;
     if (!caster.from_python(source, flags, cleanup)) return false;
-    const auto view = caster.operator cast_t<ndarray<const double, c_contig, device::cpu>>();
+    return copy(caster.operator cast_t<ndarray<const double, c_contig, device::cpu>>());
+  }
+  template <typename View>
+  bool copy(const View& view) {
     if (view.ndim() > bayesflow::Shape::kMaxRank) return false;
     bayesflow::Shape shape;
     for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));

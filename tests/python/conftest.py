@@ -4,6 +4,10 @@ import pytest
 import bayesflow_cpp as bf
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: more than ten seconds on a quiet machine")
+
+
 @pytest.fixture
 def gaussian_model():
     """The tutorial's model, with functions that take an rng."""

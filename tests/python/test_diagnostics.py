@@ -215,7 +215,7 @@ def test_inputs_of_other_kinds(case):
 @pytest.mark.parametrize("function", [d.recovery, d.z_score_contraction, d.sbc_ranks, d.sbc_histograms, d.sbc_ecdf, d.coverage, d.verdict, d.joint_test])
 def test_bad_input_is_told(function, case):
     post, truths = case
-    with pytest.raises(bf.exceptions.ShapeError, match=r"post_samples must have 3 axes; got shape \(200, 3\)"):
+    with pytest.raises(bf.exceptions.ShapeError, match=r"post_samples must have 3 axes \(data sets, draws, parameters\); got shape \(200, 3\)"):
         function(truths, truths)
     with pytest.raises(bf.exceptions.ShapeError, match="200"):
         function(post, truths[:-1])
@@ -256,3 +256,14 @@ def test_python_runs_while_numbers_are_computed(rng):
         stop.set()
         thread.join()
     assert during > 1000
+
+
+def test_float32_draws_are_taken_as_they_are(rng):
+    """What `sample` returns, in any layout, gives the numbers that its float64 copy gives."""
+    draws, truths = rng.normal(size=(60, 40, 3)).astype(np.float32), rng.normal(size=(60, 3))
+    for layout in (draws, np.asfortranarray(draws), draws[:, ::2], draws[::-1]):
+        for numbers in (bf.diagnostics.recovery, bf.diagnostics.z_score_contraction, bf.diagnostics.sbc_ecdf):
+            a, b = (numbers(x, truths).to_json() for x in (layout, layout.astype(np.float64)))
+            assert a == b
+    by_hand = bf.diagnostics.recovery(draws, truths, point_agg=lambda x, axis: np.median(x, axis=axis))
+    np.testing.assert_array_equal(by_hand.estimates, np.median(draws.astype(np.float64), axis=1))

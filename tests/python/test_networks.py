@@ -148,3 +148,29 @@ def test_wrong_inputs_are_named(rng, small_amortizer):
         amortizer.sample({"summary_conditions": np.zeros((2, 10, 5))}, 5)
     with pytest.raises(bf.exceptions.ArgumentError, match="nan"):
         amortizer.sample({"summary_conditions": np.full((2, 10, 4), np.nan)}, 5)
+
+
+def test_arguments_that_mean_nothing_are_refused(small_amortizer):
+    """v1's `training` is taken where it says what is so anyway."""
+    amortizer, x = small_amortizer(), {"parameters": np.zeros((2, 4)), "summary_conditions": np.zeros((2, 10, 4))}
+    flow, summary = bf.networks.InvertibleNetwork(4), bf.networks.DeepSet()
+    for call in (lambda **k: amortizer(x, **k), lambda **k: amortizer.compute_loss(x, **k), lambda **k: flow(x["parameters"], **k),
+                 lambda **k: flow.inverse(x["parameters"], **k), lambda **k: summary(x["summary_conditions"], **k)):  # fmt: skip
+        call(training=False)
+        with pytest.raises(bf.exceptions.OperationNotSupportedError, match="leave training out"):
+            call(training=True)
+        with pytest.raises(TypeError, match="trainign"):
+            call(trainign=False)
+    with pytest.raises(TypeError, match="n_draws"):
+        amortizer.sample(x, 5, n_draws=3)
+    joined = amortizer.sample_loop([x, x], 5, seed=4)
+    np.testing.assert_array_equal(joined, np.concatenate([amortizer.sample(x, 5, seed=4), amortizer.sample(x, 5, seed=5)]))
+
+
+def test_sampling_says_what_it_needs(small_amortizer, gaussian_model):
+    amortizer = small_amortizer()
+    with pytest.raises(SummaryStatsError, match="goes through trainer.configurator first"):
+        amortizer.sample(gaussian_model()(3), 10)
+    for wrong in (0, 10.5, "10"):
+        with pytest.raises(bf.exceptions.ArgumentError, match="n_samples must be a positive integer"):
+            amortizer.sample({"summary_conditions": np.zeros((3, 10, 4))}, wrong)

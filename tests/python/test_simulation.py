@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -145,3 +147,50 @@ def test_what_is_not_there_names_what_is():
     for name in ("TwoLevelPrior", "MultiGenerativeModel", "TwoLevelGenerativeModel"):
         with pytest.raises(OperationNotSupportedError, match="not there yet"):
             getattr(bf.simulation, name)()
+
+
+def test_presimulate_and_save_makes_a_folder_for_training(tmp_path, gaussian_model, small_amortizer):
+    model, folder = gaussian_model(), tmp_path / "sims" / "deep"
+    paths = model.presimulate_and_save(8, folder, iterations_per_epoch=3, epochs=2, disable_user_input=True)
+    assert [os.path.basename(path) for path in paths] == ["presim_file_1.h5", "presim_file_2.h5"]
+    first, second = (bf.SimulationStore(path).read()["sim_data"] for path in paths)
+    assert first.shape == second.shape == (24, 10, 4) and not np.isin(first, second).any()
+
+    # More files for less memory, the later ones beside those that are there; three counts of which two are given.
+    assert len(model.presimulate_and_save(8, folder, total_iterations=5, epochs=1, memory_limit=0.006, extend_from=2)) == 3
+    assert [len(bf.SimulationStore(folder / f"presim_file_{i}.h5")) for i in (1, 2, 3, 4, 5)] == [24, 24, 16, 16, 8]
+    again = gaussian_model().presimulate_and_save(8, tmp_path / "again", iterations_per_epoch=3, epochs=2)
+    np.testing.assert_array_equal(bf.SimulationStore(again[1]).read()["sim_data"], second)
+
+    trainer = bf.trainers.Trainer(small_amortizer(), model, progress=False)
+    assert len(trainer.train_from_presimulation(folder, batch_size=8)) == 3 + 3 + 2 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(epochs=2), "at least two of total_iterations, iterations_per_epoch, epochs"),
+        (dict(epochs=2, iterations_per_epoch=3, total_iterations=5), "got 5 and 3 x 2"),
+        (dict(epochs=0, iterations_per_epoch=3), "epochs must be a positive integer; got 0"),
+        (dict(epochs=2, iterations_per_epoch=3, memory_limit=1e-6), "no room for a batch of 8"),
+        (dict(epochs=2, iterations_per_epoch=3, extend_from=-1), "extend_from must be"),
+    ],
+)
+def test_presimulate_and_save_says_what_is_wrong(tmp_path, gaussian_model, arguments, words):
+    with pytest.raises(bf.exceptions.ConfigurationError, match=words):
+        gaussian_model().presimulate_and_save(8, tmp_path, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Prior(prior_fun=lambda: None), Simulator(simulator_fun=lambda theta: theta)),
+        (Prior(prior_fun=lambda: np.ones(2)), Simulator(simulator_fun=lambda theta: None)),
+        (Prior(batch_prior_fun=lambda batch_size: None), Simulator(simulator_fun=lambda theta: theta)),
+        (Prior(batch_prior_fun=lambda batch_size: np.ones((batch_size, 2))), Simulator(batch_simulator_fun=lambda theta: None)),
+    ],
+)
+def test_a_forgotten_return_is_named(parts):
+    with pytest.raises(ConfigurationError, match="returned None; end it with return"):
+        GenerativeModel(*parts)

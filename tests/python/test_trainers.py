@@ -295,3 +295,37 @@ def test_misspecification_test(gaussian_model, small_amortizer):
     assert null.shape == (40,) and observed > null.max()
     result = trainer.mmd_hypothesis_test(trainer.configurator(model(20)), num_reference_simulations=100, num_null_samples=40)
     assert 0.025 < result.p_value <= 1
+
+
+def test_model_files_say_what_training_did(tmp_path, gaussian_model, small_amortizer):
+    amortizer = small_amortizer()
+    trainer = bf.trainers.Trainer(amortizer, gaussian_model(), seed=7, progress=False)
+    amortizer.save(tmp_path / "untrained.h5")
+    assert bf.load_amortizer(tmp_path / "untrained.h5").info["simulations"] == 0
+    trainer.train_online(1, 5, 8)
+    losses = trainer.train_online(2, 3, 8, validation_sims=10)
+    amortizer.save(tmp_path / "model.h5")
+    loaded = bf.load_amortizer(tmp_path / "model.h5")
+    assert loaded.info["simulations"] == 5 * 8 + 6 * 8 and loaded.info["seed"] == 7
+    components = [name for name in losses["train_losses"] if "Decay" not in name]
+    assert loaded.info["final_loss"] == pytest.approx(losses["train_losses"][components].sum(axis=1)[-3:].mean())
+    assert loaded.info["final_validation_loss"] == pytest.approx(losses["val_losses"].iloc[-1].sum())
+    loaded.save(tmp_path / "again.h5")
+    assert bf.load_amortizer(tmp_path / "again.h5").info == loaded.info
+
+
+@pytest.mark.parametrize("wrong", [dict(epochs=0), dict(epochs=1.5), dict(iterations_per_epoch=-1), dict(batch_size="8")])
+def test_counts_are_positive_integers(gaussian_model, small_amortizer, wrong):
+    trainer = bf.trainers.Trainer(small_amortizer(), gaussian_model(), progress=False)
+    (name,) = wrong
+    with pytest.raises(bf.exceptions.ConfigurationError, match=f"train_online: {name} must be a positive integer; got {wrong[name]!r}"):
+        trainer.train_online(**{**dict(epochs=1, iterations_per_epoch=1, batch_size=2), **wrong})
+
+
+def test_objects_tell_what_they_are(gaussian_model, small_amortizer):
+    model, amortizer = gaussian_model(), small_amortizer()
+    assert repr(amortizer) == "<AmortizedPosterior of 4 parameters, no weights yet>"
+    trainer = bf.trainers.Trainer(amortizer, model, seed=3, progress=False)
+    trainer.train_online(2, 3, 8)
+    assert repr(trainer) == "<Trainer, seed 3: 6 steps in 1 run>" and repr(model) == "<GenerativeModel 'anonymous'>"
+    assert repr(amortizer) == f"<AmortizedPosterior of 4 parameters, {amortizer.number_of_parameters:,} weights>"
