@@ -1,6 +1,9 @@
 """Progress bars; tqdm is imported only here."""
 
 import contextlib
+import functools
+import sys
+import warnings
 
 
 @contextlib.contextmanager
@@ -25,11 +28,24 @@ def presimulation_progress(n, show):
 
 
 def _tqdm():
+    """A widget in a notebook that has ipywidgets, a line of text everywhere else; None without tqdm."""
     try:
-        from tqdm.auto import tqdm
+        from tqdm.std import TqdmWarning, tqdm as text_bar
     except ImportError:
         return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # "IProgress not found. Please update jupyter and ipywidgets."; the text is as good
+        from tqdm.auto import tqdm
+    from_notebook = "tqdm.notebook" in sys.modules and issubclass(tqdm, sys.modules["tqdm.notebook"].tqdm_notebook)
+    if not from_notebook and _in_notebook():
+        return functools.partial(text_bar, file=sys.stdout)  # what goes to stderr has the colour of errors there
     return tqdm
+
+
+def _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 class TrainingProgress:

@@ -55,6 +55,28 @@ def test_nothing_leaks(gaussian_model, small_amortizer):
     assert resident() - memory < 12e6
 
 
+WITHOUT_EXTRAS = """
+import sys
+for name in ("pandas", "matplotlib", "tqdm", "IPython"):
+    sys.modules[name] = None
+import bayesflow_cpp as bf
+model = bf.simulation.GenerativeModel(
+    bf.simulation.Prior(prior_fun=lambda rng: rng.normal(size=4)), bf.simulation.Simulator(simulator_fun=lambda theta, rng: rng.normal(theta, size=(10, 4))))
+amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(4, 2), bf.networks.DeepSet())
+trainer = bf.trainers.Trainer(amortizer, model)
+history = trainer.train_online(1, 5, 8, validation_sims=4)
+draws = amortizer.sample(trainer.configurator(model(3)), 7)
+path = sys.argv[1] + "/model.h5"
+amortizer.save(path)
+print({name: losses.shape for name, losses in history.items()}, draws.shape, bf.load_amortizer(path).sample(trainer.configurator(model(3)), 7).shape)
+"""
+
+
+def test_nothing_but_numpy_is_needed(tmp_path):
+    out = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert out.stdout.strip() == "{'train_losses': (5, 2), 'val_losses': (1, 1)} (3, 7, 4) (3, 7, 4)", out.stdout + out.stderr
+
+
 EXIT = """
 import threading, time, numpy as np, bayesflow_cpp as bf
 model = bf.simulation.GenerativeModel(lambda: np.zeros(4), lambda p: np.random.default_rng(0).normal(p, size=(10, 4)), simulator_is_batched=False)
