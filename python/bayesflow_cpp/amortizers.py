@@ -114,7 +114,7 @@ class AmortizedPosterior:
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
         return loss + summary_loss
 
-    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None, **kwargs):
+    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None, **kwargs) -> np.ndarray:
         """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
@@ -125,11 +125,11 @@ class AmortizedPosterior:
         draws = self._ready(input_dict).sample(summary, direct, int(n_samples), int(seed))
         return draws if to_numpy else output(draws)
 
-    def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs):
+    def sample_loop(self, input_list, n_samples, to_numpy=True, **kwargs) -> np.ndarray:
         """The same for a list of inputs, joined on axis 0."""
         return np.concatenate([self.sample(inputs, n_samples, to_numpy, **kwargs) for inputs in input_list])
 
-    def log_posterior(self, input_dict, to_numpy=True, **kwargs):
+    def log_posterior(self, input_dict, to_numpy=True, **kwargs) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
         out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
         return out if to_numpy else output(out)
@@ -202,7 +202,7 @@ class _LoadedInvertible(InvertibleNetwork):
         self.__dict__.update(state)
 
 
-def load_amortizer(path, *, threads=0, verify=True):
+def load_amortizer(path, *, threads=0, verify=True) -> AmortizedPosterior:
     """Rebuilds an amortizer from a file that `AmortizedPosterior.save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.

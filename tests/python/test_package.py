@@ -1,5 +1,6 @@
 """Imports, leaks, processes, exits."""
 
+import ast
 import gc
 import multiprocessing
 import os
@@ -53,6 +54,17 @@ def test_nothing_leaks(gaussian_model, small_amortizer):
     assert len(gc.get_objects()) - counts < 300
     assert sum(type(o).__module__ == "bayesflow_cpp._core" for o in gc.get_objects()) <= engines + 2
     assert resident() - memory < 12e6
+
+
+def test_type_stubs_are_python(tmp_path):
+    """A default before a parameter without one is possible in bindings, and stops type checkers at the first file."""
+    pytest.importorskip("nanobind")
+    subprocess.run([sys.executable, "-m", "nanobind.stubgen", "-q", "-r", "-m", "bayesflow_cpp._core", "-O", str(tmp_path)], check=True, timeout=120)
+    stubs = list(tmp_path.rglob("*.pyi"))
+    assert len(stubs) == 2
+    for stub in stubs:
+        ast.parse(stub.read_text())
+    assert os.path.exists(os.path.join(os.path.dirname(bf.__file__), "py.typed"))
 
 
 WITHOUT_EXTRAS = """
