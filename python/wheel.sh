@@ -8,4 +8,4 @@ trap 'rm -rf "$raw"' EXIT
 "$python" -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w "$raw" "$(dirname "$0")/.." \
   --config-settings=cmake.define.BAYESFLOW_PREBUILT="$tree" --config-settings=cmake.define.BAYESFLOW_BUNDLE_HDF5=ON \
   --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER="${BAYESFLOW_LAUNCHER:-}"
-PATH=$(dirname "$python"):$PATH "$python" -m auditwheel repair -w "$folder" "$raw"/*.whl > /dev/null  # what is still shared (fmt, Highway) goes in
+PATH=$(cd "$(dirname "$python")" && pwd):$PATH "$python" -m auditwheel repair -w "$folder" "$raw"/*.whl > /dev/null  # what is still shared (fmt, Highway) goes in

@@ -5,6 +5,8 @@ import functools
 import sys
 import warnings
 
+from ._log import in_notebook
+
 
 @contextlib.contextmanager
 def presimulation_progress(n, show):
@@ -37,15 +39,9 @@ def _tqdm():
         warnings.simplefilter("ignore", TqdmWarning)  # "IProgress not found. Please update jupyter and ipywidgets."; the text is as good
         from tqdm.auto import tqdm
     from_notebook = "tqdm.notebook" in sys.modules and issubclass(tqdm, sys.modules["tqdm.notebook"].tqdm_notebook)
-    if not from_notebook and _in_notebook():
+    if not from_notebook and in_notebook():
         return functools.partial(text_bar, file=sys.stdout)  # what goes to stderr has the colour of errors there
     return tqdm
-
-
-def _in_notebook():
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and "IPKernelApp" in shell.config
 
 
 class TrainingProgress:

@@ -18,7 +18,9 @@ trainer = bf.trainers.Trainer(bf.amortizers.AmortizedPosterior(bf.networks.Inver
 def outputs(before):
     cells = [nbformat.v4.new_code_cell(source) for source in (before, TRAIN, "history = trainer.train_online(1, 5, 8)")]
     notebook = nbclient.NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3", timeout=120)
-    return notebook.execute().cells[2].outputs
+    cells = notebook.execute().cells
+    assert {o.name for o in cells[1].outputs} == {"stdout"}, cells[1].outputs  # messages are no errors
+    return cells[2].outputs
 
 
 def test_a_notebook_without_widgets_shows_a_clean_bar():
