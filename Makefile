@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup venv wheel test-python bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
+.PHONY: quickstart figures test build setup library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -26,21 +26,27 @@ test: quickstart build venv  ## the same, then every test; leaves the Python pac
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
 	@$(VENV)/bin/python -m pytest -q tests/python
 
-# The package on top of the library that was just built: pip compiles the bindings only, and links with it.
+# The Python package on top of the library that was just built: pip compiles the bindings only, and links with it.
 VENV := build/venv
-venv: build       ## a virtual environment with the Python package and what its tests need
+$(VENV)/requirements-test.txt: python/requirements-test.txt | setup
 	@test -x $(VENV)/bin/python || /usr/bin/python3 -m venv $(VENV)
-	@cmp -s python/requirements-test.txt $(VENV)/requirements-test.txt || \
-	  ($(VENV)/bin/pip install -q --disable-pip-version-check -r python/requirements-test.txt && cp python/requirements-test.txt $(VENV)/)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $< && cp $< $@
+
+venv: build $(VENV)/requirements-test.txt  ## a virtual environment with the Python package and what its tests need
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
 	  --config-settings=build-dir=build/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 
 test-python: venv  ## the Python tests alone: make test-python TESTS=tests/python/test_trainers.py
 	@$(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
 
-wheel: setup venv  ## a wheel that needs nothing but NumPy: build/wheels
-	@rm -rf build/wheels build/wheel && $(VENV)/bin/pip wheel -q --no-deps -w build/wheel . --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
-	@$(VENV)/bin/auditwheel repair -w build/wheels build/wheel/*.whl
+library: setup $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS) --target bayesflow
+
+wheel: library $(VENV)/requirements-test.txt  ## a wheel that needs nothing but NumPy: build/wheels
+	@rm -rf build/wheels && python/wheel.sh $(VENV)/bin/python $(BUILD) build/wheels && ls -sh build/wheels
+
+test-versions: library  ## a wheel for each Python 3.9 to 3.13 that this machine has, installed and tested: make test-versions VERSIONS='3.9 3.13'
+	@VERSIONS="$(VERSIONS)" python/test_versions.sh $(BUILD) $(TESTS)
 
 # What to measure and what the figures mean: docs/measuring.md.
 bench: build      ## all measurements: build/bench/results.json and a table

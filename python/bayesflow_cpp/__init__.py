@@ -19,6 +19,12 @@ from .native import CFunction, compile_cpp  # noqa: E402
 from .report import report  # noqa: E402
 from .simulation import SimulationStore, save_simulations  # noqa: E402
 
+__all__ = [
+    "CFunction", "SimulationStore", "amortizers", "compile_cpp", "computational_utilities", "configuration", "default_settings", "diagnostics", "exceptions",
+    "helper_classes", "inference_networks", "instruction_set", "latents", "load_amortizer", "losses", "native", "networks", "optimizers", "report",
+    "save_simulations", "sensitivity", "simulation", "summary_networks", "trainers",
+]  # fmt: skip
+
 
 def instruction_set():
     """The instruction set that the engine uses on this machine: "AVX3" (AVX-512), "AVX2", ..."""

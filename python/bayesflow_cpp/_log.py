@@ -6,6 +6,12 @@ import sys
 logger = logging.getLogger("bayesflow_cpp")
 
 
+def in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
 class _Handler(logging.StreamHandler):
     """Shows messages as v1 does, unless the program has set up logging itself: then they go its way only."""
 
@@ -15,7 +21,7 @@ class _Handler(logging.StreamHandler):
 
     @property
     def stream(self):
-        return sys.stderr
+        return sys.stdout if in_notebook() else sys.stderr  # notebooks show stderr in the colour of errors
 
     @stream.setter
     def stream(self, value):

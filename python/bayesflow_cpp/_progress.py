@@ -1,7 +1,11 @@
 """Progress bars; tqdm is imported only here."""
 
 import contextlib
+import functools
+import sys
 import warnings
+
+from ._log import in_notebook
 
 
 @contextlib.contextmanager
@@ -26,13 +30,17 @@ def presimulation_progress(n, show):
 
 
 def _tqdm():
+    """A widget in a notebook that has ipywidgets, a line of text everywhere else; None without tqdm."""
     try:
-        with warnings.catch_warnings():
-            # In a notebook without ipywidgets tqdm warns, and draws bars of text, which is all right.
-            warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
+        from tqdm.std import TqdmWarning, tqdm as text_bar
     except ImportError:
         return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # "IProgress not found. Please update jupyter and ipywidgets."; the text is as good
+        from tqdm.auto import tqdm
+    from_notebook = "tqdm.notebook" in sys.modules and issubclass(tqdm, sys.modules["tqdm.notebook"].tqdm_notebook)
+    if not from_notebook and in_notebook():
+        return functools.partial(text_bar, file=sys.stdout)  # what goes to stderr has the colour of errors there
     return tqdm
 
 

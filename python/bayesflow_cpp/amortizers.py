@@ -123,7 +123,7 @@ class AmortizedPosterior:
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
         return loss + summary_loss
 
-    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None):
+    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None) -> np.ndarray:
         """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
@@ -136,12 +136,12 @@ class AmortizedPosterior:
         draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         return draws if to_numpy else output(draws)
 
-    def sample_loop(self, input_list, n_samples, to_numpy=True, *, seed=None):
+    def sample_loop(self, input_list, n_samples, to_numpy=True, *, seed=None) -> np.ndarray:
         """The same for a list of inputs, joined on axis 0; with a `seed` the i-th has seed + i."""
         inputs_list = _inputs_list(input_list, "sample_loop")
         return np.concatenate([self.sample(inputs, n_samples, to_numpy, seed=None if seed is None else seed + i) for i, inputs in enumerate(inputs_list)])
 
-    def log_posterior(self, input_dict, to_numpy=True):
+    def log_posterior(self, input_dict, to_numpy=True) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
         out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
         return out if to_numpy else output(out)
@@ -231,7 +231,7 @@ class _LoadedInvertible(InvertibleNetwork):
         self.__dict__.update(state)
 
 
-def load_amortizer(path, *, threads=0, verify=True):
+def load_amortizer(path, *, threads=0, verify=True) -> AmortizedPosterior:
     """Rebuilds an amortizer from a file that `AmortizedPosterior.save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.

@@ -38,16 +38,16 @@ class LossHistory:
         return float(self.total_val_loss[-1])
 
     def get_plottable(self):
-        """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation."""
-        import pandas as pd
+        """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation.
 
+        Without pandas: float64 arrays (rows, components) in the place of DataFrames."""
         names, values = self._table("train_losses", range(3))
-        train = pd.DataFrame(values, columns=names)
+        train = _frame(values, names)
         columns = [name for name in names if "Decay" not in name]
         _, validation = self._table("val_losses", range(2))
         if not len(validation):
             return train
-        return {"train_losses": train, "val_losses": pd.DataFrame(validation[:, : len(columns)], columns=columns)}
+        return {"train_losses": train, "val_losses": _frame(validation[:, : len(columns)], columns)}
 
     def _table(self, kind, components):
         every = np.concatenate([run.train_losses for run in self._runs] or [np.zeros((0, 3))])
@@ -56,6 +56,14 @@ class LossHistory:
         keep = [i for i in components if there[i]]
         values = every if kind == "train_losses" else np.concatenate([run.val_losses for run in self._runs] or [np.zeros((0, 3))])
         return (["Default.Loss"] if names == ["Loss"] else names), values[:, keep]
+
+
+def _frame(values, columns):
+    try:
+        import pandas as pd
+    except ImportError:
+        return values  # a training must not end with an error for want of a table
+    return pd.DataFrame(values, columns=columns)
 
 
 class RegressionLRAdjuster:

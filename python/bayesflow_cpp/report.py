@@ -46,7 +46,7 @@ class Report:
 
 def report(trainer_or_draws, truths_or_path=None, path=None, *, num_data_sets=500, num_draws=1000, title=None, param_names=None, facts=None,
            latents=None, log_posterior=None, predictive=None, training=None, example_data_set=0, family_wise_error=0.05, expect_contraction=True,
-           data_folder=None, seed=0, threads=0):
+           data_folder=None, seed=0, threads=0) -> Report:
     """Runs every diagnostic and writes one self-contained page.
 
     report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.

@@ -53,7 +53,7 @@ void bind_amortizers(nb::module_& m) {
             const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
             return to_numpy_float32(without_gil([&] { return self.sample(inputs, n_samples, {.seed = seed}); }));
           },
-          s, d, "n_samples"_a, "seed"_a)
+          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a)
       .def(
           "log_posterior",
           [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {

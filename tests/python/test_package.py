@@ -1,5 +1,6 @@
 """Imports, leaks, processes, exits."""
 
+import ast
 import gc
 import multiprocessing
 import os
@@ -53,6 +54,39 @@ def test_nothing_leaks(gaussian_model, small_amortizer):
     assert len(gc.get_objects()) - counts < 300
     assert sum(type(o).__module__ == "bayesflow_cpp._core" for o in gc.get_objects()) <= engines + 2
     assert resident() - memory < 12e6
+
+
+def test_type_stubs_are_python(tmp_path):
+    """A default before a parameter without one is possible in bindings, and stops type checkers at the first file."""
+    pytest.importorskip("nanobind")
+    subprocess.run([sys.executable, "-m", "nanobind.stubgen", "-q", "-r", "-m", "bayesflow_cpp._core", "-O", str(tmp_path)], check=True, timeout=120)
+    stubs = list(tmp_path.rglob("*.pyi"))
+    assert len(stubs) == 2
+    for stub in stubs:
+        ast.parse(stub.read_text())
+    assert os.path.exists(os.path.join(os.path.dirname(bf.__file__), "py.typed"))
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in ("pandas", "matplotlib", "tqdm", "IPython"):
+    sys.modules[name] = None
+import bayesflow_cpp as bf
+model = bf.simulation.GenerativeModel(
+    bf.simulation.Prior(prior_fun=lambda rng: rng.normal(size=4)), bf.simulation.Simulator(simulator_fun=lambda theta, rng: rng.normal(theta, size=(10, 4))))
+amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(4, 2), bf.networks.DeepSet())
+trainer = bf.trainers.Trainer(amortizer, model)
+history = trainer.train_online(1, 5, 8, validation_sims=4)
+draws = amortizer.sample(trainer.configurator(model(3)), 7)
+path = sys.argv[1] + "/model.h5"
+amortizer.save(path)
+print({name: losses.shape for name, losses in history.items()}, draws.shape, bf.load_amortizer(path).sample(trainer.configurator(model(3)), 7).shape)
+"""
+
+
+def test_nothing_but_numpy_is_needed(tmp_path):
+    out = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert out.stdout.strip() == "{'train_losses': (5, 2), 'val_losses': (1, 1)} (3, 7, 4) (3, 7, 4)", out.stdout + out.stderr
 
 
 EXIT = """
