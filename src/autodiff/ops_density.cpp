@@ -78,7 +78,7 @@ Tensor mmd(Tensor x, Tensor y) {
   require(x.rank() == 2 && y.rank() == 2 && x.cols() == y.cols() && x.rows() > 0 && y.rows() > 0,
           "mmd: needs two samples (n, d) and (m, d); got {} and {}", shape_of(x), shape_of(y));
   Tensor out = x.tape().result({1}, {x, y});
-  const std::int64_t n = x.rows(), m = y.rows(), d = x.cols();
+  const std::int64_t d = x.cols();
   const auto mean_kernel = [d](Tensor a, Tensor b) {
     double s = 0;
     for (std::int64_t i = 0; i < a.rows(); ++i)
@@ -86,7 +86,7 @@ Tensor mmd(Tensor x, Tensor y) {
     return s / static_cast<double>(a.rows() * b.rows());
   };
   out.data()[0] = static_cast<float>(mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y));
-  x.tape().on_backward(out, [x, y, out, n, m, d] {
+  x.tape().on_backward(out, [x, y, out, d] {
     const auto part = [&](Tensor to, Tensor other) {
       if (!to.needs_grad()) return;
       const GradSink sink = grad_sink(to);
