@@ -23,7 +23,7 @@ COUNTS = {
     "num_coupling_layers": lambda n: nets.InvertibleNetwork(3, n),
     "num_dense": lambda n: nets.InvertibleNetwork(3, 1, coupling_settings={"num_dense": n}),
     "period": lambda n: bf.helper_classes.RegressionLRAdjuster(period=n),
-    "decay_steps": lambda n: opt.CosineDecay(1e-3, small(n)),
+    "decay_steps": lambda n: opt.CosineDecay(1e-3, None if isinstance(n, int) else n),
     "batch_size": lambda n: bf.simulation.Prior(prior_fun=lambda: [0.0])(small(n)),
     "context": lambda n: bf.simulation.ContextGenerator(lambda: 1)(small(n)),
     "num_levels": lambda n: d.coverage(POST, TRUTH, num_levels=small(n)),
