@@ -182,7 +182,10 @@ LOSSES = 'print(len(history["train_losses"]), len(history["val_losses"]), float(
 
 def text(cell):
     """What a cell printed."""
-    return "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout").strip()
+    said = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout")
+    # In a notebook the package's messages and bars go to stdout as well, because stderr has the colour of errors.
+    lines = re.split(r"[\r\n]+", said)
+    return "\n".join(line for line in lines if not re.match(r"INFO:bayesflow_cpp:|Training epoch", line.strip("\x1b[A "))).strip()
 
 
 def result(cell):
@@ -191,7 +194,7 @@ def result(cell):
 
 
 def log(cells):
-    return "".join(o.text for cell in cells for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
+    return "".join(o.text for cell in cells for o in cell.outputs if o.output_type == "stream")
 
 
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["fewer_steps", "full"])
