@@ -96,7 +96,7 @@ overlap: build    ## the gain of simulating while training, and the price of che
 bench-files: build  ## simulations written and streamed a second: make bench-files FOLDER=/where/the/disk/is
 	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
 
-# The Python checks and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
+# The Python bindings: tests/python/asan.sh. The Python checks of the C++ suite and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 SANITIZERS := asan tsan
 sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite
 	@for preset in $(SANITIZERS); do \

@@ -29,6 +29,7 @@ for version in ${VERSIONS:-3.9 3.10 3.11 3.12 3.13}; do
   "$environment/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$(wheel "$tag")"
 
   echo "Python $version: $(basename "$(wheel "$tag")")"
-  "$environment/bin/python" -m pytest -q -p no:cacheprovider "${tests[@]}" || failed+=("$version")
+  # A script in the background ignores interrupts, and the tests of Ctrl-C with it, unless they are told otherwise.
+  env --default-signal=INT "$environment/bin/python" -m pytest -q -p no:cacheprovider "${tests[@]}" || failed+=("$version")
 done
 [ ${#failed[@]} -eq 0 ] || { echo "Failed with Python: ${failed[*]}"; exit 1; }
