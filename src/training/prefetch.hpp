@@ -16,7 +16,7 @@ namespace bayesflow::training {
 /// memory stays where it was. What a source throws comes out of `next` for that batch.
 ///
 /// Who makes the next batch: a thread of the pool, whose share of the training the others take over meanwhile. So there are never more busy
-/// threads than cores: one thread more would take a core from a thread on which the others wait (measured: docs/design/training.md). A
+/// threads than cores: one thread more would take a core from a thread on which the others wait (measured: docs/training.md, Overlap). A
 /// source that waits rather than computes (for another program, for a disk) is moved to a thread of its own, so that no core idles with it.
 class Prefetcher {
  public:
