@@ -10,6 +10,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/nn/gradient_check.hpp"
+#include "networks/support_networks.hpp"
 #include "support/op_table.hpp"
 
 namespace bayesflow {
@@ -36,18 +37,21 @@ struct Built {
   }
 };
 using Graph = Built<GraphNetwork>;
-double largest_difference(const Array& a, const Array& b) { return abs(a - b).max(); }
 
 GraphNode dense(const std::string& name, const std::string& source, const std::string& layer = "") {
   return {.name = name, .op = GraphOp::dense, .sources = {source}, .layer = layer.empty() ? name : layer};
 }
-GraphNode node(const std::string& name, GraphOp op, std::vector<std::string> sources) { return {.name = name, .op = op, .sources = std::move(sources)}; }
+GraphNode node(const std::string& name, GraphOp op, std::vector<std::string> sources) {
+  return {.name = name, .op = op, .sources = std::move(sources)};
+}
 
 /// Residual blocks over observations, all pools, a gate, shared weights: every operation but dropout and flatten.
 GraphOptions everything(Activation activation = Activation::tanh) {
   const DenseOptions hidden{.units = 6, .activation = activation};
   GraphOptions o;
-  o.layers = {{"first", hidden}, {"block.inner", hidden}, {"gate", {.units = 6, .activation = Activation::sigmoid}},
+  o.layers = {{"first", hidden},
+              {"block.inner", hidden},
+              {"gate", {.units = 6, .activation = Activation::sigmoid}},
               {"output", {.units = 3, .activation = Activation::identity}}};
   o.nodes = {dense("first", "data"),
              dense("inner", "first", "block.inner"),
@@ -147,15 +151,17 @@ TEST(GraphNetwork, ADeepSetAsAGraphCostsWhatADeepSetCosts) {
 GraphOptions flat(std::int64_t axes = 0) {
   GraphOptions o;
   o.layers = {{"hidden", {.units = 5, .activation = Activation::tanh}}, {"output", {.units = 3, .activation = Activation::identity}}};
-  o.nodes = {dense("hidden", "data"), {.name = "flat", .op = GraphOp::flatten, .sources = {"hidden"}, .axes = axes}, dense("output", "flat")};
+  o.nodes = {
+      dense("hidden", "data"), {.name = "flat", .op = GraphOp::flatten, .sources = {"hidden"}, .axes = axes}, dense("output", "flat")};
   return o;
 }
 
 TEST(GraphNetwork, GradientsAgreeWithDifferences) {
   const auto check = [](const GraphOptions& o, const Shape& shape) {
     Graph g(GraphNetwork(o), shape);
-    const GradientCheck result = nn::check_gradient(g.store, [&](Tape& t, Inputs x) { return std::vector<Tensor>{g.net.forward(t, x[0])}; },
-                                                    {sample("graph", shape)}, {.tolerance = 2e-3, .max_elements = 4, .unresolved = 0.6, .floor = 0.1});
+    const GradientCheck result =
+        nn::check_gradient(g.store, [&](Tape& t, Inputs x) { return std::vector<Tensor>{g.net.forward(t, x[0])}; },
+                           {sample("graph", shape)}, {.tolerance = 2e-3, .max_elements = 4, .unresolved = 0.6, .floor = 0.1});
     EXPECT_TRUE(result.passed()) << shape.to_string() << ": " << result.to_string();
   };
   for (const Shape& shape : {Shape{3, 5, 2}, Shape{2, 1, 3}}) {
@@ -172,12 +178,7 @@ TEST(GraphNetwork, InvariantUnderPermutationsOfObservations) {
   const Array y = g(x);
   Rng rng(3);
   for (int trial = 0; trial < 10; ++trial) {
-    const std::vector<std::int64_t> order = rng.permutation(30);
-    Array shuffled(x.shape());
-    for (std::int64_t s = 0; s < 2; ++s)
-      for (std::int64_t i = 0; i < 30; ++i)
-        for (std::int64_t j = 0; j < 4; ++j) shuffled(s, i, j) = x(s, order[static_cast<std::size_t>(i)], j);
-    EXPECT_LT(largest_difference(g(shuffled), y), 1e-5);
+    EXPECT_LT(largest_difference(g(shuffled_observations(x, rng)), y), 1e-5);
   }
   EXPECT_GT(largest_difference(g(x * 1.5), y), 1e-3);
 }
@@ -281,13 +282,16 @@ TEST(GraphNetwork, SaysWhatIsWrongWithTheDescription) {
   EXPECT_EQ(sentence({.nodes = {m, m}}), "GraphNetwork: two nodes are named \"m\"");
   EXPECT_EQ(sentence({.nodes = {m, node("n", GraphOp::mean_pool, {"data"})}}),
             "GraphNetwork: node \"m\" (mean_pool) is used by no other node, and is not the last, which is the summary");
-  EXPECT_EQ(sentence({.nodes = {node("data", GraphOp::mean_pool, {"data"})}}), "GraphNetwork: no node may be named \"data\", which is the network's input");
+  EXPECT_EQ(sentence({.nodes = {node("data", GraphOp::mean_pool, {"data"})}}),
+            "GraphNetwork: no node may be named \"data\", which is the network's input");
   EXPECT_EQ(sentence({.nodes = {node("a/b", GraphOp::mean_pool, {"data"})}}),
             "GraphNetwork: \"a/b\" cannot be the name of a node; use letters, digits, and the signs _ . -");
   EXPECT_EQ(sentence({.layers = {{"spare"}}, .nodes = {m}}), "GraphNetwork: no node uses the layer \"spare\"");
   EXPECT_EQ(sentence({.layers = {{"h"}, {"h"}}, .nodes = {m}}), "GraphNetwork: two layers are named \"h\"");
-  EXPECT_EQ(sentence({.layers = {{"h", {.units = 0}}}, .nodes = {m}}), "GraphNetwork: layer \"h\": units = 0; a dense layer needs at least one unit");
-  EXPECT_EQ(sentence({.nodes = {m, dense("h", "m")}}), "GraphNetwork: node \"h\" (dense) has the layer \"h\", but there is no layer of that name");
+  EXPECT_EQ(sentence({.layers = {{"h", {.units = 0}}}, .nodes = {m}}),
+            "GraphNetwork: layer \"h\": units = 0; a dense layer needs at least one unit");
+  EXPECT_EQ(sentence({.nodes = {m, dense("h", "m")}}),
+            "GraphNetwork: node \"h\" (dense) has the layer \"h\", but there is no layer of that name");
   EXPECT_EQ(sentence({.nodes = {node("a", GraphOp::add, {"data"})}}), "GraphNetwork: node \"a\" (add) needs 2 sources; got 1");
   EXPECT_EQ(sentence({.nodes = {node("c", GraphOp::concat, std::vector<std::string>(9, "data"))}}),
             "GraphNetwork: node \"c\" (concat) needs 1 to 8 sources; got 9");
@@ -295,15 +299,17 @@ TEST(GraphNetwork, SaysWhatIsWrongWithTheDescription) {
             "GraphNetwork: node \"m\" (mean_pool) has a number, which it does not read; leave it as it is");
   EXPECT_EQ(sentence({.nodes = {{.name = "d", .op = GraphOp::dropout, .sources = {"data"}, .number = 1}}}),
             "GraphNetwork: node \"d\" (dropout) has the probability 1; it must be at least 0 and below 1, so that something is kept");
-  EXPECT_EQ(sentence({.nodes = {{.name = "s", .op = GraphOp::scale, .sources = {"data"}, .number = std::numeric_limits<double>::infinity()}}}),
-            "GraphNetwork: node \"s\" (scale) has the number inf; it must be finite");
+  EXPECT_EQ(
+      sentence({.nodes = {{.name = "s", .op = GraphOp::scale, .sources = {"data"}, .number = std::numeric_limits<double>::infinity()}}}),
+      "GraphNetwork: node \"s\" (scale) has the number inf; it must be finite");
   EXPECT_EQ(sentence({.nodes = {{.name = "f", .op = GraphOp::flatten, .sources = {"data"}, .axes = 1}}}),
             "GraphNetwork: node \"f\" (flatten) has axes = 1; join at least 2, or 0 for all but the batch");
   try {
     (void)graph_op_from("attention");
     FAIL();
   } catch (const ConfigurationError& e) {
-    EXPECT_NE(std::string(e.what()).find("there is no operation \"attention\"; use one of: dense, dropout, "), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("there is no operation \"attention\"; use one of: dense, dropout, "), std::string::npos)
+        << e.what();
   }
 }
 
@@ -311,22 +317,29 @@ TEST(GraphNetwork, SaysWhatIsWrongWithShapes) {
   const GraphNode m = node("m", GraphOp::mean_pool, {"data"});
   const GraphNode again = node("again", GraphOp::mean_pool, {"m"});
   EXPECT_EQ(sentence({.layers = {{"h", {.units = 5}}}, .nodes = {dense("h", "data")}}),
-            "shape: GraphNetwork: node \"h\" (dense) is the summary, which must be (batch, width); it is (batch, *, 5). Pool or flatten the observations");
-  EXPECT_EQ(sentence({.nodes = {m, again}}), "shape: GraphNetwork: node \"again\" (mean_pool) has no observations to pool: \"m\" is (batch, 3)");
+            "shape: GraphNetwork: node \"h\" (dense) is the summary, which must be (batch, width); it is (batch, *, 5). Pool or flatten "
+            "the observations");
+  EXPECT_EQ(sentence({.nodes = {m, again}}),
+            "shape: GraphNetwork: node \"again\" (mean_pool) has no observations to pool: \"m\" is (batch, 3)");
   EXPECT_EQ(sentence({.nodes = {m, node("a", GraphOp::add, {"data", "m"})}}),
-            "shape: GraphNetwork: node \"a\" (add) needs two equal shapes; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A pooled vector is brought to "
+            "shape: GraphNetwork: node \"a\" (add) needs two equal shapes; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A pooled "
+            "vector is brought to "
             "the shape of observations by repeat");
   EXPECT_EQ(sentence({.nodes = {m, node("c", GraphOp::concat, {"data", "m"})}}),
-            "shape: GraphNetwork: node \"c\" (concat) needs shapes that agree but for the last axis; \"data\" is (batch, *, 3) and \"m\" is (batch, 3). A "
+            "shape: GraphNetwork: node \"c\" (concat) needs shapes that agree but for the last axis; \"data\" is (batch, *, 3) and \"m\" "
+            "is (batch, 3). A "
             "pooled vector is brought to the shape of observations by repeat");
   EXPECT_EQ(sentence({.nodes = {node("r", GraphOp::repeat, {"data", "data"})}}),
-            "shape: GraphNetwork: node \"r\" (repeat) needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"data\" is "
+            "shape: GraphNetwork: node \"r\" (repeat) needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis "
+            "more; \"data\" is "
             "(batch, *, 3) and \"data\" is (batch, *, 3)");
   EXPECT_EQ(sentence({.nodes = {{.name = "c", .op = GraphOp::columns, .sources = {"data"}, .first = 1, .last = 4}}}),
             "shape: GraphNetwork: node \"c\" (columns) takes the columns from 1 to 4 of \"data\", which has 3");
-  EXPECT_EQ(sentence(flat(4)), "shape: GraphNetwork: node \"flat\" (flatten) joins 4 axes, but \"hidden\" is (batch, *, 5), and the batch stays as it is");
+  EXPECT_EQ(sentence(flat(4)),
+            "shape: GraphNetwork: node \"flat\" (flatten) joins 4 axes, but \"hidden\" is (batch, *, 5), and the batch stays as it is");
   EXPECT_EQ(sentence({.layers = {{"h", {.units = 5}}}, .nodes = {m, dense("a", "m", "h"), dense("b", "a", "h")}}),
-            "shape: GraphNetwork: node \"b\" (dense) gives its layer \"h\" inputs of width 5, but another node gives it 3; shared weights need equal widths");
+            "shape: GraphNetwork: node \"b\" (dense) gives its layer \"h\" inputs of width 5, but another node gives it 3; shared weights "
+            "need equal widths");
   EXPECT_EQ(sentence({.nodes = {m}}, {5}), "shape: GraphNetwork: needs data of shape (batch, ..., width); got (5,)");
   EXPECT_EQ(sentence({.nodes = {m}}, {5, 0, 3}), "shape: GraphNetwork: the data hold nothing along axis 1: (5, 0, 3)");
 }

@@ -11,6 +11,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/nn/gradient_check.hpp"
+#include "networks/support_networks.hpp"
 #include "support/op_table.hpp"
 
 namespace bayesflow {
@@ -24,7 +25,6 @@ Array to_array(Tensor x) {
   for (std::int64_t i = 0; i < x.size(); ++i) out.data()[i] = static_cast<double>(x.data()[i]);
   return out;
 }
-double largest_difference(const Array& a, const Array& b) { return abs(a - b).max(); }
 
 enum class Condition { none, per_set, per_observation };
 

@@ -26,7 +26,8 @@ TEST(DeepSet, LinearPathAddsTheMeanOfTheObservations) {
   for (std::int64_t b = 0; b < kSets; ++b)
     for (std::int64_t j = 0; j < kSummary; ++j) {
       double want = 0;
-      for (std::int64_t d = 0; d < kWidth; ++d) want += mean(b, d) * static_cast<double>(w[static_cast<std::size_t>((64 + d) * kSummary + j)]);
+      for (std::int64_t d = 0; d < kWidth; ++d)
+        want += mean(b, d) * static_cast<double>(w[static_cast<std::size_t>((64 + d) * kSummary + j)]);
       EXPECT_NEAR(static_cast<double>(y.data()[b * kSummary + j]), want, 1e-6);
     }
 }
