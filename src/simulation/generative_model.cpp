@@ -53,10 +53,8 @@ Simulations checked(Simulations out, const BatchRequest& request) {
 }  // namespace
 
 GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options) {
-  const auto per_simulation = [](const auto& part) { return !part.is_batched(); };
   const auto contextual = [](const auto& part) { return part.options().context.has_non_batchable(); };
-  BatchTraits traits{prior.param_names(), contextual(prior) || contextual(simulator), !per_simulation(prior) || !per_simulation(simulator),
-                     true};
+  BatchTraits traits{prior.param_names(), contextual(prior) || contextual(simulator), prior.is_batched() || simulator.is_batched(), true};
   state_ = std::shared_ptr<State>(new State{std::move(prior), std::move(simulator), {}, std::move(traits), std::move(options)});
   pilot();
 }
