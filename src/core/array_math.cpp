@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "bayesflow/core/array.hpp"
@@ -149,10 +150,15 @@ Array Array::quantile(double probability, int axis, bool keep_dims) const {
   return along("quantile", *this, axis, keep_dims, [probability](std::vector<double>& v) { return quantile_of(v, probability); });
 }
 bool Array::all_finite() const {
-  // x - x is 0 for finite x and NaN otherwise; the sum has no branch and vectorizes.
-  double s = 0;
-  for (std::int64_t i = 0; i < size_; ++i) s += data_[i] - data_[i];
-  return s == 0;
+  // x - x is 0 for finite x and NaN otherwise. Several sums, so that an addition need not wait for the one before it.
+  constexpr std::int64_t kSums = 8;
+  double sums[kSums]{};
+  std::int64_t i = 0;
+  for (; i + kSums <= size_; i += kSums)
+    for (std::int64_t k = 0; k < kSums; ++k) sums[k] += data_[i + k] - data_[i + k];
+  double rest = 0;
+  for (; i < size_; ++i) rest += data_[i] - data_[i];
+  return std::accumulate(sums, sums + kSums, rest) == 0;
 }
 
 Array Array::map(const std::function<double(double)>& f) const { return each(*this, f); }

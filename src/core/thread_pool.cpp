@@ -57,14 +57,35 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> range{0};
 };
 
+/// What the waiting threads watch: one cache line, so that seeing a new section and knowing it is one journey between cores. A late thread may
+/// read it while the next section is being written. It then takes no unit: those of the generation that it saw are all taken. And whoever takes one
+/// has read the fields of that very section, because the next one is not written before the unit is done.
+struct alignas(64) Command {
+  std::atomic<std::uint64_t> generation{0};
+  std::atomic<void (*)(void*, std::int64_t)> task{nullptr};
+  std::atomic<void*> context{nullptr};
+  std::atomic<std::int64_t> count{0}, unit{1};
+
+  void write(const Section& s) {
+    task.store(s.task, std::memory_order_relaxed);
+    context.store(s.context, std::memory_order_relaxed);
+    count.store(s.count, std::memory_order_relaxed);
+    unit.store(s.unit, std::memory_order_relaxed);
+    generation.store(s.generation, std::memory_order_seq_cst);
+  }
+  [[nodiscard]] Section read(std::uint64_t seen) const {
+    return {task.load(std::memory_order_relaxed), context.load(std::memory_order_relaxed), count.load(std::memory_order_relaxed),
+            unit.load(std::memory_order_relaxed), seen};
+  }
+};
+
 }  // namespace
 
 struct ThreadPool::State {
-  Section section;  // written under the mutex by the caller before `generation` moves on
+  Command command;
+  alignas(64) std::atomic<std::int64_t> done{0};
   std::vector<Slot> slots;
-  std::atomic<std::int64_t> done{0};
-  std::atomic<std::uint64_t> generation{0};
-  std::atomic<int> sleepers{0};
+  alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
   std::atomic<bool> busy{false};    // a section is going on
@@ -135,10 +156,10 @@ struct ThreadPool::State {
     const auto has_job = [&] { return does_jobs && posted.load(std::memory_order_acquire); };
     std::uint64_t last = 0;
     for (;;) {
-      std::uint64_t now = generation.load(std::memory_order_seq_cst);
+      std::uint64_t now = command.generation.load(std::memory_order_acquire);
       for (int i = 0; i < kSpins && now == last && !has_job() && !stop.load(std::memory_order_relaxed); ++i) {
         relax();
-        now = generation.load(std::memory_order_acquire);
+        now = command.generation.load(std::memory_order_acquire);
       }
       if (has_job()) {
         job(job_context);
@@ -147,21 +168,17 @@ struct ThreadPool::State {
         finished.notify_all();
         continue;
       }
-      Section mine;
-      {
-        // The mutex makes the section's fields readable and pairs them with their generation.
-        std::unique_lock lock(mutex);
-        if (generation.load(std::memory_order_relaxed) == last && !stop.load()) {
-          sleepers.fetch_add(1, std::memory_order_seq_cst);
-          wake.wait(lock, [&] { return generation.load(std::memory_order_relaxed) != last || stop.load() || has_job(); });
-          sleepers.fetch_sub(1, std::memory_order_seq_cst);
-        }
-        if (has_job()) continue;
-        if (stop.load()) return;
-        last = generation.load(std::memory_order_relaxed);
-        mine = section;
+      if (stop.load(std::memory_order_relaxed)) return;
+      if (now != last) {
+        last = now;
+        work(command.read(now), self);
+        continue;
       }
-      work(mine, self);
+      // Sequentially consistent on both sides: either this thread sees the new section, or the caller sees a sleeper and wakes it.
+      std::unique_lock lock(mutex);
+      sleepers.fetch_add(1, std::memory_order_seq_cst);
+      wake.wait(lock, [&] { return command.generation.load(std::memory_order_seq_cst) != last || stop.load() || has_job(); });
+      sleepers.fetch_sub(1, std::memory_order_seq_cst);
     }
   }
 };
@@ -209,22 +226,20 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
     return;
   }
   Section mine{task, context, count, 1, 0};
-  {
-    const std::lock_guard lock(s.mutex);
-    mine.unit = (count + static_cast<std::int64_t>(Range::kUnits) - 2) / (static_cast<std::int64_t>(Range::kUnits) - 1);
-    mine.generation = (s.generation.load(std::memory_order_relaxed) + 1) % Range::kGenerations;
-    if (mine.generation == 0) mine.generation = 1;
-    s.section = mine;
-    s.done.store(0, std::memory_order_relaxed);
-    s.caller_sleeps.store(false, std::memory_order_relaxed);
-    s.error = nullptr;
-    s.error_index = std::numeric_limits<std::int64_t>::max();
-    const auto units = static_cast<std::uint64_t>((count + mine.unit - 1) / mine.unit),
-               threads = static_cast<std::uint64_t>(s.slots.size());
-    for (std::uint64_t t = 0; t < threads; ++t)
-      s.slots[t].range.store(Range{mine.generation, units * t / threads, units * (t + 1) / threads}.pack(), std::memory_order_release);
-    s.generation.store(mine.generation, std::memory_order_seq_cst);
-    if (s.sleepers.load(std::memory_order_seq_cst) > 0) s.wake.notify_all();
+  mine.unit = (count + static_cast<std::int64_t>(Range::kUnits) - 2) / (static_cast<std::int64_t>(Range::kUnits) - 1);
+  mine.generation = (s.command.generation.load(std::memory_order_relaxed) + 1) % Range::kGenerations;
+  if (mine.generation == 0) mine.generation = 1;
+  s.done.store(0, std::memory_order_relaxed);
+  s.caller_sleeps.store(false, std::memory_order_relaxed);
+  s.error = nullptr;
+  s.error_index = std::numeric_limits<std::int64_t>::max();
+  const auto units = static_cast<std::uint64_t>((count + mine.unit - 1) / mine.unit), threads = static_cast<std::uint64_t>(s.slots.size());
+  for (std::uint64_t t = 0; t < threads; ++t)
+    s.slots[t].range.store(Range{mine.generation, units * t / threads, units * (t + 1) / threads}.pack(), std::memory_order_release);
+  s.command.write(mine);
+  if (s.sleepers.load(std::memory_order_seq_cst) > 0) {
+    const std::lock_guard lock(s.mutex);  // a thread on its way to sleep then waits already
+    s.wake.notify_all();
   }
   s.work(mine, 0);
   for (int i = 0; i < kSpins && s.done.load(std::memory_order_acquire) < count; ++i) relax();

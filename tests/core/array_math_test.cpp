@@ -171,6 +171,19 @@ TEST(ArrayMath, MatrixProduct) {
   EXPECT_EQ(shape_error([] { (void)matmul(Array({3}), Array({3, 1})); }), "matmul: needs shapes (m, k) and (k, n); got (3,) and (3, 1)");
 }
 
+TEST(ArrayMath, AllFiniteSeesEveryEntry) {
+  EXPECT_TRUE(Array().all_finite());
+  for (std::int64_t size = 1; size <= 19; ++size) {
+    EXPECT_TRUE(Array({size}, 1e308).all_finite());
+    for (std::int64_t bad = 0; bad < size; ++bad)
+      for (const double value : {kNaN, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+        Array a({size}, 1.0);
+        a(bad) = value;
+        EXPECT_FALSE(a.all_finite()) << size << ", " << bad;
+      }
+  }
+}
+
 TEST(ArrayMath, ErrorsSayWhatIsWrong) {
   EXPECT_EQ(shape_error([] { (void)Array().mean(); }), "Array::mean: needs at least one element; got shape (0,)");
   EXPECT_EQ(shape_error([] { (void)Array({2, 0}).min(); }), "Array::min: needs at least one element; got shape (2, 0)");
