@@ -8,6 +8,7 @@
 #include <fstream>
 #include <set>
 
+#include "core/path.hpp"
 #include "diagnostics/numbers.hpp"
 #include "io/archive.hpp"
 
@@ -55,6 +56,7 @@ std::string json_text(const std::string& text) {
 }
 
 void write_text(const std::string& text, const std::string& path) {
+  bayesflow::detail::require_name("cannot write", path);
   std::ofstream file(path, std::ios::binary);
   if (file) file << text << std::flush;
   if (!file) throw IoError(fmt::format("cannot write {}: {}; choose a path that can be written to", path, std::strerror(errno)));

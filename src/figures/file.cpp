@@ -8,10 +8,12 @@
 #include <cstring>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/path.hpp"
 
 namespace bayesflow::figures {
 
 void write_file(const std::filesystem::path& path, std::string_view content) {
+  detail::require_name("cannot write", path);
   // Unique among processes by the number, among threads by the address.
   const std::filesystem::path part = path.string() + fmt::format(".part{}-{}", getpid(), fmt::ptr(content.data()));
   const auto fail = [&](const char* cause) {

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/path.hpp"
 
 namespace bayesflow::io {
 namespace {
@@ -42,6 +43,7 @@ void remove_leftovers(const std::filesystem::path& path) {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  detail::require_name("cannot write", path_);
   if (path_.filename().empty())
     throw IoError(fmt::format("cannot write \"{}\": this names a folder; give the path of a file", path_.string()));
   if (std::filesystem::is_directory(path_)) fail("cannot write", path_, EISDIR);

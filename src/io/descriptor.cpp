@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/path.hpp"
 
 namespace bayesflow::io {
 namespace {
@@ -53,6 +54,7 @@ void fail(const char* what, const std::filesystem::path& path, int error) {
 }
 
 Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpose) : path_(std::move(path)) {
+  detail::require_name(fmt::format("cannot {}", purpose).c_str(), path_);
   // Not blocking, so that a pipe with that name cannot make us wait; for files it means nothing.
   do fd_ = ::open(path_.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666);
   while (fd_ < 0 && errno == EINTR);

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/path.hpp"
 #include "bayesflow/core/version.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/density.hpp"
@@ -85,6 +86,7 @@ class Page {
 
  private:
   void write_folder() const {
+    detail::require_name("cannot make the data folder", options_.data_folder);
     std::error_code error;
     std::filesystem::create_directories(options_.data_folder, error);
     if (error)

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/path.hpp"
 #include "io/atomic_file.hpp"
 #include "io/header.hpp"
 
@@ -31,6 +32,7 @@ std::uint64_t number_of(const std::string& name) {
 
 Checkpoints::Checkpoints(std::filesystem::path folder, int max_to_keep)
     : folder_(std::move(folder)), max_to_keep_(static_cast<std::size_t>(max_to_keep)) {
+  detail::require_name("cannot make the checkpoint folder", folder_);
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) io::fail("cannot make the checkpoint folder", folder_, error.value());

@@ -176,6 +176,16 @@ TEST_F(Faults, FoldersThatAreGone) {
   EXPECT_IO_ERROR((void)gaussian_model().presimulate(folder_ / "goes" / "s.h5", 100, options), "it was removed or replaced meanwhile");
 }
 
+TEST_F(Faults, NamesWithAZeroByteAreRefused) {
+  // The system would see "cut" and "cut", and a writer wait for ever for a name of its own.
+  const std::filesystem::path path = folder_ / std::string("cut\0off.h5", 10), cut = folder_ / "cut";
+  const Simulations simulations{.prior_draws = Array({2, 1}), .sim_data = Array({2, 1})};
+  EXPECT_IO_ERROR(small_amortizer().save(path), "cut?off.h5\": the name contains a zero byte (shown as ?); give a name without it");
+  EXPECT_IO_ERROR((void)load_amortizer(path), "the name contains a zero byte");
+  EXPECT_IO_ERROR(save_simulations(simulations, path), "the name contains a zero byte");
+  EXPECT_FALSE(std::filesystem::exists(cut));
+}
+
 TEST_F(Faults, TwoWritersOfOneFile) {
   const GenerativeModel model = gaussian_model();
   const auto path = folder_ / "s.h5";
