@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
+#include <string>
 #include <vector>
 
 #include "amortizers/support_posterior.hpp"
@@ -31,6 +33,10 @@ TEST(Sampling, NeedsNoParameters) {
   EXPECT_EQ(amortizer.sample(inputs, 4), with);
 }
 
+std::string name_of(CouplingDesign design) {
+  return design == CouplingDesign::affine ? "affine" : design == CouplingDesign::spline ? "spline" : "interleaved";
+}
+
 class SamplingOnThreads : public testing::TestWithParam<CouplingDesign> {};
 
 TEST_P(SamplingOnThreads, IsTheSameForAnyNumberOfThreads) {
@@ -43,7 +49,8 @@ TEST_P(SamplingOnThreads, IsTheSameForAnyNumberOfThreads) {
   EXPECT_EQ(draws(4), one);
 }
 INSTANTIATE_TEST_SUITE_P(Designs, SamplingOnThreads,
-                         testing::Values(CouplingDesign::affine, CouplingDesign::spline, CouplingDesign::interleaved));
+                         testing::Values(CouplingDesign::affine, CouplingDesign::spline, CouplingDesign::interleaved),
+                         [](const auto& c) { return name_of(c.param); });
 
 TEST(Sampling, DropoutAtInferenceIsTheSameForAnyNumberOfThreads) {
   const Inputs inputs = random_inputs({.sets = 4});
@@ -106,6 +113,7 @@ struct Flow {
   PermutationKind permutation;
   std::int64_t params;
 };
+void PrintTo(const Flow& flow, std::ostream* out) { *out << name_of(flow.design) << " of " << flow.params; }
 class LatentsAndBack : public testing::TestWithParam<Flow> {};
 
 TEST_P(LatentsAndBack, SampleFromLatentInvertsForward) {
@@ -123,7 +131,8 @@ INSTANTIATE_TEST_SUITE_P(Flows, LatentsAndBack,
                                          Flow{CouplingDesign::spline, PermutationKind::fixed, 3},
                                          Flow{CouplingDesign::interleaved, PermutationKind::learnable, 5},
                                          Flow{CouplingDesign::affine, PermutationKind::none, 1},
-                                         Flow{CouplingDesign::spline, PermutationKind::learnable, 1}));
+                                         Flow{CouplingDesign::spline, PermutationKind::learnable, 1}),
+                         [](const auto& c) { return name_of(c.param.design) + "_" + std::to_string(c.param.params); });
 
 /// Kolmogorov-Smirnov distance of |z|^2, z two-dimensional, from a survival function.
 template <class Survival>

@@ -42,6 +42,7 @@ struct FaultCase {
   std::int64_t parameter, other;
   double effect;
 };
+void PrintTo(const FaultCase& c, std::ostream* out) { *out << c.name; }
 class KnownFaults : public testing::TestWithParam<FaultCase> {};
 TEST_P(KnownFaults, AreNamed) {
   const FaultCase& c = GetParam();

@@ -92,6 +92,7 @@ struct Case {
   OptimizerOptions options;
   float l2;
 };
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 class OptimizerPath : public testing::TestWithParam<Case> {};
 
 TEST_P(OptimizerPath, FollowsATwinInDoublePrecisionOver200Steps) {

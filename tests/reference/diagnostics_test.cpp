@@ -28,6 +28,7 @@ Array to_array(const std::vector<double>& v) { return Array({static_cast<std::in
 struct Draws {
   const char *file, *draws, *truths;
 };
+void PrintTo(const Draws& d, std::ostream* out) { *out << d.file; }
 class DrawsReference : public testing::TestWithParam<Draws> {};
 TEST_P(DrawsReference, Numbers) {
   const File file(GetParam().file);

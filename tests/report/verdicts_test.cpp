@@ -51,6 +51,7 @@ struct Case {
   const char* words;                     // of the finding
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 class KnownWrongSlow : public testing::TestWithParam<Case> {};
 TEST_P(KnownWrongSlow, IsNamedByVerdictAndPage) {
   const Case& c = GetParam();

@@ -50,6 +50,7 @@ struct Case {
   AmortizedPosteriorOptions amortizer = {};
   std::int64_t batch_size = 40;  // times 30 observations: several shards and two lanes
 };
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 class SameBits : public testing::TestWithParam<Case> {};
 
 TEST_P(SameBits, ForAnyNumberOfThreads) {
