@@ -9,6 +9,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/graph_network.hpp"
+#include "io/json_numbers.hpp"
 
 namespace bayesflow::detail {
 namespace {
@@ -116,7 +117,7 @@ struct Reader {
         }
       throw std::runtime_error(fmt::format("{} is \"{}\"", name, text));
     } else if constexpr (std::is_same_v<T, std::int64_t>) {
-      value = from.template get<std::int64_t>();
+      value = io::integer<std::int64_t>(from);
       if (std::string_view(name) == "first" || std::string_view(name) == "last") {  // columns; negative ones count from the end
         if (value < -max_width || value > max_width) throw std::runtime_error(fmt::format("{} is {}", name, value));
         return;
@@ -263,7 +264,7 @@ Json shape_json(const std::optional<Shape>& shape) {
 std::optional<Shape> shape_from(const Json& json, std::int64_t max_width) {
   if (json.is_null()) return {};
   Shape shape;
-  for (const std::int64_t extent : json.get<std::vector<std::int64_t>>()) {
+  for (const std::int64_t extent : io::integers<std::int64_t>(json)) {
     if (extent < 1) throw std::runtime_error("the shape of the inputs cannot be");
     shape.push_back(extent);
   }
@@ -292,9 +293,9 @@ std::shared_ptr<SummaryNetwork> summary_from(const Json& json, const LoadAmortiz
     if (!parts.summary_net) missing("the model has a summary network of your own class", "summary_net");
     std::shared_ptr<SummaryNetwork> net = parts.summary_net();
     if (!net) throw ConfigurationError("LoadAmortizerOptions::summary_net returned no network");
-    if (net->summary_dim() != json.at("summary_dim").get<std::int64_t>())
+    if (net->summary_dim() != io::integer<std::int64_t>(json.at("summary_dim")))
       throw std::runtime_error(fmt::format("LoadAmortizerOptions::summary_net makes a network with summary_dim = {}, the model's has {}",
-                                           net->summary_dim(), json.at("summary_dim").get<std::int64_t>()));
+                                           net->summary_dim(), io::integer<std::int64_t>(json.at("summary_dim"))));
     return net;
   }
   if (kind == "GraphNetwork") {
@@ -350,7 +351,7 @@ Described from_architecture(const std::string& text, const LoadAmortizerOptions&
   limits.nested(inference.at("options"), flow);
   AmortizedPosteriorOptions options{.latent = latent_from(json.at("latent").get<std::string>(), parts),
                                     .summary_mmd_weight = json.at("summary_mmd_weight").get<double>(),
-                                    .seed = json.at("seed").get<std::uint64_t>(),
+                                    .seed = io::integer<std::uint64_t>(json.at("seed")),
                                     .threads = parts.threads};
   const Json& shapes = json.at("built_for");
   AmortizedPosterior::BuiltFor built_for{shape_from(shapes.at("summary_conditions"), max_values),

@@ -11,6 +11,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
 #include "io/checksum.hpp"
+#include "io/json_numbers.hpp"
 
 namespace bayesflow::io {
 namespace {
@@ -46,8 +47,8 @@ Json attribute_json(const Attribute& value) {
 }
 
 Attribute attribute_from(const Json& json) {
-  if (json.contains("int64")) return json["int64"].get<std::int64_t>();
-  if (json.contains("uint64")) return json["uint64"].get<std::uint64_t>();
+  if (json.contains("int64")) return integer<std::int64_t>(json["int64"]);
+  if (json.contains("uint64")) return integer<std::uint64_t>(json["uint64"]);
   if (json.contains("float64")) return std::stod(json["float64"].get<std::string>());
   if (json.contains("text")) return json["text"].get<std::string>();
   return json.at("texts").get<std::vector<std::string>>();
@@ -79,8 +80,8 @@ Index index_from_json(const std::filesystem::path& path, const std::string& text
     const Json json = Json::parse(text);
     for (const auto& [name, value] : json.at("attributes").items()) index.attributes.emplace(name, attribute_from(value));
     for (const auto& [name, value] : json.at("datasets").items()) {
-      Entry entry{type_from(value.at("type").get<std::string>()), value.at("shape").get<std::vector<std::uint64_t>>(),
-                  value.at("offset").get<std::uint64_t>()};
+      Entry entry{type_from(value.at("type").get<std::string>()), integers<std::uint64_t>(value.at("shape")),
+                  integer<std::uint64_t>(value.at("offset"))};
       if (entry.extents.size() > static_cast<std::size_t>(Shape::kMaxRank))
         throw IoError(fmt::format("dataset \"{}\" has too many axes", name));
       for (const std::uint64_t extent : entry.extents)

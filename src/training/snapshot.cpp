@@ -6,6 +6,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "io/archive.hpp"
+#include "io/json_numbers.hpp"
 #include "training/checkpoints.hpp"
 #include "training/run.hpp"
 
@@ -19,7 +20,8 @@ constexpr std::int64_t kStepColumns = 5, kEpochColumns = 9;
 // JSON has no infinities and no exact decimals by promise: numbers that must come back bit for bit go into arrays.
 Json counters_to_json(const Counters& c) { return {c.simulated, c.validated, c.shuffled, c.steps}; }
 Counters counters_from_json(const Json& j) {
-  return {j.at(0).get<std::uint64_t>(), j.at(1).get<std::uint64_t>(), j.at(2).get<std::uint64_t>(), j.at(3).get<std::uint64_t>()};
+  const auto [simulated, validated, shuffled, steps] = io::integers<std::uint64_t, 4>(j);
+  return {simulated, validated, shuffled, steps};
 }
 
 std::vector<double> step_rows(const History& history) {
@@ -60,16 +62,16 @@ Json summary_to_json(const TrainingSummary& t) {
 TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   TrainingSummary t;
   t.call = j.at("call");
-  const int stop = j.at("stop");
+  const auto stop = io::integer<int>(j.at("stop"));
   if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau))
     in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
   t.stop = static_cast<TrainingSummary::Stop>(stop);
   t.reason = j.at("reason");
   t.warnings = j.at("warnings").get<std::vector<std::string>>();
-  t.simulations = j.at("simulations");
-  t.dropped = j.at("dropped");
-  t.redrawn = j.at("redrawn");
-  t.resumed = j.at("resumed");
+  t.simulations = io::integer<std::int64_t>(j.at("simulations"));
+  t.dropped = io::integer<std::int64_t>(j.at("dropped"));
+  t.redrawn = io::integer<std::int64_t>(j.at("redrawn"));
+  t.resumed = io::integer<std::int64_t>(j.at("resumed"));
   t.checkpoint = j.at("checkpoint");
   const auto seconds = j.at("seconds").get<std::array<double, 5>>();
   t.seconds = seconds[0];
@@ -77,8 +79,8 @@ TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   t.gradient_seconds = seconds[2];
   t.update_seconds = seconds[3];
   t.validate_seconds = seconds[4];
-  t.seed = j.at("seed");
-  t.threads = j.at("threads");
+  t.seed = io::integer<std::uint64_t>(j.at("seed"));
+  t.threads = io::integer<int>(j.at("threads"));
   t.instruction_set = j.at("instruction_set");
   return t;
 }
@@ -143,17 +145,17 @@ Run get_run(const io::ArchiveReader& in) {
   run.summary = get_summary(in, "unfinished");
   const Json j = Json::parse(get_text(in, "unfinished/position"));
   run.first = counters_from_json(j.at("first"));
-  run.optimizer_first = j.at("optimizer_first");
+  run.optimizer_first = io::integer<std::int64_t>(j.at("optimizer_first"));
   run.keeps_optimizer = j.at("keeps_optimizer");
-  const auto bad = j.at("nonfinite").get<std::array<std::int64_t, 3>>();
+  const auto bad = io::integers<std::int64_t, 3>(j.at("nonfinite"));
   run.nonfinite = {bad[0], bad[1], bad[2]};
-  run.epoch = j.at("epoch");
-  run.step = j.at("step");
-  run.best.step = j.at("best").at("step");
-  run.best.count = j.at("best").at("count");
-  run.best_epoch.epoch = j.at("best_epoch");
-  run.stopper.without_improvement = j.at("without_improvement");
-  const auto adjuster = j.at("adjuster").get<std::array<std::int64_t, 5>>();
+  run.epoch = io::integer<std::int64_t>(j.at("epoch"));
+  run.step = io::integer<std::int64_t>(j.at("step"));
+  run.best.step = io::integer<std::int64_t>(j.at("best").at("step"));
+  run.best.count = io::integer<std::int64_t>(j.at("best").at("count"));
+  run.best_epoch.epoch = io::integer<std::int64_t>(j.at("best_epoch"));
+  run.stopper.without_improvement = io::integer<std::int64_t>(j.at("without_improvement"));
+  const auto adjuster = io::integers<std::int64_t, 5>(j.at("adjuster"));
   run.adjuster.seen = adjuster[0];
   run.adjuster.next_fit = adjuster[1];
   run.adjuster.plateau = adjuster[2];
@@ -233,8 +235,8 @@ std::vector<nn::ParameterInfo> table_from_json(const Json& j) {
   for (const Json& row : j) {
     nn::ParameterInfo p;
     p.name = row.at("name");
-    for (const std::int64_t extent : row.at("shape").get<std::vector<std::int64_t>>()) p.shape.push_back(extent);
-    p.offset = row.at("offset");
+    for (const std::int64_t extent : io::integers<std::int64_t>(row.at("shape"))) p.shape.push_back(extent);
+    p.offset = io::integer<std::int64_t>(row.at("offset"));
     out.push_back(std::move(p));
   }
   return out;
@@ -297,14 +299,14 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
       optimizer.first = in.array<float>("optimizer/first_moments");
       optimizer.second = in.array<float>("optimizer/second_moments");
     }
-    const std::size_t runs = state.at("runs");
+    const auto runs = io::integer<std::size_t>(state.at("runs"));
     for (std::size_t i = 0; i < runs; ++i) s.runs.push_back(get_summary(in, fmt::format("runs/{:06}", i)));
     if (state.at("unfinished").get<bool>()) s.unfinished = get_run(in);
     s.replay = get_replay(in);
     return s;
-  } catch (const Json::exception& error) {
-    in.refuse("its description", error.what());
-  } catch (const ShapeError& error) {
+  } catch (const IoError&) {
+    throw;
+  } catch (const std::exception& error) {
     in.refuse("its description", error.what());
   }
 }

@@ -17,6 +17,7 @@
 #include "io/archive.hpp"
 #include "io/atomic_file.hpp"
 #include "io/checksum.hpp"
+#include "io/header.hpp"
 #include "io/support_amortizers.hpp"
 #include "io/support_files.hpp"
 #include "io/support_interpose.hpp"
@@ -312,6 +313,22 @@ TEST_F(Faults, ForgedFilesAreRefusedOrHarmless) {
       }
     }
   }
+}
+
+// Found by fuzzing: a JSON number that no integer can hold.
+TEST_F(Faults, NumbersThatAreNoIntegersAreRefused) {
+  const auto index = [](const std::string& shape, const std::string& offset, const std::string& attribute) {
+    return io::index_from_json("a.h5", R"({"attributes": {"seed": )" + attribute + R"(}, "datasets": {"x": {"type": "float64", "shape": [)" + shape +
+                                           R"(], "offset": )" + offset + "}}}", 10000);
+  };
+  const std::string seed = R"({"uint64": 1})";
+  EXPECT_EQ(index("2, 3", "4096", seed).entries.at("x").count(), 6U);
+  for (const std::string bad : {"7e296", "-7e296", "-1", "2.0", "18446744073709551616", "\"2\"", "null", "true", "[]"}) {
+    EXPECT_IO_ERROR((void)index(bad, "4096", seed), "its index makes no sense (");
+    EXPECT_IO_ERROR((void)index("2, 3", bad, seed), "is where an integer of 8 bytes should be");
+    EXPECT_IO_ERROR((void)index("2, 3", "4096", R"({"uint64": )" + bad + "}"), "is where an integer of 8 bytes should be");
+  }
+  EXPECT_IO_ERROR((void)index("2, 3", "4096", R"({"int64": 1e19})"), "1e+19 is where an integer of 8 bytes should be");
 }
 
 TEST_F(Faults, ForeignFilesAreRefused) {

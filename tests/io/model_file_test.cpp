@@ -172,6 +172,7 @@ TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
   expect(refusal("\"mean_pool\"", "\"attention\""), "op is \"attention\"");
   expect(refusal("\"shorter\"\n", "\"longer\"\n"), "there is no node of that name");
   expect(refusal("\"units\": 8", "\"units\": 1000000000000"), "units is 1000000000000");
+  expect(refusal("\"units\": 8", "\"units\": 7e296"), "7e+296 is where an integer of 8 bytes should be");
   expect(refusal("\"first\": -5", "\"first\": -5000000000000"), "first is -5000000000000");
   expect(refusal("\"first\": -5", "\"first\": -1"), "takes the columns from 7 to 7");
   expect(refusal("\"axes\": 0", "\"axes\": 101"), "axes is 101");

@@ -405,6 +405,18 @@ TEST(CheckpointFormats, ForgedNumbersOfStepsAreRefused) {
     }
 }
 
+TEST(CheckpointFormats, ForgedIntegersAreRefused) {
+  const TemporaryFolder folder;
+  std::string bytes = contents(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5");
+  const std::string stored = "\"offset\":112,", forged = "\"offset\":1e9,";
+  const std::size_t at = bytes.find(stored);
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, stored.size(), forged);
+  reseal(bytes);
+  put_contents(folder / "checkpoint_000001.h5", bytes);
+  EXPECT_IO_ERROR(Trainer(tiny_posterior(), model(), in(folder.path())), "1000000000.0 is where an integer of 8 bytes should be");
+}
+
 TEST(Interruption, ASecondSignalEndsAtOnce) {
   EXPECT_EXIT(
       {

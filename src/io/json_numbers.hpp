@@ -1,0 +1,46 @@
+/// Integers out of JSON that anybody may have written.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace bayesflow::io {
+
+/// Throws std::runtime_error unless `json` is an integer that T holds. The library's own conversion casts any number, and casting 1e300 to an integer is undefined behaviour.
+template <std::integral T>
+[[nodiscard]] T integer(const nlohmann::json& json) {
+  if (json.is_number_unsigned()) {
+    if (const auto value = json.get<std::uint64_t>(); std::in_range<T>(value)) return static_cast<T>(value);
+  } else if (json.is_number_integer()) {
+    if (const auto value = json.get<std::int64_t>(); std::in_range<T>(value)) return static_cast<T>(value);
+  }
+  throw std::runtime_error(fmt::format("{} is where an integer of {} bytes should be", json.is_number() ? json.dump() : json.type_name(), sizeof(T)));
+}
+
+template <std::integral T>
+[[nodiscard]] std::vector<T> integers(const nlohmann::json& json) {
+  if (!json.is_array()) throw std::runtime_error(fmt::format("{} is where a list of integers should be", json.type_name()));
+  std::vector<T> out;
+  out.reserve(json.size());
+  for (const nlohmann::json& item : json) out.push_back(integer<T>(item));
+  return out;
+}
+
+template <std::integral T, std::size_t kCount>
+[[nodiscard]] std::array<T, kCount> integers(const nlohmann::json& json) {
+  const std::vector<T> all = integers<T>(json);
+  if (all.size() != kCount) throw std::runtime_error(fmt::format("a list of {} integers is where {} should be", all.size(), kCount));
+  std::array<T, kCount> out;
+  std::copy_n(all.begin(), kCount, out.begin());
+  return out;
+}
+
+}  // namespace bayesflow::io
