@@ -35,7 +35,7 @@ void Tape::reset(const TapeSettings& settings) {
   settings_ = settings;
   arena_ = backward_arena_ = &own_arena_;
   own_arena_.reset();
-  used_lane_arenas_ = 0;
+  used_value_arenas_ = 0;
   ops_.clear();
   imports_.clear();
   used_children_ = 0;
@@ -47,7 +47,7 @@ void Tape::reset(const TapeSettings& settings) {
 std::size_t Tape::reserved() const {
   std::size_t total = own_arena_.reserved();
   for (const auto& child : children_) total += child->reserved();
-  for (const auto& arena : lane_arenas_) total += arena->reserved();
+  for (const auto& arena : value_arenas_) total += arena->reserved();
   for (const auto& arena : backward_arenas_) total += arena->reserved();
   return total;
 }
@@ -185,20 +185,20 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   const bool needs = records();
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
-  const std::size_t first_child = used_children_, first_arena = used_lane_arenas_;
-  used_lane_arenas_ += static_cast<std::size_t>(plan.lanes);
-  while (lane_arenas_.size() < used_lane_arenas_) lane_arenas_.push_back(std::make_unique<Arena>());
-  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
-  for (std::size_t a = first_arena; a < used_lane_arenas_; ++a) lane_arenas_[a]->reset();
+  const std::size_t first_child = used_children_, first_arena = used_value_arenas_;
   // Without gradients a child's memory is free again as soon as its rows are copied: one child per lane is enough.
   const std::int64_t tapes = needs ? plan.chunks : plan.lanes;
+  used_value_arenas_ += static_cast<std::size_t>(tapes);
+  while (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<Arena>());
+  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
+  for (std::size_t a = first_arena; a < used_value_arenas_; ++a) value_arenas_[a]->reset();
   for (std::int64_t k = 0; k < tapes; ++k) {
     TapeSettings settings = settings_;
     settings.pool = nullptr;
     std::int64_t lane = needs ? 0 : k;
     while (needs && lane + 1 < plan.lanes && plan.first_chunk(lane + 1) <= k) ++lane;
     if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
-    next_child(settings, lane_arenas_[first_arena + static_cast<std::size_t>(lane)].get());
+    next_child(settings, value_arenas_[first_arena + static_cast<std::size_t>(k)].get());
   }
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
@@ -222,15 +222,19 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     const std::int64_t stride = out.size() / plan.items;
     std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
   };
-  // By lanes, forward as backward, so that a thread is likely to find on the way back what it wrote on the way there.
-  const auto run_lane = [&](std::int64_t lane) {
-    for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
-      Tape& child = *children_[first_child + static_cast<std::size_t>(needs ? chunk : lane)];
-      if (!needs) child.arena_->reset();
-      run_chunk(child, chunk);
-    }
-  };
-  detail::engine_for_each(settings_.pool, plan.lanes, run_lane);
+  // By chunks where every chunk has memory of its own: the smaller the tasks, the better they fit beside a thread that makes the next batch meanwhile.
+  if (needs) {
+    detail::engine_for_each(settings_.pool, plan.chunks,
+                            [&](std::int64_t chunk) { run_chunk(*children_[first_child + static_cast<std::size_t>(chunk)], chunk); });
+  } else {
+    detail::engine_for_each(settings_.pool, plan.lanes, [&](std::int64_t lane) {
+      Tape& child = *children_[first_child + static_cast<std::size_t>(lane)];
+      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+        child.arena_->reset();
+        run_chunk(child, chunk);
+      }
+    });
+  }
   collect_counts(first_child, tapes);
   if (!needs) used_children_ = first_child;
   on_backward(out, [this, out, plan, first_child] {

@@ -160,15 +160,15 @@ class Tape {
 
   TapeSettings settings_;
   Arena own_arena_;
-  Arena* arena_ = &own_arena_;  // chunks of a lane lie side by side in one
+  Arena* arena_ = &own_arena_;
   Arena* backward_arena_ = &own_arena_;
   Rng rng_;
   std::vector<Record> ops_;
   std::vector<Import> imports_;
   std::vector<std::unique_ptr<Tape>> children_;
   std::size_t used_children_ = 0;
-  std::vector<std::unique_ptr<Arena>> lane_arenas_;      // values of the lanes of each map_rows of this pass
-  std::size_t used_lane_arenas_ = 0;
+  std::vector<std::unique_ptr<Arena>> value_arenas_;      // values of the chunks (without gradients: lanes) of each map_rows of this pass
+  std::size_t used_value_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk
   std::int64_t product_flops_ = 0;
   Tensor output_;          // of a child
