@@ -186,19 +186,24 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
   const std::size_t first_child = used_children_, first_arena = used_value_arenas_;
-  // Without gradients a child's memory is free again as soon as its rows are copied: one child per lane is enough.
-  const std::int64_t tapes = needs ? plan.chunks : plan.lanes;
-  used_value_arenas_ += static_cast<std::size_t>(tapes);
+  // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the next
+  // batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
+  const std::int64_t groups = needs && plan.chunks <= kMaxLanes ? plan.chunks : plan.lanes;
+  const auto first_chunk = [&](std::int64_t group) { return plan.chunks * group / groups; };
+  used_value_arenas_ += static_cast<std::size_t>(groups);
   while (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<Arena>());
   while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
   for (std::size_t a = first_arena; a < used_value_arenas_; ++a) value_arenas_[a]->reset();
-  for (std::int64_t k = 0; k < tapes; ++k) {
-    TapeSettings settings = settings_;
-    settings.pool = nullptr;
-    std::int64_t lane = needs ? 0 : k;
-    while (needs && lane + 1 < plan.lanes && plan.first_chunk(lane + 1) <= k) ++lane;
-    if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
-    next_child(settings, value_arenas_[first_arena + static_cast<std::size_t>(k)].get());
+  for (std::int64_t group = 0, lane = 0; group < groups; ++group) {
+    // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks is enough.
+    const std::int64_t children = needs ? first_chunk(group + 1) - first_chunk(group) : 1;
+    for (std::int64_t k = 0; k < children; ++k) {
+      TapeSettings settings = settings_;
+      settings.pool = nullptr;
+      while (plan.first_chunk(lane + 1) <= first_chunk(group) + k) ++lane;
+      if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
+      next_child(settings, value_arenas_[first_arena + static_cast<std::size_t>(group)].get());
+    }
   }
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
@@ -222,20 +227,14 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     const std::int64_t stride = out.size() / plan.items;
     std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
   };
-  // By chunks where every chunk has memory of its own: the smaller the tasks, the better they fit beside a thread that makes the next batch meanwhile.
-  if (needs) {
-    detail::engine_for_each(settings_.pool, plan.chunks,
-                            [&](std::int64_t chunk) { run_chunk(*children_[first_child + static_cast<std::size_t>(chunk)], chunk); });
-  } else {
-    detail::engine_for_each(settings_.pool, plan.lanes, [&](std::int64_t lane) {
-      Tape& child = *children_[first_child + static_cast<std::size_t>(lane)];
-      for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
-        child.arena_->reset();
-        run_chunk(child, chunk);
-      }
-    });
-  }
-  collect_counts(first_child, tapes);
+  detail::engine_for_each(settings_.pool, groups, [&](std::int64_t group) {
+    for (std::int64_t chunk = first_chunk(group); chunk < first_chunk(group + 1); ++chunk) {
+      Tape& child = *children_[first_child + static_cast<std::size_t>(needs ? chunk : group)];
+      if (!needs) child.arena_->reset();
+      run_chunk(child, chunk);
+    }
+  });
+  collect_counts(first_child, needs ? plan.chunks : groups);
   if (!needs) used_children_ = first_child;
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
