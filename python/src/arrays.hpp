@@ -37,7 +37,7 @@ inline nb::object to_numpy_float32(const Array& array) {
   const std::size_t rank = static_cast<std::size_t>(array.rank());
   std::size_t shape[Shape::kMaxRank] = {};
   std::copy(array.shape().begin(), array.shape().end(), shape);
-  auto rounded = std::make_unique<float[]>(static_cast<std::size_t>(array.size()));
+  auto rounded = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(array.size()));
   std::transform(array.data(), array.data() + array.size(), rounded.get(), [](double x) { return static_cast<float>(x); });
   float* data = rounded.release();
   const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });

@@ -8,9 +8,16 @@
 namespace bayesflow {
 namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
+
+detail::Block new_block(std::size_t capacity, std::size_t huge_from) {
+  auto* memory = static_cast<std::byte*>(detail::allocate_block(capacity, huge_from));
+  return {std::unique_ptr<std::byte, detail::FreeBlock>(memory, {capacity, huge_from}), capacity};
+}
 }  // namespace
 
-void Arena::Free::operator()(std::byte* p) const { detail::release_block(p, bytes); }
+void detail::FreeBlock::operator()(std::byte* p) const {
+  if (bytes) release_block(p, bytes, huge_from);
+}
 
 void Arena::enter(std::size_t block) {
   current_ = block;
@@ -27,7 +34,7 @@ void Arena::grow(std::size_t size) {
   }
   const std::size_t last = blocks_.empty() ? kFirstBlock / 2 : blocks_.back().capacity;
   const std::size_t capacity = std::max(2 * last, size);
-  blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(detail::allocate_block(capacity)), Free{capacity}), capacity});
+  blocks_.push_back(new_block(capacity, detail::kHugePage));  // most likely one of several that the next reset joins
   enter(blocks_.size() - 1);
 }
 
@@ -41,16 +48,43 @@ void Arena::reset() {
   if (blocks_.size() > 1 && current_ > 0) {
     const std::size_t total = reserved();
     blocks_.clear();
-    current_ = used_ = capacity_ = 0;
-    block_ = nullptr;
-    grow(total);
+    blocks_.push_back(new_block(total, detail::kLarge));
   }
   enter(0);
 }
 
+void Arena::start_with(std::byte* memory, std::size_t capacity) {
+  blocks_.clear();
+  blocks_.push_back({std::unique_ptr<std::byte, detail::FreeBlock>(memory), capacity});
+  enter(0);
+}
+
+void ArenaGroup::reset(std::size_t count) {
+  constexpr std::size_t kRounding = std::size_t{1} << 16;
+  std::size_t share = share_;
+  for (const auto& arena : arenas_) share = std::max(share, arena->reserved());
+  const bool moves = share > share_ || (share > 0 && count > arenas_.size());
+  while (arenas_.size() < count) arenas_.push_back(std::make_unique<Arena>());
+  if (!moves) {
+    for (const auto& arena : arenas_) arena->reset();
+    return;
+  }
+  for (const auto& arena : arenas_) arena->blocks_.clear();
+  block_ = {};
+  share_ = (share + kRounding - 1) / kRounding * kRounding;
+  block_ = new_block(share_ * arenas_.size(), detail::kLarge);
+  for (std::size_t i = 0; i < arenas_.size(); ++i) arenas_[i]->start_with(block_.memory.get() + i * share_, share_);
+}
+
+std::size_t ArenaGroup::reserved() const {
+  std::size_t total = block_.capacity;
+  for (const auto& arena : arenas_) total += share_ ? arena->reserved() - share_ : arena->reserved();
+  return total;
+}
+
 std::size_t Arena::reserved() const {
   std::size_t total = 0;
-  for (const Block& b : blocks_) total += b.capacity;
+  for (const detail::Block& b : blocks_) total += b.capacity;
   return total;
 }
 

@@ -185,15 +185,15 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   const bool needs = records();
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
-  const std::size_t first_child = used_children_, first_arena = used_value_arenas_;
+  const std::size_t first_child = used_children_, call = used_value_arenas_++;
   // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the next
   // batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
   const std::int64_t groups = needs && plan.chunks <= kMaxLanes ? plan.chunks : plan.lanes;
   const auto first_chunk = [&](std::int64_t group) { return plan.chunks * group / groups; };
-  used_value_arenas_ += static_cast<std::size_t>(groups);
-  while (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<Arena>());
+  if (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<ArenaGroup>());
+  ArenaGroup& arenas = *value_arenas_[call];
+  arenas.reset(static_cast<std::size_t>(groups));
   while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
-  for (std::size_t a = first_arena; a < used_value_arenas_; ++a) value_arenas_[a]->reset();
   for (std::int64_t group = 0, lane = 0; group < groups; ++group) {
     // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks is enough.
     const std::int64_t children = needs ? first_chunk(group + 1) - first_chunk(group) : 1;
@@ -202,7 +202,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
       settings.pool = nullptr;
       while (plan.first_chunk(lane + 1) <= first_chunk(group) + k) ++lane;
       if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
-      next_child(settings, value_arenas_[first_arena + static_cast<std::size_t>(group)].get());
+      next_child(settings, &arenas[static_cast<std::size_t>(group)]);
     }
   }
   // Whichever chunk ends first makes room for the result; its extents are the same from all.

@@ -75,6 +75,38 @@ TEST(Arena, RewindFreesScratchAlsoAcrossBlocks) {
   EXPECT_EQ(empty.reserved(), 0u);
 }
 
+TEST(ArenaGroup, ArenasLieApartAndLikePassesNeedNoMore) {
+  ArenaGroup group;
+  const auto pass = [&](std::size_t count, std::int64_t floats) {
+    group.reset(count);
+    std::vector<std::pair<float*, float>> pieces;
+    for (int part = 0; part < 4; ++part)
+      for (std::size_t i = 0; i < count; ++i) {
+        float* p = group[i].floats(floats);
+        std::fill_n(p, floats, static_cast<float>(pieces.size()));
+        pieces.emplace_back(p, static_cast<float>(pieces.size()));
+      }
+    for (const auto& [p, value] : pieces) {
+      EXPECT_EQ(p[0], value);
+      EXPECT_EQ(p[floats - 1], value);
+    }
+  };
+  pass(3, 10000);
+  pass(3, 10000);
+  const std::size_t held = group.reserved();
+  EXPECT_GE(held, 3U * 4 * 40000);
+  for (const std::size_t count : {3, 1, 2, 3}) {
+    pass(count, 10000);
+    EXPECT_EQ(group.reserved(), held) << "a like or a smaller pass needed more memory";
+  }
+  pass(3, 50000);  // beyond their shares
+  pass(5, 50000);  // more of them
+  pass(5, 50000);
+  const std::size_t more = group.reserved();
+  pass(5, 50000);
+  EXPECT_EQ(group.reserved(), more);
+}
+
 // --- plans ---
 
 TEST(ShardPlan, DependsOnShapesAloneAndCoversEveryItem) {

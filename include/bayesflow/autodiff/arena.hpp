@@ -8,6 +8,17 @@
 
 namespace bayesflow {
 
+namespace detail {
+struct FreeBlock {
+  std::size_t bytes = 0, huge_from = 0;  // 0 bytes: somebody else's
+  void operator()(std::byte* p) const;
+};
+struct Block {
+  std::unique_ptr<std::byte, FreeBlock> memory;
+  std::size_t capacity = 0;
+};
+}  // namespace detail
+
 /// Hands out 64-byte aligned pieces; `reset` makes all of them free again without returning memory to the system. After a
 /// step that needed several blocks, `reset` joins them into one, so that from the second like step on nothing is allocated.
 class Arena {
@@ -35,22 +46,31 @@ class Arena {
   [[nodiscard]] std::size_t reserved() const;  ///< bytes held
 
  private:
-  struct Free {
-    std::size_t bytes;
-    explicit Free(std::size_t size = 0) : bytes(size) {}
-    void operator()(std::byte* p) const;
-  };
-  struct Block {
-    std::unique_ptr<std::byte, Free> memory;
-    std::size_t capacity = 0;
-  };
+  friend class ArenaGroup;
   void grow(std::size_t size);
   void enter(std::size_t block);
 
-  std::vector<Block> blocks_;
+  void start_with(std::byte* memory, std::size_t capacity);
+
+  std::vector<detail::Block> blocks_;
   std::size_t current_ = 0;
   std::byte* block_ = nullptr;
   std::size_t used_ = 0, capacity_ = 0;
+};
+
+/// Arenas that are used side by side and reset together. From the second like pass on they lie in one block, so that small ones fill huge pages
+/// together instead of wasting one each.
+class ArenaGroup {
+ public:
+  /// Makes all memory free, and arenas 0 to count - 1 ready.
+  void reset(std::size_t count);
+  [[nodiscard]] Arena& operator[](std::size_t i) { return *arenas_[i]; }
+  [[nodiscard]] std::size_t reserved() const;  ///< bytes held
+
+ private:
+  detail::Block block_;
+  std::vector<std::unique_ptr<Arena>> arenas_;  // behind the block that they lie in
+  std::size_t share_ = 0;                       // bytes of the block for each
 };
 
 }  // namespace bayesflow

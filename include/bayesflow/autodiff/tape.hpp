@@ -167,7 +167,7 @@ class Tape {
   std::vector<Import> imports_;
   std::vector<std::unique_ptr<Tape>> children_;
   std::size_t used_children_ = 0;
-  std::vector<std::unique_ptr<Arena>> value_arenas_;      // values of the groups of chunks of each map_rows of this pass
+  std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks
   std::size_t used_value_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk
   std::int64_t product_flops_ = 0;
