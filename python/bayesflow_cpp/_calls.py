@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from .exceptions import ArgumentError, ShapeError
+from ._words import in_python
+from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeError
 
 _MISFIT = "incompatible function arguments"
 _MAX_AXES = 6
@@ -24,7 +25,7 @@ def set_up(core):
             elif isinstance(member, type):
                 if name not in _PER_SIMULATION:
                     for key, method in list(vars(member).items()):
-                        if type(method).__name__ == "nb_method" and not key.startswith("__"):
+                        if type(method).__name__ == "nb_method" and (key == "__call__" or not key.startswith("__")):
                             setattr(member, key, _explained(method, key))
                 setattr(module, name, _Constructor(member))
 
@@ -55,14 +56,31 @@ def _explained(function, name):
             if _MISFIT not in str(error):
                 raise
             reason = _explanation(str(error), name, args, kwargs)
+        except BayesFlowError as error:
+            error.args = (in_python(str(error), name), *error.args[1:])
+            raise
+        except (MemoryError, ValueError) as error:  # std::bad_alloc, std::length_error
+            if not isinstance(error, MemoryError) and "vector" not in str(error):
+                raise
+            reason = _too_large(_in_words_of_users(name), (*args, *kwargs.values()))
         raise reason
 
     return call
 
 
+def _in_words_of_users(name):
+    return {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster"}.get(name, name.replace("Options", ""))
+
+
+def _too_large(name, values):
+    numbers = [v for value in values for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, (int, np.integer))]
+    largest = max(numbers, default=0)
+    return OutOfMemoryError(f"{name}: there is not enough memory for what is asked; use fewer or smaller{f': {largest} is among the arguments' if largest > 10_000 else ' data'}")
+
+
 def _explanation(message, name, args, kwargs):
     """The exception that says what `message`, which lists the signatures, does not."""
-    name = {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster"}.get(name, name.replace("Options", ""))
+    name = _in_words_of_users(name)
     signature = re.search(r"^\s*1\. \w+\((.*)\) -> .*$", message, re.MULTILINE)
     parameters = [] if signature is None else _split(signature.group(1), ", ")
     if parameters and parameters[0] == "self":

@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_number, as_names, as_path, output
+from ._arrays import as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, output
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
@@ -43,7 +43,7 @@ class AmortizedPosterior:
                 f"AmortizedPosterior: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "
                 "written with this package's building blocks (docs/python_networks.md)"
             )
-        if latent_is_dynamic:
+        if as_flag(latent_is_dynamic, "AmortizedPosterior: latent_is_dynamic"):
             raise OperationNotSupportedError("AmortizedPosterior: a latent distribution that depends on the conditions is not there; use latent_is_dynamic=False")
         if latent_dist is not None and not isinstance(latent_dist, MultivariateStudentT):
             raise OperationNotSupportedError("AmortizedPosterior: latent_dist must be None or latents.MultivariateStudentT(df)")
@@ -55,7 +55,7 @@ class AmortizedPosterior:
         if seed is not None and not isinstance(seed, (int, np.integer)):
             raise ConfigurationError(f"AmortizedPosterior: seed must be a whole number or None; got {seed!r}")
         self.latent_dim = inference_net.latent_dim
-        self.seed, self._threads = seed, threads
+        self.seed, self._threads = seed, as_count(threads, "AmortizedPosterior: threads", 0)
         self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
         self._trained = {}  # what a trainer did, for files
@@ -236,6 +236,7 @@ def load_amortizer(path, *, threads=0, verify=True) -> AmortizedPosterior:
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
+    threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0

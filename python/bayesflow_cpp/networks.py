@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_number, as_numbers, output
+from ._arrays import as_arguments, as_choice, as_flag, as_float64, as_number, as_numbers, output, shown
 from .default_settings import (
     DEFAULT_SETTING_AFFINE_COUPLING,
     DEFAULT_SETTING_DENSE_DEEP_SET,
@@ -18,7 +18,7 @@ __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
 def require_inference(owner, training):
     """v1's networks take `training`, which switches dropout on; here only a trainer does that."""
-    if training:
+    if as_flag(training, f"{owner}: training"):
         raise OperationNotSupportedError(f"{owner}: dropout is on while a Trainer trains, and only then; leave training out, or use mc_dropout in coupling_settings")
 
 
@@ -144,8 +144,10 @@ class InvertibleNetwork(_Network):
     def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
                  act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
         super().__init__(seed)
-        if coupling_design not in self.available_designs:
-            raise ConfigurationError(f"InvertibleNetwork: coupling_design must be one of {self.available_designs}; got {coupling_design!r}")
+        as_choice(coupling_design, "InvertibleNetwork: coupling_design", self.available_designs)
+        low, high = as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2)
+        if not 0 < low <= high:
+            raise ConfigurationError(f"InvertibleNetwork: soft_flow_bounds must be two positive numbers, the lower one first; got {shown(soft_flow_bounds)}")
         self.latent_dim = num_params
         spline = None
         if coupling_design == "interleaved":
@@ -156,7 +158,7 @@ class InvertibleNetwork(_Network):
         else:
             main = _coupling(coupling_settings, coupling_design)
         self._arguments = (num_params, num_coupling_layers, coupling_design, main, spline, permutation, use_act_norm,
-                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, *as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2))  # fmt: skip
+                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, low, high)  # fmt: skip
         self._options = self._make()
 
     def _make(self):
@@ -230,7 +232,7 @@ def _dense(args, owner):
         raise ConfigurationError(f"{owner}: units is required")
     return {
         "units": args["units"],
-        "activation": args.get("activation") or "linear",
+        "activation": "linear" if args.get("activation") is None else args["activation"],
         "kernel_initializer": args.get("kernel_initializer", "glorot_uniform"),
         "kernel_regularizer": _regularizer(args.get("kernel_regularizer"), owner),
     }
@@ -247,11 +249,14 @@ def _coupling(settings, design):
 
 def _coupling_options(merged):
     left, right, bottom, top = as_numbers(merged.get("default_domain", (-5.0, 5.0, -5.0, 5.0)), "coupling_settings: default_domain", 4)
+    if not (left < right and bottom < top):
+        raise ConfigurationError(f"coupling_settings: default_domain must be left < right, bottom < top; got {left:g}, {right:g}, {bottom:g}, {top:g}")
+    dropout, mc_dropout = as_flag(merged["dropout"], "coupling_settings: dropout"), as_flag(merged["mc_dropout"], "coupling_settings: mc_dropout")
     return _core.CouplingOptions(
         dense=_core.DenseOptions(**merged["dense_args"]),
         num_dense=merged["num_dense"],
-        dropout_prob=merged["dropout_prob"] if merged["dropout"] or merged["mc_dropout"] else 0.0,
-        mc_dropout=merged["mc_dropout"],
+        dropout_prob=merged["dropout_prob"] if dropout or mc_dropout else 0.0,
+        mc_dropout=mc_dropout,
         spec_norm=merged["spec_norm"],
         residual=merged["residual"],
         soft_clamping=0.0 if merged.get("soft_clamping") is None else as_number(merged["soft_clamping"], "coupling_settings: soft_clamping"),
