@@ -198,7 +198,10 @@ def compile_cpp(source, name="simulate", *, shape, flags=(), threads=0):
     if not isinstance(source, str) or not isinstance(name, str) or not name.isidentifier():
         raise ConfigurationError(f"compile_cpp: source must be C++ text and name a function in it; got {type(source).__name__} and {name!r}")
     if isinstance(flags, str):
-        flags = shlex.split(flags)
+        try:
+            flags = shlex.split(flags)
+        except ValueError as error:
+            raise ConfigurationError(f"compile_cpp: flags must be a list of texts, or a text as a shell takes it; got {flags!r}: {error}") from error
     flags = as_names(flags, "compile_cpp: flags")
     library = _compiled(source, name, flags)
     try:

@@ -83,7 +83,10 @@ class AmortizedPosterior:
 
     def __repr__(self):
         weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
-        return f"<AmortizedPosterior of {self.latent_dim} parameters, {weights}>"
+        summary = "no summary network" if self.summary_net is None else "a summary network" if isinstance(self.summary_net, _LoadedSummary) else f"summary network {type(self.summary_net).__name__}"
+        latent = "" if self.latent_dist is None else f", latents {self.latent_dist!r}"
+        mmd = f", MMD of summaries x {self._mmd:g}" if self._mmd else ""
+        return f"<AmortizedPosterior of {self.latent_dim} parameters, {summary}{latent}{mmd}; {weights}>"
 
     @property
     def number_of_parameters(self):
@@ -217,10 +220,16 @@ class _LoadedSummary(_SummaryNetwork):
         super().__init__(None)
         self._amortizer = amortizer
 
+    def __repr__(self):
+        return f"<summary network of a file; {self._weights()}>"
+
 
 class _LoadedInvertible(InvertibleNetwork):
     def __init__(self, amortizer, num_params):
         self.seed, self._alone, self._amortizer, self.latent_dim = None, None, amortizer, num_params
+
+    def __repr__(self):
+        return f"<InvertibleNetwork(num_params={self.latent_dim}) of a file; {self._weights()}>"
 
     def __getstate__(self):
         state = dict(self.__dict__)

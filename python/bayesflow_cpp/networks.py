@@ -40,6 +40,16 @@ class _Network:
         """The amortizer's engine, if the weights are there."""
         return self._amortizer._core if self._amortizer is not None and self._amortizer.is_built else None
 
+    def _weights(self):
+        """How many there are, in words."""
+        if self._owner() is not None:
+            count = sum(w.size for name, w in self._owner().weights().items() if name.startswith(self._prefix))
+        elif self._alone is not None:
+            count = self._alone.number_of_parameters
+        else:
+            return "no weights yet"
+        return f"{count:,} weights"
+
     def __getstate__(self):
         state = dict(self.__dict__)
         state["_alone"], state["_amortizer"] = None, None
@@ -48,6 +58,8 @@ class _Network:
 
 class _SummaryNetwork(_Network):
     """What the summary networks have in common: `_factory` makes the engine's network."""
+
+    _prefix = "summary_net."
 
     def __call__(self, x, training=False):
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
@@ -92,6 +104,12 @@ class DeepSet(_SummaryNetwork):
                  zip(("s1", "s2", "s3"), (dense_s1_args, dense_s2_args, dense_s3_args))]  # fmt: skip
         self._arguments = (summary_dim, num_dense_s1, num_dense_s2, num_dense_s3, num_equiv, *dense, pooling_fun, linear_path)
         self._factory = self._make()
+
+    def __repr__(self):
+        summary_dim, n1, n2, n3, num_equiv, *dense, pooling, linear = self._arguments
+        layers = ", ".join(f"{name}: {count} x {_layer(args)}" for name, count, args in zip(("s1", "s2", "s3"), (n1, n2, n3), dense))
+        path = ", linear_path=True" if linear else ""
+        return f"<DeepSet(summary_dim={summary_dim}, num_equiv={num_equiv}, pooling_fun={pooling!r}{path}), {layers}; {self._weights()}>"
 
     def _make(self):
         *counts, s1, s2, s3, pooling, linear = self._arguments
@@ -140,6 +158,7 @@ class InvertibleNetwork(_Network):
     """
 
     available_designs = ("affine", "spline", "interleaved")
+    _prefix = "inference_net."
 
     def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
                  act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
@@ -160,6 +179,13 @@ class InvertibleNetwork(_Network):
         self._arguments = (num_params, num_coupling_layers, coupling_design, main, spline, permutation, use_act_norm,
                            as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, low, high)  # fmt: skip
         self._options = self._make()
+
+    def __repr__(self):
+        num_params, layers, design, main, spline, permutation, use_act_norm, *_ = self._arguments
+        options = [f"num_params={num_params}", f"num_coupling_layers={layers}", f"coupling_design={design!r}"]
+        options += [f"permutation={permutation!r}"] * (permutation != "fixed") + ["use_act_norm=False"] * (not use_act_norm)
+        inner = " and ".join(_inner(settings) for settings in (main, spline) if settings is not None)
+        return f"<InvertibleNetwork({', '.join(options)}), {inner}; {self._weights()}>"
 
     def _make(self):
         num_params, layers, design, main, spline, *rest = self._arguments
@@ -209,6 +235,17 @@ class InvertibleNetwork(_Network):
         if self._alone is None:
             self._alone = _core.StandaloneFlow(self._options, 0 if condition is None else condition.shape[-1], self._seed())
         return x, condition, lambda forward: self._alone.forward if forward else self._alone.inverse
+
+
+def _layer(dense):
+    decay = f" with weight decay {dense['kernel_regularizer']:g}" if dense["kernel_regularizer"] else ""
+    return f"{dense['units']} {dense['activation']}{decay}"
+
+
+def _inner(settings):
+    dropout = f", dropout {settings['dropout_prob']:g}" if settings["dropout"] or settings["mc_dropout"] else ""
+    bins = f", {settings['bins']} bins" if "bins" in settings else ""
+    return f"{settings['num_dense']} x {_layer(settings['dense_args'])}{dropout}{bins}"
 
 
 def _regularizer(value, owner):

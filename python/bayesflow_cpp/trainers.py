@@ -6,6 +6,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, shown
+from ._functions import name_of
 from ._log import logger
 from ._progress import TrainingProgress
 from .amortizers import AmortizedPosterior
@@ -127,8 +128,10 @@ class Trainer:
         return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
 
     def __repr__(self):
-        runs = self.runs
-        return f"<Trainer, seed {self.seed}: {sum(len(run.train_losses) for run in runs):,} steps in {len(runs)} {'run' if len(runs) == 1 else 'runs'}>"
+        model, history = self.generative_model, self.loss_history
+        name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, GenerativeModel) else f"model {name_of(model)}"
+        kept = "" if self.checkpoint_path is None else f", kept in {str(self.checkpoint_path)!r}"
+        return f"<Trainer of {self.amortizer.latent_dim} parameters, {name}, seed {self.seed}{kept}: {history._in_words()}>"
 
     # --- modes ---
 
@@ -323,9 +326,10 @@ class Trainer:
             if self.generative_model is None:
                 raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
             inputs = self.generative_model(500)
-        if conf_args and self._configurator is None:
+        arguments = as_arguments(conf_args, "conf_args")
+        if arguments and self._configurator is None:
             raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
-        return self.configurator(inputs, **as_arguments(conf_args, "conf_args"))
+        return self.configurator(inputs, **arguments)
 
     def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
                             seed=0):  # fmt: skip
