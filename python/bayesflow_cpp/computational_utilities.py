@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import _core
+from . import _core, _numbers
 from ._arrays import as_choice, as_count, as_flag, as_float64, as_function, as_number, required
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
 
@@ -185,5 +185,5 @@ def c2st(source_samples, target_samples, n_folds=5, scoring="accuracy", normaliz
         raise ConfigurationError("normalize must be True: the classifier's optimizer is set for normalized columns")
     source, target = _samples(source_samples, "source_samples"), _samples(target_samples, "target_samples")
     aggregate = as_flag(aggregate_output, "aggregate_output")
-    out = _d.c2st(source, target, n_folds, hidden_units_per_dim, 200, seed, 0)
+    out = _numbers.c2st(source, target, n_folds, hidden_units_per_dim, seed=seed)
     return out.accuracy.value if aggregate else out.fold_accuracy
