@@ -12,6 +12,7 @@ from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeEr
 _MISFIT = "incompatible function arguments"
 _MAX_AXES = 6
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text", "numpy.ndarray": "an array", "dict": "a dictionary", "None": "None"}
+_USERS_NAMES = {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster", "StandaloneSummary": "the summary network", "StandaloneFlow": "InvertibleNetwork"}
 _PER_SIMULATION = ("BitGenerator", "Rng")  # methods that are called for every simulation, with arguments of ours
 
 
@@ -69,7 +70,7 @@ def _explained(function, name):
 
 
 def _in_words_of_users(name):
-    return {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster"}.get(name, name.replace("Options", ""))
+    return _USERS_NAMES.get(name, name.replace("Options", ""))
 
 
 def _too_large(name, values):

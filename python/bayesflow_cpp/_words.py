@@ -45,8 +45,9 @@ def in_python(text, function=""):
     """`text` with the engine's names replaced; `function` is what was called."""
 
     def option(match):
-        owner, field = match.group(1), match.group(2)
-        return f"{_OWNERS.get(owner, owner)}: {_FIELDS.get(field, field)}"
+        owner, field = match.group(1), _FIELDS.get(match.group(2), match.group(2))
+        begins = text[: match.start()].endswith(": ") or match.start() == 0  # a sentence; within one the argument's name is enough
+        return f"{_OWNERS.get(owner, owner)}: {field}" if begins else field
 
     for pattern, words in _SENTENCES:
         text = re.sub(pattern, words, text)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_choice, as_flag, as_float64, as_number, as_numbers, output, shown
+from ._arrays import as_arguments, as_choice, as_flag, as_float64, as_number, as_numbers, is_whole, output, shown
 from .default_settings import (
     DEFAULT_SETTING_AFFINE_COUPLING,
     DEFAULT_SETTING_DENSE_DEEP_SET,
@@ -99,6 +99,7 @@ class DeepSet(_SummaryNetwork):
         super().__init__(seed)
         if callable(pooling_fun):
             raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
+        _few("DeepSet", num_dense_s1=num_dense_s1, num_dense_s2=num_dense_s2, num_dense_s3=num_dense_s3, num_equiv=num_equiv)
         self.summary_dim = summary_dim
         dense = [_dense(DEFAULT_SETTING_DENSE_DEEP_SET if args is None else args, f"dense_{s}_args") for s, args in
                  zip(("s1", "s2", "s3"), (dense_s1_args, dense_s2_args, dense_s3_args))]  # fmt: skip
@@ -163,6 +164,7 @@ class InvertibleNetwork(_Network):
     def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
                  act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
         super().__init__(seed)
+        _few("InvertibleNetwork", num_coupling_layers=num_coupling_layers)
         as_choice(coupling_design, "InvertibleNetwork: coupling_design", self.available_designs)
         low, high = as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2)
         if not 0 < low <= high:
@@ -235,6 +237,13 @@ class InvertibleNetwork(_Network):
         if self._alone is None:
             self._alone = _core.StandaloneFlow(self._options, 0 if condition is None else condition.shape[-1], self._seed())
         return x, condition, lambda forward: self._alone.forward if forward else self._alone.inverse
+
+
+def _few(owner, **counts):
+    """A slip here would be noticed when the machine has no memory left."""
+    for name, value in counts.items():
+        if is_whole(value) and value > 1000:
+            raise ConfigurationError(f"{owner}: {name} may be at most 1000; got {value}")
 
 
 def _layer(dense):
