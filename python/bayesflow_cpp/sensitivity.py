@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_arguments, as_count, as_float64, as_function, as_number, required, shown
-from ._figures import _pyplot
+from ._panels import pyplot
 from .computational_utilities import aggregated_error
 from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
 from .trainers import Trainer
@@ -106,10 +106,10 @@ def plot_color_grid(x_grid, y_grid, z_grid, cmap="viridis", vmin=None, vmax=None
         (vmin, "vmin"), (vmax, "vmax"), (hline_location, "hline_location"), (vline_location, "vline_location")))  # fmt: skip
     xticks, yticks = as_float64(xticks, "xticks", (1,)), as_float64(yticks, "yticks", (1,))
     try:
-        cmap = _pyplot().get_cmap(cmap)
+        cmap = pyplot().get_cmap(cmap)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"cmap must be a colour map of matplotlib or its name; got {shown(cmap)}") from error
-    figure, axis = _pyplot().subplots(1, 1, figsize=(10, 5))
+    figure, axis = pyplot().subplots(1, 1, figsize=(10, 5))
     colors = axis.pcolormesh(_edges(x[:, 0]), _edges(y[0, :]), z.T, cmap=cmap, vmin=vmin, vmax=vmax)
     lines = {"linestyle": "--", "color": "lightgreen", "alpha": 0.8}
     if hline_location is not None:
