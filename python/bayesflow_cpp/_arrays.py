@@ -12,18 +12,30 @@ _TOO_MANY = 2**31
 def as_array(value, name):
     """A NumPy array of `value` in its own dtype: arrays, lists, pandas, CPU tensors (DLPack or the array protocol)."""
     try:
+        if getattr(value, "requires_grad", False) is True:  # torch shares no numbers that it differentiates; these are only read
+            value = value.detach()
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":  # NumPy has none
+            value = value.float()
         if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             array = np.from_dlpack(value)
         else:
             array = np.asanyarray(value)
     except Exception as error:
-        hint = "; copy it to the CPU first" if hasattr(value, "__dlpack__") else ""
+        hint = "; copy it to the CPU first" if _is_elsewhere(value) else ""
         raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
             raise ConfigurationError(f"{name} has {np.ma.count_masked(array)} masked values; fill them in, and give the mask to the network as data if it matters")
         array = array.data
     return array
+
+
+def _is_elsewhere(value):
+    """Whether a tensor says that it lies on a device other than the CPU."""
+    try:
+        return value.__dlpack_device__()[0] != 1
+    except Exception:  # whatever a library does for what has no numbers
+        return False
 
 
 def as_float64(value, name, ndim=None, axes=""):

@@ -12,7 +12,12 @@ from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeEr
 _MISFIT = "incompatible function arguments"
 _MAX_AXES = 6
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text", "numpy.ndarray": "an array", "dict": "a dictionary", "None": "None"}
-_USERS_NAMES = {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster", "StandaloneSummary": "the summary network", "StandaloneFlow": "InvertibleNetwork"}
+_USERS_NAMES = {
+    "deep_set": "DeepSet",
+    "LRAdjusterOptions": "RegressionLRAdjuster",
+    "StandaloneSummary": "the summary network",
+    "StandaloneFlow": "InvertibleNetwork",
+}
 _PER_SIMULATION = ("BitGenerator", "Rng")  # methods that are called for every simulation, with arguments of ours
 
 
@@ -76,7 +81,8 @@ def _in_words_of_users(name):
 def _too_large(name, values):
     numbers = [v for value in values for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, (int, np.integer))]
     largest = max(numbers, default=0)
-    return OutOfMemoryError(f"{name}: there is not enough memory for what is asked; use fewer or smaller{f': {largest} is among the arguments' if largest > 10_000 else ' data'}")
+    hint = f"fewer or smaller: {largest} is among the arguments" if largest > 10_000 else "fewer or smaller data"
+    return OutOfMemoryError(f"{name}: there is not enough memory for what is asked; use {hint}")
 
 
 def _explanation(message, name, args, kwargs):

@@ -15,7 +15,7 @@ import numpy as np
 from . import _core
 from ._arrays import as_count, as_float64, as_names, shown
 from ._functions import KeyedFunction
-from .exceptions import ConfigurationError, SimulationError
+from .exceptions import ConfigurationError
 
 _INCLUDE = Path(__file__).parent / "include"
 _MAX_AXES = 5  # of one simulation; the batch is the sixth

@@ -37,7 +37,8 @@ _FIELDS = {
 _SENTENCES = (
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),
     (r": give it as LoadAmortizerOptions::\w+", ": load the file in C++, with that code"),
-    (r"check the code that you give as LoadAmortizerOptions, or load it all the same with LoadAmortizerOptions::verify = false", "or load it all the same with verify=False"),
+    (r"check the code that you give as LoadAmortizerOptions, or load", "or load"),
+    (r"LoadAmortizerOptions::verify = false", "verify=False"),
 )
 
 

@@ -83,7 +83,9 @@ class AmortizedPosterior:
 
     def __repr__(self):
         weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
-        summary = "no summary network" if self.summary_net is None else "a summary network" if isinstance(self.summary_net, _LoadedSummary) else f"summary network {type(self.summary_net).__name__}"
+        summary = "no summary network" if self.summary_net is None else f"summary network {type(self.summary_net).__name__}"
+        if isinstance(self.summary_net, _LoadedSummary):
+            summary = "a summary network"
         latent = "" if self.latent_dist is None else f", latents {self.latent_dist!r}"
         mmd = f", MMD of summaries x {self._mmd:g}" if self._mmd else ""
         return f"<AmortizedPosterior of {self.latent_dim} parameters, {summary}{latent}{mmd}; {weights}>"

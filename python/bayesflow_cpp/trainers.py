@@ -190,7 +190,9 @@ class Trainer:
         if custom_loader is not None and not callable(custom_loader):
             raise ConfigurationError(f"train_from_presimulation: custom_loader must be a function of a path; got {type(custom_loader).__name__}")
         loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
-        run = dict(path=as_path(presimulation_path, "train_from_presimulation: presimulation_path"), batch_size=batch_size, max_epochs=0 if max_epochs is None else as_count(max_epochs, "train_from_presimulation: max_epochs"), loader=loader)
+        epochs = 0 if max_epochs is None else as_count(max_epochs, "train_from_presimulation: max_epochs")
+        path = as_path(presimulation_path, "train_from_presimulation: presimulation_path")
+        run = dict(path=path, batch_size=batch_size, max_epochs=epochs, loader=loader)
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 

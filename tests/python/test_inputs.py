@@ -26,6 +26,21 @@ class Tensor:
         return self._device
 
 
+class Differentiated:
+    """As torch behaves: numbers that are differentiated are given away only after `detach`."""
+
+    requires_grad = True
+
+    def __init__(self, array):
+        self._array = array
+
+    def detach(self):
+        return Tensor(self._array)
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("requires grad")
+
+
 def strided(x):
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]))
     wide[..., ::2] = x
@@ -39,7 +54,7 @@ def read_only(x):
 
 
 def torch_tensor(x):
-    return pytest.importorskip("torch").tensor(x, dtype=getattr(__import__("torch"), "float32"))
+    return pytest.importorskip("torch").tensor(x).float()
 
 
 TAKEN = {
@@ -57,7 +72,10 @@ TAKEN = {
     "int8": lambda x: x.astype(np.int8),
     "objects that are numbers": lambda x: x.astype(object),
     "DLPack": Tensor,
+    "a tensor with gradients": Differentiated,
     "torch": torch_tensor,
+    "torch, with gradients": lambda x: torch_tensor(x).requires_grad_(),
+    "torch, bfloat16": lambda x: torch_tensor(x).bfloat16(),
     "a subclass": lambda x: x.astype(np.float32).view(bf._arrays.Output),
     "masked, nothing hidden": lambda x: np.ma.masked_array(x, np.zeros(x.shape, bool)),
 }
@@ -68,6 +86,9 @@ REFUSED = {
     "ragged lists": lambda x: [row.tolist() for row in x[:-1]] + [[[1.0]]],
     "objects": lambda x: np.full(x.shape, object()),
     "a tensor of a GPU": lambda x: Tensor(x, (2, 0)),
+    "torch, sparse": lambda x: torch_tensor(x).to_sparse(),
+    "torch, complex": lambda x: torch_tensor(x) + 0j,
+    "torch, without numbers": lambda x: torch_tensor(x).to("meta"),
     "masked, one hidden": lambda x: np.ma.masked_array(x, np.arange(x.size).reshape(x.shape) == 3),
     "a dictionary": lambda x: {"x": x},
     "nine axes": lambda x: x.reshape(*x.shape, *[1] * (9 - x.ndim)),
@@ -170,6 +191,9 @@ def test_users_arrays_are_not_changed(trained):
 def test_a_gpu_tensor_says_what_to_do():
     with pytest.raises(ConfigurationError, match="CPU"):
         bf.diagnostics.recovery(Tensor(X, (2, 0)), THETA)
+    with pytest.raises(ConfigurationError) as caught:
+        bf.diagnostics.recovery({"x": X}, THETA)
+    assert "CPU" not in str(caught.value)  # only for what is elsewhere
 
 
 def test_too_many_axes_say_so():
