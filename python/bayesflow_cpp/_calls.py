@@ -6,18 +6,12 @@ import re
 
 import numpy as np
 
-from ._words import in_python
+from ._words import argument, in_python, owner
 from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeError
 
 _MISFIT = "incompatible function arguments"
 _MAX_AXES = 6
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text", "numpy.ndarray": "an array", "dict": "a dictionary", "None": "None"}
-_USERS_NAMES = {
-    "deep_set": "DeepSet",
-    "LRAdjusterOptions": "RegressionLRAdjuster",
-    "StandaloneSummary": "the summary network",
-    "StandaloneFlow": "InvertibleNetwork",
-}
 _PER_SIMULATION = ("BitGenerator", "Rng")  # methods that are called for every simulation, with arguments of ours
 
 
@@ -68,14 +62,10 @@ def _explained(function, name):
         except (MemoryError, ValueError) as error:  # std::bad_alloc, std::length_error
             if not isinstance(error, MemoryError) and "vector" not in str(error):
                 raise
-            reason = _too_large(_in_words_of_users(name), (*args, *kwargs.values()))
+            reason = _too_large(owner(name), (*args, *kwargs.values()))
         raise reason
 
     return call
-
-
-def _in_words_of_users(name):
-    return _USERS_NAMES.get(name, name.replace("Options", ""))
 
 
 def _too_large(name, values):
@@ -87,7 +77,7 @@ def _too_large(name, values):
 
 def _explanation(message, name, args, kwargs):
     """The exception that says what `message`, which lists the signatures, does not."""
-    name = _in_words_of_users(name)
+    name = owner(name)
     signature = re.search(r"^\s*1\. \w+\((.*)\) -> .*$", message, re.MULTILINE)
     parameters = [] if signature is None else _split(signature.group(1), ", ")
     if parameters and parameters[0] == "self":
@@ -106,12 +96,12 @@ def _explanation(message, name, args, kwargs):
         return TypeError(f"{name}: unknown argument {unknown[0]!r}" if unknown else f"{name}: takes {len(parameters)} arguments; got {len(args)}")
     for key, (kind, value) in values.items():
         if isinstance(value, np.ndarray) and "numpy.ndarray" in kind and value.ndim > _MAX_AXES:
-            return ShapeError(f"{name}: {key} may have at most {_MAX_AXES} axes; got shape {value.shape}")
+            return ShapeError(f"{name}: {argument(key)} may have at most {_MAX_AXES} axes; got shape {value.shape}")
         if not _fits(kind, value):
-            return TypeError(f"{name}: {key} must be {_in_words(kind)}; got {_shown(value)}")
+            return TypeError(f"{name}: {argument(key)} must be {_in_words(kind)}; got {_shown(value)}")
     for key, (kind, value) in values.items():  # of the right kind, and yet refused: it is beyond what the engine's numbers hold
         if "int" in kind and isinstance(value, (int, np.integer)) and not 0 <= value < 2**31:
-            return ArgumentError(f"{name}: {key} must {'not be negative' if value < 0 else 'be smaller'}; got {value}")
+            return ArgumentError(f"{name}: {argument(key)} must {'not be negative' if value < 0 else 'be smaller'}; got {value}")
     given = ", ".join(f"{key} = {_shown(value)}" for key, (_, value) in values.items())
     return TypeError(f"{name}: the arguments do not fit: {given}")
 

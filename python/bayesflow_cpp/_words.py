@@ -22,6 +22,9 @@ _OWNERS = {
     "Presimulation": "train_from_presimulation",
     "LoadAmortizer": "load_amortizer",
     "SaveAmortizer": "AmortizedPosterior.save",
+    "deep_set": "DeepSet",
+    "StandaloneSummary": "the summary network",
+    "StandaloneFlow": "InvertibleNetwork",
 }
 _FIELDS = {
     "dense": "dense_args",
@@ -42,19 +45,29 @@ _SENTENCES = (
 )
 
 
+def owner(name):
+    """What has the arguments of an engine's class or function."""
+    name = name.replace("Options", "")
+    return _OWNERS.get(name, name)
+
+
+def argument(field):
+    return _FIELDS.get(field, field)
+
+
 def in_python(text, function=""):
     """`text` with the engine's names replaced; `function` is what was called."""
 
     def option(match):
-        owner, field = match.group(1), _FIELDS.get(match.group(2), match.group(2))
+        field = argument(match.group(2))
         begins = text[: match.start()].endswith(": ") or match.start() == 0  # a sentence; within one the argument's name is enough
-        return f"{_OWNERS.get(owner, owner)}: {field}" if begins else field
+        return f"{owner(match.group(1))}: {field}" if begins else field
 
     for pattern, words in _SENTENCES:
         text = re.sub(pattern, words, text)
     text = re.sub(r"\b(NonFinitePolicy::|raise )max_share\b", r"\1max_share" if function == "presimulate" else r"\1max_dropped_share", text)
     text = text.replace("NonFinitePolicy::", "")
-    text = re.sub(r"\bset \w+Options::(\w+) (?:to|=) ", lambda m: f"set {_FIELDS.get(m.group(1), m.group(1))} = ", text)
+    text = re.sub(r"\bset \w+Options::(\w+) (?:to|=) ", lambda m: f"set {argument(m.group(1))} = ", text)
     text = re.sub(r"\b(\w+)Options::(\w+(?:\.\w+)?)", option, text)
-    text = re.sub(r"\b(\w+)Options: ", lambda m: f"{_OWNERS.get(m.group(1), m.group(1))}: ", text)
+    text = re.sub(r"\b(\w+)Options: ", lambda m: f"{owner(m.group(1))}: ", text)
     return re.sub(r"\b([A-Z]\w+)::([a-z]\w*)", r"\1.\2", text)

@@ -105,6 +105,24 @@ def test_options(call, sentence, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda: nets.DeepSet("many"), "^DeepSet: summary_dim must be a whole number; got str 'many'$"),
+        (lambda: nets.DeepSet(2, pooling_fun=3), "^DeepSet: pooling_fun must be a text; got int 3$"),
+        (lambda: nets.DeepSet(2, dense_s1_args=dict(units="many")), "^dense layer: units must be a whole number; got str 'many'$"),
+        (lambda: flow(num_dense=1.5), "^coupling_settings: num_dense must be a whole number; got float 1.5$"),
+        (lambda: nets.InvertibleNetwork(2, 1, "spline", {"bins": None}), "^coupling_settings: bins must be a whole number; got NoneType None$"),
+        (lambda: stopped_early(patience="long"), "^early_stopping_args: patience must be a whole number; got str 'long'$"),
+        (lambda: bf.helper_classes.RegressionLRAdjuster(period=1.5), "^RegressionLRAdjuster: period must be a whole number; got float 1.5$"),
+        (lambda: report(title=3), "^report: title must be a text or None; got int 3$"),
+    ],
+)
+def test_kinds(call, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        call()
+
+
+@pytest.mark.parametrize(
     "schedule, sentence",
     [
         (lambda: opt.CosineDecay(1e-3, -1), "^CosineDecay: decay_steps must be at least 1; got -1$"),
