@@ -39,6 +39,7 @@ _FIELDS = {
 }
 _SENTENCES = (
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),
+    (r"\bThreadPool: (?=threads)", ""),
     (r": give it as LoadAmortizerOptions::\w+", ": load the file in C++, with that code"),
     (r"check the code that you give as LoadAmortizerOptions, or load", "or load"),
     (r"LoadAmortizerOptions::verify = false", "verify=False"),

@@ -71,6 +71,7 @@ OPTIONS = [
     (lambda: trained(max_to_keep=0), "Trainer: max_to_keep = 0; it must be at least 1"),
     (lambda: trained(checkpoint_minutes=-1), "Trainer: checkpoint_minutes = -1; it must be positive"),
     (lambda: trained(threads=-1), "Trainer: threads = -1; it must not be negative (0: all)"),
+    (lambda: bf.diagnostics.sbc_ranks(np.zeros((30, 20, 2)), np.zeros((30, 2)), threads=10**6), "threads = 1000000; it must be at most 65536"),
     (lambda: trained(max_dropped_share=1), "max_dropped_share = 1; it must be in [0, 1)"),
     (lambda: trained(resume="no"), "Trainer: resume must be one of 'program', 'state'; got 'no'"),
     (lambda: stopped_early(patience=0), "early_stopping_args: patience = 0; it must be at least 1"),
