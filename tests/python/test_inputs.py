@@ -53,10 +53,6 @@ def read_only(x):
     return x
 
 
-def torch_tensor(x):
-    return pytest.importorskip("torch").tensor(x).float()
-
-
 TAKEN = {
     "lists": lambda x: x.tolist(),
     "tuples of arrays": tuple,
@@ -73,9 +69,6 @@ TAKEN = {
     "objects that are numbers": lambda x: x.astype(object),
     "DLPack": Tensor,
     "a tensor with gradients": Differentiated,
-    "torch": torch_tensor,
-    "torch, with gradients": lambda x: torch_tensor(x).requires_grad_(),
-    "torch, bfloat16": lambda x: torch_tensor(x).bfloat16(),
     "a subclass": lambda x: x.astype(np.float32).view(bf._arrays.Output),
     "masked, nothing hidden": lambda x: np.ma.masked_array(x, np.zeros(x.shape, bool)),
 }
@@ -86,9 +79,6 @@ REFUSED = {
     "ragged lists": lambda x: [row.tolist() for row in x[:-1]] + [[[1.0]]],
     "objects": lambda x: np.full(x.shape, object()),
     "a tensor of a GPU": lambda x: Tensor(x, (2, 0)),
-    "torch, sparse": lambda x: torch_tensor(x).to_sparse(),
-    "torch, complex": lambda x: torch_tensor(x) + 0j,
-    "torch, without numbers": lambda x: torch_tensor(x).to("meta"),
     "masked, one hidden": lambda x: np.ma.masked_array(x, np.arange(x.size).reshape(x.shape) == 3),
     "a dictionary": lambda x: {"x": x},
     "nine axes": lambda x: x.reshape(*x.shape, *[1] * (9 - x.ndim)),
@@ -153,6 +143,29 @@ def test_refused_with_a_sentence(trained, place, kind, which):
     with pytest.raises(BayesFlowError) as caught:
         place(trained, x, theta)
     assert 20 < len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_torch(trained, place):
+    torch = pytest.importorskip("torch")
+    x, theta = torch.tensor(X).float(), torch.tensor(THETA).float()
+    taken = [
+        lambda t: t,
+        lambda t: t.double(),
+        lambda t: t.half(),
+        lambda t: t.bfloat16(),
+        lambda t: t.int(),
+        lambda t: t.clone().requires_grad_(),
+        torch.nn.Parameter,
+        lambda t: t.transpose(0, -1).contiguous().transpose(0, -1),
+        list,
+    ]
+    for kind in taken:
+        np.testing.assert_array_equal(place(trained, kind(x), kind(theta)), place(trained, X, THETA))
+    for kind in (lambda t: t.to_sparse(), lambda t: t + 0j, lambda t: t.to("meta")):
+        for given in ((kind(x), theta), (x, kind(theta))):
+            with pytest.raises(BayesFlowError):
+                place(trained, *given)
 
 
 def test_bool_counts_as_numbers(trained):

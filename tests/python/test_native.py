@@ -332,7 +332,7 @@ FILL = "for (int i = 0; i < 4; ++i) data[i] = params[0];"
 )
 def test_failures_name_the_simulation(body, text):
     model = native_model(body, skip_test=True)
-    with pytest.raises(SimulationError, match=rf"simulator: simulation \d+ with parameters \[\S+, \S+\] failed.*") as caught:
+    with pytest.raises(SimulationError, match=r"simulator: simulation \d+ with parameters \[\S+, \S+\] failed.*") as caught:
         model(50)
     assert text in str(caught.value)
     with pytest.raises(SimulationError) as caught:  # the engine's own way
