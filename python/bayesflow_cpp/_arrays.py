@@ -6,22 +6,36 @@ import numpy as np
 
 from .exceptions import ConfigurationError, ShapeError
 
+_TOO_MANY = 2**31
+
 
 def as_array(value, name):
     """A NumPy array of `value` in its own dtype: arrays, lists, pandas, CPU tensors (DLPack or the array protocol)."""
     try:
+        if getattr(value, "requires_grad", False) is True:  # torch shares no numbers that it differentiates; these are only read
+            value = value.detach()
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":  # NumPy has none
+            value = value.float()
         if not isinstance(value, np.ndarray) and not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             array = np.from_dlpack(value)
         else:
             array = np.asanyarray(value)
     except Exception as error:
-        hint = "; copy it to the CPU first" if hasattr(value, "__dlpack__") else ""
+        hint = "; copy it to the CPU first" if _is_elsewhere(value) else ""
         raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
             raise ConfigurationError(f"{name} has {np.ma.count_masked(array)} masked values; fill them in, and give the mask to the network as data if it matters")
         array = array.data
     return array
+
+
+def _is_elsewhere(value):
+    """Whether a tensor says that it lies on a device other than the CPU."""
+    try:
+        return value.__dlpack_device__()[0] != 1
+    except Exception:  # whatever a library does for what has no numbers
+        return False
 
 
 def as_float64(value, name, ndim=None, axes=""):
@@ -45,6 +59,13 @@ def as_float64(value, name, ndim=None, axes=""):
     if array.ndim > 6:
         raise ShapeError(f"{name} may have at most 6 axes; got shape {array.shape}")
     return np.require(array, dtype=np.float64, requirements="C")
+
+
+def required(value, name, ndim=None, axes=""):
+    """The same where None has no meaning."""
+    if value is None:
+        raise ConfigurationError(f"{name} must be an array of numbers{axes and f' ({axes})'}; got None")
+    return as_float64(value, name, ndim, axes)
 
 
 def as_draws(value, name, ndim=None, axes=""):
@@ -81,16 +102,57 @@ def as_names(names, name):
     """A list of texts; empty for None."""
     if names is None:
         return []
-    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
-        raise ConfigurationError(f"{name} must be a list of texts; got {names!r}")
-    return [str(n) for n in names]
+    try:
+        texts = None if isinstance(names, (str, bytes)) else [str(n) for n in names]
+    except TypeError:
+        texts = None
+    if texts is None:
+        raise ConfigurationError(f"{name} must be a list of texts; got {shown(names)}")
+    return texts
 
 
-def as_count(value, name):
-    """A positive int."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ConfigurationError(f"{name} must be a positive integer; got {value if np.ndim(value) == 0 else type(value).__name__!r}")
+def is_whole(value):
+    """Whether this is an int, of Python or NumPy; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def as_count(value, name, least=1):
+    """An int of at least `least`, and one that the engine can count to."""
+    if not is_whole(value) or value < least:
+        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ConfigurationError(f"{name} must be {wanted}; got {shown(value)}")
+    if value >= _TOO_MANY:
+        raise ConfigurationError(f"{name} must be below 2^31; got {value}")
     return int(value)
+
+
+def as_flag(value, name):
+    """A bool; 0 and 1 will do."""
+    if isinstance(value, (bool, np.bool_)) or is_whole(value) and value in (0, 1):
+        return bool(value)
+    raise ConfigurationError(f"{name} must be True or False; got {shown(value)}")
+
+
+def as_choice(value, name, allowed):
+    """One of some texts."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {shown(value)}")
+    return value
+
+
+def as_function(value, name, of=""):
+    """Something callable; `of`: what it is a function of, for the error."""
+    if not callable(value):
+        raise ConfigurationError(f"{name} must be a function{of and f' of {of}'}; got {shown(value)}")
+    return value
+
+
+def shown(value):
+    """A value in an error: its kind, and what it is if that is short."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    text = repr(value) if isinstance(value, (str, bytes, int, float, complex, list, tuple, dict, set, type(None), np.generic)) else ""
+    return text if 0 < len(text) <= 60 else type(value).__name__
 
 
 def as_arguments(value, name):
@@ -104,24 +166,29 @@ def as_arguments(value, name):
 
 def as_number(value, name):
     """A float of a number; texts are none, though float() takes some of them."""
-    if isinstance(value, (str, bytes)) or np.ndim(value) > 0:
-        raise ConfigurationError(f"{name} must be a number; got {value!r}")
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name} must be a number; got {value!r}") from error
+    if not isinstance(value, (str, bytes, list, tuple)) and getattr(value, "ndim", 0) == 0:
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise ConfigurationError(f"{name} must be a number; got {shown(value)}")
 
 
 def as_numbers(value, name, count=None):
     """A list of floats, of `count` if that is given."""
-    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__") or (hasattr(value, "__len__") and count not in (None, len(value))):
-        raise ConfigurationError(f"{name} must be {'a list of' if count is None else count} numbers; got {value!r}")
-    return [as_number(v, name) for v in value]
+    wanted = "a list of" if count is None else str(count)
+    try:
+        values = None if isinstance(value, (str, bytes, dict, set)) else list(value)
+    except TypeError:
+        values = None
+    if values is None or count not in (None, len(values)):
+        raise ConfigurationError(f"{name} must be {wanted} numbers; got {shown(value)}")
+    return [as_number(v, name) for v in values]
 
 
 def as_whole(value, name):
-    """An int of a whole number."""
+    """An int of a whole number that the engine's numbers hold."""
     number = as_number(value, name)
-    if not number.is_integer():
-        raise ConfigurationError(f"{name} must be a whole number; got {value!r}")
+    if not number.is_integer() or abs(number) >= 2**63:
+        raise ConfigurationError(f"{name} must be a whole number{' below 2^63' if abs(number) >= 2**63 else ''}; got {shown(value)}")
     return int(value)

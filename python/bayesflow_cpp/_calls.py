@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from .exceptions import ArgumentError, ShapeError
+from ._words import argument, in_python, owner
+from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeError
 
 _MISFIT = "incompatible function arguments"
 _MAX_AXES = 6
@@ -24,7 +25,7 @@ def set_up(core):
             elif isinstance(member, type):
                 if name not in _PER_SIMULATION:
                     for key, method in list(vars(member).items()):
-                        if type(method).__name__ == "nb_method" and not key.startswith("__"):
+                        if type(method).__name__ == "nb_method" and (key == "__call__" or not key.startswith("__")):
                             setattr(member, key, _explained(method, key))
                 setattr(module, name, _Constructor(member))
 
@@ -55,14 +56,28 @@ def _explained(function, name):
             if _MISFIT not in str(error):
                 raise
             reason = _explanation(str(error), name, args, kwargs)
+        except BayesFlowError as error:
+            error.args = (in_python(str(error), name), *error.args[1:])
+            raise
+        except (MemoryError, ValueError) as error:  # std::bad_alloc, std::length_error
+            if not isinstance(error, MemoryError) and "vector" not in str(error):
+                raise
+            reason = _too_large(owner(name), (*args, *kwargs.values()))
         raise reason
 
     return call
 
 
+def _too_large(name, values):
+    numbers = [v for value in values for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, (int, np.integer))]
+    largest = max(numbers, default=0)
+    hint = f"fewer or smaller: {largest} is among the arguments" if largest > 10_000 else "fewer or smaller data"
+    return OutOfMemoryError(f"{name}: there is not enough memory for what is asked; use {hint}")
+
+
 def _explanation(message, name, args, kwargs):
     """The exception that says what `message`, which lists the signatures, does not."""
-    name = {"deep_set": "DeepSet", "LRAdjusterOptions": "RegressionLRAdjuster"}.get(name, name.replace("Options", ""))
+    name = owner(name)
     signature = re.search(r"^\s*1\. \w+\((.*)\) -> .*$", message, re.MULTILINE)
     parameters = [] if signature is None else _split(signature.group(1), ", ")
     if parameters and parameters[0] == "self":
@@ -81,12 +96,12 @@ def _explanation(message, name, args, kwargs):
         return TypeError(f"{name}: unknown argument {unknown[0]!r}" if unknown else f"{name}: takes {len(parameters)} arguments; got {len(args)}")
     for key, (kind, value) in values.items():
         if isinstance(value, np.ndarray) and "numpy.ndarray" in kind and value.ndim > _MAX_AXES:
-            return ShapeError(f"{name}: {key} may have at most {_MAX_AXES} axes; got shape {value.shape}")
+            return ShapeError(f"{name}: {argument(key)} may have at most {_MAX_AXES} axes; got shape {value.shape}")
         if not _fits(kind, value):
-            return TypeError(f"{name}: {key} must be {_in_words(kind)}; got {_shown(value)}")
+            return TypeError(f"{name}: {argument(key)} must be {_in_words(kind)}; got {_shown(value)}")
     for key, (kind, value) in values.items():  # of the right kind, and yet refused: it is beyond what the engine's numbers hold
         if "int" in kind and isinstance(value, (int, np.integer)) and not 0 <= value < 2**31:
-            return ArgumentError(f"{name}: {key} must {'not be negative' if value < 0 else 'be smaller'}; got {value}")
+            return ArgumentError(f"{name}: {argument(key)} must {'not be negative' if value < 0 else 'be smaller'}; got {value}")
     given = ", ".join(f"{key} = {_shown(value)}" for key, (_, value) in values.items())
     return TypeError(f"{name}: the arguments do not fit: {given}")
 

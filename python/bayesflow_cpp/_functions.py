@@ -53,6 +53,11 @@ class _NumpyBits:
         self.lock = threading.Lock()
 
 
+def name_of(function):
+    """What a function is called in a repr."""
+    return getattr(function, "__name__", None) or repr(function)
+
+
 def _takes_rng(function):
     try:
         return "rng" in inspect.signature(function).parameters

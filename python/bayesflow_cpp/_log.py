@@ -3,6 +3,8 @@
 import logging
 import sys
 
+from ._words import in_python
+
 logger = logging.getLogger("bayesflow_cpp")
 
 
@@ -32,8 +34,17 @@ class _Handler(logging.StreamHandler):
             super().emit(record)
 
 
+class _InPython(logging.Filter):
+    """What the engine reports, in Python's words."""
+
+    def filter(self, record):
+        record.msg, record.args = in_python(record.getMessage()), ()
+        return True
+
+
 def set_up():
     if not any(isinstance(handler, _Handler) for handler in logger.handlers):
         logger.addHandler(_Handler())
+        logger.addFilter(_InPython())
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)

@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import math
 import os
 import shlex
 import shutil
@@ -12,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_count, as_float64, as_names, shown
 from ._functions import KeyedFunction
-from .exceptions import ConfigurationError, SimulationError
+from .exceptions import ConfigurationError
 
 _INCLUDE = Path(__file__).parent / "include"
 _MAX_AXES = 5  # of one simulation; the batch is the sixth
@@ -42,9 +43,7 @@ class CFunction:
     def __init__(self, function, shape, *, threads=0):
         if not callable(shape):
             shape = _checked_shape(shape, "CFunction")
-        if not isinstance(threads, (int, np.integer)) or threads < 0:
-            raise ConfigurationError(f"CFunction: threads must be 0 (all) or a positive integer; got {threads!r}")
-        self.address, self.shape, self.threads = _address(function), shape, int(threads)
+        self.address, self.shape, self.threads = _address(function), shape, as_count(threads, "CFunction: threads", 0)
         self._recipe = None
         self._core = _core.NativeFunction(self.address, function, self.threads)
 
@@ -106,12 +105,14 @@ def _address(function):
 def _checked_shape(shape, what):
     extents = (shape,) if isinstance(shape, (int, np.integer)) else shape
     try:
-        extents = tuple(extents)
+        extents = tuple(int(e) if isinstance(e, np.integer) else e for e in extents)
     except TypeError:
         extents = ()
     good = 1 <= len(extents) <= _MAX_AXES and all(isinstance(e, (int, np.integer)) and not isinstance(e, bool) and e >= 1 for e in extents)
     if not good:
-        raise ConfigurationError(f"{what}: the shape of a simulation must be a tuple of 1 to {_MAX_AXES} positive integers, like (50, 4); got {shape!r}")
+        raise ConfigurationError(f"{what}: the shape of a simulation must be a tuple of 1 to {_MAX_AXES} positive integers, like (50, 4); got {shown(shape)}")
+    if math.prod(extents) >= 2**31:
+        raise ConfigurationError(f"{what}: a simulation may have at most 2^31 values; got the shape {shown(extents)}")
     return tuple(int(e) for e in extents)
 
 
@@ -197,8 +198,12 @@ def compile_cpp(source, name="simulate", *, shape, flags=(), threads=0):
     if not isinstance(source, str) or not isinstance(name, str) or not name.isidentifier():
         raise ConfigurationError(f"compile_cpp: source must be C++ text and name a function in it; got {type(source).__name__} and {name!r}")
     if isinstance(flags, str):
-        flags = shlex.split(flags)
-    library = _compiled(source, name, [str(flag) for flag in flags])
+        try:
+            flags = shlex.split(flags)
+        except ValueError as error:
+            raise ConfigurationError(f"compile_cpp: flags must be a list of texts, or a text as a shell takes it; got {flags!r}: {error}") from error
+    flags = as_names(flags, "compile_cpp: flags")
+    library = _compiled(source, name, flags)
     try:
         loaded = ctypes.CDLL(str(library))
     except OSError as error:

@@ -8,7 +8,7 @@ are not finite raise ArgumentError naming the first of them (for `verdict` they 
 import numpy as np
 
 from . import _core
-from ._arrays import as_draws, as_float64, as_names
+from ._arrays import as_count, as_draws, as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 _d = _core.diagnostics
@@ -212,6 +212,8 @@ def pushforward(draws, simulator, max_draws=200, probabilities=(0.05, 0.25, 0.5,
 
 def c2st(source_samples, target_samples, n_folds=5, hidden_units_per_dim=16, max_epochs=200, seed=123, threads=0):
     """Classifier two-sample test of source (N, d) and target (M, d): .accuracy (0.5 if they cannot be told apart), .p_value."""
+    if as_count(hidden_units_per_dim, "c2st: hidden_units_per_dim") > 10_000:
+        raise ArgumentError(f"c2st: hidden_units_per_dim may be at most 10,000; got {hidden_units_per_dim}")
     return _d.c2st(as_float64(source_samples, "source_samples", (2,)), as_float64(target_samples, "target_samples", (2,)), n_folds,
                    hidden_units_per_dim, max_epochs, seed, threads)
 

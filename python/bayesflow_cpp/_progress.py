@@ -5,17 +5,18 @@ import functools
 import sys
 import warnings
 
+from ._arrays import as_flag
 from ._log import in_notebook
 
 
 @contextlib.contextmanager
 def presimulation_progress(n, show):
     """A callback (done, total, per_second, seconds_left) that draws a bar, or None."""
-    if not show:
-        yield None
-        return
     if callable(show):
         yield show
+        return
+    if not as_flag(show, "presimulate: progress"):
+        yield None
         return
     tqdm = _tqdm()
     if tqdm is None:

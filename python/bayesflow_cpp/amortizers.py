@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_number, as_names, as_path, output
+from ._arrays import as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, output
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
@@ -43,7 +43,7 @@ class AmortizedPosterior:
                 f"AmortizedPosterior: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "
                 "written with this package's building blocks (docs/python_networks.md)"
             )
-        if latent_is_dynamic:
+        if as_flag(latent_is_dynamic, "AmortizedPosterior: latent_is_dynamic"):
             raise OperationNotSupportedError("AmortizedPosterior: a latent distribution that depends on the conditions is not there; use latent_is_dynamic=False")
         if latent_dist is not None and not isinstance(latent_dist, MultivariateStudentT):
             raise OperationNotSupportedError("AmortizedPosterior: latent_dist must be None or latents.MultivariateStudentT(df)")
@@ -55,7 +55,7 @@ class AmortizedPosterior:
         if seed is not None and not isinstance(seed, (int, np.integer)):
             raise ConfigurationError(f"AmortizedPosterior: seed must be a whole number or None; got {seed!r}")
         self.latent_dim = inference_net.latent_dim
-        self.seed, self._threads = seed, threads
+        self.seed, self._threads = seed, as_count(threads, "AmortizedPosterior: threads", 0)
         self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
         self._trained = {}  # what a trainer did, for files
@@ -83,7 +83,12 @@ class AmortizedPosterior:
 
     def __repr__(self):
         weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
-        return f"<AmortizedPosterior of {self.latent_dim} parameters, {weights}>"
+        summary = "no summary network" if self.summary_net is None else f"summary network {type(self.summary_net).__name__}"
+        if isinstance(self.summary_net, _LoadedSummary):
+            summary = "a summary network"
+        latent = "" if self.latent_dist is None else f", latents {self.latent_dist!r}"
+        mmd = f", MMD of summaries x {self._mmd:g}" if self._mmd else ""
+        return f"<AmortizedPosterior of {self.latent_dim} parameters, {summary}{latent}{mmd}; {weights}>"
 
     @property
     def number_of_parameters(self):
@@ -217,10 +222,16 @@ class _LoadedSummary(_SummaryNetwork):
         super().__init__(None)
         self._amortizer = amortizer
 
+    def __repr__(self):
+        return f"<summary network of a file; {self._weights()}>"
+
 
 class _LoadedInvertible(InvertibleNetwork):
     def __init__(self, amortizer, num_params):
         self.seed, self._alone, self._amortizer, self.latent_dim = None, None, amortizer, num_params
+
+    def __repr__(self):
+        return f"<InvertibleNetwork(num_params={self.latent_dim}) of a file; {self._weights()}>"
 
     def __getstate__(self):
         state = dict(self.__dict__)
@@ -236,6 +247,7 @@ def load_amortizer(path, *, threads=0, verify=True) -> AmortizedPosterior:
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
+    threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0

@@ -212,6 +212,10 @@ class Dense:
         )
         _core.DenseOptions(**self._arguments)  # unknown names are refused here, where they were written
 
+    def __repr__(self):
+        activation = self._arguments["activation"]
+        return f"Dense({self._arguments['units']}{'' if activation == 'linear' else f', activation={activation!r}'})"
+
     def __call__(self, x):
         trace = _same_trace("Dense", [x])
         name = trace.layer(self)
@@ -335,7 +339,7 @@ class _Described(_SummaryNetwork):
         return _Described, (self._description, self.seed, self._made_by)
 
     def __repr__(self):
-        return f"<{self._made_by}: {len(self._description[1])} operations, summary_dim {self.summary_dim}>"
+        return f"<{self._made_by}: {len(self._description[1])} operations, summary_dim {self.summary_dim}; {self._weights()}>"
 
 
 class SummaryNetwork(_SummaryNetwork):
@@ -365,6 +369,11 @@ class SummaryNetwork(_SummaryNetwork):
 
     def __init__(self, seed=None):
         super().__init__(seed)
+
+    def __repr__(self):
+        if self._traced is None:
+            return f"<{type(self).__name__}: not called yet>"
+        return f"<{type(self).__name__}: {len(self._traced._description[1])} operations, summary_dim {self._traced.summary_dim}; {self._weights()}>"
 
     def call(self, x):
         """(B, ..., d) -> (B, summary_dim), of symbolic tensors."""

@@ -2,20 +2,37 @@
 
 import numpy as np
 
-from . import _core
-from ._arrays import as_float64
-from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
+from . import _core, _numbers
+from ._arrays import as_choice, as_count, as_flag, as_float64, as_function, as_number, required
+from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
 
 _d = _core.diagnostics
 
 
 def _samples(x, name):
-    return as_float64(x, name, (2,))
+    x = required(x, name, (2,), "rows, columns")
+    if x.size == 0:
+        raise ShapeError(f"{name} must have at least one row and one column; got shape {x.shape}")
+    return x
 
 
 def _same_width(x, y, names):
     if x.shape[1] != y.shape[1]:
         raise ShapeError(f"{names[0]} and {names[1]} must have equally many columns; got shapes {x.shape} and {y.shape}")
+
+
+def _few(value, name):
+    """A number of bins, levels, points: what is allocated for each must not end the process."""
+    if as_count(value, name) > 100_000:
+        raise ArgumentError(f"{name} may be at most 100,000; got {value}")
+    return int(value)
+
+
+def _variances(sigmas):
+    sigmas = as_float64(sigmas, "sigmas", (1,))
+    if not len(sigmas) or not (sigmas > 0).all():
+        raise ArgumentError(f"sigmas must be None or a list of positive variances; got {sigmas.tolist() if len(sigmas) < 10 else 'some that are not positive'}")
+    return sigmas
 
 
 def posterior_calibration_error(posterior_samples, prior_samples, alpha_resolution=20, aggregator_fun=np.median, min_quantile=0.005,
@@ -24,8 +41,11 @@ def posterior_calibration_error(posterior_samples, prior_samples, alpha_resoluti
 
     posterior_samples: (B, S, P); prior_samples: (B, P). Returns (P), or (levels, P) if aggregator_fun is None. An exact posterior does
     not show zero: see diagnostics.coverage for errors with their Monte-Carlo uncertainty."""
-    errors = _d.posterior_calibration_errors(as_float64(posterior_samples, "posterior_samples", (3,)), as_float64(prior_samples, "prior_samples", (2,)),
-                                             alpha_resolution, min_quantile, max_quantile, 0)
+    post = required(posterior_samples, "posterior_samples", (3,), "data sets, draws, parameters")
+    truths = required(prior_samples, "prior_samples", (2,), "data sets, parameters")
+    if aggregator_fun is not None:
+        as_function(aggregator_fun, "aggregator_fun", "(errors, axis), like numpy.median, or None")
+    errors = _d.posterior_calibration_errors(post, truths, _few(alpha_resolution, "alpha_resolution"), min_quantile, max_quantile, 0)
     return errors if aggregator_fun is None else aggregator_fun(errors, axis=0)
 
 
@@ -46,7 +66,7 @@ def gaussian_kernel_matrix(x, y, sigmas=None):
     if sigmas is None:
         return _d.kernel_matrix(x, y, "gaussian")
     squares = _squared_distances(x, y)
-    return sum(np.exp(-squares / (2 * s)) for s in as_float64(sigmas, "sigmas", (1,)))
+    return sum(np.exp(-squares / (2 * s)) for s in _variances(sigmas))
 
 
 def inverse_multiquadratic_kernel_matrix(x, y, sigmas=None):
@@ -56,18 +76,22 @@ def inverse_multiquadratic_kernel_matrix(x, y, sigmas=None):
     if sigmas is None:
         return _d.kernel_matrix(x, y, "inverse_multiquadratic")
     squares = _squared_distances(x, y)
-    return sum(s / (s + squares) for s in as_float64(sigmas, "sigmas", (1,)))
+    return sum(s / (s + squares) for s in _variances(sigmas))
 
 
 def mmd_kernel(x, y, kernel):
     """Biased estimate of the squared MMD of x (N, d) and y (M, d): mean k(x, x) + mean k(y, y) - 2 mean k(x, y).
 
     kernel: a function such as `gaussian_kernel_matrix`."""
+    x, y = _samples(x, "x"), _samples(y, "y")
+    as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
     return float(np.mean(kernel(x, x)) + np.mean(kernel(y, y)) - 2 * np.mean(kernel(x, y)))
 
 
 def mmd_kernel_unbiased(x, y, kernel):
     """Unbiased estimate of the squared MMD: sums over different rows only, divided by n (n - 1). It may be negative."""
+    x, y = _samples(x, "x"), _samples(y, "y")
+    as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
     n, m = len(x), len(y)
     if n < 2 or m < 2:
         raise ShapeError(f"mmd_kernel_unbiased needs at least two rows of each sample; got {n} and {m}")
@@ -80,7 +104,7 @@ def expected_calibration_error(m_true, m_pred, num_bins=10):
 
     m_true: one-hot (n, J) or indices (n); m_pred: (n, J). Returns three lists of length J: errors, frequencies of the non-empty bins,
     mean predictions of the non-empty bins."""
-    out = _d.expected_calibration_error(as_float64(m_true, "m_true", (1, 2)), as_float64(m_pred, "m_pred", (2,)), [], num_bins, 0.95)
+    out = _d.expected_calibration_error(required(m_true, "m_true", (1, 2)), required(m_pred, "m_pred", (2,)), [], _few(num_bins, "num_bins"), 0.95)
     curves = out.curves
     return [e.value for e in out.error], [c.frequency for c in curves], [c.mean_prediction for c in curves]
 
@@ -89,13 +113,15 @@ def maximum_mean_discrepancy(source_samples, target_samples, kernel="gaussian", 
     """Weighted squared MMD (biased, not below `minimum`) of source (N, d) and target (M, d).
 
     kernel: "gaussian", "inverse_multiquadratic" or "gaussian_median"; ArgumentError for another."""
-    return _d.maximum_mean_discrepancy(_samples(source_samples, "source_samples"), _samples(target_samples, "target_samples"), kernel, mmd_weight,
-                                       minimum)
+    weight, minimum = as_number(mmd_weight, "mmd_weight"), as_number(minimum, "minimum")
+    if not (np.isfinite(weight) and np.isfinite(minimum)):
+        raise ArgumentError(f"mmd_weight and minimum must be finite; got {weight} and {minimum}")
+    return _d.maximum_mean_discrepancy(_samples(source_samples, "source_samples"), _samples(target_samples, "target_samples"), kernel, weight, minimum)
 
 
 def get_coverage_probs(z, u):
     """For each row of uniforms u (M, N): twice the smallest binomial tail probability of its ECDF over the points z (K). Returns (M)."""
-    return _d.coverage_probs(as_float64(z, "z", (1,)), as_float64(u, "u", (2,)))
+    return _d.coverage_probs(required(z, "z", (1,)), required(u, "u", (2,)))
 
 
 def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, confidence=0.95, eps=1e-5, max_num_points=1000):
@@ -104,7 +130,13 @@ def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, 
     Returns (alpha, z, L, U): alpha = 1 - confidence, z (K) from eps to 1 - eps, limits L and U (K). The band is exact where v1 simulates
     it: num_simulations has no meaning here, and is taken so that programs for v1 run. For ranks use diagnostics.sbc_ecdf, whose points are
     the ranks' own."""
-    count = min(num_points or num_samples, max_num_points)
+    num_samples = as_count(num_samples, "num_samples")
+    if num_samples > 1_000_000:
+        raise ArgumentError(f"num_samples may be at most 1,000,000, because the exact band takes long for more; got {num_samples}")
+    count = min(num_samples if num_points is None else _few(num_points, "num_points"), _few(max_num_points, "max_num_points"))
+    eps, confidence = as_number(eps, "eps"), as_number(confidence, "confidence")
+    if not 0 < eps < 0.5:
+        raise ArgumentError(f"eps, the first point, must be above 0 and below 0.5; got {eps}")
     z = np.linspace(eps, 1 - eps, count)
     band = _d.ecdf_band(num_samples, [*z, 1.0], confidence)
     return 1 - confidence, z, band.lower[:-1], band.upper[:-1]
@@ -112,7 +144,9 @@ def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, 
 
 def mean_squared_error(x_true, x_pred):
     """Mean squared distance of estimates x_pred (M, ...) from one truth x_true (...), over estimates and components."""
-    x_true, x_pred = as_float64(x_true, "x_true"), as_float64(x_pred, "x_pred")
+    x_true, x_pred = required(x_true, "x_true"), required(x_pred, "x_pred")
+    if x_pred.size == 0:
+        raise ShapeError(f"x_pred must hold at least one estimate; got shape {x_pred.shape}")
     try:
         return float(np.mean((x_true[None] - x_pred) ** 2))
     except ValueError as error:
@@ -128,9 +162,11 @@ def aggregated_error(x_true, x_pred, inner_error_fun=root_mean_squared_error, ou
     """`inner_error_fun(truth, estimates)` for each of B data sets, joined by `outer_aggregation_fun`.
 
     x_true: (B, ...); x_pred: (B, M, ...): data sets come first."""
-    x_true, x_pred = as_float64(x_true, "x_true"), as_float64(x_pred, "x_pred")
-    if len(x_true) != len(x_pred):
-        raise ShapeError(f"x_true and x_pred must be of equally many data sets, along the first axis; got {len(x_true)} and {len(x_pred)}")
+    x_true, x_pred = required(x_true, "x_true"), required(x_pred, "x_pred")
+    if not x_true.ndim or not x_pred.ndim or not len(x_true) or len(x_true) != len(x_pred):
+        raise ShapeError(f"x_true and x_pred must be of equally many data sets, along the first axis, and at least one; got shapes {x_true.shape} and {x_pred.shape}")
+    as_function(inner_error_fun, "inner_error_fun", "a truth and its estimates")
+    as_function(outer_aggregation_fun, "outer_aggregation_fun", "a list of errors")
     return outer_aggregation_fun([inner_error_fun(truth, estimates) for truth, estimates in zip(x_true, x_pred)])
 
 
@@ -144,10 +180,10 @@ def c2st(source_samples, target_samples, n_folds=5, scoring="accuracy", normaliz
 
     Returns a float, or with aggregate_output=False the accuracies of the folds (n_folds). Samples are always normalized and balanced.
     diagnostics.c2st also gives the p-value."""
-    if scoring != "accuracy":
-        raise ConfigurationError(f"scoring must be \"accuracy\"; got {scoring!r}")
-    if not normalize:
+    as_choice(scoring, "scoring", ("accuracy",))
+    if not as_flag(normalize, "normalize"):
         raise ConfigurationError("normalize must be True: the classifier's optimizer is set for normalized columns")
     source, target = _samples(source_samples, "source_samples"), _samples(target_samples, "target_samples")
-    out = _d.c2st(source, target, n_folds, hidden_units_per_dim, 200, seed, 0)
-    return out.accuracy.value if aggregate_output else out.fold_accuracy
+    aggregate = as_flag(aggregate_output, "aggregate_output")
+    out = _numbers.c2st(source, target, n_folds, hidden_units_per_dim, seed=seed)
+    return out.accuracy.value if aggregate else out.fold_accuracy

@@ -5,23 +5,11 @@
     fig = bf.diagnostics.plot_sbc_ecdf(post, test_sims["parameters"], difference=True)
 """
 
-from ._figures import (
-    plot_calibration_curves,
-    plot_confusion_matrix,
-    plot_coverage,
-    plot_latent_space_2d,
-    plot_losses,
-    plot_mmd_hypothesis_test,
-    plot_posterior_2d,
-    plot_posterior_predictive,
-    plot_predictive_bands,
-    plot_prior2d,
-    plot_pushforward,
-    plot_recovery,
-    plot_sbc_ecdf,
-    plot_sbc_histograms,
-    plot_z_score_contraction,
-)
+from ._figures_calibration import plot_coverage, plot_recovery, plot_sbc_ecdf, plot_sbc_histograms, plot_z_score_contraction
+from ._figures_models import plot_calibration_curves, plot_confusion_matrix
+from ._figures_pairs import plot_latent_space_2d, plot_posterior_2d, plot_prior2d
+from ._figures_predictive import plot_posterior_predictive, plot_predictive_bands, plot_pushforward
+from ._figures_training import plot_losses, plot_mmd_hypothesis_test
 from ._numbers import (
     c2st,
     calibration_curves,

@@ -29,6 +29,10 @@ class IoError(BayesFlowError, OSError):
     """A file that cannot be read or written."""
 
 
+class OutOfMemoryError(BayesFlowError, MemoryError):
+    """What is asked needs more memory than there is."""
+
+
 class LossError(BayesFlowError, RuntimeError):
     """A loss that cannot be computed."""
 

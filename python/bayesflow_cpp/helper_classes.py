@@ -21,6 +21,14 @@ class LossHistory:
     def number_of_runs(self):
         return len(self._runs)
 
+    def _in_words(self):
+        steps, runs = sum(len(run.train_losses) for run in self._runs), self.number_of_runs
+        last = f", last loss {self.last_total_loss():.4g}" if steps else ""
+        return f"{steps:,} {'step' if steps == 1 else 'steps'} in {runs} {'run' if runs == 1 else 'runs'}{last}"
+
+    def __repr__(self):
+        return f"<LossHistory: {self._in_words()}>"
+
     @property
     def total_loss(self):
         """Sum of the components, one number per step."""
@@ -82,7 +90,11 @@ class RegressionLRAdjuster:
     """
 
     def __init__(self, period=1000, wait_between_fits=10, patience=10, tolerance=-0.05, reduction_factor=0.25, cooldown_factor=2.0, num_resets=3):
+        self._shown = f"period={period}, patience={patience}, tolerance={tolerance}, reduction_factor={reduction_factor}, num_resets={num_resets}"
         self._core = _core.LRAdjusterOptions(period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
+
+    def __repr__(self):
+        return f"RegressionLRAdjuster({self._shown})"
 
 
 SimulationDataset = absent("SimulationDataset", "train_offline takes forward dictionaries, lists of them, and files, and shuffles all rows itself")

@@ -11,3 +11,6 @@ class MultivariateStudentT:
         self.df = as_number(df, "MultivariateStudentT: df")
         if not self.df > 0:
             raise ConfigurationError(f"MultivariateStudentT: df must be positive; got {df}")
+
+    def __repr__(self):
+        return f"MultivariateStudentT(df={self.df:g})"

@@ -14,7 +14,8 @@ The functions `uniform`, `normal`, ... are ctypes functions, which numba calls i
 
     simulator = bf.simulation.Simulator(simulator_fun=bf.CFunction(simulate, shape=(50, 4)))
 
-An argument outside a distribution's domain gives NaN (or 0) and makes the simulation fail with a sentence.
+An argument outside a distribution's domain gives NaN (or 0) and makes the simulation fail with a sentence. Without a stream (None for `rng`) there are
+no numbers either.
 """
 
 import ctypes

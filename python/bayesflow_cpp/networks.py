@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_number, as_numbers, output
+from ._arrays import as_arguments, as_choice, as_flag, as_float64, as_number, as_numbers, is_whole, output, shown
 from .default_settings import (
     DEFAULT_SETTING_AFFINE_COUPLING,
     DEFAULT_SETTING_DENSE_DEEP_SET,
@@ -18,7 +18,7 @@ __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
 def require_inference(owner, training):
     """v1's networks take `training`, which switches dropout on; here only a trainer does that."""
-    if training:
+    if as_flag(training, f"{owner}: training"):
         raise OperationNotSupportedError(f"{owner}: dropout is on while a Trainer trains, and only then; leave training out, or use mc_dropout in coupling_settings")
 
 
@@ -40,6 +40,16 @@ class _Network:
         """The amortizer's engine, if the weights are there."""
         return self._amortizer._core if self._amortizer is not None and self._amortizer.is_built else None
 
+    def _weights(self):
+        """How many there are, in words."""
+        if self._owner() is not None:
+            count = sum(w.size for name, w in self._owner().weights().items() if name.startswith(self._prefix))
+        elif self._alone is not None:
+            count = self._alone.number_of_parameters
+        else:
+            return "no weights yet"
+        return f"{count:,} weights"
+
     def __getstate__(self):
         state = dict(self.__dict__)
         state["_alone"], state["_amortizer"] = None, None
@@ -48,6 +58,8 @@ class _Network:
 
 class _SummaryNetwork(_Network):
     """What the summary networks have in common: `_factory` makes the engine's network."""
+
+    _prefix = "summary_net."
 
     def __call__(self, x, training=False):
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
@@ -87,11 +99,18 @@ class DeepSet(_SummaryNetwork):
         super().__init__(seed)
         if callable(pooling_fun):
             raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
+        _few("DeepSet", num_dense_s1=num_dense_s1, num_dense_s2=num_dense_s2, num_dense_s3=num_dense_s3, num_equiv=num_equiv)
         self.summary_dim = summary_dim
         dense = [_dense(DEFAULT_SETTING_DENSE_DEEP_SET if args is None else args, f"dense_{s}_args") for s, args in
                  zip(("s1", "s2", "s3"), (dense_s1_args, dense_s2_args, dense_s3_args))]  # fmt: skip
         self._arguments = (summary_dim, num_dense_s1, num_dense_s2, num_dense_s3, num_equiv, *dense, pooling_fun, linear_path)
         self._factory = self._make()
+
+    def __repr__(self):
+        summary_dim, n1, n2, n3, num_equiv, *dense, pooling, linear = self._arguments
+        layers = ", ".join(f"{name}: {count} x {_layer(args)}" for name, count, args in zip(("s1", "s2", "s3"), (n1, n2, n3), dense))
+        path = ", linear_path=True" if linear else ""
+        return f"<DeepSet(summary_dim={summary_dim}, num_equiv={num_equiv}, pooling_fun={pooling!r}{path}), {layers}; {self._weights()}>"
 
     def _make(self):
         *counts, s1, s2, s3, pooling, linear = self._arguments
@@ -140,12 +159,16 @@ class InvertibleNetwork(_Network):
     """
 
     available_designs = ("affine", "spline", "interleaved")
+    _prefix = "inference_net."
 
     def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
                  act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
         super().__init__(seed)
-        if coupling_design not in self.available_designs:
-            raise ConfigurationError(f"InvertibleNetwork: coupling_design must be one of {self.available_designs}; got {coupling_design!r}")
+        _few("InvertibleNetwork", num_coupling_layers=num_coupling_layers)
+        as_choice(coupling_design, "InvertibleNetwork: coupling_design", self.available_designs)
+        low, high = as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2)
+        if not 0 < low <= high:
+            raise ConfigurationError(f"InvertibleNetwork: soft_flow_bounds must be two positive numbers, the lower one first; got {shown(soft_flow_bounds)}")
         self.latent_dim = num_params
         spline = None
         if coupling_design == "interleaved":
@@ -156,8 +179,15 @@ class InvertibleNetwork(_Network):
         else:
             main = _coupling(coupling_settings, coupling_design)
         self._arguments = (num_params, num_coupling_layers, coupling_design, main, spline, permutation, use_act_norm,
-                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, *as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2))  # fmt: skip
+                           as_float64(act_norm_init, "act_norm_init", ndim=(2, 3)), use_soft_flow, low, high)  # fmt: skip
         self._options = self._make()
+
+    def __repr__(self):
+        num_params, layers, design, main, spline, permutation, use_act_norm, *_ = self._arguments
+        options = [f"num_params={num_params}", f"num_coupling_layers={layers}", f"coupling_design={design!r}"]
+        options += [f"permutation={permutation!r}"] * (permutation != "fixed") + ["use_act_norm=False"] * (not use_act_norm)
+        inner = " and ".join(_inner(settings) for settings in (main, spline) if settings is not None)
+        return f"<InvertibleNetwork({', '.join(options)}), {inner}; {self._weights()}>"
 
     def _make(self):
         num_params, layers, design, main, spline, *rest = self._arguments
@@ -209,6 +239,24 @@ class InvertibleNetwork(_Network):
         return x, condition, lambda forward: self._alone.forward if forward else self._alone.inverse
 
 
+def _few(owner, **counts):
+    """A slip here would be noticed when the machine has no memory left."""
+    for name, value in counts.items():
+        if is_whole(value) and value > 1000:
+            raise ConfigurationError(f"{owner}: {name} may be at most 1000; got {value}")
+
+
+def _layer(dense):
+    decay = f" with weight decay {dense['kernel_regularizer']:g}" if dense["kernel_regularizer"] else ""
+    return f"{dense['units']} {dense['activation']}{decay}"
+
+
+def _inner(settings):
+    dropout = f", dropout {settings['dropout_prob']:g}" if settings["dropout"] or settings["mc_dropout"] else ""
+    bins = f", {settings['bins']} bins" if "bins" in settings else ""
+    return f"{settings['num_dense']} x {_layer(settings['dense_args'])}{dropout}{bins}"
+
+
 def _regularizer(value, owner):
     """Weight of the L2 penalty: None, a number, or an object of Keras with an attribute `l2`."""
     if value is None:
@@ -230,7 +278,7 @@ def _dense(args, owner):
         raise ConfigurationError(f"{owner}: units is required")
     return {
         "units": args["units"],
-        "activation": args.get("activation") or "linear",
+        "activation": "linear" if args.get("activation") is None else args["activation"],
         "kernel_initializer": args.get("kernel_initializer", "glorot_uniform"),
         "kernel_regularizer": _regularizer(args.get("kernel_regularizer"), owner),
     }
@@ -247,11 +295,14 @@ def _coupling(settings, design):
 
 def _coupling_options(merged):
     left, right, bottom, top = as_numbers(merged.get("default_domain", (-5.0, 5.0, -5.0, 5.0)), "coupling_settings: default_domain", 4)
+    if not (left < right and bottom < top):
+        raise ConfigurationError(f"coupling_settings: default_domain must be left < right, bottom < top; got {left:g}, {right:g}, {bottom:g}, {top:g}")
+    dropout, mc_dropout = as_flag(merged["dropout"], "coupling_settings: dropout"), as_flag(merged["mc_dropout"], "coupling_settings: mc_dropout")
     return _core.CouplingOptions(
         dense=_core.DenseOptions(**merged["dense_args"]),
         num_dense=merged["num_dense"],
-        dropout_prob=merged["dropout_prob"] if merged["dropout"] or merged["mc_dropout"] else 0.0,
-        mc_dropout=merged["mc_dropout"],
+        dropout_prob=merged["dropout_prob"] if dropout or mc_dropout else 0.0,
+        mc_dropout=mc_dropout,
         spec_norm=merged["spec_norm"],
         residual=merged["residual"],
         soft_clamping=0.0 if merged.get("soft_clamping") is None else as_number(merged["soft_clamping"], "coupling_settings: soft_clamping"),

@@ -5,7 +5,7 @@ import os
 import tempfile
 
 from . import _core
-from ._arrays import as_float64
+from ._arrays import as_count, as_float64, as_names, as_path, required, shown
 from .exceptions import ConfigurationError
 
 
@@ -69,16 +69,26 @@ def report(trainer_or_draws, truths_or_path=None, path=None, *, num_data_sets=50
     elif truths_or_path is None or isinstance(truths_or_path, (str, os.PathLike)):
         raise ConfigurationError("report needs a Trainer, or draws (B, S, P) and truths (B, P): report(draws, truths, path)")
 
-    pairs = facts.items() if isinstance(facts, dict) else facts or ()
-    options = _core.ReportOptions(title, [str(n) for n in param_names or ()], [(str(k), str(v)) for k, v in pairs],
+    options = _core.ReportOptions(title, as_names(param_names, "report: param_names"), _pairs(facts),
                                   as_float64(latents, "latents", (2,)), as_float64(log_posterior, "log_posterior", (1,)), predictive, training,
-                                  example_data_set, family_wise_error, expect_contraction, os.fspath(data_folder) if data_folder else "", seed, threads)
+                                  example_data_set, family_wise_error, expect_contraction,
+                                  "" if data_folder is None else as_path(data_folder, "report: data_folder"), seed, as_count(threads, "report: threads", 0))
     temporary = None
     if path is None:
         temporary = tempfile.TemporaryDirectory(prefix="bayesflow-report-")
         path = os.path.join(temporary.name, "report.html")
-    path = os.fspath(path)
+    path = as_path(path, "report: path")
     if is_trainer:
-        return Report(_core.report_of_trainer(core, path, num_data_sets, num_draws, options), temporary)
-    draws, truths = as_float64(trainer_or_draws, "draws", (3,)), as_float64(truths_or_path, "truths", (2,))
+        counts = as_count(num_data_sets, "report: num_data_sets"), as_count(num_draws, "report: num_draws")
+        return Report(_core.report_of_trainer(core, path, *counts, options), temporary)
+    draws = required(trainer_or_draws, "draws", (3,), "data sets, draws, parameters")
+    truths = required(truths_or_path, "truths", (2,), "data sets, parameters")
     return Report(_core.report_of_draws(draws, truths, path, options), temporary)
+
+
+def _pairs(facts):
+    """[(name, value)] of texts."""
+    try:
+        return [(str(name), str(value)) for name, value in (facts.items() if isinstance(facts, dict) else () if facts is None else facts)]
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"report: facts must be a dictionary {{name: value}} or a list of pairs; got {shown(facts)}") from None

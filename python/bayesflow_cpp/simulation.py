@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_path
-from ._functions import KeyedFunction
+from ._functions import KeyedFunction, name_of
 from ._native import NativeFunction, native_or_keyed
 from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
 
@@ -36,6 +36,10 @@ class ContextGenerator:
         self.non_batchable_context_fun = non_batchable_context_fun
         self.use_non_batchable_for_batchable = use_non_batchable_for_batchable
         self._next = 0
+
+    def __repr__(self):
+        functions = {"batchable_context_fun": self.batchable_context_fun, "non_batchable_context_fun": self.non_batchable_context_fun}
+        return f"ContextGenerator({', '.join(f'{key}={name_of(function)}' for key, function in functions.items() if function is not None)})"
 
     def non_batchable_context(self, *args, **kwargs):
         """One value, or None without a function."""
@@ -92,6 +96,16 @@ class _Part:
             raise ConfigurationError(f"{owner}: compiled functions make one simulation at a time; give it as the function of single simulations")
         self._name = owner.lower()
         self._next = 0
+
+    def __repr__(self):
+        function = self._function if isinstance(self._function, NativeFunction) else self._function.function
+        options = [f"{'batch_' if self.is_batched else ''}{self._name}_fun={name_of(function)}"]
+        if self.context_gen is not None:
+            options.append(f"context_generator={self.context_gen!r}")
+        if getattr(self, "param_names", None) is not None:
+            names = self.param_names
+            options.append(f"param_names={names}" if len(names) <= 6 else f"param_names=[{names[0]!r}, ..., {names[-1]!r}] ({len(names)})")
+        return f"{type(self).__name__}({', '.join(options)})"
 
     def _advance(self, count):
         first, self._next = self._next, self._next + as_count(count, f"{self._name}: batch_size")
@@ -341,7 +355,8 @@ class GenerativeModel:
         )
 
     def __repr__(self):
-        return f"<GenerativeModel {self.name!r}>"
+        compiled = ", compiled" if self._is_native else ""
+        return f"<GenerativeModel {self.name!r}: {self.prior!r}, {self.simulator!r}, seed {self.seed}{compiled}>"
 
     def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
@@ -399,6 +414,9 @@ class SimulationStore:
 
     def __len__(self):
         return len(self._core)
+
+    def __repr__(self):
+        return f"<SimulationStore {self.path!r}: {len(self):,} simulations in {self.batches} {'batch' if self.batches == 1 else 'batches'}>"
 
     @property
     def batches(self):

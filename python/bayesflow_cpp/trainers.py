@@ -5,7 +5,8 @@ import atexit
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_float64, as_path
+from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, shown
+from ._functions import name_of
 from ._log import logger
 from ._progress import TrainingProgress
 from .amortizers import AmortizedPosterior
@@ -80,16 +81,17 @@ class Trainer:
     def __init__(self, amortizer, generative_model=None, configurator=None, checkpoint_path=None, max_to_keep=3, default_lr=5e-4, skip_checks=False,
                  memory=False, *, seed=0, threads=0, nonfinite="refuse", max_dropped_share=0.1, overlap="auto", checkpoint_minutes=10.0,
                  resume="program", progress=True):  # fmt: skip
-        _one_of("nonfinite", nonfinite, ("refuse", "drop", "redraw"))
-        _one_of("overlap", overlap, ("auto", "on", "off"))
-        _one_of("resume", resume, ("program", "state"))
+        as_choice(nonfinite, "Trainer: nonfinite", ("refuse", "drop", "redraw"))
+        as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
+        as_choice(resume, "Trainer: resume", ("program", "state"))
+        progress = progress if callable(progress) else as_flag(progress, "Trainer: progress")
         if not isinstance(amortizer, AmortizedPosterior):
             raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior; got {type(amortizer).__name__}")
         if configurator is not None and not callable(configurator):
             raise ConfigurationError(f"Trainer: configurator must be callable, forward dictionary -> input dictionary; got {type(configurator).__name__}")
-        if skip_checks:
+        if as_flag(skip_checks, "Trainer: skip_checks"):
             raise OperationNotSupportedError("Trainer: the check gives the networks their widths, so it cannot be skipped; leave skip_checks out (it costs two simulations)")
-        if memory:
+        if as_flag(memory, "Trainer: memory"):
             raise OperationNotSupportedError("Trainer: no memory of simulations is needed, because the diagnose_* functions simulate afresh; leave memory out")
         self.amortizer, self.generative_model = amortizer, generative_model
         self.configurator = DefaultPosteriorConfigurator() if configurator is None else configurator
@@ -118,6 +120,7 @@ class Trainer:
             takes_arguments = lambda batch_size, streams, first, prior_context, sim_context, **arguments: model(batch_size, **arguments)  # noqa: E731
             maker = _TrainingModel(takes_arguments)
             two = model(2)
+            to_core(two)
             contextual = any(two.get(key) is not None for key in ("prior_non_batchable_context", "sim_non_batchable_context"))
             batched, reproducible, names, name = True, False, [], getattr(model, "__name__", "anonymous")
         else:
@@ -125,8 +128,10 @@ class Trainer:
         return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
 
     def __repr__(self):
-        runs = self.runs
-        return f"<Trainer, seed {self.seed}: {sum(len(run.train_losses) for run in runs):,} steps in {len(runs)} {'run' if len(runs) == 1 else 'runs'}>"
+        model, history = self.generative_model, self.loss_history
+        name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, GenerativeModel) else f"model {name_of(model)}"
+        kept = "" if self.checkpoint_path is None else f", kept in {str(self.checkpoint_path)!r}"
+        return f"<Trainer of {self.amortizer.latent_dim} parameters, {name}, seed {self.seed}{kept}: {history._in_words()}>"
 
     # --- modes ---
 
@@ -185,7 +190,9 @@ class Trainer:
         if custom_loader is not None and not callable(custom_loader):
             raise ConfigurationError(f"train_from_presimulation: custom_loader must be a function of a path; got {type(custom_loader).__name__}")
         loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
-        run = dict(path=as_path(presimulation_path, "train_from_presimulation: presimulation_path"), batch_size=batch_size, max_epochs=max_epochs or 0, loader=loader)
+        epochs = 0 if max_epochs is None else as_count(max_epochs, "train_from_presimulation: max_epochs")
+        path = as_path(presimulation_path, "train_from_presimulation: presimulation_path")
+        run = dict(path=path, batch_size=batch_size, max_epochs=epochs, loader=loader)
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
@@ -212,8 +219,9 @@ class Trainer:
         for name, value in {**given, "early_stopping_args": early_stopping_args}.items():
             as_arguments(value, f"{mode}: {name}")
         for name in ("epochs", "iterations_per_epoch", "batch_size", "rounds", "sim_per_round", "buffer_capacity"):
-            if name in run and (not isinstance(run[name], (int, np.integer)) or run[name] < 1):
-                raise ConfigurationError(f"{mode}: {name} must be a positive integer; got {run[name]!r}")
+            if name in run and (not is_whole(run[name]) or run[name] < 1):
+                raise ConfigurationError(f"{mode}: {name} must be a positive integer; got {shown(run[name])}")
+        save_checkpoint, early_stopping = as_flag(save_checkpoint, f"{mode}: save_checkpoint"), as_flag(early_stopping, f"{mode}: early_stopping")
         if not save_checkpoint and self.checkpoint_path is not None:
             raise OperationNotSupportedError(f"{mode}: with a checkpoint_path every run is kept; make a Trainer without one for runs that are not")
         if net_args:
@@ -224,11 +232,13 @@ class Trainer:
             raise ConfigurationError(f"{mode}: early_stopping_args have no effect without early_stopping=True")
         if model_args and self._maker is None:
             raise ConfigurationError(f"{mode}: model_args need a generative model of Python functions")
+        if model_args and isinstance(self.generative_model, GenerativeModel) and not set(model_args) <= {"prior_args", "sim_args"}:
+            raise ConfigurationError(f'{mode}: model_args of a GenerativeModel are {{"prior_args": {{...}}, "sim_args": {{...}}}}; got the keys {sorted(model_args)}')
         if conf_args and self._configurator is None:
             raise ConfigurationError(f"{mode}: conf_args need a configurator of your own; the default one takes none")
         run["validation_sims"] = self._validation(validation_sims, val_model_args)
         run["optimizer"] = options_of(optimizer)
-        run["reuse_optimizer"] = bool(reuse_optimizer)
+        run["reuse_optimizer"] = as_flag(reuse_optimizer, f"{mode}: reuse_optimizer")
         run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
         run["lr_adjuster"] = _adjuster(lr_adjuster)
         self._progress.what = what
@@ -272,8 +282,9 @@ class Trainer:
             return None
         if isinstance(sims, dict):
             return to_core(sims)
-        if not isinstance(sims, (int, np.integer)) or isinstance(sims, bool) or sims < 1:
-            raise ConfigurationError(f"validation_sims must be a positive number of simulations, a forward dictionary or None; got {sims!r}")
+        if not is_whole(sims) or sims < 1:
+            raise ConfigurationError(f"validation_sims must be a positive number of simulations, a forward dictionary or None; got {shown(sims)}")
+        sims = as_count(sims, "validation_sims")
         if val_model_args:
             if self.generative_model is None:
                 raise ConfigurationError("val_model_args need a generative model")
@@ -309,7 +320,7 @@ class Trainer:
         from .diagnostics import plot_sbc_histograms
 
         inputs = self._diagnosed(inputs, conf_args)
-        count = n_samples or max(20, -(-len(inputs["parameters"]) // 20))
+        count = max(20, -(-len(inputs["parameters"]) // 20)) if n_samples is None else as_count(n_samples, "diagnose_sbc_histograms: n_samples")
         return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **as_arguments(plot_args, "plot_args"))
 
     def _diagnosed(self, inputs, conf_args):
@@ -317,7 +328,10 @@ class Trainer:
             if self.generative_model is None:
                 raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
             inputs = self.generative_model(500)
-        return self.configurator(inputs, **as_arguments(conf_args, "conf_args"))
+        arguments = as_arguments(conf_args, "conf_args")
+        if arguments and self._configurator is None:
+            raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
+        return self.configurator(inputs, **arguments)
 
     def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
                             seed=0):  # fmt: skip
@@ -327,7 +341,10 @@ class Trainer:
         unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too.
         """
         observed = observed_data if isinstance(observed_data, dict) else {"summary_conditions": observed_data}
-        reference = reference_data["summary_conditions"] if isinstance(reference_data, dict) else reference_data
+        reference = reference_data.get("summary_conditions") if isinstance(reference_data, dict) else reference_data
+        for name, value in (("observed_data", observed.get("summary_conditions")), ("reference_data", reference)):
+            if value is None and (name == "observed_data" or reference_data is not None):
+                raise ConfigurationError(f'mmd_hypothesis_test: {name} must be data sets (B, ...), or a dictionary with "summary_conditions"')
         if reference is None and self.generative_model is None:
             raise ArgumentError("mmd_hypothesis_test: it needs reference_data, or a trainer with a generative model")
         null, value, p, critical = self._core.mmd_hypothesis_test(
@@ -344,11 +361,6 @@ class MmdTestResult(tuple):
         self = super().__new__(cls, (null, observed))
         self.mmd_null, self.mmd_observed, self.p_value, self.critical_value = null, observed, p_value, critical_value
         return self
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ConfigurationError(f"Trainer: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 
 def _as_list(value):

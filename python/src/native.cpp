@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <utility>
 
 #include "../bayesflow_cpp/include/bayesflow_native.h"
 #include "arrays.hpp"
@@ -64,15 +65,18 @@ class Stream {
   std::string message_{};
 };
 
-/// No exception may leave towards C: it would end the process in code that was compiled without tables for unwinding.
+/// No exception may leave towards C: it would end the process in code that was compiled without tables for unwinding. No stream at all is
+/// what someone has who tries a function in the interpreter, with None.
 template <class Draw>
 auto guarded(bf_rng* rng, const Draw& draw) noexcept {
-  auto& stream = *static_cast<Stream*>(rng->state);
-  using Result = decltype(draw(stream));
-  try {
-    return draw(stream);
-  } catch (const std::exception& error) {
-    stream.fail(error.what());
+  using Result = decltype(draw(std::declval<Stream&>()));
+  if (rng) {
+    auto& stream = *static_cast<Stream*>(rng->state);
+    try {
+      return draw(stream);
+    } catch (const std::exception& error) {
+      stream.fail(error.what());
+    }
   }
   if constexpr (std::is_floating_point_v<Result>)
     return std::numeric_limits<double>::quiet_NaN();
@@ -82,6 +86,7 @@ auto guarded(bf_rng* rng, const Draw& draw) noexcept {
 
 std::span<double> output(double* out, std::int64_t count) {
   if (count < 0) throw ArgumentError("bf_rng: the count of numbers to fill in must not be negative; got " + std::to_string(count));
+  if (!out && count > 0) throw ArgumentError("bf_rng: the numbers need an address to be filled in at; got none");
   return {out, static_cast<std::size_t>(count)};
 }
 

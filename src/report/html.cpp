@@ -178,7 +178,7 @@ std::string csv_links(const std::vector<Table>& tables) {
     const std::string csv = diagnostics::to_csv(table), name = escape_xml(table.name);
     out += out.empty() ? "" : " · ";
     if (csv.size() > kLargestLink)
-      out += fmt::format("{}.csv (too large for this page: set ReportOptions::data_folder)", name);
+      out += fmt::format("{}.csv (too large for this page: set data_folder)", name);
     else
       out += fmt::format("<a download=\"{0}.csv\" id=\"csv-{0}\" href=\"data:text/csv;charset=utf-8;base64,{1}\">{0}.csv</a>", name,
                          base64(csv));

@@ -26,6 +26,21 @@ class Tensor:
         return self._device
 
 
+class Differentiated:
+    """As torch behaves: numbers that are differentiated are given away only after `detach`."""
+
+    requires_grad = True
+
+    def __init__(self, array):
+        self._array = array
+
+    def detach(self):
+        return Tensor(self._array)
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("requires grad")
+
+
 def strided(x):
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]))
     wide[..., ::2] = x
@@ -36,10 +51,6 @@ def read_only(x):
     x = x.copy()
     x.flags.writeable = False
     return x
-
-
-def torch_tensor(x):
-    return pytest.importorskip("torch").tensor(x, dtype=getattr(__import__("torch"), "float32"))
 
 
 TAKEN = {
@@ -57,7 +68,7 @@ TAKEN = {
     "int8": lambda x: x.astype(np.int8),
     "objects that are numbers": lambda x: x.astype(object),
     "DLPack": Tensor,
-    "torch": torch_tensor,
+    "a tensor with gradients": Differentiated,
     "a subclass": lambda x: x.astype(np.float32).view(bf._arrays.Output),
     "masked, nothing hidden": lambda x: np.ma.masked_array(x, np.zeros(x.shape, bool)),
 }
@@ -134,6 +145,29 @@ def test_refused_with_a_sentence(trained, place, kind, which):
     assert 20 < len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_torch(trained, place):
+    torch = pytest.importorskip("torch")
+    x, theta = torch.tensor(X).float(), torch.tensor(THETA).float()
+    taken = [
+        lambda t: t,
+        lambda t: t.double(),
+        lambda t: t.half(),
+        lambda t: t.bfloat16(),
+        lambda t: t.int(),
+        lambda t: t.clone().requires_grad_(),
+        torch.nn.Parameter,
+        lambda t: t.transpose(0, -1).contiguous().transpose(0, -1),
+        list,
+    ]
+    for kind in taken:
+        np.testing.assert_array_equal(place(trained, kind(x), kind(theta)), place(trained, X, THETA))
+    for kind in (lambda t: t.to_sparse(), lambda t: t + 0j, lambda t: t.to("meta")):
+        for given in ((kind(x), theta), (x, kind(theta))):
+            with pytest.raises(BayesFlowError):
+                place(trained, *given)
+
+
 def test_bool_counts_as_numbers(trained):
     x = X > 0
     np.testing.assert_array_equal(of_amortizer(trained, x, THETA > 0), of_amortizer(trained, x.astype(float), (THETA > 0).astype(float)))
@@ -170,6 +204,9 @@ def test_users_arrays_are_not_changed(trained):
 def test_a_gpu_tensor_says_what_to_do():
     with pytest.raises(ConfigurationError, match="CPU"):
         bf.diagnostics.recovery(Tensor(X, (2, 0)), THETA)
+    with pytest.raises(ConfigurationError) as caught:
+        bf.diagnostics.recovery({"x": X}, THETA)
+    assert "CPU" not in str(caught.value)  # only for what is elsewhere
 
 
 def test_too_many_axes_say_so():

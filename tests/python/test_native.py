@@ -327,11 +327,12 @@ FILL = "for (int i = 0; i < 4; ++i) data[i] = params[0];"
         (FILL + "data[1] = rng->gamma(-params[0]);", "shape must be positive"),
         (FILL + "if (params[0] > 0) data[1] = double(rng->poisson(-1));", "mean must lie in"),
         (FILL + "if (params[0] > 0) rng->fill_normal(data, -1);", "must not be negative; got -1"),
+        (FILL + "if (params[0] > 0) rng->fill_uniform(nullptr, 2);", "need an address to be filled in at; got none"),
     ],
 )
 def test_failures_name_the_simulation(body, text):
     model = native_model(body, skip_test=True)
-    with pytest.raises(SimulationError, match=rf"simulator: simulation \d+ with parameters \[\S+, \S+\] failed.*") as caught:
+    with pytest.raises(SimulationError, match=r"simulator: simulation \d+ with parameters \[\S+, \S+\] failed.*") as caught:
         model(50)
     assert text in str(caught.value)
     with pytest.raises(SimulationError) as caught:  # the engine's own way
@@ -478,6 +479,13 @@ def test_every_drawing_function_has_a_ctypes_form():
         shape=(16,),
     )
     np.testing.assert_array_equal(run(bf.CFunction(callback, (16,)), 20), run(in_cpp, 20))
+
+
+def test_without_a_stream():
+    """A slip in the interpreter; in a process of its own, which once ended with a segmentation fault."""
+    code = "from bayesflow_cpp.native import *; print(normal(None, 0, 1), uniform(None, 0, 1), integers(None, 0, 5), fill_normal(None, None, 3))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0 and run.stdout.split() == ["nan", "nan", "0", "None"], run.stderr
 
 
 def test_numba():

@@ -117,8 +117,7 @@ def test_density_is_what_the_flow_says(rng, small_amortizer):
 
 
 @pytest.mark.parametrize("kind", ["list", "float32", "fortran", "strided", "readonly", "pandas", "int"])
-def test_inputs_of_any_kind(kind, rng, small_amortizer):
-    amortizer = small_amortizer()
+def test_inputs_of_any_kind(kind, rng):
     direct = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2, 2))
     x = np.round(rng.normal(size=(6, 3)) * 4)
     reference = direct.sample({"direct_conditions": x}, 4, seed=2)

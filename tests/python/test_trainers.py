@@ -320,12 +320,3 @@ def test_counts_are_positive_integers(gaussian_model, small_amortizer, wrong):
     (name,) = wrong
     with pytest.raises(bf.exceptions.ConfigurationError, match=f"train_online: {name} must be a positive integer; got {wrong[name]!r}"):
         trainer.train_online(**{**dict(epochs=1, iterations_per_epoch=1, batch_size=2), **wrong})
-
-
-def test_objects_tell_what_they_are(gaussian_model, small_amortizer):
-    model, amortizer = gaussian_model(), small_amortizer()
-    assert repr(amortizer) == "<AmortizedPosterior of 4 parameters, no weights yet>"
-    trainer = bf.trainers.Trainer(amortizer, model, seed=3, progress=False)
-    trainer.train_online(2, 3, 8)
-    assert repr(trainer) == "<Trainer, seed 3: 6 steps in 1 run>" and repr(model) == "<GenerativeModel 'anonymous'>"
-    assert repr(amortizer) == f"<AmortizedPosterior of 4 parameters, {amortizer.number_of_parameters:,} weights>"
