@@ -57,7 +57,7 @@ TEST(Allocate, ALoopOfArraysTakesNoNewMemory) {
 
 TEST(Allocate, BlocksOfEverySizeAreTheirOwn) {
   std::vector<Array> arrays;
-  for (std::int64_t n : {1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 1000, 131071, 131072, 131073, 300000}) {
+  for (std::int64_t n : {1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 1000, 131071, 131072, 131073, 300000, 524287, 524288, 600000}) {
     arrays.emplace_back(Shape{n}, static_cast<double>(n));
     arrays.emplace_back(Shape{n}, static_cast<double>(-n));
     arrays.push_back(arrays.back());
