@@ -357,7 +357,7 @@ Described from_architecture(const std::string& text, const LoadAmortizerOptions&
   AmortizedPosterior::BuiltFor built_for{shape_from(shapes.at("summary_conditions"), max_values),
                                          shape_from(shapes.at("direct_conditions"), max_values)};
   auto summary = summary_from(json.at("summary_net"), parts, limits, built_for.summary_conditions);
-  return {AmortizedPosterior(InvertibleNetwork(std::move(flow)), std::move(summary), std::move(options)), std::move(built_for)};
+  return {AmortizedPosterior(InvertibleNetwork(std::move(flow)), std::move(summary), std::move(options)), built_for};
 }
 
 }  // namespace bayesflow::detail

@@ -52,7 +52,7 @@ Cache::~Cache() {
 
 bool is_mapped(std::int64_t count) { return kCaching && count >= kMapped; }
 
-int size_class(std::int64_t count) { return std::bit_width(static_cast<std::uint64_t>(count - 1)); }
+int size_class(std::int64_t count) { return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count - 1))); }
 
 }  // namespace
 

@@ -210,7 +210,7 @@ std::int64_t Rng::categorical(std::span<const double> weights) {
 Array Rng::dirichlet(std::span<const double> concentration) {
   if (concentration.empty()) throw ArgumentError("Rng::dirichlet: needs at least one concentration");
   Array out({static_cast<std::int64_t>(concentration.size())});
-  double top = -INFINITY, total = 0;
+  double top = -std::numeric_limits<double>::infinity(), total = 0;
   for (std::size_t i = 0; i < concentration.size(); ++i) {
     require_positive("dirichlet", "concentration", concentration[i]);
     out.data()[i] = log_gamma_draw(*this, concentration[i]);

@@ -53,7 +53,7 @@ void Dense::update_state() {
   for (std::size_t j = 0; j < n; ++j) u[j] = static_cast<float>(next[j] / std::sqrt(square));
 }
 
-Mlp::Mlp(std::vector<DenseOptions> layers, double dropout, bool mc_dropout, bool spectral_norm)
+Mlp::Mlp(const std::vector<DenseOptions>& layers, double dropout, bool mc_dropout, bool spectral_norm)
     : dropout_(static_cast<float>(dropout)), mc_dropout_(mc_dropout) {
   for (const DenseOptions& o : layers) layers_.emplace_back(o, spectral_norm);
 }

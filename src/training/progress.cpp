@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 
 namespace bayesflow {
 namespace {
 
 std::string clock(double seconds) {
-  const auto s = static_cast<long>(seconds + 0.5);
+  const long s = std::lround(seconds);
   const std::string minutes = fmt::format("{:02}:{:02}", s / 60 % 60, s % 60);
   return s < 3600 ? minutes : fmt::format("{}:{}", s / 3600, minutes);
 }

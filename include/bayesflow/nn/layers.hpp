@@ -47,7 +47,7 @@ class Mlp {
  public:
   Mlp() = default;
   /// `layers` in order. Dropout is active in training only, or always (`mc_dropout`, Gal and Ghahramani 2016).
-  explicit Mlp(std::vector<DenseOptions> layers, double dropout = 0.0, bool mc_dropout = false, bool spectral_norm = false);
+  explicit Mlp(const std::vector<DenseOptions>& layers, double dropout = 0.0, bool mc_dropout = false, bool spectral_norm = false);
   void build(const Builder& builder, std::int64_t inputs);  ///< registers "0.kernel", "0.bias", "1.kernel", ...
   /// x: (..., d); the condition's rows are repeated over x's as in ops::dense_chain.
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor condition = {}) const;
