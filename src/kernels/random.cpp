@@ -66,7 +66,7 @@ void normal_blocks(std::uint64_t key, std::uint64_t index, std::uint64_t first_b
   const D64 d;
   const DF df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  HWY_ALIGN double rest[2 * HWY_MAX_BYTES / sizeof(double)];
+  HWY_ALIGN double rest[std::size_t{2} * HWY_MAX_BYTES / sizeof(double)];
   for (std::int64_t b = 0; b < blocks; b += lanes) {
     const V64 block = hn::Add(hn::Iota(d, 0), hn::Set(d, first_block + static_cast<std::uint64_t>(b)));
     const Words w = philox(block, index, key);
