@@ -61,24 +61,26 @@ void Arena::start_with(std::byte* memory, std::size_t capacity) {
 
 void ArenaGroup::reset(std::size_t count) {
   constexpr std::size_t kRounding = std::size_t{1} << 16;
-  std::size_t share = share_;
-  for (const auto& arena : arenas_) share = std::max(share, arena->reserved());
-  const bool moves = share > share_ || (share > 0 && count > arenas_.size());
   while (arenas_.size() < count) arenas_.push_back(std::make_unique<Arena>());
-  if (!moves) {
-    for (const auto& arena : arenas_) arena->reset();
-    return;
+  std::size_t share = share_, members = members_;
+  for (const auto& arena : arenas_) share = std::max(share, arena->reserved());
+  // A pass over more data sets without gradients has more arenas, but small ones: they are not worth a share each.
+  for (std::size_t i = members_; i < arenas_.size(); ++i)
+    if (arenas_[i]->reserved() > share / 2) members = i + 1;
+  if (share > share_ || members > members_) {
+    for (std::size_t i = 0; i < members; ++i) arenas_[i]->blocks_.clear();
+    block_ = {};
+    share_ = (share + kRounding - 1) / kRounding * kRounding;
+    members_ = members;
+    block_ = new_block(share_ * members, detail::kLarge);
+    for (std::size_t i = 0; i < members; ++i) arenas_[i]->start_with(block_.memory.get() + i * share_, share_);
   }
-  for (const auto& arena : arenas_) arena->blocks_.clear();
-  block_ = {};
-  share_ = (share + kRounding - 1) / kRounding * kRounding;
-  block_ = new_block(share_ * arenas_.size(), detail::kLarge);
-  for (std::size_t i = 0; i < arenas_.size(); ++i) arenas_[i]->start_with(block_.memory.get() + i * share_, share_);
+  for (const auto& arena : arenas_) arena->reset();
 }
 
 std::size_t ArenaGroup::reserved() const {
   std::size_t total = block_.capacity;
-  for (const auto& arena : arenas_) total += share_ ? arena->reserved() - share_ : arena->reserved();
+  for (std::size_t i = 0; i < arenas_.size(); ++i) total += arenas_[i]->reserved() - (i < members_ ? share_ : 0);
   return total;
 }
 

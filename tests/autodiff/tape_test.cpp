@@ -99,6 +99,9 @@ TEST(ArenaGroup, ArenasLieApartAndLikePassesNeedNoMore) {
     pass(count, 10000);
     EXPECT_EQ(group.reserved(), held) << "a like or a smaller pass needed more memory";
   }
+  pass(9, 100);  // more of them that need little
+  pass(9, 100);
+  EXPECT_EQ(group.reserved(), held + 6 * 65536) << "the smallest blocks there are";
   pass(3, 50000);  // beyond their shares
   pass(5, 50000);  // more of them
   pass(5, 50000);

@@ -70,7 +70,7 @@ class ArenaGroup {
  private:
   detail::Block block_;
   std::vector<std::unique_ptr<Arena>> arenas_;  // behind the block that they lie in
-  std::size_t share_ = 0;                       // bytes of the block for each
+  std::size_t share_ = 0, members_ = 0;         // bytes of the block for each of the first arenas
 };
 
 }  // namespace bayesflow
