@@ -47,9 +47,14 @@ void Arena::rewind(Mark mark) {
 void Arena::reset() {
   if (blocks_.size() > 1 && current_ > 0) {
     const std::size_t total = reserved();
-    blocks_.clear();
+    clear();  // first: the next line may find no memory
     blocks_.push_back(new_block(total, detail::kLarge));
   }
+  enter(0);
+}
+
+void Arena::clear() {
+  blocks_.clear();
   enter(0);
 }
 
@@ -68,12 +73,15 @@ void ArenaGroup::reset(std::size_t count) {
   for (std::size_t i = members_; i < arenas_.size(); ++i)
     if (arenas_[i]->reserved() > share / 2) members = i + 1;
   if (share > share_ || members > members_) {
-    for (std::size_t i = 0; i < members; ++i) arenas_[i]->blocks_.clear();
+    // Everything is empty before memory is asked for, so that a pass after a failure begins anew.
+    for (std::size_t i = 0; i < members; ++i) arenas_[i]->clear();
     block_ = {};
-    share_ = (share + kRounding - 1) / kRounding * kRounding;
+    share_ = members_ = 0;
+    share = (share + kRounding - 1) / kRounding * kRounding;
+    block_ = new_block(share * members, detail::kLarge);
+    for (std::size_t i = 0; i < members; ++i) arenas_[i]->start_with(block_.memory.get() + i * share, share);
+    share_ = share;
     members_ = members;
-    block_ = new_block(share_ * members, detail::kLarge);
-    for (std::size_t i = 0; i < members; ++i) arenas_[i]->start_with(block_.memory.get() + i * share_, share_);
   }
   for (const auto& arena : arenas_) arena->reset();
 }

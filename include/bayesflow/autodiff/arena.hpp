@@ -50,6 +50,7 @@ class Arena {
   void grow(std::size_t size);
   void enter(std::size_t block);
 
+  void clear();
   void start_with(std::byte* memory, std::size_t capacity);
 
   std::vector<detail::Block> blocks_;
