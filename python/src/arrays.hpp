@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "bayesflow/core/array.hpp"
 
@@ -32,16 +33,24 @@ inline nb::object to_numpy(Array array) {
   return nb::cast(nb::ndarray<nb::numpy, double>(data, rank, shape, owner));
 }
 
+/// A float32 array that `fill(values)` fills.
+template <class Fill>
+nb::object new_float32(const Shape& shape, Fill&& fill) {
+  std::size_t extents[Shape::kMaxRank] = {};
+  std::copy(shape.begin(), shape.end(), extents);
+  const auto size = static_cast<std::size_t>(shape.size());
+  auto values = std::make_unique_for_overwrite<float[]>(size);
+  fill(std::span<float>(values.get(), size));
+  float* data = values.release();
+  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, float>(data, static_cast<std::size_t>(shape.rank()), extents, owner));
+}
+
 /// The same, rounded to float32, which is what networks compute in.
 inline nb::object to_numpy_float32(const Array& array) {
-  const std::size_t rank = static_cast<std::size_t>(array.rank());
-  std::size_t shape[Shape::kMaxRank] = {};
-  std::copy(array.shape().begin(), array.shape().end(), shape);
-  auto rounded = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(array.size()));
-  std::transform(array.data(), array.data() + array.size(), rounded.get(), [](double x) { return static_cast<float>(x); });
-  float* data = rounded.release();
-  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, float>(data, rank, shape, owner));
+  return new_float32(array.shape(), [&](std::span<float> out) {
+    std::transform(array.data(), array.data() + array.size(), out.data(), [](double x) { return static_cast<float>(x); });
+  });
 }
 
 }  // namespace bayesflow::python
@@ -55,7 +64,8 @@ struct type_caster<bayesflow::Array> {
 
   bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
     // float32, what networks return, is taken as it is: its float64 copy need not be made twice.
-    if (make_caster<ndarray<const float, c_contig, device::cpu>> single; single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
+    if (make_caster<ndarray<const float, c_contig, device::cpu>> single;
+        single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
       return copy(single.operator cast_t<ndarray<const float, c_contig, device::cpu>>());
     make_caster<ndarray<const double, c_contig, device::cpu>> caster;
     if (!caster.from_python(source, flags, cleanup)) return false;

@@ -264,6 +264,11 @@ Tensor InvertibleNetwork::inverse(Tape& tape, Tensor latent, Tensor condition) c
   return x;
 }
 
+bool InvertibleNetwork::is_noisy_at_inference() const {
+  const auto is_noisy = [](const CouplingOptions& o) { return o.mc_dropout && o.dropout_prob > 0; };
+  return is_noisy(options_.coupling) || (options_.spline_coupling && is_noisy(*options_.spline_coupling));
+}
+
 void InvertibleNetwork::update_state() {
   for (const auto& layer : layers_) {
     if (layer->net1) layer->net1->update_state();

@@ -172,7 +172,7 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
   const SimulationStore store(file);
   if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
   check.countable(o.epochs, "epochs", store.size(), "batches", 1);
-  if (!s.gradients) s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
   const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
   // The order of the simulations depends on the buffer, so it belongs to the call.
   const std::string buffer = o.buffer_bytes == StreamOptions().buffer_bytes ? "" : fmt::format(", buffer_bytes = {}", o.buffer_bytes);
@@ -198,7 +198,7 @@ TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& p
     if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
     return training::dataset(o.loader(files.front()));
   };
-  if (!s.gradients) s.check_consistency([&] { return training::two_of(first_part()); });
+  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(first_part()); });
   const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
   std::string names;
   for (const auto& file : files) {

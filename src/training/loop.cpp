@@ -38,9 +38,7 @@ bool all_finite(const nn::ParameterStore& store) {
   return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
 }
 
-void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
-  std::copy(values.begin(), values.end(), store.values());
-}
+void put_back(nn::ParameterStore& store, const std::vector<float>& values) { std::copy(values.begin(), values.end(), store.values()); }
 
 /// One call of a training function from where `run` stands.
 class Loop {
@@ -187,7 +185,7 @@ void Loop::step() {
   if (loss_is_finite) {
     const Stopwatch watch(summary.update_seconds);
     run_.best.judge(s_.amortizer.store(), record.losses.total(), static_cast<std::int64_t>(summary.history.steps.size()));
-    result = s_.optimizer->step(*s_.gradients, s_.pool);
+    result = s_.optimizer->step(s_.workspace->gradients, s_.pool);
   }
   ++s_.counters.steps;
   ++run_.step;
@@ -504,13 +502,15 @@ TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMak
   const std::int64_t total = source->total_steps();
   const auto factor = std::make_shared<double>(1.0);
   begin_optimizer(settings, run, resumes, total, factor);
-  struct DropOptimizer {
+  workspace = std::make_unique<Workspace>(amortizer.store());
+  struct GiveBack {
     TrainerState& state;
-    bool keep;
-    ~DropOptimizer() {
-      if (!keep && !state.unfinished) state.optimizer.reset();
+    bool keep_optimizer;
+    ~GiveBack() {
+      state.workspace.reset();
+      if (!keep_optimizer && !state.unfinished) state.optimizer.reset();
     }
-  } const drop{*this, settings.reuse_optimizer};
+  } const give_back{*this, settings.reuse_optimizer};
   return Loop(*this, settings, std::move(run), *source, std::move(validation), total, factor, guard).go();
 }
 

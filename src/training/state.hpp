@@ -26,6 +26,13 @@ struct RunSettings {
   std::string first_given;  ///< what was wrong with the first
 };
 
+/// Memory that only training needs: it is given back when a training function returns, and made anew in the next one's first step.
+struct Workspace {
+  explicit Workspace(const nn::ParameterStore& store) : gradients(store, kMaxLanes) {}
+  Tape tape;
+  nn::GradientBuffers gradients;
+};
+
 struct TrainerState {
   TrainerState(AmortizedPosterior a, std::optional<GenerativeModel> m, TrainerOptions o);
 
@@ -33,11 +40,11 @@ struct TrainerState {
   std::optional<GenerativeModel> model;
   TrainerOptions options;
   ThreadPool pool;
-  std::unique_ptr<nn::GradientBuffers> gradients;
+  bool is_consistent = false;  // the networks have their widths
+  std::unique_ptr<Workspace> workspace;
   std::unique_ptr<nn::Optimizer> optimizer;  // that goes on from call to call, or of the present run
   nn::Schedule schedule;                     // that came with it; empty: the default
   bool schedule_is_lost = false;             // the optimizer comes from a checkpoint, and had a schedule of its own
-  Tape tape;
   Counters counters;
   ReplayBuffer replay;
   std::vector<TrainingSummary> runs;

@@ -54,7 +54,7 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
   try {
     const Inputs inputs = options.configurator(two());
     amortizer.build(inputs, options.seed);
-    gradients = std::make_unique<nn::GradientBuffers>(amortizer.store(), kMaxLanes);
+    Tape tape;
     tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});
     const auto check = amortizer.loss(tape, inputs);
     if (!std::isfinite(static_cast<double>(check.total.data()[0])))
@@ -63,6 +63,7 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
     throw ConfigurationError(fmt::format(
         "Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: {}", error.what()));
   }
+  is_consistent = true;
   log(LogLevel::info, "Done.");
   if (checkpoints) resume_from_checkpoint();
 }
@@ -76,9 +77,10 @@ bool TrainerState::has_decay() const {
 Losses TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   const bayesflow::detail::FlushDenormals guard;
   amortizer.update_state();
-  gradients->clear();
+  auto& [tape, gradients] = *workspace;
+  gradients.clear();
   tape.reset(
-      {.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = gradients->lanes(), .pool = &pool});
+      {.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = gradients.lanes(), .pool = &pool});
   const auto t = amortizer.loss(tape, inputs);
   tape.backward(t.total);
   return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
@@ -90,6 +92,7 @@ Losses TrainerState::validate(const Inputs& inputs, bool has_decay) {
   constexpr std::int64_t kPiece = 1024;
   const std::int64_t all = inputs.batch_size();
   Losses out;
+  Tape& tape = workspace->tape;
   for (std::int64_t first = 0; first < all; first += kPiece) {
     const std::int64_t last = std::min(all, first + kPiece);
     Inputs part;
@@ -313,7 +316,7 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
   std::string first_bad;
   const auto data = std::make_shared<const training::Dataset>(training::finite_dataset(parts, s.options, bad, first_bad));
   check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
-  if (!s.gradients) s.check_consistency([&] { return training::two_of(*data); });
+  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(*data); });
   RunSettings settings =
       training::run_settings(s, check, o,
                              fmt::format("train_offline(simulations = {} with checksum {:016x}, epochs = {}, batch_size = {}", data->size(),

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "amortizers/support_posterior.hpp"
 #include "support/expect.hpp"
@@ -89,6 +90,16 @@ TEST(AmortizerErrors, NoDataSets) {
   Inputs nothing;
   EXPECT_EQ(sentence<SummaryStatsError>([&] { (void)amortizer.sample(nothing, 10); }),
             "Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+}
+
+TEST(AmortizerErrors, TooLittleRoomForDraws) {
+  const Inputs inputs = random_inputs({.sets = 5});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  std::vector<float> room(99);
+  EXPECT_EQ(sentence<ShapeError>([&] { amortizer.sample_into(room, inputs, 10); }),
+            "AmortizedPosterior::sample_into: needs room for (5, 10, 2) = 100 floats; got 99");
+  EXPECT_EQ(sentence<ArgumentError>([&] { amortizer.sample_into(room, inputs, 0); }),
+            "AmortizedPosterior::sample: n_samples must be at least 1; got 0");
 }
 
 TEST(AmortizerErrors, NoObservations) {

@@ -1,9 +1,11 @@
-// Sampling works in blocks: beyond the draws themselves it needs no more memory for many than for few.
+// Memory of inference: sampling works in blocks, and what a large pass needed goes back.
 #include "support/allocations.hpp"
 
 #if BAYESFLOW_COUNTS_ALLOCATIONS
 
 #include <gtest/gtest.h>
+
+#include <vector>
 
 #include "amortizers/support_posterior.hpp"
 
@@ -15,14 +17,38 @@ TEST(SamplingMemory, BeyondTheDrawsDoesNotGrowWithTheirNumber) {
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 2});
   (void)amortizer.sample(inputs, 50'000);  // the tapes of both threads grow to the size of a block
   const auto beyond_the_draws = [&](std::int64_t n) {
+    std::vector<float> draws(static_cast<std::size_t>(3 * n * 2));
     allocations::peak_bytes = allocations::live_bytes.load();
     const long before = allocations::live_bytes;
-    const Array draws = amortizer.sample(inputs, n);
-    return allocations::peak_bytes - before - draws.size() * static_cast<long>(sizeof(double));
+    amortizer.sample_into(draws, inputs, n);
+    return allocations::peak_bytes - before;
   };
-  // The draws' own block is rounded up to whole pages, and is the only thing that grows.
   EXPECT_LT(beyond_the_draws(200'000), 64 * 1024);
   EXPECT_LT(beyond_the_draws(400'000), 64 * 1024);
+}
+
+TEST(InferenceMemory, OfManyDataSetsIsGivenBack) {
+  const Inputs few = random_inputs({.sets = 10}), many = random_inputs({.sets = 60'000});
+  const AmortizedPosterior amortizer = random_posterior(few, small_flow(2), {.threads = 2});
+  const auto look_at_all = [&] {
+    (void)amortizer.log_posterior(many);
+    (void)amortizer.summary(many);
+    (void)amortizer.forward(many);
+    (void)amortizer.compute_loss(many);
+    (void)amortizer.sample(many, 2);
+  };
+  look_at_all();  // results leave blocks in the arrays' own, bounded cache
+  (void)amortizer.sample(few, 500);
+  const long before = allocations::live_bytes;
+  allocations::peak_bytes = before;
+  look_at_all();
+  EXPECT_GT(allocations::peak_bytes - before, 8'000'000);
+  EXPECT_LT(allocations::live_bytes - before, 100'000);
+  // What small passes need is kept: the next one finds it.
+  (void)amortizer.sample(few, 500);
+  const long warm = allocations::live_bytes;
+  (void)amortizer.sample(few, 500);
+  EXPECT_EQ(allocations::live_bytes, warm);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class SamplingOnThreads : public testing::TestWithParam<CouplingDesign> {};
 TEST_P(SamplingOnThreads, IsTheSameForAnyNumberOfThreads) {
   const Inputs inputs = random_inputs({.sets = 7, .params = 3, .direct = 2});
   const auto draws = [&](int threads) {
-    return random_posterior(inputs, small_flow(3, GetParam()), {.threads = threads}).sample(inputs, 700, {.seed = 5});
+    return random_posterior(inputs, small_flow(3, GetParam()), {.threads = threads}).sample(inputs, 1500, {.seed = 5});
   };
   const Array one = draws(1);
   EXPECT_EQ(draws(2), one);
@@ -95,6 +95,15 @@ TEST(Sampling, FirstDrawsDoNotDependOnHowManyFollow) {
       for (std::int64_t b = 0; b < 3; ++b) EXPECT_EQ(few.row(b), many.row(b).slice(0, n)) << latent.name << ", " << n << " draws";
     }
   }
+}
+
+TEST(Sampling, IntoMemoryOfOnesOwnGivesTheSameDraws) {
+  const Inputs inputs = random_inputs({.sets = 3});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  const Array draws = amortizer.sample(inputs, 700, {.seed = 3});
+  std::vector<float> own(3 * 700 * 2);
+  amortizer.sample_into(own, inputs, 700, {.seed = 3});
+  EXPECT_TRUE(std::equal(own.begin(), own.end(), draws.data(), [](float a, double b) { return static_cast<double>(a) == b; }));
 }
 
 TEST(Sampling, SeedsAndDataSetsHaveStreamsOfTheirOwn) {

@@ -83,6 +83,15 @@ TEST(TrainingMemory, NeitherDoContexts) {
   EXPECT_EQ(allocations_when_warm(amortizer, GenerativeModel(prior, simulator), 1, 10, 50), 0);
 }
 
+TEST(TrainingMemory, OfACallIsGivenBackAtItsEnd) {
+  Trainer trainer(tutorial_posterior(unregularized_affine()), gaussian_model(4, 50), {.threads = 2});
+  const long before = allocations::live_bytes;
+  allocations::peak_bytes = before;
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 10, .batch_size = 32});
+  EXPECT_GT(allocations::peak_bytes - before, 10'000'000);
+  EXPECT_LT(allocations::live_bytes - before, 200'000) << "the history, and little else";
+}
+
 // ctest -L slow
 TEST(TrainingMemorySlow, ALongRunDoesNotGrow) {
   std::vector<long> live;

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,14 +23,14 @@ namespace bayesflow {
 /// Settings of an AmortizedPosterior.
 struct AmortizedPosteriorOptions {
   Latent latent = gaussian_latent();
-  double summary_mmd_weight = 0.0;  ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
+  double summary_mmd_weight = 0.0;         ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
   std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
-  int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
+  int threads = 0;                         ///< for sampling and densities; 0: as many as the machine has
 };
 
 /// Loss by component. `total` = loss + summary_loss + weight_decay.
 struct Losses {
-  double loss = 0;          ///< mean of -log p(z) - log |det J|: the negative log posterior density
+  double loss = 0;  ///< mean of -log p(z) - log |det J|: the negative log posterior density
   double summary_loss = 0;
   double weight_decay = 0;
   [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
@@ -47,8 +49,8 @@ class AmortizedPosterior {
  public:
   /// With a summary network (any class derived from SummaryNetwork; it is copied).
   template <class Summary>
-    requires std::derived_from<Summary, SummaryNetwork>
-  AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net, AmortizedPosteriorOptions options = {})
+  requires std::derived_from<Summary, SummaryNetwork> AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net,
+                                                                         AmortizedPosteriorOptions options = {})
       : AmortizedPosterior(std::move(inference_net), std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
   /// Without: direct conditions only.
   explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
@@ -76,6 +78,8 @@ class AmortizedPosterior {
   /// `n_samples` draws for each data set: always (batch, n_samples, P). Memory beyond the result does not grow with it. With one
   /// seed the first draws are the same for any n_samples, and for any number of threads.
   [[nodiscard]] Array sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options = {}) const;
+  /// The same draws as float32, which is what networks compute in, into memory of yours of batch * n_samples * P values: half the size.
+  void sample_into(std::span<float> out, const Inputs& inputs, std::int64_t n_samples, SampleOptions options = {}) const;
   /// The same from given latent draws (batch, n_samples, P): the inverse of `forward`.
   [[nodiscard]] Array sample_from_latent(const Inputs& inputs, const Array& latent) const;
   /// log q(parameters | conditions): (batch), or (batch, n) for 3-D parameters.
@@ -111,9 +115,13 @@ class AmortizedPosterior {
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
   void require_built(const char* what) const;
   void require_parameters(const char* what, const Inputs& inputs) const;
-  [[nodiscard]] Array inverse_blocks(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed,
-                                     const std::function<void(std::int64_t, std::int64_t, std::span<float>)>& latent) const;
+  /// Fills the latents (draws, P) of a data set from a first draw on.
+  using FillLatent = std::function<void(std::int64_t data_set, std::int64_t first, std::span<float> z)>;
+  [[nodiscard]] FillLatent latent_draws(std::int64_t n_samples, const Inputs& inputs, SampleOptions options) const;
+  template <class Number>
+  void invert(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed, const FillLatent& latent, Number* out) const;
 
+  class Pass;
   struct State;
   std::shared_ptr<State> state_;
 };

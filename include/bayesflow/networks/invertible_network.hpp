@@ -63,6 +63,7 @@ class InvertibleNetwork {
   [[nodiscard]] ops::Transformed forward(Tape& tape, Tensor targets, Tensor condition = {}) const;
   [[nodiscard]] Tensor inverse(Tape& tape, Tensor latent, Tensor condition = {}) const;
   [[nodiscard]] const InvertibleNetworkOptions& options() const { return options_; }
+  [[nodiscard]] bool is_noisy_at_inference() const;  ///< dropout stays active (`mc_dropout`)
   /// Runs once per training step.
   void update_state();
 
