@@ -14,8 +14,8 @@ namespace {
 
 TEST(SamplingMemory, BeyondTheDrawsDoesNotGrowWithTheirNumber) {
   const Inputs inputs = random_inputs({.sets = 3});
-  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 2});
-  (void)amortizer.sample(inputs, 50'000);  // the tapes of both threads grow to the size of a block
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 1});  // more may not all get work
+  (void)amortizer.sample(inputs, 50'000);  // the tape grows to the size of a pass
   const auto beyond_the_draws = [&](std::int64_t n) {
     std::vector<float> draws(static_cast<std::size_t>(3 * n * 2));
     allocations::peak_bytes = allocations::live_bytes.load();
@@ -29,7 +29,7 @@ TEST(SamplingMemory, BeyondTheDrawsDoesNotGrowWithTheirNumber) {
 
 TEST(InferenceMemory, OfManyDataSetsIsGivenBack) {
   const Inputs few = random_inputs({.sets = 10}), many = random_inputs({.sets = 60'000});
-  const AmortizedPosterior amortizer = random_posterior(few, small_flow(2), {.threads = 2});
+  const AmortizedPosterior amortizer = random_posterior(few, small_flow(2), {.threads = 1});
   const auto look_at_all = [&] {
     (void)amortizer.log_posterior(many);
     (void)amortizer.summary(many);
