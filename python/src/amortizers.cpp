@@ -1,6 +1,4 @@
 /// Posterior amortizers.
-#include <algorithm>
-
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "module.hpp"
@@ -53,10 +51,9 @@ void bind_amortizers(nb::module_& m) {
           "sample",
           [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::uint64_t seed) {
             const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
-            // A number of draws that is none is refused by the call itself.
-            const Shape shape{inputs.batch_size(), std::max<std::int64_t>(n_samples, 0), self.num_params()};
-            return new_float32(
-                shape, [&](std::span<float> out) { without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed}); }); });
+            return new_float32({inputs.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
+              without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed}); });
+            });
           },
           "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a)
       .def(

@@ -46,7 +46,7 @@ nb::object new_float32(const Shape& shape, Fill&& fill) {
   return nb::cast(nb::ndarray<nb::numpy, float>(data, static_cast<std::size_t>(shape.rank()), extents, owner));
 }
 
-/// The same, rounded to float32, which is what networks compute in.
+/// An array's values rounded to float32, which is what networks compute in.
 inline nb::object to_numpy_float32(const Array& array) {
   return new_float32(array.shape(), [&](std::span<float> out) {
     std::transform(array.data(), array.data() + array.size(), out.data(), [](double x) { return static_cast<float>(x); });
@@ -64,8 +64,7 @@ struct type_caster<bayesflow::Array> {
 
   bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
     // float32, what networks return, is taken as it is: its float64 copy need not be made twice.
-    if (make_caster<ndarray<const float, c_contig, device::cpu>> single;
-        single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
+    if (make_caster<ndarray<const float, c_contig, device::cpu>> single; single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
       return copy(single.operator cast_t<ndarray<const float, c_contig, device::cpu>>());
     make_caster<ndarray<const double, c_contig, device::cpu>> caster;
     if (!caster.from_python(source, flags, cleanup)) return false;

@@ -91,12 +91,6 @@ class AmortizedPosterior::Pass {
   std::lock_guard<std::mutex> lock_;
 };
 
-void AmortizedPosterior::require_parameters(const char* what, const Inputs& inputs) const {
-  if (inputs.parameters.empty())
-    throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what,
-                                 num_params(), num_params()));
-}
-
 Losses AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   require_built("compute_loss");
   inputs.check("AmortizedPosterior::compute_loss");
@@ -115,43 +109,39 @@ Array AmortizedPosterior::summary(const Inputs& inputs) const {
   return to_array(summary);
 }
 
-AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {
-  require_built("forward");
-  require_parameters("forward", inputs);
-  inputs.check("AmortizedPosterior::forward");
-  State& s = *state_;
-  const Pass pass(s);
+Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlow of_flow) const {
+  require_built(what);
+  if (inputs.parameters.empty())
+    throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what,
+                                 num_params(), num_params()));
+  inputs.check(fmt::format("AmortizedPosterior::{}", what).c_str());
+  const State& s = *state_;
+  const Pass pass(*state_);
   Tape& tape = *pass;
   Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
   const Tensor in[] = {theta, c};
+  return to_array(tape.map_rows(
+      plan_shards(theta.dim(0), rows_per_item(theta.shape())), in,
+      [&](Tape& t, std::span<const Tensor> x) { return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1])); }));
+}
+
+AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {
   // One more column carries the log-determinant through the shards.
-  Tensor packed = tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&s](Tape& t, std::span<const Tensor> x) {
-    const ops::Transformed f = s.inference.forward(t, x[0], x[1]);
-    Shape shape = f.value.shape();
+  const Array all = evaluate("forward", inputs, [](const Latent&, const ops::Transformed& flow) {
+    Shape shape = flow.value.shape();
     shape.set(-1, 1);
-    const Tensor parts[] = {f.value, ops::reshape(f.log_det, shape)};
+    const Tensor parts[] = {flow.value, ops::reshape(flow.log_det, shape)};
     return ops::concat(parts);
   });
-  const Array all = to_array(packed);
   const std::int64_t width = num_params();
   const Array log_det = all.columns(width, width + 1);
   return {all.columns(0, width), log_det.squeeze(-1)};
 }
 
 Array AmortizedPosterior::log_posterior(const Inputs& inputs) const {
-  require_built("log_posterior");
-  require_parameters("log_posterior", inputs);
-  inputs.check("AmortizedPosterior::log_posterior");
-  State& s = *state_;
-  const Pass pass(s);
-  Tape& tape = *pass;
-  Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
-  const Tensor in[] = {theta, c};
-  Tensor density = tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&s](Tape& t, std::span<const Tensor> x) {
-    const ops::Transformed f = s.inference.forward(t, x[0], x[1]);
-    return ops::add(s.options.latent.log_density(f.value), f.log_det);
+  return evaluate("log_posterior", inputs, [](const Latent& latent, const ops::Transformed& flow) {
+    return ops::add(latent.log_density(flow.value), flow.log_det);
   });
-  return to_array(density);
 }
 
 template <class Number>

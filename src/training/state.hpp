@@ -26,7 +26,7 @@ struct RunSettings {
   std::string first_given;  ///< what was wrong with the first
 };
 
-/// Memory that only training needs: it is given back when a training function returns, and made anew in the next one's first step.
+/// Memory that only training needs: made when a training function begins, and given back when it returns.
 struct Workspace {
   explicit Workspace(const nn::ParameterStore& store) : gradients(store, kMaxLanes) {}
   Tape tape;

@@ -23,14 +23,14 @@ namespace bayesflow {
 /// Settings of an AmortizedPosterior.
 struct AmortizedPosteriorOptions {
   Latent latent = gaussian_latent();
-  double summary_mmd_weight = 0.0;         ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
+  double summary_mmd_weight = 0.0;  ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
   std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
-  int threads = 0;                         ///< for sampling and densities; 0: as many as the machine has
+  int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
 };
 
 /// Loss by component. `total` = loss + summary_loss + weight_decay.
 struct Losses {
-  double loss = 0;  ///< mean of -log p(z) - log |det J|: the negative log posterior density
+  double loss = 0;          ///< mean of -log p(z) - log |det J|: the negative log posterior density
   double summary_loss = 0;
   double weight_decay = 0;
   [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
@@ -49,8 +49,8 @@ class AmortizedPosterior {
  public:
   /// With a summary network (any class derived from SummaryNetwork; it is copied).
   template <class Summary>
-  requires std::derived_from<Summary, SummaryNetwork> AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net,
-                                                                         AmortizedPosteriorOptions options = {})
+    requires std::derived_from<Summary, SummaryNetwork>
+  AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net, AmortizedPosteriorOptions options = {})
       : AmortizedPosterior(std::move(inference_net), std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
   /// Without: direct conditions only.
   explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
@@ -114,7 +114,9 @@ class AmortizedPosterior {
  private:
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
   void require_built(const char* what) const;
-  void require_parameters(const char* what, const Inputs& inputs) const;
+  /// What `of_flow` makes of the flow's result, for every row of the given parameters.
+  using OfFlow = Tensor (*)(const Latent& latent, const ops::Transformed& flow);
+  [[nodiscard]] Array evaluate(const char* what, const Inputs& inputs, OfFlow of_flow) const;
   /// Fills the latents (draws, P) of a data set from a first draw on.
   using FillLatent = std::function<void(std::int64_t data_set, std::int64_t first, std::span<float> z)>;
   [[nodiscard]] FillLatent latent_draws(std::int64_t n_samples, const Inputs& inputs, SampleOptions options) const;
