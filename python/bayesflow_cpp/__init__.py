@@ -9,7 +9,7 @@ from . import _calls, _core, _log
 
 _log.set_up()
 _calls.set_up(_core)
-__version__ = _core.__version__
+__version__: str = _core.__version__
 
 from . import amortizers, computational_utilities, configuration, default_settings, diagnostics, exceptions, helper_classes, inference_networks  # noqa: E402
 from . import latents, losses, native, networks, optimizers, sensitivity, simulation, summary_networks, trainers  # noqa: E402
@@ -26,6 +26,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-def instruction_set():
+def instruction_set() -> str:
     """The instruction set that the engine uses on this machine: "AVX3" (AVX-512), "AVX2", ..."""
     return _core.instruction_set()

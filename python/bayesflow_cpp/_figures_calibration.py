@@ -1,15 +1,26 @@
 """Figures of draws against truths: recovery, ranks, coverage, contraction."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _numbers
 from ._panels import LIGHT_RED, RED, decimals, dress, label_axes, names_for, panels, parameter_names, percent
 from .exceptions import ConfigurationError
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def plot_recovery(post_samples, prior_samples, point_agg=np.median, uncertainty_agg=_numbers.median_abs_deviation, param_names=None, fig_size=None,
-                  label_fontsize=16, title_fontsize=18, metric_fontsize=16, tick_fontsize=12, add_corr=True, add_r2=True, color=RED, n_col=None,
-                  n_row=None, xlabel="Ground truth", ylabel="Estimated", **kwargs):
+    from ._types import ArrayLike, Color, Figure, Function, Names, Settings, Size
+
+
+def plot_recovery(post_samples: ArrayLike, prior_samples: ArrayLike, point_agg: Function = np.median,
+                  uncertainty_agg: Function | None = _numbers.median_abs_deviation, param_names: Names | None = None, fig_size: Size | None = None,
+                  label_fontsize: float = 16, title_fontsize: float = 18, metric_fontsize: float = 16, tick_fontsize: float = 12,
+                  add_corr: bool = True, add_r2: bool = True, color: Color = RED, n_col: int | None = None, n_row: int | None = None,
+                  xlabel: str = "Ground truth", ylabel: str = "Estimated", **kwargs: Any) -> Figure:
     """Point estimates with error bars against the truths; R^2 and Pearson's r in each panel.
 
     post_samples: (B, S, P) draws; prior_samples: (B, P) truths. `point_agg` and `uncertainty_agg` (None: no error bars) are functions of
@@ -43,8 +54,9 @@ def plot_recovery(post_samples, prior_samples, point_agg=np.median, uncertainty_
     return figure
 
 
-def plot_z_score_contraction(post_samples, prior_samples, param_names=None, fig_size=None, label_fontsize=16, title_fontsize=18, tick_fontsize=12,
-                             color=RED, n_col=None, n_row=None):
+def plot_z_score_contraction(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, fig_size: Size | None = None,
+                             label_fontsize: float = 16, title_fontsize: float = 18, tick_fontsize: float = 12, color: Color = RED,
+                             n_col: int | None = None, n_row: int | None = None) -> Figure:
     """Posterior z-score against posterior contraction of every data set. The axis reaches down to negative contractions.
 
     post_samples: (B, S, P); prior_samples: (B, P). Returns the Figure; numbers: `z_score_contraction`."""
@@ -76,9 +88,10 @@ def _band_options(given):
     return options
 
 
-def plot_sbc_ecdf(post_samples, prior_samples, difference=False, stacked=False, fig_size=None, param_names=None, label_fontsize=16,
-                  legend_fontsize=14, title_fontsize=18, tick_fontsize=12, rank_ecdf_color=LIGHT_RED, fill_color="grey", n_row=None, n_col=None,
-                  ecdf_bands_kwargs=None):
+def plot_sbc_ecdf(post_samples: ArrayLike, prior_samples: ArrayLike, difference: bool = False, stacked: bool = False, fig_size: Size | None = None,
+                  param_names: Names | None = None, label_fontsize: float = 16, legend_fontsize: float = 14, title_fontsize: float = 18,
+                  tick_fontsize: float = 12, rank_ecdf_color: Color = LIGHT_RED, fill_color: Color = "grey", n_row: int | None = None,
+                  n_col: int | None = None, ecdf_bands_kwargs: Settings | None = None) -> Figure:
     """ECDFs of the fractional ranks in a band that an exact posterior's curve stays inside with the given confidence, exactly.
 
     post_samples: (B, S, P); prior_samples: (B, P). `difference`: minus the diagonal; `stacked`: all parameters in one panel.
@@ -108,8 +121,9 @@ def plot_sbc_ecdf(post_samples, prior_samples, difference=False, stacked=False, 
     return figure
 
 
-def plot_sbc_histograms(post_samples, prior_samples, param_names=None, fig_size=None, num_bins=None, binomial_interval=0.99, label_fontsize=16,
-                        title_fontsize=18, tick_fontsize=12, hist_color=LIGHT_RED, n_row=None, n_col=None):
+def plot_sbc_histograms(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, fig_size: Size | None = None,
+                        num_bins: int | None = None, binomial_interval: float = 0.99, label_fontsize: float = 16, title_fontsize: float = 18,
+                        tick_fontsize: float = 12, hist_color: Color = LIGHT_RED, n_row: int | None = None, n_col: int | None = None) -> Figure:
     """Histograms of the ranks, with the central binomial interval of each bar (grey) and its expectation (line).
 
     post_samples: (B, S, P); prior_samples: (B, P). `num_bins=None`: bins that divide S + 1 if possible, at most 20, expecting 10 data
@@ -132,8 +146,10 @@ def plot_sbc_histograms(post_samples, prior_samples, param_names=None, fig_size=
     return figure
 
 
-def plot_coverage(post_samples, prior_samples, param_names=None, fig_size=None, num_levels=20, confidence=0.95, label_fontsize=16,
-                  legend_fontsize=14, title_fontsize=18, tick_fontsize=12, color=RED, fill_color="grey", n_row=None, n_col=None):
+def plot_coverage(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, fig_size: Size | None = None,
+                  num_levels: int = 20, confidence: float = 0.95, label_fontsize: float = 16, legend_fontsize: float = 14, title_fontsize: float = 18,
+                  tick_fontsize: float = 12, color: Color = RED, fill_color: Color = "grey", n_row: int | None = None,
+                  n_col: int | None = None) -> Figure:
     """Share of truths in central credible intervals against the intervals' level, with the exact band of a right posterior.
 
     post_samples: (B, S, P); prior_samples: (B, P). Below the diagonal: overconfident. Returns the Figure; numbers: `coverage`."""

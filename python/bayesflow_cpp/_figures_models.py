@@ -1,9 +1,18 @@
 """Figures of model probabilities."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _numbers
 from ._panels import RED, checked_names, decimals, dress, label_axes, number_of_columns, panels, pyplot
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, Color, Figure, Names, Size
 
 
 def _model_names(names, count):
@@ -12,8 +21,10 @@ def _model_names(names, count):
     return checked_names(names, count, "model_names", "models")
 
 
-def plot_calibration_curves(true_models, pred_models, model_names=None, num_bins=10, label_fontsize=16, legend_fontsize=14, title_fontsize=18,
-                            tick_fontsize=12, epsilon=0.02, fig_size=None, color=RED, n_row=None, n_col=None):
+def plot_calibration_curves(true_models: ArrayLike, pred_models: ArrayLike, model_names: Names | None = None, num_bins: int = 10,
+                            label_fontsize: float = 16, legend_fontsize: float = 14, title_fontsize: float = 18, tick_fontsize: float = 12,
+                            epsilon: float = 0.02, fig_size: Size | None = None, color: Color = RED, n_row: int | None = None,
+                            n_col: int | None = None) -> Figure:
     """Observed frequency against predicted model probability, with the distribution of predictions and the calibration error.
 
     true_models: one-hot (n, J) or indices (n); pred_models: (n, J). Returns the Figure; numbers: `calibration_curves`."""
@@ -38,8 +49,10 @@ def plot_calibration_curves(true_models, pred_models, model_names=None, num_bins
     return figure
 
 
-def plot_confusion_matrix(true_models, pred_models, model_names=None, fig_size=(5, 5), label_fontsize=16, title_fontsize=18, value_fontsize=10,
-                          tick_fontsize=12, xtick_rotation=None, ytick_rotation=None, normalize=True, cmap=None, title=True):
+def plot_confusion_matrix(true_models: ArrayLike, pred_models: ArrayLike, model_names: Names | None = None, fig_size: Size = (5, 5),
+                          label_fontsize: float = 16, title_fontsize: float = 18, value_fontsize: float = 10, tick_fontsize: float = 12,
+                          xtick_rotation: float | None = None, ytick_rotation: float | None = None, normalize: bool | str = True, cmap: Any = None,
+                          title: bool | str = True) -> Figure:
     """How often each true model (rows) is taken for each model (columns): shares of the rows, or counts.
 
     true_models: one-hot (n, J) or indices (n); pred_models: (n, J). Returns the Figure; numbers: `confusion_matrix`."""

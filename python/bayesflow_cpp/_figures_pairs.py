@@ -1,11 +1,19 @@
 """Pair grids: marginal and joint densities of a posterior, a prior, latents."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _numbers
 from ._arrays import as_float64
 from ._panels import RED, checked_names, dress, parameter_names, pyplot
 from .exceptions import ShapeError
+
+if TYPE_CHECKING:
+    from ._types import ArrayLike, Color, Figure, Names
+    from .simulation import Prior
 
 MASS = (0.95, 0.8, 0.65, 0.5, 0.35, 0.2, 0.08)  # shares of the draws inside the contours of a joint density
 
@@ -95,8 +103,9 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
     return figure
 
 
-def plot_posterior_2d(posterior_draws, prior=None, prior_draws=None, param_names=None, height=3, label_fontsize=14, legend_fontsize=16,
-                      tick_fontsize=12, post_color=RED, prior_color="gray", post_alpha=0.9, prior_alpha=0.7, truth=None):
+def plot_posterior_2d(posterior_draws: ArrayLike, prior: Prior | None = None, prior_draws: ArrayLike | None = None, param_names: Names | None = None,
+                      height: float = 3, label_fontsize: float = 14, legend_fontsize: float = 16, tick_fontsize: float = 12, post_color: Color = RED,
+                      prior_color: Color = "gray", post_alpha: float = 0.9, prior_alpha: float = 0.7, truth: ArrayLike | None = None) -> Figure:
     """Marginal and joint densities of one data set's posterior, over the prior if given.
 
     posterior_draws: (S, P); `prior_draws`: (N, P), or drawn S times from `prior` (which also lends its parameter names); `truth`: (P),
@@ -120,7 +129,7 @@ def plot_posterior_2d(posterior_draws, prior=None, prior_draws=None, param_names
     return figure
 
 
-def plot_prior2d(prior, param_names=None, n_samples=2000, height=2.5, color=RED):
+def plot_prior2d(prior: Prior, param_names: Names | None = None, n_samples: int = 2000, height: float = 2.5, color: Color = RED) -> Figure:
     """Marginal and joint densities of a prior, with the draws themselves in the upper triangle.
 
     prior: a Prior, or a function of the number of draws that returns {"prior_draws": (n, P)}. Returns the Figure; numbers: `pairs`."""
@@ -136,7 +145,7 @@ def plot_prior2d(prior, param_names=None, n_samples=2000, height=2.5, color=RED)
     return _pair_grid(_numbers.pairs(draws, names), names, height, color, "gray", 12, 9, True)
 
 
-def plot_latent_space_2d(z_samples, height=2.5, color=RED):
+def plot_latent_space_2d(z_samples: ArrayLike, height: float = 2.5, color: Color = RED) -> Figure:
     """Marginal and joint densities of latents (or summaries) z_samples (n, P): independent standard normals look like round clouds.
 
     Returns the Figure; numbers: `pairs`, `latent_normality`."""

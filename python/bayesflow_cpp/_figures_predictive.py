@@ -1,5 +1,9 @@
 """Figures of data simulated from a posterior or a prior."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _numbers
@@ -7,9 +11,17 @@ from ._arrays import as_float64
 from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent
 from .exceptions import ArgumentError
 
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
-def plot_posterior_predictive(predictive, data_set=0, fig_size=None, label_fontsize=16, title_fontsize=18, legend_fontsize=12, tick_fontsize=12,
-                              color=RED, n_row=None, n_col=None):
+    from . import _core
+    from ._types import ArrayLike, Color, Figure, Function, Names, Size
+    from .simulation import GenerativeModel
+
+
+def plot_posterior_predictive(predictive: _core.diagnostics.PosteriorPredictive, data_set: int = 0, fig_size: Size | None = None,
+                              label_fontsize: float = 16, title_fontsize: float = 18, legend_fontsize: float = 12, tick_fontsize: float = 12,
+                              color: Color = RED, n_row: int | None = None, n_col: int | None = None) -> Figure:
     """A panel per statistic: its distribution in data simulated from the posterior, and the observed value.
 
     predictive: what `posterior_predictive` returns; `data_set`: which of the B. Returns the Figure."""
@@ -42,8 +54,9 @@ def _require_data_set(index, count):
         raise ArgumentError(f"data_set = {index}; there are data sets 0 to {count - 1}")
 
 
-def plot_predictive_bands(bands, data_set=0, fig_size=None, label_fontsize=16, title_fontsize=18, legend_fontsize=12, tick_fontsize=12, color=RED,
-                          n_row=None, n_col=None, max_panels=12):
+def plot_predictive_bands(bands: _core.diagnostics.Pushforward, data_set: int = 0, fig_size: Size | None = None, label_fontsize: float = 16,
+                          title_fontsize: float = 18, legend_fontsize: float = 12, tick_fontsize: float = 12, color: Color = RED,
+                          n_row: int | None = None, n_col: int | None = None, max_panels: int = 12) -> Figure:
     """A panel per variable: quantile bands of simulated data along the first axis of a data set, with the observed data if there are.
 
     bands: what `pushforward` returns, or `.bands` of `posterior_predictive`. Returns the Figure."""
@@ -74,7 +87,8 @@ def plot_predictive_bands(bands, data_set=0, fig_size=None, label_fontsize=16, t
     return figure
 
 
-def plot_pushforward(generative_model, parameter_draws=None, funcs_list=None, funcs_labels=None, batch_size=1000, show_raw_sims=True):
+def plot_pushforward(generative_model: GenerativeModel, parameter_draws: ArrayLike | None = None, funcs_list: Sequence[Function] | None = None,
+                     funcs_labels: Names | None = None, batch_size: int = 1000, show_raw_sims: bool = True) -> dict[str, Any]:
     """What the model's data look like: raw simulations (if a data set is one series), and aggregates of them.
 
     parameter_draws: (n, P); None: `batch_size` draws of the prior. funcs_list: functions of one data set that return a number, by default its

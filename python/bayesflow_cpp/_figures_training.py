@@ -1,5 +1,9 @@
 """Figures of a training's losses, and of the test whether observed data are like those of training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _numbers
@@ -7,9 +11,13 @@ from ._arrays import as_float64
 from ._panels import RED, dress, panels, percent, pyplot
 from .exceptions import ArgumentError
 
+if TYPE_CHECKING:
+    from ._types import ArrayLike, Color, Figure, Size
 
-def plot_losses(train_losses, val_losses=None, moving_average=False, ma_window_fraction=0.01, fig_size=None, train_color=RED, val_color="black",
-                lw_train=2, lw_val=3, grid_alpha=0.5, legend_fontsize=14, label_fontsize=14, title_fontsize=16):
+
+def plot_losses(train_losses: ArrayLike, val_losses: ArrayLike | None = None, moving_average: bool = False, ma_window_fraction: float = 0.01,
+                fig_size: Size | None = None, train_color: Color = RED, val_color: Color = "black", lw_train: float = 2, lw_val: float = 3,
+                grid_alpha: float = 0.5, legend_fontsize: float = 14, label_fontsize: float = 14, title_fontsize: float = 16) -> Figure:
     """A panel per loss: the loss of every training step, validation losses with markers, and a moving average.
 
     train_losses, val_losses: `history["train_losses"]` and `history["val_losses"]` (pandas, a column per loss), or arrays (N,), (N, C).
@@ -35,8 +43,10 @@ def plot_losses(train_losses, val_losses=None, moving_average=False, ma_window_f
     return figure
 
 
-def plot_mmd_hypothesis_test(mmd_null, mmd_observed=None, alpha_level=0.05, null_color=(0.16407, 0.020171, 0.577478), observed_color="red",
-                             alpha_color="orange", truncate_vlines_at_kde=False, xmin=None, xmax=None, bw_factor=1.5):
+def plot_mmd_hypothesis_test(mmd_null: ArrayLike, mmd_observed: float | None = None, alpha_level: float = 0.05,
+                             null_color: Color = (0.16407, 0.020171, 0.577478), observed_color: Color = "red", alpha_color: Color = "orange",
+                             truncate_vlines_at_kde: bool = False, xmin: float | None = None, xmax: float | None = None,
+                             bw_factor: float = 1.5) -> Figure:
     """The distribution of the MMD under the null hypothesis, its rejection area, and the observed value.
 
     mmd_null: (M) values; mmd_observed: a number or None. Returns the Figure."""

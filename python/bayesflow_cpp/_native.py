@@ -1,5 +1,7 @@
 """Compiled prior and simulator functions, which run on all cores without the interpreter. Public names are in `native`."""
 
+from __future__ import annotations
+
 import ctypes
 import hashlib
 import math
@@ -9,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,11 @@ from . import _core
 from ._arrays import as_count, as_float64, as_names, shown
 from ._functions import KeyedFunction
 from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+    from ._types import ArrayLike
 
 _INCLUDE = Path(__file__).parent / "include"
 _MAX_AXES = 5  # of one simulation; the batch is the sixth
@@ -40,14 +48,15 @@ class CFunction:
         Threads of calls outside of training; 0: as many as the machine has. Results do not depend on it.
     """
 
-    def __init__(self, function, shape, *, threads=0):
+    def __init__(self, function: Any, shape: Sequence[int], *, threads: int = 0) -> None:
         if not callable(shape):
             shape = _checked_shape(shape, "CFunction")
         self.address, self.shape, self.threads = _address(function), shape, as_count(threads, "CFunction: threads", 0)
         self._recipe = None
         self._core = _core.NativeFunction(self.address, function, self.threads)
 
-    def run(self, batch_size, parameters, batchable, non_batchable, streams, first):
+    def run(self, batch_size: int, parameters: ArrayLike | None, batchable: Sequence[Any] | None, non_batchable: Any, streams: _core.Rng,
+            first: int) -> np.ndarray:  # fmt: skip
         """Simulations `first`, `first` + 1, ...: (batch_size, ...). Simulation i draws from `streams.at(i)`; `parameters` (batch_size, ...) are
         None for a prior. Raises SimulationError with the number and parameters of the simulation that failed."""
         owner = "prior" if parameters is None else "simulator"
@@ -172,7 +181,7 @@ extern "C" void bayesflow_entry(const double* params, const double* context, dou
 """
 
 
-def compile_cpp(source, name="simulate", *, shape, flags=(), threads=0):
+def compile_cpp(source: str, name: str = "simulate", *, shape: Sequence[int], flags: Sequence[str] = (), threads: int = 0) -> CFunction:
     """Compiles a C++ prior or simulator, and returns it as a `CFunction`.
 
     Parameters

@@ -5,11 +5,20 @@ Every result has `.tables()` (a dictionary of pandas DataFrames), `.to_csv(folde
 are not finite raise ArgumentError naming the first of them (for `verdict` they are a finding); shapes that do not fit raise ShapeError.
 `threads=0` uses all cores; results are the same bits for any number."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core
 from ._arrays import as_count, as_draws, as_float64, as_names
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
+
+if TYPE_CHECKING:
+    from typing import Any, Sequence, Union
+
+    from ._types import ArrayLike, Function, Names
 
 _d = _core.diagnostics
 
@@ -23,7 +32,7 @@ def _pair(post_samples, prior_samples):
     return post, as_float64(prior_samples, "prior_samples", (2,), "data sets, parameters")
 
 
-def median_abs_deviation(samples, axis=0):
+def median_abs_deviation(samples: ArrayLike, axis: int = 0) -> np.ndarray:
     """Median distance from the median along `axis`, unscaled: the error bar of v1's recovery figure."""
     samples = np.asarray(samples)
     return np.median(np.abs(samples - np.median(samples, axis=axis, keepdims=True)), axis=axis)
@@ -45,7 +54,8 @@ def _applied(function, post, name):
     return out
 
 
-def recovery(post_samples, prior_samples, param_names=None, point_agg=np.median, uncertainty_agg=median_abs_deviation, threads=0):
+def recovery(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, point_agg: Function = np.median,
+             uncertainty_agg: Function | None = median_abs_deviation, threads: int = 0) -> _core.diagnostics.Recovery:
     """Point estimates against truths: R^2, correlation, rmse, bias, each with a standard error.
 
     post_samples: (B, S, P); prior_samples: (B, P) truths. `point_agg` and `uncertainty_agg` (None: no error bars) are functions of
@@ -66,7 +76,8 @@ def recovery(post_samples, prior_samples, param_names=None, point_agg=np.median,
                                     spread_name, threads)
 
 
-def z_score_contraction(post_samples, prior_samples, param_names=None, prior_draws=None, threads=0):
+def z_score_contraction(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, prior_draws: ArrayLike | None = None,
+                        threads: int = 0) -> _core.diagnostics.ZScoreContraction:
     """Posterior z-score (mean - truth) / sd and contraction 1 - posterior variance / prior variance.
 
     post_samples: (B, S, P); prior_samples: (B, P) truths. The prior variance is that of the truths, or of `prior_draws` (N, P).
@@ -75,7 +86,8 @@ def z_score_contraction(post_samples, prior_samples, param_names=None, prior_dra
     return _d.z_score_contraction(post, truths, names_of(param_names), as_float64(prior_draws, "prior_draws", (2,)), threads)
 
 
-def sbc_ranks(post_samples, prior_samples, param_names=None, seed=0, threads=0):
+def sbc_ranks(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, seed: int = 0,
+              threads: int = 0) -> _core.diagnostics.SbcRanks:
     """Ranks of the truths (B, P) among the draws (B, S, P): whole numbers 0 ... S in .ranks (B, P).
 
     `seed` breaks ties between truth and draws (discrete parameters)."""
@@ -83,8 +95,9 @@ def sbc_ranks(post_samples, prior_samples, param_names=None, seed=0, threads=0):
     return _d.sbc_ranks(post, truths, names_of(param_names), seed, threads)
 
 
-def sbc_histograms(post_samples, prior_samples, param_names=None, num_bins=None, binomial_interval=0.99, simultaneous_interval=0.95, seed=0,
-                   threads=0):
+def sbc_histograms(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, num_bins: int | None = None,
+                   binomial_interval: float = 0.99, simultaneous_interval: float = 0.95, seed: int = 0,
+                   threads: int = 0) -> _core.diagnostics.SbcHistograms:
     """Histograms of the ranks with exact intervals: .counts (P, bins), .expected, .lower, .upper (bins), .inside (P bools).
 
     post_samples: (B, S, P); prior_samples: (B, P). `num_bins=None`: at most 20 bins that expect 10 data sets or more each."""
@@ -92,8 +105,8 @@ def sbc_histograms(post_samples, prior_samples, param_names=None, num_bins=None,
     return _d.sbc_histograms(ranks, num_bins or 0, binomial_interval, simultaneous_interval)
 
 
-def sbc_ecdf(post_samples, prior_samples, param_names=None, difference=False, confidence=0.95, over_all_parameters=False, max_points=100, seed=0,
-             threads=0):
+def sbc_ecdf(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, difference: bool = False, confidence: float = 0.95,
+             over_all_parameters: bool = False, max_points: int = 100, seed: int = 0, threads: int = 0) -> _core.diagnostics.SbcEcdf:
     """ECDFs of fractional ranks in a band that an exact posterior's curve stays inside with probability `confidence`, exactly.
 
     post_samples: (B, S, P); prior_samples: (B, P). Returns SbcEcdf with .ranks (B, P), .points (K), .ecdf (P, K), .band_lower and
@@ -103,15 +116,17 @@ def sbc_ecdf(post_samples, prior_samples, param_names=None, difference=False, co
     return _d.sbc_ecdf(ranks, confidence, over_all_parameters, difference, max_points)
 
 
-def coverage(post_samples, prior_samples, param_names=None, num_levels=20, confidence=0.95, seed=0, threads=0):
+def coverage(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, num_levels: int = 20, confidence: float = 0.95,
+             seed: int = 0, threads: int = 0) -> _core.diagnostics.Coverage:
     """How often central credible intervals contain the truth: .levels (L), .coverage (P, L), .band_lower, .band_upper (L), .inside.
 
     post_samples: (B, S, P); prior_samples: (B, P). .calibration_error: P estimates."""
     return _d.coverage(sbc_ranks(post_samples, prior_samples, param_names, seed, threads), num_levels, confidence)
 
 
-def joint_test(post_samples, prior_samples, log_posterior_draws=None, log_posterior_truths=None, num_projections=10, error_rate=0.05, seed=0,
-               threads=0):
+def joint_test(post_samples: ArrayLike, prior_samples: ArrayLike, log_posterior_draws: ArrayLike | None = None,
+               log_posterior_truths: ArrayLike | None = None, num_projections: int = 10, error_rate: float = 0.05, seed: int = 0,
+               threads: int = 0) -> _core.diagnostics.JointTest:
     """One test of the joint posterior, for faults that no single parameter shows: .passed, .overall_p_value, and .quantities,
     .p_value, .adjusted_p_value of each quantity tested.
 
@@ -121,13 +136,14 @@ def joint_test(post_samples, prior_samples, log_posterior_draws=None, log_poster
                          as_float64(log_posterior_truths, "log_posterior_truths", (1,)), num_projections, error_rate, seed, threads)
 
 
-def latent_normality(z_samples, names=None, error_rate=0.05):
+def latent_normality(z_samples: ArrayLike, names: Names | None = None, error_rate: float = 0.05) -> _core.diagnostics.LatentNormality:
     """Are latents z_samples (B, P) standard normal? .normal, .overall_p_value; .mean, .sd, .skewness, .excess_kurtosis (P estimates)."""
     return _d.latent_normality(as_float64(z_samples, "z_samples", (2,)), names_of(names), error_rate)
 
 
-def verdict(post_samples, prior_samples, param_names=None, family_wise_error=0.05, expect_contraction=True, min_contraction=0.02,
-            detectable_shift=0.5, seed=0, threads=0):
+def verdict(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, family_wise_error: float = 0.05,
+            expect_contraction: bool = True, min_contraction: float = 0.02, detectable_shift: float = 0.5, seed: int = 0,
+            threads: int = 0) -> _core.diagnostics.Verdict:
     """Can this posterior be trusted? .calibrated, .sentence, .findings (.kind, .parameter, .effect, .p_value, .sentence), .parameters.
 
     post_samples: (B, S, P); prior_samples: (B, P). At most the share `family_wise_error` of exact posteriors is found at fault."""
@@ -148,7 +164,8 @@ def _loss_matrix(losses, name):
     return (None if columns is None else [str(c) for c in columns]), values
 
 
-def losses(train_losses, val_losses=None, ma_window_fraction=0.01, validation_steps=None):
+def losses(train_losses: ArrayLike, val_losses: ArrayLike | None = None, ma_window_fraction: float = 0.01,
+           validation_steps: ArrayLike | None = None) -> _core.diagnostics.LossCurves:
     """Loss curves with their moving average.
 
     train_losses: pandas DataFrame as `history["train_losses"]` (a row per step, a column per loss), or an array (N,) or (N, C).
@@ -191,7 +208,8 @@ def simulate_by(simulator):
     return simulate
 
 
-def posterior_predictive(post_samples, observed, simulator, statistics=None, max_draws=200, probabilities=(0.05, 0.25, 0.5, 0.75, 0.95)):
+def posterior_predictive(post_samples: ArrayLike, observed: ArrayLike, simulator: Function, statistics: Any = None, max_draws: int = 200,
+                         probabilities: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> _core.diagnostics.PosteriorPredictive:
     """Do data simulated from the posterior look like the observed ones?
 
     post_samples: (B, S, P); observed: (B, ...) data. `simulator`: a Simulator or GenerativeModel, or a function from parameters (S, P)
@@ -205,12 +223,14 @@ def posterior_predictive(post_samples, observed, simulator, statistics=None, max
                                    max_draws, list(probabilities))
 
 
-def pushforward(draws, simulator, max_draws=200, probabilities=(0.05, 0.25, 0.5, 0.75, 0.95)):
+def pushforward(draws: ArrayLike, simulator: Function, max_draws: int = 200,
+                probabilities: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> _core.diagnostics.Pushforward:
     """Quantiles of data simulated from draws (B, S, P), or (S, P) for example of the prior: .quantiles (B, Q, values)."""
     return _d.pushforward(as_float64(draws, "draws", (2, 3)), simulate_by(simulator), max_draws, list(probabilities))
 
 
-def c2st(source_samples, target_samples, n_folds=5, hidden_units_per_dim=16, max_epochs=200, seed=123, threads=0):
+def c2st(source_samples: ArrayLike, target_samples: ArrayLike, n_folds: int = 5, hidden_units_per_dim: int = 16, max_epochs: int = 200,
+         seed: int = 123, threads: int = 0) -> _core.diagnostics.C2st:
     """Classifier two-sample test of source (N, d) and target (M, d): .accuracy (0.5 if they cannot be told apart), .p_value."""
     if as_count(hidden_units_per_dim, "c2st: hidden_units_per_dim") > 10_000:
         raise ArgumentError(f"c2st: hidden_units_per_dim may be at most 10,000; got {hidden_units_per_dim}")
@@ -218,7 +238,8 @@ def c2st(source_samples, target_samples, n_folds=5, hidden_units_per_dim=16, max
                    hidden_units_per_dim, max_epochs, seed, threads)
 
 
-def mmd(source_samples, target_samples, kernel="gaussian_median", permutations=1000, seed=0, threads=0):
+def mmd(source_samples: ArrayLike, target_samples: ArrayLike, kernel: str = "gaussian_median", permutations: int = 1000, seed: int = 0,
+        threads: int = 0) -> _core.diagnostics.Mmd:
     """Squared maximum mean discrepancy of source (N, d) and target (M, d): .unbiased, .biased, .p_value, .null.
 
     kernel: "gaussian_median", or v1's "gaussian" and "inverse_multiquadratic"."""
@@ -226,19 +247,22 @@ def mmd(source_samples, target_samples, kernel="gaussian_median", permutations=1
                   seed, threads)
 
 
-def mmd_hypothesis_test(observed, reference, null_pool=None, kernel="gaussian", num_null_samples=100, alpha_level=0.05, seed=0, threads=0):
+def mmd_hypothesis_test(observed: ArrayLike, reference: ArrayLike, null_pool: ArrayLike | None = None, kernel: str = "gaussian",
+                        num_null_samples: int = 100, alpha_level: float = 0.05, seed: int = 0,
+                        threads: int = 0) -> _core.diagnostics.MmdHypothesisTest:
     """Are observed rows (n, d) as near to the reference (R, d) as fresh simulations of the same number are? .p_value, .misspecified,
     .mmd_null, .mmd_observed, .critical_value. Null sets come from `null_pool`, or from a part of the reference that is set aside."""
     return _d.mmd_hypothesis_test(as_float64(observed, "observed", (2,)), as_float64(reference, "reference", (2,)),
                                   as_float64(null_pool, "null_pool", (2,)), kernel, num_null_samples, alpha_level, seed, threads)
 
 
-def log_score(log_posterior, log_prior=None):
+def log_score(log_posterior: ArrayLike, log_prior: ArrayLike | None = None) -> _core.diagnostics.LogScore:
     """Mean log density of the truths: .mean, .log_density (B), .worst_data_set, and .gain over log_prior (B) in nats if that is given."""
     return _d.log_score(as_float64(log_posterior, "log_posterior", (1,)), as_float64(log_prior, "log_prior", (1,)))
 
 
-def calibration_curves(true_models, pred_models, model_names=None, num_bins=10, confidence=0.95):
+def calibration_curves(true_models: ArrayLike, pred_models: ArrayLike, model_names: Names | None = None, num_bins: int = 10,
+                       confidence: float = 0.95) -> _core.diagnostics.CalibrationCurves:
     """Calibration of model probabilities: .error (J estimates), .noise_floor (J), .curves (.mean_prediction, .frequency, .lower, .upper).
 
     true_models: one-hot (n, J) or indices (n); pred_models: (n, J) probabilities."""
@@ -249,26 +273,29 @@ def calibration_curves(true_models, pred_models, model_names=None, num_bins=10, 
 expected_calibration_error = calibration_curves
 
 
-def confusion_matrix(true_models, pred_models, model_names=None):
+def confusion_matrix(true_models: ArrayLike, pred_models: ArrayLike, model_names: Names | None = None) -> _core.diagnostics.ConfusionMatrix:
     """Rows: true models, columns: most probable ones. .counts, .normalized (J, J), .accuracy.
 
     true_models: one-hot (n, J) or indices (n); pred_models: (n, J) probabilities."""
     return _d.confusion_matrix(as_float64(true_models, "true_models", (1, 2)), as_float64(pred_models, "pred_models", (2,)), names_of(model_names))
 
 
-def pairs(draws, param_names=None, reference=None, truth=None, num_bins=None, max_scatter=1000, points=100, threads=0):
+def pairs(draws: ArrayLike, param_names: Names | None = None, reference: ArrayLike | None = None, truth: ArrayLike | None = None,
+          num_bins: int | None = None, max_scatter: int = 1000, points: int = 100, threads: int = 0) -> _core.diagnostics.Pairs:
     """Everything in a pair grid of draws (S, P), over `reference` (N, P) and with `truth` (P): .main and .reference with .histograms,
     .marginals, .joint(row, column), .mean, .sd, .correlation."""
     return _d.pairs(as_float64(draws, "draws", (2,)), names_of(param_names), as_float64(reference, "reference", (2,)),
                     as_float64(truth, "truth", (1,)), num_bins or 0, max_scatter, points, threads)
 
 
-def posterior_2d(posterior_draws, prior_draws=None, param_names=None, truth=None, threads=0):
+def posterior_2d(posterior_draws: ArrayLike, prior_draws: ArrayLike | None = None, param_names: Names | None = None, truth: ArrayLike | None = None,
+                 threads: int = 0) -> _core.diagnostics.Pairs:
     """`pairs` of one data set's posterior (S, P) over its prior (N, P)."""
     return pairs(posterior_draws, param_names, prior_draws, truth, threads=threads)
 
 
-def kde(x, y=None, points=None, bw_factor=1.0, cut=3.0, low=None, high=None):
+def kde(x: ArrayLike, y: ArrayLike | None = None, points: int | None = None, bw_factor: float = 1.0, cut: float = 3.0, low: float | None = None,
+        high: float | None = None) -> Union[_core.diagnostics.Density1d, _core.diagnostics.Density2d]:
     """Gaussian kernel density estimate with Scott's bandwidth times `bw_factor`. Of samples x (N): .x, .density (points). Of pairs of
     x and y (N): .x, .y, .density (points in y, points in x), .levels(mass)."""
     if x is None:

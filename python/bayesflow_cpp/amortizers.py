@@ -1,7 +1,10 @@
 """Amortizers: networks with their loss, sampling and density."""
 
+from __future__ import annotations
+
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,13 @@ from ._arrays import as_arguments, as_count, as_flag, as_float64, as_number, as_
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
+
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    from ._types import ArrayLike, Names, Path, Simulations
+    from .building_blocks import SummaryNetwork
+    from .networks import DeepSet
 
 __all__ = ["AmortizedPosterior", "load_amortizer"]
 
@@ -34,8 +44,9 @@ class AmortizedPosterior:
     Inputs are dictionaries with `parameters` (B, P) or (B, N, P), `summary_conditions` (B, ...) and `direct_conditions` (B, C).
     """
 
-    def __init__(self, inference_net, summary_net=None, latent_dist=None, latent_is_dynamic=False, summary_loss_fun=None, *, summary_loss_weight=1.0,
-                 seed=None, threads=0):  # fmt: skip
+    def __init__(self, inference_net: InvertibleNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
+                 latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
+                 summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
         if not isinstance(inference_net, InvertibleNetwork):
             raise ConfigurationError(f"AmortizedPosterior: inference_net must be an InvertibleNetwork; got {type(inference_net).__name__}")
         if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
@@ -77,7 +88,7 @@ class AmortizedPosterior:
         return self._engine
 
     @property
-    def is_built(self):
+    def is_built(self) -> bool:
         """Whether the weights are there: after the first trainer or call."""
         return self._engine is not None and self._engine.is_built
 
@@ -91,15 +102,15 @@ class AmortizedPosterior:
         return f"<AmortizedPosterior of {self.latent_dim} parameters, {summary}{latent}{mmd}; {weights}>"
 
     @property
-    def number_of_parameters(self):
+    def number_of_parameters(self) -> int:
         """Trainable weights."""
         return self._core.number_of_parameters
 
-    def weights(self):
+    def weights(self) -> dict[str, np.ndarray]:
         """{dotted name: float32 array}, copies."""
         return self._core.weights()
 
-    def __call__(self, input_dict, return_summary=False, training=False):
+    def __call__(self, input_dict: Simulations, return_summary: bool = False, training: bool = False) -> tuple[Any, Any]:
         """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
         require_inference("AmortizedPosterior", training)
         z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
@@ -108,7 +119,7 @@ class AmortizedPosterior:
 
     call = __call__
 
-    def call_loop(self, input_list, return_summary=False, training=False):
+    def call_loop(self, input_list: Sequence[Simulations], return_summary: bool = False, training: bool = False) -> tuple[Any, Any]:
         """The same for a list of inputs, joined on axis 0."""
         parts = [self(inputs, return_summary, training) for inputs in _inputs_list(input_list, "call_loop")]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
@@ -116,19 +127,19 @@ class AmortizedPosterior:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
         return join([p[0] for p in parts]), join([p[1] for p in parts])
 
-    def summary(self, input_dict):
+    def summary(self, input_dict: Simulations) -> np.ndarray | None:
         """Outputs of the summary network, (B, summary_dim) float32; None without one."""
         if self.summary_net is None:
             return None
         return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
 
-    def compute_loss(self, input_dict, training=False):
+    def compute_loss(self, input_dict: Simulations, training: bool = False) -> float:
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
         require_inference("AmortizedPosterior.compute_loss", training)
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
         return loss + summary_loss
 
-    def sample(self, input_dict, n_samples, to_numpy=True, *, seed=None) -> np.ndarray:
+    def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
         """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
@@ -141,19 +152,19 @@ class AmortizedPosterior:
         draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         return draws if to_numpy else output(draws)
 
-    def sample_loop(self, input_list, n_samples, to_numpy=True, *, seed=None) -> np.ndarray:
+    def sample_loop(self, input_list: Sequence[Simulations], n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
         """The same for a list of inputs, joined on axis 0; with a `seed` the i-th has seed + i."""
         inputs_list = _inputs_list(input_list, "sample_loop")
         return np.concatenate([self.sample(inputs, n_samples, to_numpy, seed=None if seed is None else seed + i) for i, inputs in enumerate(inputs_list)])
 
-    def log_posterior(self, input_dict, to_numpy=True) -> np.ndarray:
+    def log_posterior(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
         out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
         return out if to_numpy else output(out)
 
     log_prob = log_posterior
 
-    def save(self, path, *, description="", param_names=None, constants=None):
+    def save(self, path: Path, *, description: str = "", param_names: Names | None = None, constants: Mapping[str, ArrayLike] | None = None) -> None:
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
 
         The file also says what training did: simulations, last losses, seed. All of it is in `load_amortizer(path).info`."""
@@ -242,7 +253,7 @@ class _LoadedInvertible(InvertibleNetwork):
         self.__dict__.update(state)
 
 
-def load_amortizer(path, *, threads=0, verify=True) -> AmortizedPosterior:
+def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> AmortizedPosterior:
     """Rebuilds an amortizer from a file that `AmortizedPosterior.save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.

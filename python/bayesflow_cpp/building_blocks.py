@@ -4,15 +4,23 @@ A network is described in Python once, and computed by the engine ever after: `S
 only writes down what is done with it. Training, sampling and files need no Python function, and files no code.
 """
 
+from __future__ import annotations
+
 import numbers
 import re
 import types
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _core
 from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
 from .networks import _dense, _SummaryNetwork
+
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+    from ._types import ArrayLike
 
 __all__ = ["Dense", "Dropout", "SummaryNetwork", "activation", "concat", "elu", "flatten", "leaky_relu", "max_pool", "mean_pool", "relu", "repeat",
            "selu", "sigmoid", "softplus", "sum_pool", "swish", "tanh"]  # fmt: skip
@@ -201,7 +209,8 @@ class Dense:
         Weight of sum W^2 in the loss.
     """
 
-    def __init__(self, units, activation=None, *, kernel_initializer="glorot_uniform", kernel_regularizer=None):
+    def __init__(self, units: int, activation: str | None = None, *, kernel_initializer: str = "glorot_uniform",
+                 kernel_regularizer: float | None = None) -> None:
         if not isinstance(units, numbers.Integral) or units < 1:
             raise ConfigurationError(f"Dense: units must be a positive integer; got {units!r}")
         for name, value in (("activation", activation or "linear"), ("kernel_initializer", kernel_initializer)):
@@ -216,7 +225,7 @@ class Dense:
         activation = self._arguments["activation"]
         return f"Dense({self._arguments['units']}{'' if activation == 'linear' else f', activation={activation!r}'})"
 
-    def __call__(self, x):
+    def __call__(self, x: SymbolicTensor) -> SymbolicTensor:
         trace = _same_trace("Dense", [x])
         name = trace.layer(self)
         return trace.node("dense", x, stem=name, layer=name)
@@ -225,16 +234,16 @@ class Dense:
 class Dropout:
     """In training, each element is dropped with probability `rate` and the others are divided by 1 - rate; elsewhere nothing happens."""
 
-    def __init__(self, rate):
+    def __init__(self, rate: float) -> None:
         if not _is_number(rate) or not 0 <= rate < 1:
             raise ConfigurationError(f"Dropout: rate must be at least 0 and below 1, so that something is kept; got {rate!r}")
         self._rate = float(rate)
 
-    def __call__(self, x):
+    def __call__(self, x: SymbolicTensor) -> SymbolicTensor:
         return _same_trace("Dropout", [x]).node("dropout", x, number=self._rate)
 
 
-def activation(x, name):
+def activation(x: SymbolicTensor, name: str) -> SymbolicTensor:
     """Elementwise: relu, leaky_relu, elu, selu, tanh, sigmoid, swish or softplus."""
     if not isinstance(name, str):
         raise ConfigurationError(f"activation: the name must be a string; got {name!r}")
@@ -243,7 +252,7 @@ def activation(x, name):
 
 
 def _activation(name, formula):
-    def function(x):
+    def function(x: SymbolicTensor) -> SymbolicTensor:
         return activation(x, name)
 
     function.__name__ = function.__qualname__ = name
@@ -261,22 +270,22 @@ swish = _activation("swish", "x / (1 + e^-x)")
 softplus = _activation("softplus", "log(1 + e^x)")
 
 
-def mean_pool(x):
+def mean_pool(x: SymbolicTensor) -> SymbolicTensor:
     """Mean over observations: (B, ..., N, d) -> (B, ..., d)."""
     return _same_trace("mean_pool", [x]).node("mean_pool", x)
 
 
-def max_pool(x):
+def max_pool(x: SymbolicTensor) -> SymbolicTensor:
     """Maximum over observations: (B, ..., N, d) -> (B, ..., d)."""
     return _same_trace("max_pool", [x]).node("max_pool", x)
 
 
-def sum_pool(x):
+def sum_pool(x: SymbolicTensor) -> SymbolicTensor:
     """Sum over observations: (B, ..., N, d) -> (B, ..., d)."""
     return _same_trace("sum_pool", [x]).node("sum_pool", x)
 
 
-def concat(tensors):
+def concat(tensors: Sequence[SymbolicTensor]) -> SymbolicTensor:
     """Side by side on the last axis; all other axes agree."""
     if isinstance(tensors, SymbolicTensor) or not isinstance(tensors, (list, tuple)) or not tensors:
         raise ConfigurationError("concat takes a list of symbolic tensors: concat([a, b])")
@@ -287,13 +296,13 @@ def concat(tensors):
     return trace.node("concat", *tensors) if len(tensors) > 1 else tensors[0]
 
 
-def repeat(vector, like):
+def repeat(vector: SymbolicTensor, like: SymbolicTensor) -> SymbolicTensor:
     """A vector for each observation of `like`: (B, ..., d), (B, ..., N, e) -> (B, ..., N, d). Next to `like` in a Dense layer's input,
     ``dense(concat([like, repeat(vector, like)]))``, the copies are never made."""
     return _same_trace("repeat", [vector, like]).node("repeat", vector, like)
 
 
-def flatten(x, axes=None):
+def flatten(x: SymbolicTensor, axes: int | None = None) -> SymbolicTensor:
     """The last `axes` axes become one; None: all but the batch, (B, T, d) -> (B, T * d). The network then takes data of that T only."""
     if axes is not None and (not isinstance(axes, numbers.Integral) or axes < 2):
         raise ConfigurationError(f"flatten: axes must be an integer of at least 2, or None for all but the batch; got {axes!r}")
@@ -367,7 +376,7 @@ class SummaryNetwork(_SummaryNetwork):
     # Here too, for classes that forget super().__init__().
     seed = _alone = _amortizer = _traced = _declared = None
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | None = None) -> None:
         super().__init__(seed)
 
     def __repr__(self):
@@ -375,21 +384,21 @@ class SummaryNetwork(_SummaryNetwork):
             return f"<{type(self).__name__}: not called yet>"
         return f"<{type(self).__name__}: {len(self._traced._description[1])} operations, summary_dim {self._traced.summary_dim}; {self._weights()}>"
 
-    def call(self, x):
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         """(B, ..., d) -> (B, summary_dim), of symbolic tensors."""
         raise ConfigurationError(f"{type(self).__name__} must have a method call(self, x) that returns its summaries (docs/python_networks.md)")
 
-    def __call__(self, x, training=False):
+    def __call__(self, x: ArrayLike | SymbolicTensor, training: bool = False) -> Any:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within another network's `call`, a part of that network."""
         return self.call(x) if isinstance(x, SymbolicTensor) else super().__call__(x, training)
 
     @property
-    def summary_dim(self):
+    def summary_dim(self) -> int:
         """Width of the summaries; None if it depends on the data's."""
         return self._described.summary_dim
 
     @summary_dim.setter
-    def summary_dim(self, value):
+    def summary_dim(self, value: int) -> None:
         self._declared = value
 
     @property

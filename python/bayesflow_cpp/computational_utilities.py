@@ -1,10 +1,19 @@
 """v1's numbers on plain arrays, with v1's names and arguments. What v1 got wrong is right here: see docs/diagnostics.md."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core, _numbers
 from ._arrays import as_choice, as_count, as_flag, as_float64, as_function, as_number, required
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, Function
 
 _d = _core.diagnostics
 
@@ -35,8 +44,8 @@ def _variances(sigmas):
     return sigmas
 
 
-def posterior_calibration_error(posterior_samples, prior_samples, alpha_resolution=20, aggregator_fun=np.median, min_quantile=0.005,
-                                max_quantile=0.995):
+def posterior_calibration_error(posterior_samples: ArrayLike, prior_samples: ArrayLike, alpha_resolution: int = 20,
+                                aggregator_fun: Function = np.median, min_quantile: float = 0.005, max_quantile: float = 0.995) -> np.ndarray:
     """|coverage - level| of central intervals between quantiles of the draws, joined over the levels by `aggregator_fun(errors, axis=0)`.
 
     posterior_samples: (B, S, P); prior_samples: (B, P). Returns (P), or (levels, P) if aggregator_fun is None. An exact posterior does
@@ -49,7 +58,7 @@ def posterior_calibration_error(posterior_samples, prior_samples, alpha_resoluti
     return errors if aggregator_fun is None else aggregator_fun(errors, axis=0)
 
 
-def compute_jacobian_trace(function, inputs, **kwargs):
+def compute_jacobian_trace(function: Function, inputs: Any, **kwargs: Any) -> Any:
     """Not there: it needs automatic differentiation of a Python function."""
     raise OperationNotSupportedError("compute_jacobian_trace differentiates a TensorFlow function, and this package has no TensorFlow; use "
                                      "amortizer.log_prob or amortizer.log_posterior for densities, or jax.jacfwd for functions of your own")
@@ -59,7 +68,7 @@ def _squared_distances(x, y):
     return np.maximum(((x[:, None, :] - y[None, :, :]) ** 2).sum(-1), 0)
 
 
-def gaussian_kernel_matrix(x, y, sigmas=None):
+def gaussian_kernel_matrix(x: ArrayLike, y: ArrayLike, sigmas: ArrayLike | None = None) -> np.ndarray:
     """Kernel values sum over s of exp(-|x - y|^2 / (2 s)), (N, M), of x (N, d) and y (M, d). `sigmas`: variances; None: v1's 19."""
     x, y = _samples(x, "x"), _samples(y, "y")
     _same_width(x, y, ("x", "y"))
@@ -69,7 +78,7 @@ def gaussian_kernel_matrix(x, y, sigmas=None):
     return sum(np.exp(-squares / (2 * s)) for s in _variances(sigmas))
 
 
-def inverse_multiquadratic_kernel_matrix(x, y, sigmas=None):
+def inverse_multiquadratic_kernel_matrix(x: ArrayLike, y: ArrayLike, sigmas: ArrayLike | None = None) -> np.ndarray:
     """Kernel values sum over s of s / (s + |x - y|^2), (N, M), of x (N, d) and y (M, d). `sigmas=None`: v1's 19."""
     x, y = _samples(x, "x"), _samples(y, "y")
     _same_width(x, y, ("x", "y"))
@@ -79,7 +88,7 @@ def inverse_multiquadratic_kernel_matrix(x, y, sigmas=None):
     return sum(s / (s + squares) for s in _variances(sigmas))
 
 
-def mmd_kernel(x, y, kernel):
+def mmd_kernel(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
     """Biased estimate of the squared MMD of x (N, d) and y (M, d): mean k(x, x) + mean k(y, y) - 2 mean k(x, y).
 
     kernel: a function such as `gaussian_kernel_matrix`."""
@@ -88,7 +97,7 @@ def mmd_kernel(x, y, kernel):
     return float(np.mean(kernel(x, x)) + np.mean(kernel(y, y)) - 2 * np.mean(kernel(x, y)))
 
 
-def mmd_kernel_unbiased(x, y, kernel):
+def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
     """Unbiased estimate of the squared MMD: sums over different rows only, divided by n (n - 1). It may be negative."""
     x, y = _samples(x, "x"), _samples(y, "y")
     as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
@@ -99,7 +108,7 @@ def mmd_kernel_unbiased(x, y, kernel):
     return float(within(np.asarray(kernel(x, x)), n) + within(np.asarray(kernel(y, y)), m) - 2 * np.mean(kernel(x, y)))
 
 
-def expected_calibration_error(m_true, m_pred, num_bins=10):
+def expected_calibration_error(m_true: ArrayLike, m_pred: ArrayLike, num_bins: int = 10) -> tuple[list[float], list[np.ndarray], list[np.ndarray]]:
     """Calibration error of each of J models' probabilities: sum over bins of |frequency - mean prediction| count / n.
 
     m_true: one-hot (n, J) or indices (n); m_pred: (n, J). Returns three lists of length J: errors, frequencies of the non-empty bins,
@@ -109,7 +118,8 @@ def expected_calibration_error(m_true, m_pred, num_bins=10):
     return [e.value for e in out.error], [c.frequency for c in curves], [c.mean_prediction for c in curves]
 
 
-def maximum_mean_discrepancy(source_samples, target_samples, kernel="gaussian", mmd_weight=1.0, minimum=0.0):
+def maximum_mean_discrepancy(source_samples: ArrayLike, target_samples: ArrayLike, kernel: str = "gaussian", mmd_weight: float = 1.0,
+                             minimum: float = 0.0) -> float:
     """Weighted squared MMD (biased, not below `minimum`) of source (N, d) and target (M, d).
 
     kernel: "gaussian", "inverse_multiquadratic" or "gaussian_median"; ArgumentError for another."""
@@ -119,12 +129,13 @@ def maximum_mean_discrepancy(source_samples, target_samples, kernel="gaussian", 
     return _d.maximum_mean_discrepancy(_samples(source_samples, "source_samples"), _samples(target_samples, "target_samples"), kernel, weight, minimum)
 
 
-def get_coverage_probs(z, u):
+def get_coverage_probs(z: ArrayLike, u: ArrayLike) -> np.ndarray:
     """For each row of uniforms u (M, N): twice the smallest binomial tail probability of its ECDF over the points z (K). Returns (M)."""
     return _d.coverage_probs(required(z, "z", (1,)), required(u, "u", (2,)))
 
 
-def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, confidence=0.95, eps=1e-5, max_num_points=1000):
+def simultaneous_ecdf_bands(num_samples: int, num_points: int | None = None, num_simulations: int = 1000, confidence: float = 0.95, eps: float = 1e-5,
+                            max_num_points: int = 1000) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """A band that the ECDF of `num_samples` uniforms stays inside at all points z with probability `confidence`.
 
     Returns (alpha, z, L, U): alpha = 1 - confidence, z (K) from eps to 1 - eps, limits L and U (K). The band is exact where v1 simulates
@@ -142,7 +153,7 @@ def simultaneous_ecdf_bands(num_samples, num_points=None, num_simulations=1000, 
     return 1 - confidence, z, band.lower[:-1], band.upper[:-1]
 
 
-def mean_squared_error(x_true, x_pred):
+def mean_squared_error(x_true: ArrayLike, x_pred: ArrayLike) -> float:
     """Mean squared distance of estimates x_pred (M, ...) from one truth x_true (...), over estimates and components."""
     x_true, x_pred = required(x_true, "x_true"), required(x_pred, "x_pred")
     if x_pred.size == 0:
@@ -153,12 +164,13 @@ def mean_squared_error(x_true, x_pred):
         raise ShapeError(f"x_pred must be estimates of x_true along its first axis; got shapes {x_pred.shape} and {x_true.shape}") from error
 
 
-def root_mean_squared_error(x_true, x_pred):
+def root_mean_squared_error(x_true: ArrayLike, x_pred: ArrayLike) -> float:
     """Square root of `mean_squared_error`."""
     return float(np.sqrt(mean_squared_error(x_true, x_pred)))
 
 
-def aggregated_error(x_true, x_pred, inner_error_fun=root_mean_squared_error, outer_aggregation_fun=np.mean):
+def aggregated_error(x_true: ArrayLike, x_pred: ArrayLike, inner_error_fun: Function = root_mean_squared_error,
+                     outer_aggregation_fun: Function = np.mean) -> Any:
     """`inner_error_fun(truth, estimates)` for each of B data sets, joined by `outer_aggregation_fun`.
 
     x_true: (B, ...); x_pred: (B, M, ...): data sets come first."""
@@ -170,12 +182,13 @@ def aggregated_error(x_true, x_pred, inner_error_fun=root_mean_squared_error, ou
     return outer_aggregation_fun([inner_error_fun(truth, estimates) for truth, estimates in zip(x_true, x_pred)])
 
 
-def aggregated_rmse(x_true, x_pred):
+def aggregated_rmse(x_true: ArrayLike, x_pred: ArrayLike) -> float:
     """Mean over data sets of the root mean squared distance of draws x_pred (B, M, P) from truths x_true (B, P)."""
     return aggregated_error(x_true, x_pred, root_mean_squared_error, np.mean)
 
 
-def c2st(source_samples, target_samples, n_folds=5, scoring="accuracy", normalize=True, seed=123, hidden_units_per_dim=16, aggregate_output=True):
+def c2st(source_samples: ArrayLike, target_samples: ArrayLike, n_folds: int = 5, scoring: str = "accuracy", normalize: bool = True, seed: int = 123,
+         hidden_units_per_dim: int = 16, aggregate_output: bool = True) -> float | np.ndarray:
     """Accuracy of a classifier that tells source (N, d) from target (M, d), on rows it has not seen: 0.5 if it cannot.
 
     Returns a float, or with aggregate_output=False the accuracies of the folds (n_folds). Samples are always normalized and balanced.

@@ -1,11 +1,20 @@
 """From forward dictionaries to what the networks are given."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core
 from ._arrays import as_float64
 from .exceptions import ConfigurationError, OperationNotSupportedError
 from .simulation import FORWARD_KEYS
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import Simulations
 
 __all__ = ["DefaultPosteriorConfigurator", "DefaultCombiner"]
 
@@ -17,7 +26,7 @@ class DefaultCombiner:
     contexts are repeated over the batch and become direct conditions: a number of observations becomes (B, 1).
     """
 
-    def __call__(self, forward_dict):
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         _, summary, direct = _configure(forward_dict)
         return {"summary_conditions": summary, "direct_conditions": direct}
 
@@ -26,11 +35,11 @@ class DefaultPosteriorConfigurator:
     """Forward dictionary -> {"summary_conditions", "direct_conditions", "parameters"} of float32 arrays, absent ones None. Real data may come
     as {"obs_data": x}, without parameters."""
 
-    def __init__(self, default_float_type=np.float32):
+    def __init__(self, default_float_type: Any = np.float32) -> None:
         self.default_float_type = default_float_type
         self.combiner = DefaultCombiner()
 
-    def __call__(self, forward_dict):
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         parameters, summary, direct = _configure(forward_dict)
         cast = lambda x: None if x is None else x.astype(self.default_float_type)  # noqa: E731
         return {"summary_conditions": cast(summary), "direct_conditions": cast(direct), "parameters": cast(parameters)}

@@ -1,8 +1,16 @@
 """Defaults of networks, by v1's names. What users give is merged into them key by key."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING
 
 from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import Settings
 
 DEFAULT_KEYS = {
     key: key
@@ -50,7 +58,7 @@ TQDM_MININTERVAL = 0.1
 MMD_BANDWIDTH_LIST = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 5, 10, 15, 20, 25, 30, 35, 100, 1e3, 1e4, 1e5, 1e6]
 
 
-def merge_left_into_right(left, right):
+def merge_left_into_right(left: Settings, right: Settings) -> dict[str, Any]:
     """A copy of `right` with what `left` says; nested dictionaries are merged key by key, everything else is replaced."""
     out = copy.deepcopy(right)
     for key, value in left.items():
@@ -58,7 +66,7 @@ def merge_left_into_right(left, right):
     return out
 
 
-def build_meta_dict(user_dict, default, owner="settings"):
+def build_meta_dict(user_dict: Settings, default: Any, owner: str = "settings") -> dict[str, Any]:
     """The user's settings merged into the defaults. Raises ConfigurationError for a key that means nothing."""
     if user_dict is None:
         return copy.deepcopy(default)

@@ -1,9 +1,18 @@
 """Loss histories, and what trainers are given beside data."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core
 from ._absent import absent
+
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
+    from ._types import DataFrame
 
 __all__ = ["LossHistory", "RegressionLRAdjuster"]
 
@@ -14,11 +23,12 @@ class LossHistory:
     Components that are zero throughout are left out: one alone is called "Default.Loss", several "Loss", "Summary.Loss" and "W.Decay".
     """
 
-    def __init__(self, runs):
+    def __init__(self, runs: Iterable[Any]) -> None:
         self._runs = list(runs)
 
     @property
-    def number_of_runs(self):
+    def number_of_runs(self) -> int:
+        """Calls of training functions."""
         return len(self._runs)
 
     def _in_words(self):
@@ -30,22 +40,24 @@ class LossHistory:
         return f"<LossHistory: {self._in_words()}>"
 
     @property
-    def total_loss(self):
+    def total_loss(self) -> np.ndarray:
         """Sum of the components, one number per step."""
         return self._table("train_losses", range(3))[1].sum(axis=1)
 
     @property
-    def total_val_loss(self):
+    def total_val_loss(self) -> np.ndarray:
         """Sum of the components without weight decay, one number per validated epoch."""
         return self._table("val_losses", range(2))[1].sum(axis=1)
 
-    def last_total_loss(self):
+    def last_total_loss(self) -> float:
+        """That of the last step, in nats per data set."""
         return float(self.total_loss[-1])
 
-    def last_total_val_loss(self):
+    def last_total_val_loss(self) -> float:
+        """That of the last validated epoch, without weight decay."""
         return float(self.total_val_loss[-1])
 
-    def get_plottable(self):
+    def get_plottable(self) -> DataFrame | dict[str, DataFrame]:
         """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation.
 
         Without pandas: float64 arrays (rows, components) in the place of DataFrames."""
@@ -89,7 +101,8 @@ class RegressionLRAdjuster:
         What the rate is multiplied by; this times `period` steps pass before the next fit; reductions before a plateau ends the run.
     """
 
-    def __init__(self, period=1000, wait_between_fits=10, patience=10, tolerance=-0.05, reduction_factor=0.25, cooldown_factor=2.0, num_resets=3):
+    def __init__(self, period: int = 1000, wait_between_fits: int = 10, patience: int = 10, tolerance: float = -0.05, reduction_factor: float = 0.25,
+                 cooldown_factor: float = 2.0, num_resets: int = 3) -> None:
         self._shown = f"period={period}, patience={patience}, tolerance={tolerance}, reduction_factor={reduction_factor}, num_resets={num_resets}"
         self._core = _core.LRAdjusterOptions(period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
 

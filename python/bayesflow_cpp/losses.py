@@ -1,12 +1,19 @@
 """v1's losses as functions of arrays, for evaluation. Training computes its own within the engine."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _core
 from ._arrays import as_flag, as_function, as_number, is_whole, required, shown
 from .exceptions import ConfigurationError, ShapeError
+
+if TYPE_CHECKING:
+    from ._types import ArrayLike, Function
+
 
 def _lgamma(x):
     return np.vectorize(math.lgamma, otypes=[np.float64])(x)
@@ -24,14 +31,14 @@ def _digamma(x):
     return shift + np.log(x) - 0.5 / x - s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760)))))
 
 
-def kl_latent_space_gaussian(z, log_det_J):
+def kl_latent_space_gaussian(z: ArrayLike, log_det_J: ArrayLike) -> float:
     """Mean negative log density of latents z (..., P) under standard normals, with log determinants log_det_J (...). Unlike v1's it keeps
     the constant P / 2 log(2 pi), so that it is a density's."""
     z, log_det = _latents(z, log_det_J)
     return float(np.mean(0.5 * (z**2).sum(-1) + 0.5 * z.shape[-1] * math.log(2 * math.pi) - log_det))
 
 
-def kl_latent_space_student(v, z, log_det_J):
+def kl_latent_space_student(v: ArrayLike, z: ArrayLike, log_det_J: ArrayLike) -> float:
     """The same under independent Student-t latents with v degrees of freedom (a number, or one per data set (...))."""
     v, (z, log_det) = required(v, "v"), _latents(z, log_det_J)
     if v.ndim and v.shape != log_det.shape:
@@ -71,7 +78,7 @@ def _models(model_indices, values, name):
     return one_hot, values
 
 
-def kl_dirichlet(model_indices, alpha):
+def kl_dirichlet(model_indices: ArrayLike, alpha: ArrayLike) -> float:
     """Mean divergence of Dirichlet(alpha (n, J)), without the evidence for the true model (one-hot model_indices (n, J)), from the uniform."""
     one_hot, alpha = _models(model_indices, alpha, "alpha")
     _require_positive(alpha, "alpha, the concentrations,")
@@ -81,14 +88,14 @@ def kl_dirichlet(model_indices, alpha):
     return float(kl.mean())
 
 
-def mmd_summary_space(summary_outputs, z_dist=np.random.standard_normal, kernel="gaussian"):
+def mmd_summary_space(summary_outputs: ArrayLike, z_dist: Function = np.random.standard_normal, kernel: str = "gaussian") -> float:
     """Squared MMD of summaries (n, d) and as many draws of `z_dist(shape)`."""
     summaries = required(summary_outputs, "summary_outputs", (2,), "data sets, summaries")
     draws = required(as_function(z_dist, "z_dist", "a shape")(summaries.shape), "what z_dist(shape) returns", (2,))
     return _core.diagnostics.maximum_mean_discrepancy(summaries, draws, kernel, 1.0, 0.0)
 
 
-def log_loss(model_indices, preds, evidential=False, label_smoothing=0.01):
+def log_loss(model_indices: ArrayLike, preds: ArrayLike, evidential: bool = False, label_smoothing: float = 0.01) -> float:
     """Mean cross-entropy of one-hot model_indices (n, J) and predictions (n, J): probabilities, or concentrations if `evidential`."""
     one_hot, preds = _models(model_indices, preds, "preds")
     if label_smoothing is not None:
@@ -101,7 +108,7 @@ def log_loss(model_indices, preds, evidential=False, label_smoothing=0.01):
     return float(-(one_hot * np.log(np.clip(preds, 1e-15, 1 - 1e-15))).sum(1).mean())
 
 
-def norm_diff(tensor_a, tensor_b, axis=None, ord="euclidean"):
+def norm_diff(tensor_a: ArrayLike, tensor_b: ArrayLike, axis: int | None = None, ord: str | float = "euclidean") -> float | np.ndarray:
     """Norm of the difference of two arrays, over all entries or along `axis`. ord: "euclidean" or what numpy.linalg.norm knows."""
     a, b = required(tensor_a, "tensor_a"), required(tensor_b, "tensor_b")
     try:

@@ -18,10 +18,16 @@ An argument outside a distribution's domain gives NaN (or 0) and makes the simul
 no numbers either.
 """
 
+from __future__ import annotations
+
 import ctypes
+from typing import TYPE_CHECKING
 
 from . import _core
 from ._native import _INCLUDE, CFunction, compile_cpp
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "CFunction",
@@ -68,12 +74,12 @@ fill_uniform = _draw("fill_uniform", None, _p, _i)  # (rng, address of doubles, 
 fill_normal = _draw("fill_normal", None, _p, _i)  # (rng, address of doubles, count): several times faster than single draws
 
 
-def include_dir():
+def include_dir() -> str:
     """The folder of bayesflow_native.h, for functions that are compiled elsewhere: ``g++ -shared -fPIC -I$(python -c ...)``."""
     return str(_INCLUDE)
 
 
-def numba_signature():
+def numba_signature() -> Any:
     """What ``numba.cfunc`` needs to compile a prior or simulator (numba must be installed)."""
     from numba import types
 

@@ -1,5 +1,9 @@
 """Networks: summaries of data sets, and conditional flows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core
@@ -12,6 +16,11 @@ from .default_settings import (
     build_meta_dict,
 )
 from .exceptions import ConfigurationError, OperationNotSupportedError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, Settings, Size
 
 __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
@@ -61,7 +70,7 @@ class _SummaryNetwork(_Network):
 
     _prefix = "summary_net."
 
-    def __call__(self, x, training=False):
+    def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
         if x is None:
             raise ConfigurationError(f"{type(self).__name__}: x must be data sets (B, ..., d); got None")
@@ -94,8 +103,9 @@ class DeepSet(_SummaryNetwork):
         Of initialization; None: the trainer's.
     """
 
-    def __init__(self, summary_dim=10, num_dense_s1=2, num_dense_s2=2, num_dense_s3=2, num_equiv=2, dense_s1_args=None, dense_s2_args=None,
-                 dense_s3_args=None, pooling_fun="mean", *, linear_path=False, seed=None):  # fmt: skip
+    def __init__(self, summary_dim: int = 10, num_dense_s1: int = 2, num_dense_s2: int = 2, num_dense_s3: int = 2, num_equiv: int = 2,
+                 dense_s1_args: Settings | None = None, dense_s2_args: Settings | None = None, dense_s3_args: Settings | None = None,
+                 pooling_fun: str = "mean", *, linear_path: bool = False, seed: int | None = None) -> None:  # fmt: skip
         super().__init__(seed)
         if callable(pooling_fun):
             raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
@@ -126,7 +136,7 @@ class DeepSet(_SummaryNetwork):
         self._factory = self._make()
 
 
-def InvariantNetwork(*args, **kwargs):
+def InvariantNetwork(*args: Any, **kwargs: Any) -> DeepSet:
     """v1's former name of `DeepSet`."""
     import warnings
 
@@ -161,8 +171,9 @@ class InvertibleNetwork(_Network):
     available_designs = ("affine", "spline", "interleaved")
     _prefix = "inference_net."
 
-    def __init__(self, num_params, num_coupling_layers=6, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True,
-                 act_norm_init=None, use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2), *, seed=None):  # fmt: skip
+    def __init__(self, num_params: int, num_coupling_layers: int = 6, coupling_design: str = "affine", coupling_settings: Settings | None = None,
+                 permutation: str = "fixed", use_act_norm: bool = True, act_norm_init: ArrayLike | None = None, use_soft_flow: bool = False,
+                 soft_flow_bounds: Size = (1e-3, 5e-2), *, seed: int | None = None) -> None:  # fmt: skip
         super().__init__(seed)
         _few("InvertibleNetwork", num_coupling_layers=num_coupling_layers)
         as_choice(coupling_design, "InvertibleNetwork: coupling_design", self.available_designs)
@@ -203,24 +214,25 @@ class InvertibleNetwork(_Network):
         self._options = self._make()
 
     @staticmethod
-    def create_config(**kwargs):
+    def create_config(**kwargs: Any) -> dict[str, Any]:
         """The constructor's arguments with v1's defaults: ``InvertibleNetwork(**create_config(num_params=4))``."""
         if "num_params" not in kwargs:
             raise ConfigurationError("InvertibleNetwork.create_config: num_params is required")
         return build_meta_dict(kwargs, {"num_params": None, **DEFAULT_SETTING_INVERTIBLE_NET}, "InvertibleNetwork.create_config")
 
-    def __call__(self, targets, condition=None, inverse=False, training=False):
+    def __call__(self, targets: ArrayLike, condition: ArrayLike | None = None, inverse: bool = False,
+                 training: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """(z, log_det_J), or the targets of latents if `inverse`. Targets (B, P) or (B, N, P); condition (B, C), (B, N, C) or None."""
         return self.inverse(targets, condition, training) if inverse else self.forward(targets, condition, training)
 
-    def forward(self, targets, condition=None, training=False):
+    def forward(self, targets: ArrayLike, condition: ArrayLike | None = None, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Latents like the targets, and log-determinants (B,) or (B, N)."""
         require_inference("InvertibleNetwork", training)
         targets, condition, engine = self._prepare("targets", targets, condition)
         z, log_det_J = engine(True)(targets, condition)
         return output(z), output(log_det_J)
 
-    def inverse(self, z, condition=None, training=False):
+    def inverse(self, z: ArrayLike, condition: ArrayLike | None = None, training: bool = False) -> np.ndarray:
         """Targets whose latents are z."""
         require_inference("InvertibleNetwork", training)
         z, condition, engine = self._prepare("z", z, condition)

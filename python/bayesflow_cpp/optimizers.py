@@ -3,11 +3,19 @@
 Where no optimizer is given a trainer uses Adam with a cosine decay from `default_lr` to 0 and gradients clipped to norm 1.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from . import _core
 from ._arrays import as_number, as_numbers, as_whole
 from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from ._types import Function
 
 
 def _rate(value, name):
@@ -27,7 +35,7 @@ def _steps(value, name):
 class CosineDecay:
     """initial_learning_rate / 2 (1 + cos(pi t / decay_steps)): from the initial rate to 0."""
 
-    def __init__(self, initial_learning_rate, decay_steps):
+    def __init__(self, initial_learning_rate: float, decay_steps: int) -> None:
         rate, steps = _rate(initial_learning_rate, "CosineDecay: initial_learning_rate"), _steps(decay_steps, "CosineDecay: decay_steps")
         self._native = ("cosine", [rate], [steps])
 
@@ -39,7 +47,7 @@ class CosineDecay:
 class ExponentialDecay:
     """initial_learning_rate * decay_rate ** (t / decay_steps)"""
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate):
+    def __init__(self, initial_learning_rate: float, decay_steps: int, decay_rate: float) -> None:
         rates = [_rate(initial_learning_rate, "ExponentialDecay: initial_learning_rate"), _rate(decay_rate, "ExponentialDecay: decay_rate")]
         self._native = ("exponential", rates, [_steps(decay_steps, "ExponentialDecay: decay_steps")])
 
@@ -51,7 +59,7 @@ class ExponentialDecay:
 class PiecewiseConstantDecay:
     """values[i] from step boundaries[i - 1] on; one more value than boundaries."""
 
-    def __init__(self, boundaries, values):
+    def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
         steps = [as_whole(b, "PiecewiseConstantDecay: boundaries") for b in as_numbers(boundaries, "PiecewiseConstantDecay: boundaries")]
         rates = [_rate(v, "PiecewiseConstantDecay: values") for v in as_numbers(values, "PiecewiseConstantDecay: values")]
         if len(rates) != len(steps) + 1:
@@ -106,21 +114,24 @@ class _Optimizer:
 class Adam(_Optimizer):
     """Adam (Kingma and Ba 2015)."""
 
-    def __init__(self, learning_rate=None, beta_1=0.9, beta_2=0.999, epsilon=1e-7, global_clipnorm=1.0):
+    def __init__(self, learning_rate: float | Function | CosineDecay | ExponentialDecay | PiecewiseConstantDecay | None = None, beta_1: float = 0.9,
+                 beta_2: float = 0.999, epsilon: float = 1e-7, global_clipnorm: float = 1.0) -> None:
         super().__init__("adam", learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, global_clipnorm=global_clipnorm)
 
 
 class AdamW(_Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-    def __init__(self, learning_rate=None, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, global_clipnorm=1.0):
+    def __init__(self, learning_rate: float | Function | CosineDecay | ExponentialDecay | PiecewiseConstantDecay | None = None,
+                 weight_decay: float = 0.004, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, global_clipnorm: float = 1.0) -> None:
         super().__init__("adamw", learning_rate, weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, global_clipnorm=global_clipnorm)
 
 
 class SGD(_Optimizer):
     """Gradient descent with momentum."""
 
-    def __init__(self, learning_rate=None, momentum=0.0, global_clipnorm=1.0):
+    def __init__(self, learning_rate: float | Function | CosineDecay | ExponentialDecay | PiecewiseConstantDecay | None = None, momentum: float = 0.0,
+                 global_clipnorm: float = 1.0) -> None:
         super().__init__("sgd", learning_rate, momentum=momentum, global_clipnorm=global_clipnorm)
 
 

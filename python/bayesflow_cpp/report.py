@@ -1,12 +1,21 @@
 """One HTML page that says whether a posterior can be trusted, and why."""
 
+from __future__ import annotations
+
 import html
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from . import _core
 from ._arrays import as_count, as_float64, as_names, as_path, required, shown
 from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, Names, Path, Settings
+    from .trainers import Trainer
 
 
 class Report:
@@ -17,22 +26,22 @@ class Report:
         self._temporary = temporary  # removed with this object
 
     @property
-    def path(self):
+    def path(self) -> str:
         """Of the page."""
         return self._core.path
 
     @property
-    def verdict(self):
+    def verdict(self) -> _core.diagnostics.Verdict:
         """The Verdict: .calibrated, .sentence, .findings, .parameters."""
         return self._core.verdict
 
     @property
-    def tables(self):
+    def tables(self) -> dict[str, Any]:
         """{name: pandas.DataFrame} with every number of the page, and more."""
         return self._core.tables()
 
     @property
-    def html(self):
+    def html(self) -> str:
         """The page as a text."""
         with open(self.path, encoding="utf-8") as file:
             return file.read()
@@ -44,9 +53,11 @@ class Report:
         return f"<Report: {self.verdict.sentence} Page: {self.path}>"
 
 
-def report(trainer_or_draws, truths_or_path=None, path=None, *, num_data_sets=500, num_draws=1000, title=None, param_names=None, facts=None,
-           latents=None, log_posterior=None, predictive=None, training=None, example_data_set=0, family_wise_error=0.05, expect_contraction=True,
-           data_folder=None, seed=0, threads=0) -> Report:
+def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Path | None = None, path: Path | None = None, *,
+           num_data_sets: int = 500, num_draws: int = 1000, title: str | None = None, param_names: Names | None = None, facts: Settings | None = None,
+           latents: ArrayLike | None = None, log_posterior: ArrayLike | None = None, predictive: Any = None, training: Any = None,
+           example_data_set: int = 0, family_wise_error: float = 0.05, expect_contraction: bool = True, data_folder: Path | None = None, seed: int = 0,
+           threads: int = 0) -> Report:
     """Runs every diagnostic and writes one self-contained page.
 
     report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.

@@ -1,6 +1,9 @@
 """How do posteriors fare when the model that made the data is not the one of training?"""
 
+from __future__ import annotations
+
 import inspect
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,11 @@ from ._panels import pyplot
 from .computational_utilities import aggregated_error
 from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
 from .trainers import Trainer
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, Figure, Function, Settings
 
 
 def _config(config, name, needed):
@@ -30,8 +38,9 @@ def _values(config, name):
     return np.asarray(values)
 
 
-def misspecification_experiment(trainer, generator, first_config_dict, second_config_dict, error_function=aggregated_error, n_posterior_samples=500,
-                                n_sim=200, configurator=None):
+def misspecification_experiment(trainer: Trainer, generator: Function, first_config_dict: Settings, second_config_dict: Settings,
+                                error_function: Function = aggregated_error, n_posterior_samples: int = 500, n_sim: int = 200,
+                                configurator: Function | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Posterior error and summary MMD on a grid of two misspecified quantities.
 
     trainer: a Trainer with a generative model; generator: function of (value1, value2) that returns a generative model; config dicts:
@@ -66,7 +75,8 @@ def misspecification_experiment(trainer, generator, first_config_dict, second_co
     return ({"P1": p1, "P2": p2, "values": error, "name": "posterior_error"}, {"P1": p1, "P2": p2, "values": mmd, "name": "summary_mmd"})
 
 
-def plot_model_misspecification_sensitivity(results_dict, first_config_dict, second_config_dict, plot_config=None):
+def plot_model_misspecification_sensitivity(results_dict: Settings, first_config_dict: Settings, second_config_dict: Settings,
+                                            plot_config: Settings | None = None) -> Figure:
     """Colour map of one result of `misspecification_experiment`, with the well-specified values as dashed lines.
 
     Config dicts: {"name": ..., "well_specified_value": ...}; plot_config overrides arguments of `plot_color_grid`. Returns the Figure."""
@@ -94,8 +104,9 @@ def _edges(centers):
     return np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]])
 
 
-def plot_color_grid(x_grid, y_grid, z_grid, cmap="viridis", vmin=None, vmax=None, xlabel="x", ylabel="y", cbar_title="z", xticks=None, yticks=None,
-                    hline_location=None, vline_location=None):
+def plot_color_grid(x_grid: ArrayLike, y_grid: ArrayLike, z_grid: ArrayLike, cmap: Any = "viridis", vmin: float | None = None,
+                    vmax: float | None = None, xlabel: str = "x", ylabel: str = "y", cbar_title: str = "z", xticks: ArrayLike | None = None,
+                    yticks: ArrayLike | None = None, hline_location: float | None = None, vline_location: float | None = None) -> Figure:
     """Values z_grid (n1, n2) as colours at x_grid, y_grid (n1, n2), x along the first axis; with dashed reference lines. Returns the Figure."""
     x, y, z = (required(v, name, (2,)) for v, name in ((x_grid, "x_grid"), (y_grid, "y_grid"), (z_grid, "z_grid")))
     if not x.shape == y.shape == z.shape:

@@ -5,6 +5,10 @@ number of the simulation. Then any number of threads gives the same simulations,
 Functions with a generator of their own work as in BayesFlow v1; what they draw depends on the order of all calls.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _core
@@ -12,6 +16,11 @@ from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_
 from ._functions import KeyedFunction, name_of
 from ._native import NativeFunction, native_or_keyed
 from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
+
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    from ._types import ArrayLike, Figure, Function, Names, Path, Simulations
 
 __all__ = ["ContextGenerator", "Prior", "Simulator", "GenerativeModel", "SimulationStore", "save_simulations"]
 
@@ -29,7 +38,8 @@ class ContextGenerator:
         The batch's value is the first argument of `batchable_context_fun`.
     """
 
-    def __init__(self, batchable_context_fun=None, non_batchable_context_fun=None, use_non_batchable_for_batchable=False):
+    def __init__(self, batchable_context_fun: Function | None = None, non_batchable_context_fun: Function | None = None,
+                 use_non_batchable_for_batchable: bool = False) -> None:
         self._batchable = None if batchable_context_fun is None else KeyedFunction(batchable_context_fun, "ContextGenerator")
         self._non_batchable = None if non_batchable_context_fun is None else KeyedFunction(non_batchable_context_fun, "ContextGenerator")
         self.batchable_context_fun = batchable_context_fun
@@ -41,19 +51,19 @@ class ContextGenerator:
         functions = {"batchable_context_fun": self.batchable_context_fun, "non_batchable_context_fun": self.non_batchable_context_fun}
         return f"ContextGenerator({', '.join(f'{key}={name_of(function)}' for key, function in functions.items() if function is not None)})"
 
-    def non_batchable_context(self, *args, **kwargs):
+    def non_batchable_context(self, *args: Any, **kwargs: Any) -> Any:
         """One value, or None without a function."""
         return self._draw_non_batchable(_core.Rng(0, "context"), self._advance(1), args, kwargs)
 
-    def batchable_context(self, batch_size, *args, **kwargs):
+    def batchable_context(self, batch_size: int, *args: Any, **kwargs: Any) -> list[Any] | None:
         """A list of `batch_size` values, or None without a function."""
         return self._draw_batchable(batch_size, _core.Rng(0, "context"), self._advance(batch_size), args, kwargs)
 
-    def generate_context(self, batch_size, *args, **kwargs):
+    def generate_context(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """{"non_batchable_context": ..., "batchable_context": [...]}; extra arguments reach `batchable_context_fun`."""
         return self._draw(batch_size, _core.Rng(0, "context"), self._advance(batch_size), None, args, kwargs)
 
-    def __call__(self, batch_size, *args, **kwargs):
+    def __call__(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return self.generate_context(batch_size, *args, **kwargs)
 
     @property
@@ -190,11 +200,12 @@ class Prior(_Part):
         For figures, reports and files.
     """
 
-    def __init__(self, batch_prior_fun=None, prior_fun=None, context_generator=None, param_names=None):
+    def __init__(self, batch_prior_fun: Function | None = None, prior_fun: Function | None = None, context_generator: ContextGenerator | None = None,
+                 param_names: Names | None = None) -> None:
         super().__init__("Prior", batch_prior_fun, prior_fun, context_generator)
         self.param_names = None if param_names is None else as_names(param_names, "Prior: param_names")
 
-    def __call__(self, batch_size, *args, **kwargs):
+    def __call__(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """{"prior_draws": (B, P), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
         return self._draw(batch_size, _core.Rng(0, "prior"), self._advance(batch_size), None, args, kwargs)
 
@@ -203,19 +214,20 @@ class Prior(_Part):
         draws = self._run(batch_size, None, context, streams, first, args, kwargs)
         return {"prior_draws": draws, "batchable_context": context["batchable_context"], "non_batchable_context": context["non_batchable_context"]}
 
-    def estimate_means_and_stds(self, n_draws=1000, *args, **kwargs):
+    def estimate_means_and_stds(self, n_draws: int = 1000, *args: Any, **kwargs: Any) -> tuple[np.ndarray, np.ndarray]:
         """Monte-Carlo mean and standard deviation (ddof 1) of each parameter, (1, P) each: for standardizing in a configurator."""
         draws = self(n_draws, *args, **kwargs)["prior_draws"]
         return np.mean(draws, axis=0, keepdims=True), np.std(draws, axis=0, ddof=1, keepdims=True)
 
-    def plot_prior2d(self, **kwargs):
+    def plot_prior2d(self, **kwargs: Any) -> Figure:
         """A pair grid of prior draws; see `diagnostics.plot_prior2d`."""
         from .diagnostics import plot_prior2d
 
         kwargs.setdefault("param_names", self.param_names)
         return plot_prior2d(self, **kwargs)
 
-    def logpdf(self, prior_draws):
+    def logpdf(self, prior_draws: ArrayLike) -> np.ndarray:
+        """Not there: a prior is a program that draws."""
         raise OperationNotSupportedError("Prior.logpdf: a prior here is a program that draws; evaluate the density in your own code")
 
 
@@ -232,10 +244,11 @@ class Simulator(_Part):
     context_generator : ContextGenerator, optional
     """
 
-    def __init__(self, batch_simulator_fun=None, simulator_fun=None, context_generator=None):
+    def __init__(self, batch_simulator_fun: Function | None = None, simulator_fun: Function | None = None,
+                 context_generator: ContextGenerator | None = None) -> None:
         super().__init__("Simulator", batch_simulator_fun, simulator_fun, context_generator)
 
-    def __call__(self, params, *args, **kwargs):
+    def __call__(self, params: ArrayLike, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """{"sim_data": (B, ...), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
         first = params[0] if isinstance(params, (list, tuple)) and len(params) else params
         if np.ndim(first) == 0 or not hasattr(first, "__len__") or isinstance(first, (str, dict)):
@@ -329,7 +342,8 @@ class GenerativeModel:
         Of `model(batch_size)` for functions that take an `rng`; training has the trainer's seed.
     """
 
-    def __init__(self, prior, simulator, skip_test=False, prior_is_batched=False, simulator_is_batched=None, name="anonymous", *, seed=0):
+    def __init__(self, prior: Prior | Function, simulator: Simulator | Function, skip_test: bool = False, prior_is_batched: bool = False,
+                 simulator_is_batched: bool | None = None, name: str = "anonymous", *, seed: int = 0) -> None:
         if not isinstance(prior, Prior):
             prior = Prior(batch_prior_fun=prior) if prior_is_batched else Prior(prior_fun=prior)
         if not isinstance(simulator, Simulator):
@@ -358,7 +372,7 @@ class GenerativeModel:
         compiled = ", compiled" if self._is_native else ""
         return f"<GenerativeModel {self.name!r}: {self.prior!r}, {self.simulator!r}, seed {self.seed}{compiled}>"
 
-    def __call__(self, batch_size, prior_args={}, sim_args={}, **kwargs):
+    def __call__(self, batch_size: int, prior_args: Mapping[str, Any] = {}, sim_args: Mapping[str, Any] = {}, **kwargs: Any) -> dict[str, Any]:
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
         prior_args, sim_args = as_arguments(prior_args, "prior_args"), as_arguments(sim_args, "sim_args")
         if kwargs:
@@ -367,7 +381,8 @@ class GenerativeModel:
         first, self._next = self._next, self._next + batch_size
         return self._maker.forward(batch_size, _core.Rng(self.seed, "model"), first, None, None, prior_args, sim_args)
 
-    def presimulate(self, path, n, *, seed=0, batch_size=0, precision="float64", threads=0, nonfinite="refuse", max_share=0.1, progress=True):
+    def presimulate(self, path: Path, n: int, *, seed: int = 0, batch_size: int = 0, precision: str = "float64", threads: int = 0,
+                    nonfinite: str = "refuse", max_share: float = 0.1, progress: bool = True) -> dict[str, Any]:
         """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
         interrupted may simply be run again; with functions that take an `rng` the file is then the same, byte for byte.
 
@@ -378,14 +393,16 @@ class GenerativeModel:
         with presimulation_progress(n, progress) as report:
             return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
 
-    def plot_pushforward(self, parameter_draws=None, funcs_list=None, funcs_labels=None, batch_size=1000, show_raw_sims=True):
+    def plot_pushforward(self, parameter_draws: ArrayLike | None = None, funcs_list: Sequence[Function] | None = None,
+                         funcs_labels: Names | None = None, batch_size: int = 1000, show_raw_sims: bool = True) -> dict[str, Any]:
         """Simulations and summaries of them; see `diagnostics.plot_pushforward`."""
         from .diagnostics import plot_pushforward
 
         return plot_pushforward(self, parameter_draws, funcs_list, funcs_labels, batch_size, show_raw_sims)
 
-    def presimulate_and_save(self, batch_size, folder_path, total_iterations=None, memory_limit=None, iterations_per_epoch=None, epochs=None,
-                             extend_from=0, disable_user_input=False):  # fmt: skip
+    def presimulate_and_save(self, batch_size: int, folder_path: Path, total_iterations: int | None = None, memory_limit: int | None = None,
+                             iterations_per_epoch: int | None = None, epochs: int | None = None, extend_from: int = 0,
+                             disable_user_input: bool = False) -> None:  # fmt: skip
         """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, presim_file_1.h5 and so on,
         for `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file, and makes more of them.
         `extend_from`: the number of files that are there; new ones are numbered from the next. A program that was interrupted is run again.
@@ -408,7 +425,7 @@ class SimulationStore:
     Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self._core = _core.SimulationStore(as_path(path, "SimulationStore: path"))
         self.path, self.info = self._core.path, self._core.info
 
@@ -419,20 +436,21 @@ class SimulationStore:
         return f"<SimulationStore {self.path!r}: {len(self):,} simulations in {self.batches} {'batch' if self.batches == 1 else 'batches'}>"
 
     @property
-    def batches(self):
+    def batches(self) -> int:
         """Number of stored batches."""
         return self._core.batches
 
-    def batch(self, index):
+    def batch(self, index: int) -> dict[str, Any]:
         """A stored batch as a forward dictionary; its checksum is verified."""
         return from_core(self._core.batch(index))
 
-    def read(self):
+    def read(self) -> dict[str, Any]:
         """Everything as one forward dictionary. Raises ArgumentError if batches differ in their contexts."""
         return from_core(self._core.read())
 
 
-def save_simulations(simulations, path, *, model_name="anonymous", param_names=None, precision="float64"):
+def save_simulations(simulations: Simulations, path: Path, *, model_name: str = "anonymous", param_names: Names | None = None,
+                     precision: str = "float64") -> None:
     """Writes a forward dictionary as a file of simulations, at once or not at all."""
     _core.save_simulations(to_core(simulations), as_path(path, "save_simulations: path"), model_name, as_names(param_names, "save_simulations: param_names"), precision)
 

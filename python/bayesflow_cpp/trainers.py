@@ -1,6 +1,9 @@
 """Training."""
 
+from __future__ import annotations
+
 import atexit
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,12 @@ from .exceptions import ArgumentError, ConfigurationError, OperationNotSupported
 from .helper_classes import LossHistory, RegressionLRAdjuster
 from .optimizers import options_of
 from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
+
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+    from ._types import DataFrame, Figure, Function, Path, Settings, Simulations
+    from .optimizers import Adam, AdamW, SGD
 
 __all__ = ["Trainer"]
 
@@ -78,9 +87,10 @@ class Trainer:
         Progress bars (tqdm).
     """
 
-    def __init__(self, amortizer, generative_model=None, configurator=None, checkpoint_path=None, max_to_keep=3, default_lr=5e-4, skip_checks=False,
-                 memory=False, *, seed=0, threads=0, nonfinite="refuse", max_dropped_share=0.1, overlap="auto", checkpoint_minutes=10.0,
-                 resume="program", progress=True):  # fmt: skip
+    def __init__(self, amortizer: AmortizedPosterior, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
+                 checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False, memory: bool = False,
+                 *, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
+                 checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True) -> None:  # fmt: skip
         as_choice(nonfinite, "Trainer: nonfinite", ("refuse", "drop", "redraw"))
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
         as_choice(resume, "Trainer: resume", ("program", "state"))
@@ -135,9 +145,12 @@ class Trainer:
 
     # --- modes ---
 
-    def train_online(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
-                     use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None, conf_args=None, net_args=None, val_model_args=None,
-                     val_conf_args=None, early_stopping_args=None):  # fmt: skip
+    def train_online(self, epochs: int, iterations_per_epoch: int, batch_size: int, save_checkpoint: bool = True,
+                     optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, early_stopping: bool = False,
+                     use_autograph: bool = True, validation_sims: int | Simulations | None = None, *, lr_adjuster: RegressionLRAdjuster | None = None,
+                     model_args: Settings | None = None, conf_args: Settings | None = None, net_args: Settings | None = None,
+                     val_model_args: Settings | None = None, val_conf_args: Settings | None = None,
+                     early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Simulates every batch afresh.
 
         Parameters (of all training functions)
@@ -167,9 +180,11 @@ class Trainer:
         return self._train("train_online", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
-    def train_offline(self, simulations_dict, epochs, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
-                      use_autograph=True, validation_sims=None, *, lr_adjuster=None, conf_args=None, net_args=None, val_model_args=None, val_conf_args=None,
-                      early_stopping_args=None):  # fmt: skip
+    def train_offline(self, simulations_dict: Simulations | Sequence[Simulations] | SimulationStore | Path, epochs: int, batch_size: int, save_checkpoint: bool = True,
+                      optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, early_stopping: bool = False,
+                      use_autograph: bool = True, validation_sims: int | Simulations | None = None, *, lr_adjuster: RegressionLRAdjuster | None = None,
+                      conf_args: Settings | None = None, net_args: Settings | None = None, val_model_args: Settings | None = None,
+                      val_conf_args: Settings | None = None, early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Passes over given simulations, all rows in a new order each epoch, the last batch kept.
 
         `simulations_dict`: a forward dictionary, a list of them (their contexts and shapes may differ), a SimulationStore, or the path of a file of
@@ -179,9 +194,12 @@ class Trainer:
         return self._train("train_offline", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
-    def train_from_presimulation(self, presimulation_path, optimizer=None, save_checkpoint=True, max_epochs=None, reuse_optimizer=False, custom_loader=None,
-                                 early_stopping=False, validation_sims=None, use_autograph=True, *, batch_size=32, lr_adjuster=None, conf_args=None,
-                                 net_args=None, val_model_args=None, val_conf_args=None, early_stopping_args=None):  # fmt: skip
+    def train_from_presimulation(self, presimulation_path: Path, optimizer: Adam | AdamW | SGD | None = None, save_checkpoint: bool = True,
+                                 max_epochs: int | None = None, reuse_optimizer: bool = False, custom_loader: Function | None = None,
+                                 early_stopping: bool = False, validation_sims: int | Simulations | None = None, use_autograph: bool = True, *,
+                                 batch_size: int = 32, lr_adjuster: RegressionLRAdjuster | None = None, conf_args: Settings | None = None,
+                                 net_args: Settings | None = None, val_model_args: Settings | None = None, val_conf_args: Settings | None = None,
+                                 early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Trains on stored simulations in stored order: one epoch per file of a folder, in the order of the numbers in their names.
 
         `custom_loader`: path -> list of forward dictionaries, for files of other kinds (v1's pickles, say); `max_epochs`: fewer files, or more by going
@@ -196,18 +214,24 @@ class Trainer:
         return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
-    def train_experience_replay(self, epochs, iterations_per_epoch, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False,
-                                buffer_capacity=1000, early_stopping=False, use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None,
-                                conf_args=None, net_args=None, val_model_args=None, val_conf_args=None, early_stopping_args=None):  # fmt: skip
+    def train_experience_replay(self, epochs: int, iterations_per_epoch: int, batch_size: int, save_checkpoint: bool = True,
+                                optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, buffer_capacity: int = 1000,
+                                early_stopping: bool = False, use_autograph: bool = True, validation_sims: int | Simulations | None = None, *,
+                                lr_adjuster: RegressionLRAdjuster | None = None, model_args: Settings | None = None, conf_args: Settings | None = None,
+                                net_args: Settings | None = None, val_model_args: Settings | None = None, val_conf_args: Settings | None = None,
+                                early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Each iteration simulates a batch, stores it over the oldest of the buffer (`buffer_capacity` batches), and trains on any of those stored, all
         equally likely. The buffer lives on over calls."""
         run = dict(epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch_size=batch_size, buffer_capacity=buffer_capacity)
         return self._train("train_experience_replay", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            model_args, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
-    def train_rounds(self, rounds, sim_per_round, epochs, batch_size, save_checkpoint=True, optimizer=None, reuse_optimizer=False, early_stopping=False,
-                     use_autograph=True, validation_sims=None, *, lr_adjuster=None, model_args=None, conf_args=None, net_args=None, val_model_args=None,
-                     val_conf_args=None, early_stopping_args=None):  # fmt: skip
+    def train_rounds(self, rounds: int, sim_per_round: int, epochs: int, batch_size: int, save_checkpoint: bool = True,
+                     optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, early_stopping: bool = False,
+                     use_autograph: bool = True, validation_sims: int | Simulations | None = None, *, lr_adjuster: RegressionLRAdjuster | None = None,
+                     model_args: Settings | None = None, conf_args: Settings | None = None, net_args: Settings | None = None,
+                     val_model_args: Settings | None = None, val_conf_args: Settings | None = None,
+                     early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Each round adds `sim_per_round` simulations to all earlier ones and passes `epochs` times over them, with one optimizer over all rounds."""
         run = dict(rounds=rounds, sim_per_round=sim_per_round, epochs=epochs, batch_size=batch_size)
         return self._train("train_rounds", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
@@ -294,27 +318,29 @@ class Trainer:
     # --- afterwards ---
 
     @property
-    def runs(self):
+    def runs(self) -> list[Any]:
         """What each call so far did (seconds, simulations, reason of its end, ...), those of a checkpoint included."""
         return self._core.runs
 
     @property
-    def loss_history(self):
+    def loss_history(self) -> LossHistory:
         """Losses of all runs."""
         return LossHistory(self.runs)
 
-    def load_pretrained_network(self):
+    def load_pretrained_network(self) -> bool:
         """Whether a checkpoint was found; the constructor has restored it by then."""
         return any(run.resumed for run in self.runs) or bool(self.runs)
 
-    def diagnose_latent2d(self, inputs=None, conf_args=None, net_args=None, plot_args=None):
+    def diagnose_latent2d(self, inputs: Simulations | None = None, conf_args: Settings | None = None, net_args: Settings | None = None,
+                          plot_args: Settings | None = None) -> Figure:
         """The latents of `inputs` (a forward dictionary), or of 500 fresh simulations, as a pair grid; they should be standard normal. A Figure."""
         from .diagnostics import plot_latent_space_2d
 
         z, _ = self.amortizer(self._diagnosed(inputs, conf_args))
         return plot_latent_space_2d(z, **as_arguments(plot_args, "plot_args"))
 
-    def diagnose_sbc_histograms(self, inputs=None, n_samples=None, conf_args=None, net_args=None, plot_args=None):
+    def diagnose_sbc_histograms(self, inputs: Simulations | None = None, n_samples: int | None = None, conf_args: Settings | None = None,
+                                net_args: Settings | None = None, plot_args: Settings | None = None) -> Figure:
         """Histograms of the ranks of `inputs`' parameters (a forward dictionary), or of 500 fresh simulations, among `n_samples` posterior draws
         (default: a twentieth of the number of data sets, at least 20). A Figure."""
         from .diagnostics import plot_sbc_histograms
@@ -333,8 +359,8 @@ class Trainer:
             raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
         return self.configurator(inputs, **arguments)
 
-    def mmd_hypothesis_test(self, observed_data, reference_data=None, num_reference_simulations=1000, num_null_samples=100, bootstrap=False, *, level=0.05,
-                            seed=0):  # fmt: skip
+    def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
+                            num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0) -> MmdTestResult:  # fmt: skip
         """Are the observed data like those that the amortizer was trained on (Schmitt et al. 2023)?
 
         `observed_data`, `reference_data`: input dictionaries, or summary conditions (data sets). Returns (null distribution, observed), square roots of
