@@ -4,7 +4,7 @@
 set -euo pipefail
 tree=$(realpath "$1"); shift
 cd "$(dirname "$0")/.."
-tests=("$@"); [ ${#tests[@]} -gt 0 ] || tests=(tests/python/test_{simulation,networks,trainers,package}.py)
+tests=("$@"); [ ${#tests[@]} -gt 0 ] || tests=(tests/python/test_{simulation,networks,trainers,package,types}.py)
 
 find_python() {
   local candidate

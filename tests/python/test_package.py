@@ -64,6 +64,9 @@ def test_type_stubs_are_python(tmp_path):
     (tmp_path / "bayesflow_cpp").mkdir()
     (tmp_path / "bayesflow_cpp" / "__init__.py").touch()
     shutil.copy(bf._core.__file__, tmp_path / "bayesflow_cpp")
+    libraries = os.path.join(os.path.dirname(bf.__file__), "..", "bayesflow_cpp.libs")  # of a wheel
+    if os.path.isdir(libraries):
+        shutil.copytree(libraries, tmp_path / "bayesflow_cpp.libs")
     command = [sys.executable, "-m", "nanobind.stubgen", "-q", "-r", "-i", str(tmp_path), "-m", "bayesflow_cpp._core", "-O", str(tmp_path)]
     subprocess.run(command, check=True, timeout=120, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
     stubs = {stub.stem: ast.parse(stub.read_text()) for stub in tmp_path.rglob("*.pyi")}
