@@ -38,6 +38,13 @@ struct Chain {
   std::int64_t x_cols, c_cols;     // of the first layer's input
   float* outputs[kMaxLayers];      // activations of each layer, all rows
   float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
+
+  /// What layer l reads, from `row` on: the condition's half of the first layer aside.
+  [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }
+  [[nodiscard]] kernels::Ahead ahead_of(int l, std::int64_t row, std::int64_t rows_ahead) const {
+    if (rows_ahead <= 0) return {};
+    return {input_of(l, row), rows_ahead * (l ? in[l] : x_cols)};
+  }
 };
 
 const float* transposed(Tensor kernel, Arena& arena) {
@@ -104,9 +111,10 @@ void add_gradients(const Chain& c, const float* h, std::int64_t ldh, const float
 }
 
 /// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as its derivative wants it.
-void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt, Tensor x,
-                        std::int64_t row, GradSink dx, float* panel) {
+void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt,
+                        Tensor x, std::int64_t row, GradSink dx, float* panel, kernels::Ahead ahead = {}) {
   kernels::Product p{};
+  p.ahead = ahead;
   p.a = dz;
   p.lda = p.depth = c.out[0];
   p.b = wt ? wt + first : nullptr;
@@ -152,7 +160,7 @@ void backward_chain(const Chain& c) {
   }
   const std::int64_t block = rows_per_block(c.rows);
   float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
-  float* panel = arena.floats(widest * kernels::kPanelColumns);
+  float* panel = arena.floats(kernels::kPanelFloats);
   // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
   const std::int64_t groups = c.condition ? c.rows / c.period : 0;
   const bool shared = c.condition && c.period > 1;
@@ -174,7 +182,7 @@ void backward_chain(const Chain& c) {
       side = 1;
     }
     for (int l = last; l > 0; --l) {
-      const float* h = c.outputs[l - 1] + row * c.in[l];
+      const float* h = c.input_of(l, row);
       add_gradients(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], of_block(dw[l], first_block), of_block(db[l], first_block), arena);
       const Activation below = c.activation[l - 1];
       kernels::Product p{};
@@ -187,6 +195,8 @@ void backward_chain(const Chain& c) {
       p.b_transposed = c.kernel[l].data();
       p.ldbt = c.out[l];
       p.panel = panel;
+      // Activations were written a whole pass ago, and lie in the last-level cache by now.
+      p.ahead = c.ahead_of(l - 1, row, rows);
       if (below == Activation::relu) {
         p.epilogue = Epilogue::relu_mask;
         p.mask = h;
@@ -202,7 +212,7 @@ void backward_chain(const Chain& c) {
     }
     // first layer
     const GradSink none{};
-    add_gradients(c, c.x.data() + row * c.x_cols, c.x_cols, dz, n, rows, c.x_cols, n, of_block(dw[0], first_block),
+    add_gradients(c, c.input_of(0, row), c.x_cols, dz, n, rows, c.x_cols, n, of_block(dw[0], first_block),
                   shared ? none : of_block(db[0], first_block), arena);
     if (shared) {
       for (std::int64_t i = 0; i < rows;) {
@@ -215,7 +225,9 @@ void backward_chain(const Chain& c) {
                     arena);
       if (dc.data) add_input_gradient(c, dz, rows, c.x_cols, c.c_cols, wt[0], c.condition, row, dc, panel);
     }
-    if (dx.data && c.x_cols) add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx, panel);
+    if (dx.data && c.x_cols)
+      add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx, panel,
+                         c.ahead_of(last, row + block, std::min(block, c.rows - row - block)));
   }
   if (shared) {
     add_gradients(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw_condition, db[0], arena);

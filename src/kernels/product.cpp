@@ -35,6 +35,7 @@ struct Tile {
   const float* mask;
   float* sums;
   std::int64_t tail;  // columns of the last vector
+  Ahead ahead;        // asked for on the way
 };
 
 template <int NV, bool kTail>
@@ -182,6 +183,15 @@ struct Transposed {
   }
 };
 
+/// Asks for the `part`-th of `parts` equal parts of what the caller reads next. All of it at once would fill the buffers that the product's
+/// own misses need too.
+void ask_for(const Ahead& ahead, std::int64_t part, std::int64_t parts) {
+  constexpr std::int64_t kLine = 16;
+  const std::int64_t lines = (ahead.count + kLine - 1) / kLine;
+  for (std::int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line)
+    __builtin_prefetch(ahead.first + line * kLine, /*rw=*/0, /*locality: the second-level cache=*/2);
+}
+
 /// All rows of one column tile. Heights differ by at most one, so that no thin block is left over at the end.
 template <int NV, class Block>
 void all_rows(const typename Block::Operands& o, const Tile& t) {
@@ -190,6 +200,7 @@ void all_rows(const typename Block::Operands& o, const Tile& t) {
   const std::int64_t low = rows / blocks, high_blocks = rows % blocks;
   for (std::int64_t k = 0, row = 0; k < blocks; ++k) {
     const std::int64_t height = low + (k < high_blocks ? 1 : 0);
+    if (t.ahead.count) ask_for(t.ahead, k, blocks);
     const bool with_sums = t.sums && k == blocks - 1;
     switch (height) {
       case 1: Block::template run<1>(o, t, row, with_sums); break;
@@ -240,6 +251,7 @@ HWY_INLINE void all_tiles(const Operands& o, Tile t, FindB find_b) {
     if (t.init) t.init += width;
     if (t.mask) t.mask += width;
     if (t.sums) t.sums += width;
+    t.ahead = {};
     col += width;
   }
 }
@@ -326,6 +338,32 @@ void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t
     for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
 }
 
+/// B^T at hand only: turned in pieces that stay in the first-level cache with the rows of A that meet them. Sums wait in C in between,
+/// which costs no digits.
+void product_of_transposed(const Product& p) {
+  constexpr std::int64_t kWidth = kMaxVectors * kLanes, kDepth = kPanelDepth * 2 / 3;  // on average: no piece reaches kPanelDepth
+  static_assert(kWidth <= kPanelColumns);
+  const std::int64_t pieces = std::max<std::int64_t>(1, (p.depth + kDepth / 2) / kDepth);
+  for (std::int64_t col = 0; col < p.cols; col += kWidth) {
+    const std::int64_t width = std::min(kWidth, p.cols - col);
+    for (std::int64_t k = 0; k < pieces; ++k) {
+      const std::int64_t first = p.depth * k / pieces;
+      Product part = p;
+      part.a += first;
+      part.depth = p.depth * (k + 1) / pieces - first;
+      part.cols = width;
+      if (k > 0) part.accumulate = true;
+      if (k + 1 < pieces) part.epilogue = Epilogue::none;
+      transpose(p.b_transposed + col * p.ldbt + first, p.ldbt, width, part.depth, p.panel, width);
+      Tile tile{p.panel, width, p.c + col, p.init, p.mask, nullptr, 0, {}};
+      if (tile.init) tile.init += col;
+      if (tile.mask) tile.mask += col;
+      if (col == 0 && k == 0) tile.ahead = p.ahead;
+      all_tiles<Plain>(part, tile, [](Tile&, std::int64_t, std::int64_t) {});
+    }
+  }
+}
+
 void product(const Product& p) {
   if (p.b_transposed && p.cols <= 4 && p.depth >= 2 * kLanes) {
     switch (p.cols) {
@@ -335,20 +373,15 @@ void product(const Product& p) {
       case 4: return few_columns<4>(p);
     }
   }
-  const Tile first{nullptr, p.ldb, p.c, p.init, p.mask, nullptr, 0};
+  if (!p.b) return product_of_transposed(p);
+  const Tile first{nullptr, p.ldb, p.c, p.init, p.mask, nullptr, 0, p.ahead};
   if (p.packed)
     all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
       t.b = p.b + col * p.depth;
       t.ldb = width;
     });
-  else if (p.b)
-    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
   else
-    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t width) HWY_ATTR {
-      transpose(p.b_transposed + col * p.ldbt, p.ldbt, width, p.depth, p.panel, width);
-      t.b = p.panel;
-      t.ldb = width;
-    });
+    all_tiles<Plain>(p, first, [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
 }
 
 void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out) {
@@ -359,7 +392,7 @@ void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t col
 }
 
 void transposed_product(const TransposedProduct& p) {
-  all_tiles<Transposed>(p, {nullptr, p.ldb, p.c, nullptr, nullptr, p.sums, 0},
+  all_tiles<Transposed>(p, {nullptr, p.ldb, p.c, nullptr, nullptr, p.sums, 0, {}},
                         [&p](Tile& t, std::int64_t col, std::int64_t) HWY_ATTR { t.b = p.b + col; });
 }
 

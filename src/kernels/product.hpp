@@ -14,6 +14,15 @@ enum class Epilogue : std::uint8_t {
 
 /// Columns of B that one pass over A's rows takes at most.
 inline constexpr std::int64_t kPanelColumns = 64;
+/// B^T is turned in pieces of so many columns, and of less than this depth.
+inline constexpr std::int64_t kPanelDepth = 96, kPanelFloats = kPanelDepth * kPanelColumns;
+
+/// What the caller reads next. A product asks the last-level cache for it, a piece before each block of rows, so that it arrives in the
+/// second-level cache meanwhile. Nothing if empty.
+struct Ahead {
+  const float* first = nullptr;
+  std::int64_t count = 0;
+};
 
 /// C = epilogue(A B + start), row-major.  A: rows x depth, B: depth x cols, C: rows x cols; `ld*` are row strides.
 /// start: C itself if `accumulate`, else row floor((init_row + i) / init_period) of `init` (init_period 0: row 0 for all), else 0.
@@ -33,10 +42,11 @@ struct Product {
   std::int64_t ldmask = 0;
   const float* b_transposed = nullptr;  ///< cols x depth, if at hand: makes products with few columns fast
   std::int64_t ldbt = 0;
-  float* panel = nullptr;  ///< without b: room for kPanelColumns of B, made from b_transposed while it lies in the first-level cache
+  float* panel = nullptr;  ///< without b: kPanelFloats for pieces of B, made from b_transposed right before they are used
   bool packed = false;     ///< b is what `pack` made of B; ldb is not used
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
+  Ahead ahead = {};
 };
 void product(const Product& p);
 

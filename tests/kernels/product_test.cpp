@@ -81,8 +81,9 @@ class Example {
     p.epilogue = case_.epilogue;
     if (case_.transposed_at_hand) p.b_transposed = b_transposed_.data(), p.ldbt = b_transposed_.stride;
     std::vector<float> panel;
+    constexpr float kGuard = 1.25F;
     if (from_transposed) {
-      panel.resize(at(case_.depth * kPanelColumns));
+      panel.assign(at(kPanelFloats + 64), kGuard);
       p.b = nullptr, p.panel = panel.data();
       p.b_transposed = b_transposed_.data(), p.ldbt = b_transposed_.stride;
     }
@@ -92,7 +93,11 @@ class Example {
       pack(b_.data(), b_.stride, case_.depth, case_.cols, order.data());
       p.b = order.data(), p.packed = true;
     }
+    std::vector<float> next(1000);
+    p.ahead = {next.data(), static_cast<std::int64_t>(next.size())};  // a hint, which changes nothing
     product(p);
+    const bool within = !from_transposed || std::all_of(panel.end() - 64, panel.end(), [](float x) { return x == kGuard; });
+    EXPECT_TRUE(within) << case_.text() << ": wrote behind the panel";
     return c;
   }
 
@@ -240,6 +245,25 @@ TEST(Product, ARowIsTheSameWhicheverRowsAreComputedWithIt) {
         for (std::int64_t j = 0; j < c.cols; ++j)
           ASSERT_EQ(std::bit_cast<std::uint32_t>(whole(i, j)), std::bit_cast<std::uint32_t>(part(i, j)))
               << c.text() << " rows " << first << " to " << last;
+    });
+  }
+}
+
+// B^T is turned in pieces, and sums wait in C from one to the next.
+TEST(Product, FromTheTransposedMatrixHasTheSameBits) {
+  Rng rng(8, "product");
+  for (int repeat = 0; repeat < 150; ++repeat) {
+    // Four columns and fewer take another way where B^T is at hand.
+    Case c = with_random_options(rng.integers(1, 40), rng.integers(1, 400), rng.integers(5, 200), rng);
+    c.transposed_at_hand = false;
+    const Example example(c, rng);
+    for_each_target([&] {
+      const Matrix direct = example.run(), turned = example.run(0, -1, true);
+      for (std::int64_t i = 0; i < c.rows; ++i)
+        for (std::int64_t j = 0; j < c.cols; ++j)
+          ASSERT_EQ(std::bit_cast<std::uint32_t>(direct(i, j)), std::bit_cast<std::uint32_t>(turned(i, j))) << c.text();
+      const auto fault = example.fault(turned);
+      EXPECT_FALSE(fault) << *fault;
     });
   }
 }
