@@ -38,6 +38,8 @@ struct Chain {
   std::int64_t x_cols, c_cols;     // of the first layer's input
   float* outputs[kMaxLayers];      // activations of each layer, all rows
   float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
+  std::int64_t pooled;             // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
+  std::uint8_t* positive;          // of the last layer's outputs, if they are pooled after a relu: all that the way back needs of them
 
   /// What layer l reads, from `row` on: the condition's half of the first layer aside.
   [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }
@@ -89,6 +91,35 @@ void forward_layer(const Chain& c, int l, const float* wt, const float* packed, 
   p.epilogue = relu ? Epilogue::relu : Epilogue::none;
   multiply(c, p);
   if (!relu && c.activation[l] != Activation::identity) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
+}
+
+/// f(first row within the block, count, group): the stretches of one group within rows [row, row + rows) of a chain that pools.
+template <class F>
+void for_groups(const Chain& c, std::int64_t row, std::int64_t rows, F f) {
+  for (std::int64_t i = 0; i < rows;) {
+    const std::int64_t group = (row + i) / c.pooled, end = std::min(rows, (group + 1) * c.pooled - row);
+    f(i, end - i, group);
+    i = end;
+  }
+}
+
+/// Adds the rows of a block to the means.
+void pool_block(const Chain& c, const float* block, std::int64_t row, std::int64_t rows) {
+  const std::int64_t n = c.y.cols(), bytes = kernels::bytes_of_bits(n);
+  for_groups(c, row, rows, [&](std::int64_t i, std::int64_t count, std::int64_t group) {
+    const bool begins = (row + i) % c.pooled == 0;
+    kernels::pool_rows(block + i * n, count, n, 1.0f / static_cast<float>(c.pooled), c.y.node()->value + group * n, !begins,
+                       c.positive ? c.positive + (row + i) * bytes : nullptr);
+  });
+}
+
+/// The gradients of a block's rows, from those of the means.
+void unpool_block(const Chain& c, float* block, std::int64_t row, std::int64_t rows) {
+  const std::int64_t n = c.y.cols(), bytes = kernels::bytes_of_bits(n);
+  for_groups(c, row, rows, [&](std::int64_t i, std::int64_t count, std::int64_t group) {
+    kernels::unpool_rows(c.y.node()->grad + group * n, count, n, 1.0f / static_cast<float>(c.pooled), block + i * n,
+                         c.positive ? c.positive + (row + i) * bytes : nullptr);
+  });
 }
 
 /// Adds h^T dz to `dw` and the sums of dz's columns to `db`, if they are asked for; what is not to be accumulated is overwritten.
@@ -175,7 +206,11 @@ void backward_chain(const Chain& c) {
     const bool first_block = row == 0;
     const float* dz = dy + row * c.out[last];
     int side = 0;
-    if (c.activation[last] != Activation::identity && !is_masked) {
+    if (c.pooled) {
+      unpool_block(c, scratch[0], row, rows);
+      dz = scratch[0];
+      side = 1;
+    } else if (c.activation[last] != Activation::identity && !is_masked) {
       const float* at = (kernels::needs_input(c.activation[last]) ? c.inputs[last] : c.outputs[last]) + row * c.out[last];
       kernels::activate_backward(c.activation[last], at, dz, scratch[0], rows * c.out[last]);
       dz = scratch[0];
@@ -238,7 +273,8 @@ void backward_chain(const Chain& c) {
 
 }  // namespace
 
-Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
+namespace {
+Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, bool pools) {
   require(!layers.empty() && layers.size() <= kMaxLayers, "dense_chain: needs 1 to {} layers; got {}", kMaxLayers, layers.size());
   Tape& tape = x.tape();
   Chain c{};
@@ -249,6 +285,7 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
   c.c_cols = condition ? condition.cols() : 0;
   c.rows = x.cols() ? x.rows() : x.shape().slice(0, -1).size();
   c.period = 1;
+  c.pooled = pools ? x.dim(-2) : 0;
   if (condition) {
     require(condition.rows() > 0 && c.rows % condition.rows() == 0,
             "dense_chain: rows of x {} must be a multiple of the condition's rows {}", shape_of(x), shape_of(condition));
@@ -269,24 +306,29 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
             shape_of(layer.bias));
     needs = needs || layer.kernel.needs_grad() || (layer.bias && layer.bias.needs_grad());
   }
-  Shape shape = x.shape();
+  Shape shape = pools ? x.shape().slice(0, -1) : x.shape();
   shape.set(-1, width);
   c.y = tape.result(shape, {});
   c.y.node()->needs_grad = tape.records() && needs;
-  c.y.node()->relu = c.activation[c.count - 1] == Activation::relu;
+  const bool relu = c.activation[c.count - 1] == Activation::relu;
+  c.y.node()->relu = relu && !pools;
   const bool keep = c.y.needs_grad();
   const int last = c.count - 1;
 
   Arena& arena = tape.arena();
   if (keep)
     for (int l = 0; l < c.count; ++l) {
-      c.outputs[l] = l == last ? c.y.data() : arena.floats(c.rows * c.out[l]);
+      c.outputs[l] = l < last ? arena.floats(c.rows * c.out[l]) : pools ? nullptr : c.y.data();
       c.inputs[l] = kernels::needs_input(c.activation[l]) ? arena.floats(c.rows * c.out[l]) : nullptr;
     }
+  if (keep && pools && relu)
+    c.positive =
+        static_cast<std::uint8_t*>(arena.bytes(static_cast<std::size_t>(c.rows * kernels::bytes_of_bits(width) + kernels::kBitsSlack)));
   const Arena::Mark mark = arena.mark();
   const std::int64_t block = rows_per_block(c.rows);
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
+  float* to_pool = pools ? arena.floats(block * width) : nullptr;
   float* scratch[2] = {nullptr, nullptr};
   if (!keep)
     for (float*& s : scratch) s = arena.floats(block * widest);
@@ -319,16 +361,27 @@ Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
     const std::int64_t rows = std::min(block, c.rows - row);
     const float* h = x.data() + row * c.x_cols;
     for (int l = 0; l < c.count; ++l) {
-      float* y = keep ? c.outputs[l] + row * c.out[l] : l == last ? c.y.data() + row * width : scratch[l & 1];
+      float* y = l == last ? (pools ? to_pool : c.y.data() + row * width) : keep ? c.outputs[l] + row * c.out[l] : scratch[l & 1];
       float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
       forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y);
       h = y;
     }
+    if (pools) pool_block(c, to_pool, row, rows);
   }
   arena.rewind(mark);
   // The record keeps the chain by value; it lies in the arena with the op.
   tape.on_backward(c.y, [c] { backward_chain(c); });
   return c.y;
+}
+}  // namespace
+
+Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) { return make_chain(layers, x, condition, false); }
+
+Tensor mean_of_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
+  const bool fused = !layers.empty() && (layers.back().activation == Activation::relu || layers.back().activation == Activation::identity);
+  if (!fused) return mean_pool(dense_chain(layers, x, condition));
+  require(x.rank() >= 2 && x.dim(-2) > 0, "mean_of_chain: needs shape (..., N, d) with N >= 1; got {}", shape_of(x));
+  return make_chain(layers, x, condition, true);
 }
 
 Tensor dense(Tensor x, const Layer& layer) { return dense_chain(std::span<const Layer>(&layer, 1), x); }

@@ -199,6 +199,60 @@ void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::
     });
 }
 
+std::int64_t bytes_of_vector() { return static_cast<std::int64_t>((hn::Lanes(D()) + 7) / 8); }
+std::int64_t bytes_of_bits(std::int64_t cols) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(D()));
+  return (cols + lanes - 1) / lanes * bytes_of_vector();
+}
+
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive) {
+  const D d;
+  const std::int64_t stride = bytes_of_bits(cols);
+  for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
+    const float* p = x + j;
+    std::uint8_t* bits = positive;
+    const auto next = [&]() HWY_ATTR {
+      const V v = load(p, m, w);
+      if (positive) {
+        hn::StoreMaskBits(d, hn::Gt(v, hn::Zero(d)), bits);
+        bits += stride;
+      }
+      p += cols;
+      return v;
+    };
+    V s0 = hn::Zero(d), s1 = s0;
+    std::int64_t i = 0;
+    for (; i + 2 <= rows; i += 2) {
+      s0 = hn::Add(s0, next());
+      s1 = hn::Add(s1, next());
+    }
+    if (i < rows) s0 = hn::Add(s0, next());
+    V s = hn::Mul(hn::Set(d, factor), hn::Add(s0, s1));
+    if (accumulate) s = hn::Add(s, load(y + j, m, w));
+    store(s, y + j, m, w);
+    if (positive) positive += bytes_of_vector();
+  });
+}
+
+void unpool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, const std::uint8_t* positive) {
+  const D d;
+  const std::int64_t stride = bytes_of_bits(cols);
+  for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
+    const V v = hn::Mul(hn::Set(d, factor), load(x + j, m, w));
+    float* out = y + j;
+    const std::uint8_t* bits = positive;
+    for (std::int64_t i = 0; i < rows; ++i, out += cols) {
+      if (!positive) {
+        store(v, out, m, w);
+        continue;
+      }
+      store(hn::IfThenElseZero(hn::LoadMaskBits(d, bits), v), out, m, w);
+      bits += stride;
+    }
+    if (positive) positive += bytes_of_vector();
+  });
+}
+
 HWY_INLINE V clamped(V s, float clamp) {
   const D d;
   if (clamp <= 0) return s;
@@ -319,6 +373,9 @@ HWY_EXPORT(multiply);
 HWY_EXPORT(multiply_add);
 HWY_EXPORT(sum_groups);
 HWY_EXPORT(repeat_rows);
+HWY_EXPORT(bytes_of_bits);
+HWY_EXPORT(pool_rows);
+HWY_EXPORT(unpool_rows);
 HWY_EXPORT(affine_forward);
 HWY_EXPORT(affine_backward);
 HWY_EXPORT(affine_inverse);
@@ -342,6 +399,13 @@ void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::i
 void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
                  const float* mask) {
   HWY_DYNAMIC_DISPATCH(repeat_rows)(x, groups, period, cols, factor, y, accumulate, mask);
+}
+std::int64_t bytes_of_bits(std::int64_t cols) { return HWY_DYNAMIC_DISPATCH(bytes_of_bits)(cols); }
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive) {
+  HWY_DYNAMIC_DISPATCH(pool_rows)(x, rows, cols, factor, y, accumulate, positive);
+}
+void unpool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, const std::uint8_t* positive) {
+  HWY_DYNAMIC_DISPATCH(unpool_rows)(x, rows, cols, factor, y, positive);
 }
 void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(affine_forward)(u, s, t, clamp, v, q, e, n);

@@ -26,6 +26,14 @@ void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::i
 void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
                  const float* mask = nullptr);
 
+/// y (+)= factor * sum of `rows` rows; and, if asked for, which values are positive: a bit each, `bytes_of_bits(cols)` bytes a row and
+/// kBitsSlack behind the last.
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive);
+/// The derivative: y[i] = factor * x, for each of `rows` rows; with bits, where the bit of y[i, j] is set, and else 0.
+void unpool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, const std::uint8_t* positive);
+std::int64_t bytes_of_bits(std::int64_t cols);
+inline constexpr std::int64_t kBitsSlack = 8;
+
 /// The affine coupling with v1's soft clamp: q = (2a/pi) atan(s/a) (a = 0: q = s), v = u e^q + t. Also keeps q and e^q.
 void affine_forward(const float* u, const float* s, const float* t, float clamp, float* v, float* q, float* e, std::int64_t n);
 /// Given dv and dq (from the log-determinant): du = dv e, dt = dv, ds = (dv u e + dq) dq/ds.

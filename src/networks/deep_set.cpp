@@ -52,12 +52,10 @@ void DeepSet::build(const nn::Builder& builder, const Shape& input) {
   output_.build(builder.scope("output"), invariant_.s2.units() + (options_.linear_path ? width_ : 0));
 }
 
-Tensor DeepSet::pool(Tensor x) const {
-  if (options_.pooling_fun) return options_.pooling_fun(x);
-  return options_.pooling == Pooling::mean ? ops::mean_pool(x) : ops::max_pool(x);
+Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x) const {
+  if (options_.pooling_fun) return module.s2(tape, options_.pooling_fun(module.s1(tape, x)));
+  return module.s2(tape, options_.pooling == Pooling::mean ? module.s1.mean(tape, x) : ops::max_pool(module.s1(tape, x)));
 }
-
-Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x) const { return module.s2(tape, pool(module.s1(tape, x))); }
 
 Tensor DeepSet::forward(Tape& tape, Tensor x) const {
   if (x.rank() < 3 || x.cols() != width_ || x.dim(-2) < 1)

@@ -141,7 +141,7 @@ GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) 
     const GraphNode& node = options_.nodes[i];
     const std::vector<std::size_t>& from = steps_[i].sources;
     std::int64_t& out = width[i + 1];
-    if (node.op == GraphOp::dense) {
+    if (!steps_[i].layers.empty()) {
       out = layers_[steps_[i].layers.back()].units();
     } else if (node.op == GraphOp::columns) {
       out = node.first >= 0 && node.last > 0 ? node.last - node.first : 0;
@@ -157,7 +157,8 @@ GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) 
   summary_dim_ = width.back();
 }
 
-/// Turns names into numbers, joins dense layers into chains, and recognizes repeated vectors that a chain takes as its condition.
+/// Turns names into numbers, joins dense layers, and a mean of them, into chains, and recognizes repeated vectors that a chain takes as its
+/// condition.
 void GraphNetwork::plan() {
   const std::vector<GraphNode>& nodes = options_.nodes;
   Numbers layers, numbers = {{kData, 0}};
@@ -174,16 +175,17 @@ void GraphNetwork::plan() {
   }
   const auto only_here = [&](std::size_t value, GraphOp op) { return value > 0 && uses[value] == 1 && nodes[value - 1].op == op; };
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i].op != GraphOp::dense) continue;
+    const bool mean = nodes[i].op == GraphOp::mean_pool;
+    if (nodes[i].op != GraphOp::dense && !mean) continue;
     Step& step = steps_[i];
     const std::size_t source = step.sources[0];
-    if (only_here(source, GraphOp::dense) && steps_[source - 1].layers.size() < kMaxChain) {
+    if (only_here(source, GraphOp::dense) && (mean || steps_[source - 1].layers.size() < kMaxChain)) {
       Step& before = steps_[source - 1];
       step.layers.insert(step.layers.begin(), before.layers.begin(), before.layers.end());
       step.sources = before.sources;
       step.condition = before.condition;
       before.inside = true;
-    } else if (only_here(source, GraphOp::concat) && steps_[source - 1].sources.size() == 2 &&
+    } else if (!mean && only_here(source, GraphOp::concat) && steps_[source - 1].sources.size() == 2 &&
                only_here(steps_[source - 1].sources[1], GraphOp::repeat)) {
       Step& joined = steps_[source - 1];
       Step& repeated = steps_[joined.sources[1] - 1];  // never of the data: nothing has more axes
@@ -309,10 +311,16 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
     const Tensor b = step.sources.size() > 1 ? values[step.sources[1]] : Tensor();
     Tensor& y = values[i + 1];
     switch (node.op) {
-      case GraphOp::dense: {
+      case GraphOp::dense:
+      case GraphOp::mean_pool: {
         ops::Layer chain[kMaxChain];
         for (std::size_t l = 0; l < step.layers.size(); ++l) chain[l] = layers_[step.layers[l]].layer(tape);
-        y = ops::dense_chain(std::span<const ops::Layer>(chain, step.layers.size()), a, step.condition ? values[step.condition] : Tensor());
+        const std::span<const ops::Layer> links(chain, step.layers.size());
+        const Tensor condition = step.condition ? values[step.condition] : Tensor();
+        if (node.op == GraphOp::dense)
+          y = ops::dense_chain(links, a, condition);
+        else
+          y = links.empty() ? ops::mean_pool(a) : ops::mean_of_chain(links, a, condition);
         break;
       }
       case GraphOp::dropout: y = tape.training() ? ops::dropout(a, static_cast<float>(node.number)) : a; break;
@@ -338,7 +346,6 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
         y = ops::reshape(a, shape);
         break;
       }
-      case GraphOp::mean_pool: y = ops::mean_pool(a); break;
       case GraphOp::max_pool: y = ops::max_pool(a); break;
       case GraphOp::sum_pool: y = ops::sum_pool(a); break;
       case GraphOp::repeat: y = ops::repeat(a, b.dim(-2)); break;

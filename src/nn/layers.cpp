@@ -65,18 +65,24 @@ void Mlp::build(const Builder& builder, std::int64_t inputs) {
   }
 }
 
-Tensor Mlp::operator()(Tape& tape, Tensor x, Tensor condition) const {
+Tensor Mlp::operator()(Tape& tape, Tensor x, Tensor condition) const { return run(tape, x, condition, false); }
+Tensor Mlp::mean(Tape& tape, Tensor x) const { return run(tape, x, {}, true); }
+
+Tensor Mlp::run(Tape& tape, Tensor x, Tensor condition, bool mean) const {
   constexpr std::size_t kChain = 8;
   const bool dropout = dropout_ > 0 && (mc_dropout_ || tape.training());
   for (std::size_t first = 0; first < layers_.size();) {
     ops::Layer chain[kChain];
     std::size_t n = 0;
     for (; first + n < layers_.size() && n < (dropout ? 1 : kChain); ++n) chain[n] = layers_[first + n].layer(tape);
-    x = ops::dense_chain(std::span<const ops::Layer>(chain, n), x, first == 0 ? condition : Tensor());
+    const std::span<const ops::Layer> links(chain, n);
+    const bool ends = first + n == layers_.size();
+    if (mean && ends && !dropout) return ops::mean_of_chain(links, x);
+    x = ops::dense_chain(links, x, first == 0 ? condition : Tensor());
     if (dropout) x = ops::dropout(x, dropout_);
     first += n;
   }
-  return x;
+  return mean ? ops::mean_pool(x) : x;
 }
 
 void Mlp::update_state() {

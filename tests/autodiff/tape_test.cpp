@@ -443,6 +443,11 @@ TEST(Ops, ErrorsSayWhatWasNeededAndWhatWasGot) {
             "dense_chain: layer 0 has kernel (3, 4) but bias (3,)");
   EXPECT_EQ(shape_error([&] { ops::dense_chain({}, t({2, 3})); }), "dense_chain: needs 1 to 8 layers; got 0");
   EXPECT_EQ(shape_error([&] {
+              const ops::Layer layer{t({3, 4}), {}, Activation::relu};
+              ops::mean_of_chain({&layer, 1}, t({3}));
+            }),
+            "mean_of_chain: needs shape (..., N, d) with N >= 1; got (3,)");
+  EXPECT_EQ(shape_error([&] {
               const ops::Layer layer{t({5, 4}), {}, Activation::relu};
               ops::dense_chain({&layer, 1}, t({5, 3}), t({2, 2}));
             }),
@@ -507,6 +512,46 @@ TEST(Activation, NamesGoBothWaysAndAWrongOneListsThem) {
                  "activation \"gelu\" is not known; use one of: identity, relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, "
                  "linear, silu");
   }
+}
+
+// --- means of chains ---
+
+/// The mean, and the gradients of x, W and b; the plain twin makes the mean an operation of its own.
+std::vector<std::vector<float>> mean_and_gradients(bool plain, const Shape& shape, std::int64_t units, Activation activation) {
+  const Array x = sample("x", shape), w = sample("w", {shape[-1], units}), b = sample("b", {units});
+  Tape tape;
+  tape.reset({});
+  const Tensor leaves[] = {tape.input(x, true), tape.input(w, true), tape.input(b, true)};
+  const ops::Layer layer{leaves[1], leaves[2], activation};
+  const std::span<const ops::Layer> layers(&layer, 1);
+  Tensor y = plain ? ops::mean_pool(ops::dense_chain(layers, leaves[0])) : ops::mean_of_chain(layers, leaves[0]);
+  const Array cotangent = sample("cotangent", y.shape());
+  tape.backward(y, std::vector<float>(cotangent.data(), cotangent.data() + cotangent.size()).data());
+  std::vector<std::vector<float>> all = {{y.data(), y.data() + y.size()}};
+  for (const Tensor& leaf : leaves) all.emplace_back(leaf.grad(), leaf.grad() + leaf.size());
+  return all;
+}
+
+TEST(Tape, AMeanThatIsPartOfAChainIsThatOfThePlainOperation) {
+  // Where no set lies in two blocks of rows, all is added in the same order; elsewhere means are added in parts.
+  struct {
+    Shape x;
+    bool same_bits;
+  } const cases[] = {{{4, 50, 6}, true}, {{1, 3, 6}, true}, {{7, 1, 6}, true}, {{3, 71, 6}, false}, {{2, 301, 6}, false}};
+  for (const auto& c : cases)
+    for (const std::int64_t units : {1, 3, 16, 37, 64})
+      for (const Activation activation : {Activation::relu, Activation::identity, Activation::tanh}) {
+        const auto plain = mean_and_gradients(true, c.x, units, activation), fused = mean_and_gradients(false, c.x, units, activation);
+        ASSERT_EQ(plain.size(), fused.size());
+        for (std::size_t part = 0; part < plain.size(); ++part) {
+          const std::string about = c.x.to_string() + " units " + std::to_string(units) + " part " + std::to_string(part);
+          if (c.same_bits || part > 0) {
+            EXPECT_EQ(plain[part], fused[part]) << about;
+          }
+          ASSERT_EQ(plain[part].size(), fused[part].size());
+          for (std::size_t i = 0; i < plain[part].size(); ++i) EXPECT_NEAR(plain[part][i], fused[part][i], 1e-5F) << about;
+        }
+      }
 }
 
 // --- a relu's derivative, taken by whoever hands it a gradient ---

@@ -209,6 +209,41 @@ TEST(Groups, SumAndRepeatAreRightForEveryShape) {
         }
 }
 
+// The plain twins are sum_groups, and repeat_rows with the values themselves as its mask.
+TEST(Groups, PoolingWithBitsIsPoolingWithValues) {
+  Rng rng(9, "elementwise");
+  for (const std::int64_t rows : {1, 2, 3, 8, 51})
+    for (const std::int64_t cols : {1, 3, 8, 15, 16, 17, 40, 130})
+      for (const bool accumulate : {false, true}) {
+        Numbers many(rows * cols, rng);
+        const Numbers few(cols, rng);
+        many[0] = 0;
+        if (rows > 1) many[cols] = std::numeric_limits<float>::quiet_NaN();
+        const float factor = static_cast<float>(rng.normal());
+        for_each_target([&] {
+          constexpr std::uint8_t kGuard = 0xA5;
+          const auto bytes = static_cast<std::size_t>(rows * bytes_of_bits(cols));
+          std::vector<std::uint8_t> bits(bytes + static_cast<std::size_t>(kBitsSlack), kGuard);
+          Numbers sums = few, sums_alone = few, plain_sums = few, spread(rows * cols), plain_spread(rows * cols), all(rows * cols);
+          pool_rows(many.data(), rows, cols, factor, sums.data(), accumulate, bits.data());
+          EXPECT_TRUE(std::all_of(bits.begin() + static_cast<std::ptrdiff_t>(bytes), bits.end(), [](std::uint8_t b) { return b == kGuard; }));
+          pool_rows(many.data(), rows, cols, factor, sums_alone.data(), accumulate, nullptr);
+          sum_groups(many.data(), 1, rows, cols, factor, plain_sums.data(), accumulate);
+          unpool_rows(few.data(), rows, cols, factor, spread.data(), bits.data());
+          unpool_rows(few.data(), rows, cols, factor, all.data(), nullptr);
+          repeat_rows(few.data(), 1, rows, cols, factor, plain_spread.data(), false, many.data());
+          for (std::int64_t j = 0; j < cols; ++j) {
+            ASSERT_EQ(std::bit_cast<std::uint32_t>(sums[j]), std::bit_cast<std::uint32_t>(plain_sums[j])) << rows << " x " << cols;
+            ASSERT_EQ(std::bit_cast<std::uint32_t>(sums_alone[j]), std::bit_cast<std::uint32_t>(plain_sums[j])) << rows << " x " << cols;
+          }
+          for (std::int64_t i = 0; i < rows * cols; ++i) {
+            ASSERT_EQ(spread[i], plain_spread[i]) << rows << " x " << cols << " at " << i;
+            ASSERT_EQ(all[i], factor * few[i % cols]);
+          }
+        });
+      }
+}
+
 TEST(AffineCoupling, ForwardBackwardAndInverseAreRight) {
   Rng rng(6, "elementwise");
   for (const std::int64_t n : sizes())

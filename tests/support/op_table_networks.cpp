@@ -28,6 +28,7 @@ struct ChainCase {
   std::vector<std::int64_t> widths;
   std::vector<Activation> activations;
   bool bias = true, measured = false;
+  bool mean = false;  // of the last layer's outputs over axis -2
 };
 
 OpCase chain_case(const ChainCase& chain) {
@@ -47,16 +48,16 @@ OpCase chain_case(const ChainCase& chain) {
     c.flops += dot_cost(rows, width, chain.widths[l]);
     width = chain.widths[l];
   }
-  c.forward = [conditional, activations = chain.activations, bias = chain.bias](Tape&, Inputs x) {
+  c.forward = [conditional, activations = chain.activations, bias = chain.bias, mean = chain.mean](Tape&, Inputs x) {
     std::vector<ops::Layer> layers;
     std::size_t at = conditional ? 2 : 1;
     for (const Activation a : activations) {
       const Tensor kernel = x[at++];
       layers.push_back({kernel, bias ? x[at++] : Tensor(), a});
     }
-    return Tensors{ops::dense_chain(layers, x[0], conditional ? x[1] : Tensor())};
+    return Tensors{(mean ? ops::mean_of_chain : ops::dense_chain)(layers, x[0], conditional ? x[1] : Tensor())};
   };
-  c.reference = [conditional, activations = chain.activations, bias = chain.bias](Numbers x) {
+  c.reference = [conditional, activations = chain.activations, bias = chain.bias, mean = chain.mean](Numbers x) {
     Array h = x[0];
     std::size_t at = 1;
     if (conditional) {
@@ -73,7 +74,7 @@ OpCase chain_case(const ChainCase& chain) {
       const Array& kernel = x[at++];
       h = dense_twin(h, kernel, bias ? &x[at++] : nullptr, a);
     }
-    return Arrays{h};
+    return Arrays{mean ? h.mean(-2) : h};
   };
   return c;
 }
@@ -187,6 +188,28 @@ std::vector<Op> dense_ops() {
         ChainCase{"the nets of a coupling", {32, 2}, {32, 10}, {128, 128, 2}, {relu, relu, identity}, true, true}})
     chain.cases.push_back(chain_case(c));
   rows.push_back(std::move(chain));
+
+  Op mean{"mean_of_chain",
+          "mean over axis -2 of dense_chain: (..., d_last)",
+          {"x (..., N, d)", "c (groups, k), optional", "W_l (in, out)", "b_l (out), optional"},
+          {true, true, true, true},
+          "2 rows sum(in out)",
+          4e-6,
+          2e-3,
+          {}};
+  for (ChainCase c :
+       {ChainCase{"no activation", {3, 4, 5}, {}, {7}, {identity}}, ChainCase{"relu", {2, 5, 3}, {}, {6, 17}, {tanh, relu}},
+        ChainCase{"an activation that needs its outputs", {2, 3, 4}, {}, {5}, {tanh}}, ChainCase{"one row", {2, 1, 3}, {}, {4}, {relu}},
+        ChainCase{"one set", {9, 4}, {}, {35}, {relu}}, ChainCase{"no sets", {0, 4, 3}, {}, {5}, {relu}},
+        ChainCase{"sets across row blocks", {3, 71, 2}, {}, {5, 3}, {sigmoid, identity}},
+        ChainCase{"more axes", {2, 3, 4, 2}, {}, {5}, {relu}}, ChainCase{"few outputs of many inputs", {3, 4, 40}, {}, {2}, {relu}},
+        ChainCase{"a condition per set", {4, 3, 2}, {4, 5}, {8, 3}, {swish, relu}},
+        ChainCase{"a condition per row", {2, 3, 2}, {6, 2}, {8}, {identity}},
+        ChainCase{"as in a deep set", {2, 50, 64}, {}, {64, 64}, relu2, true, true}}) {
+    c.mean = true;
+    mean.cases.push_back(chain_case(c));
+  }
+  rows.push_back(std::move(mean));
 
   Op dense{
       "dense", "activation(x W + b)", {"x (..., in)", "W (in, out)", "b (out), optional"}, {true, true, true}, "2 rows in out", 4e-6, 2e-3,

@@ -48,7 +48,6 @@ class DeepSet final : public SummaryNetwork {
     Invariant invariant;
     nn::Mlp s3;
   };
-  [[nodiscard]] Tensor pool(Tensor x) const;
   [[nodiscard]] Tensor invariant(const Invariant& module, Tape& tape, Tensor x) const;
 
   DeepSetOptions options_;

@@ -51,10 +51,14 @@ class Mlp {
   void build(const Builder& builder, std::int64_t inputs);  ///< registers "0.kernel", "0.bias", "1.kernel", ...
   /// x: (..., d); the condition's rows are repeated over x's as in ops::dense_chain.
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor condition = {}) const;
+  /// The mean of the outputs over axis -2: (..., N, d) -> (..., units).
+  [[nodiscard]] Tensor mean(Tape& tape, Tensor x) const;
   [[nodiscard]] std::int64_t units() const { return layers_.empty() ? 0 : layers_.back().units(); }
   void update_state();
 
  private:
+  [[nodiscard]] Tensor run(Tape& tape, Tensor x, Tensor condition, bool mean) const;
+
   std::vector<Dense> layers_;
   float dropout_ = 0;
   bool mc_dropout_ = false;
