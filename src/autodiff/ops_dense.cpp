@@ -204,7 +204,7 @@ void backward_chain(const Chain& c) {
   for (std::int64_t row = 0; row < c.rows; row += block) {
     const std::int64_t rows = std::min(block, c.rows - row);
     const bool first_block = row == 0;
-    const float* dz = dy + row * c.out[last];
+    const float* dz = c.pooled ? nullptr : dy + row * c.out[last];
     int side = 0;
     if (c.pooled) {
       unpool_block(c, scratch[0], row, rows);
@@ -271,9 +271,6 @@ void backward_chain(const Chain& c) {
   arena.rewind(mark);
 }
 
-}  // namespace
-
-namespace {
 Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, bool pools) {
   require(!layers.empty() && layers.size() <= kMaxLayers, "dense_chain: needs 1 to {} layers; got {}", kMaxLayers, layers.size());
   Tape& tape = x.tape();
@@ -373,6 +370,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   tape.on_backward(c.y, [c] { backward_chain(c); });
   return c.y;
 }
+
 }  // namespace
 
 Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) { return make_chain(layers, x, condition, false); }

@@ -12,14 +12,17 @@ while [ "$done_kills" -lt "$kills" ]; do
   for mode in online offline replay rounds; do
     [ "$done_kills" -lt "$kills" ] || break
     rm -rf "$work/$mode" "$work/straight"
+    began=$(date +%s%N)
     expected=$("$program" "$mode" "$work/straight" 2 2> /dev/null)
-    # Five kills a run, then it may end.
+    # Five kills a run, each within half of the time that an undisturbed one takes here; then it may end.
+    longest=$((($(date +%s%N) - began) / 2000000))
     here=0
     while :; do
       "$program" "$mode" "$work/$mode" $((1 + RANDOM % 2)) > "$work/out" 2> "$work/log" &
       pid=$!
       if [ "$here" -lt 5 ] && [ "$done_kills" -lt "$kills" ]; then
-        sleep "0.$(printf '%03d' $((50 + RANDOM % 400)))"
+        delay=$((10 + RANDOM % longest))
+        sleep "$((delay / 1000)).$(printf '%03d' $((delay % 1000)))"
         if kill -9 "$pid" 2> /dev/null; then
           wait "$pid" 2> /dev/null || true
           here=$((here + 1)) done_kills=$((done_kills + 1))
