@@ -80,7 +80,7 @@ class AmortizedPosterior::Pass {
   }
 
  private:
-  static constexpr std::size_t kKept = std::size_t{4} << 20;
+  static constexpr std::size_t kKept = std::size_t{2} << 20;
   static void renew(std::unique_ptr<Tape>& tape) {
     if (!tape) tape = std::make_unique<Tape>();
   }
