@@ -28,7 +28,7 @@ void report(const char* name, const bf::AmortizedPosterior& amortizer, const bf:
   const bf::Simulations fresh = model().simulate(2000, 99, "fresh", 0);
   constexpr double kOptimum = -2.188;
   const double training = run.history.epochs.back().train.total(), loss = amortizer.compute_loss(bf::default_configurator(fresh)).loss;
-  std::printf("%-48s %6zu steps: training loss %.3f, fresh data %.3f, gap %.3f, half the difference %.3f\n", name, run.history.steps.size(),
+  std::printf("%-50s %6zu steps: training loss %.3f, fresh data %.3f, gap %.3f, half the difference %.3f\n", name, run.history.steps.size(),
               training, loss, loss - kOptimum, (loss - training) / 2);
   if (run.stop == bf::TrainingSummary::Stop::stopped_early) std::printf("  %s\n", run.reason.c_str());
   for (const std::string& warning : run.warnings) std::printf("  %s\n", warning.c_str());
@@ -52,12 +52,12 @@ int main(int argc, char** argv) {
     bf::Trainer trainer(a, model(), {.seed = seed});
     report("offline, given simulations, 16 passes", a, trainer.train_offline(model().simulate(sims, 5, "data", 0), {.epochs = 16}));
   }
-  {
+  for (const std::int64_t patience : {5, 11, 32}) {  // the default, a third, all of the epochs
     bf::AmortizedPosterior a = tutorial();
     bf::Trainer trainer(a, model(), {.seed = seed});
-    report("offline, 32 passes, early stopping (patience 5)", a,
+    report(("offline, 32 passes, early stopping (patience " + std::to_string(patience) + ")").c_str(), a,
            trainer.train_offline(model().simulate(sims, 5, "data", 0),
-                                 {.epochs = 32, .validation_sims = 500, .early_stopping = bf::EarlyStoppingOptions{.patience = 5}}));
+                                 {.epochs = 32, .validation_sims = 500, .early_stopping = bf::EarlyStoppingOptions{.patience = patience}}));
   }
   {
     bf::AmortizedPosterior a = tutorial();
