@@ -299,8 +299,12 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     all.mine[i] = outputs[static_cast<std::size_t>(i)] = Tensor(node);
   }
   on_backward_of_any(outputs, [this, all, count, first_child] {
+    while (static_cast<std::int64_t>(backward_arenas_.size()) < count) backward_arenas_.push_back(std::make_unique<Arena>());
     detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
       Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
+      // Gradients are needed until `return_imports` below; those of the next fork take the same memory, which is warm.
+      child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(i)].get();
+      child.backward_arena_->reset();
       const Node* mine = all.mine[i].node();
       if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);
     });

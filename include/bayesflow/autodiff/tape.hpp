@@ -169,7 +169,7 @@ class Tape {
   std::size_t used_children_ = 0;
   std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks
   std::size_t used_value_arenas_ = 0;
-  std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk
+  std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk, or of a fork's sub-network
   std::int64_t product_flops_ = 0;
   Tensor output_;          // of a child
   bool is_child_ = false;  // shards are not cut again
