@@ -38,6 +38,7 @@ void Tape::reset(const TapeSettings& settings) {
   used_value_arenas_ = 0;
   ops_.clear();
   imports_.clear();
+  parameters_.clear();
   used_children_ = 0;
   product_flops_ = 0;
   rng_ = Rng(settings.seed, "tape", settings.step);
@@ -90,13 +91,14 @@ Tensor Tape::filled(const Shape& shape, float value) {
   return Tensor(node);
 }
 
-Tensor Tape::parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched) {
+Tensor Tape::parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched, double* square) {
   Node* node = new_node(shape);
   node->value = const_cast<float*>(value);
   node->needs_grad = records() && gradient != nullptr;
   if (node->needs_grad) {
     node->grad = gradient;
     node->grad_set = touched;
+    if (square) parameters_.push_back({node, square});
   }
   return Tensor(node);
 }
@@ -145,6 +147,15 @@ Tensor Tape::import_all(Tensor source) {
   node->needs_grad = records() && source.needs_grad();
   if (node->needs_grad) imports_.push_back({node, source.node(), 0});
   return Tensor(node);
+}
+
+/// While gradients lie in the cache of the core that made them. Whoever adds to one later marks it as merely written again.
+void Tape::square_gradients() {
+  for (const Parameter& p : parameters_) {
+    if (*p.node->grad_set != 1) continue;
+    *p.square = kernels::sum_of_squares(p.node->grad, p.node->shape.size());
+    *p.node->grad_set = GradientLane::kSquareKnown;
+  }
 }
 
 void Tape::return_imports() {
@@ -306,7 +317,9 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
       child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(i)].get();
       child.backward_arena_->reset();
       const Node* mine = all.mine[i].node();
-      if (mine->needs_grad && *mine->grad_set) child.seed_and_run(child.output_, mine->grad);
+      if (!mine->needs_grad || !*mine->grad_set) return;
+      child.seed_and_run(child.output_, mine->grad);
+      child.square_gradients();
     });
     for (std::int64_t i = 0; i < count; ++i) children_[first_child + static_cast<std::size_t>(i)]->return_imports();
     collect_counts(first_child, count);

@@ -45,8 +45,20 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
   const std::span<GradientLane> lanes = gradients.lanes();
   float* total = lanes[0].gradients;
   const float* weights = store_->values();
+  // Sub-networks of the flow sum their squares while gradients lie in the cache: nothing is left to do for them.
+  const auto square_known = [&](int parameter) {
+    if (lanes[0].touched[parameter] != GradientLane::kSquareKnown || store_->table()[static_cast<std::size_t>(parameter)].l2 > 0)
+      return false;
+    return std::ranges::none_of(lanes.subspan(1), [&](const GradientLane& lane) { return lane.touched[parameter] != 0; });
+  };
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(pieces_.size()), [&](std::int64_t i) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
+    const ParameterInfo& parameter = store_->table()[static_cast<std::size_t>(piece.parameter)];
+    double& square = squares_[static_cast<std::size_t>(i)];
+    if (square_known(piece.parameter)) {
+      square = piece.first == parameter.offset ? lanes[0].squares[piece.parameter] : 0.0;
+      return;
+    }
     const float* parts[kMaxLanes];
     int count = 0;
     for (const GradientLane& lane : lanes)
@@ -55,9 +67,8 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
       std::fill_n(total + piece.first, piece.count, 0.0f);
       parts[count++] = total + piece.first;
     }
-    const float l2 = store_->table()[static_cast<std::size_t>(piece.parameter)].l2;
-    squares_[static_cast<std::size_t>(i)] =
-        kernels::reduce_gradient(total + piece.first, parts, count, l2 > 0 ? weights + piece.first : nullptr, 2 * l2, piece.count);
+    const float l2 = parameter.l2;
+    square = kernels::reduce_gradient(total + piece.first, parts, count, l2 > 0 ? weights + piece.first : nullptr, 2 * l2, piece.count);
   });
   double square = 0;
   for (const double s : squares_) square += s;

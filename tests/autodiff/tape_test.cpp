@@ -358,6 +358,33 @@ TEST(Fork, GivesWhatOneAfterTheOtherGives) {
   EXPECT_LT(largest_difference(run(&pool), run(nullptr)), 1e-5);
 }
 
+TEST(Fork, SumsTheSquaresOfGradientsThatAreComplete) {
+  // The first kernel is used in a sub-network alone, the second one also before the fork: its gradient grows after the sub-network's is
+  // done.
+  const Array x = sample("fork/x", {6, 4}), w = sample("fork/w", {32});
+  std::vector<float> weights(w.data(), w.data() + 32), gradient(32);
+  std::uint8_t touched[2] = {0, 0};
+  double squares[2] = {-1, -1};
+  GradientLane lane{gradient.data(), touched, squares};
+  ThreadPool pool(2);
+  Tape tape;
+  tape.reset({.lanes = {&lane, 1}, .pool = &pool});
+  const auto kernel = [&](Tape& t, std::int64_t i) {
+    return t.parameter({4, 4}, weights.data() + 16 * i, t.lane()->gradients + 16 * i, t.lane()->touched + i, t.lane()->squares + i);
+  };
+  const Tensor inputs[] = {ops::matmul(tape.input(x), kernel(tape, 1))};
+  Tensor out[2];
+  tape.fork(inputs, out,
+            [&](std::int64_t i, Tape& t, Inputs p) { return ops::activate(ops::matmul(p[0], kernel(t, i)), Activation::tanh); });
+  tape.backward(ops::sum(ops::multiply(out[0], out[1])));
+  double want = 0;
+  for (int i = 0; i < 16; ++i) want += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
+  EXPECT_GT(want, 0.01);
+  EXPECT_EQ(touched[0], GradientLane::kSquareKnown);
+  EXPECT_NEAR(squares[0], want, 1e-6 * want);
+  EXPECT_EQ(touched[1], 1);
+}
+
 // --- dropout ---
 
 TEST(Dropout, KeepsTheRightShareScalesAndChangesWithStepAndSeed) {

@@ -145,6 +145,26 @@ TEST(Optimizer, ClipsByTheNormOfAllGradientsTogether) {
   }
 }
 
+TEST(Optimizer, TakesKnownSquaresOnlyWhereTheyAreThoseOfTheWholeGradient) {
+  // A square that is plainly wrong shows whether it was taken.
+  const auto norm = [](float l2, std::int64_t lanes, bool known, double square) {
+    Model model(l2, lanes);
+    Optimizer optimizer(model.store, {.kind = OptimizerKind::sgd, .learning_rate = constant(1)});
+    ThreadPool pool(2);
+    model.write(0, 1);
+    GradientLane& lane = model.gradients.lanes()[0];
+    lane.squares[0] = square;
+    if (known) lane.touched[0] = GradientLane::kSquareKnown;
+    return optimizer.step(model.gradients, pool).gradient_norm;
+  };
+  const double plain = norm(0, 1, false, 1e8);
+  EXPECT_LT(plain, 1e3);
+  EXPECT_NEAR(norm(0, 1, true, 1e8), 1e4, 10);
+  EXPECT_EQ(norm(0, 2, true, 1e8), norm(0, 2, false, 1e8));        // another lane has a part
+  EXPECT_EQ(norm(0.1f, 1, true, 1e8), norm(0.1f, 1, false, 1e8));  // the penalty's derivative is not in it yet
+  EXPECT_FALSE(std::isfinite(norm(0, 1, true, std::numeric_limits<double>::quiet_NaN())));
+}
+
 TEST(Optimizer, AddsTheDerivativeOfThePenaltyAlsoWhereNoGradientArrived) {
   ParameterStore store;
   const int w = store.add("w", {40, 2}, Initializer::glorot_uniform, 0.25f, 1), b = store.add("b", {2}, Initializer::ones, 0, 1);

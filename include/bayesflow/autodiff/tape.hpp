@@ -21,7 +21,9 @@ namespace bayesflow {
 /// written in this step. Shards that run side by side write to different lanes; the optimizer adds the lanes in order.
 struct GradientLane {
   float* gradients = nullptr;
-  std::uint8_t* touched = nullptr;
+  std::uint8_t* touched = nullptr;  ///< 0: not written; 1: written; kSquareKnown: written, and `squares` has the sum of its squares
+  double* squares = nullptr;        ///< one per parameter
+  static constexpr std::uint8_t kSquareKnown = 2;
 };
 
 /// What a tape does in its next pass.
@@ -70,8 +72,8 @@ class Tape {
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
   Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
-  /// A parameter: value, where its gradient goes or null.
-  Tensor parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched);
+  /// A parameter: value, where its gradient goes or null, and the gradient's entries of GradientLane (`square` may be null).
+  Tensor parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched, double* square = nullptr);
 
   // --- for the authors of ops ---
   /// A tensor for the result of an op; needs a gradient if the tape records and one of the sources does.
@@ -145,6 +147,10 @@ class Tape {
     detail::Node* source;
     std::int64_t offset;
   };
+  struct Parameter {
+    detail::Node* node;
+    double* square;
+  };
   detail::Node* new_node(const Shape& shape);
   Tensor import(Tensor source, std::int64_t first, std::int64_t count);
   Tensor import_all(Tensor source);
@@ -152,6 +158,7 @@ class Tape {
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
+  void square_gradients();
   void collect_counts(std::size_t first_child, std::int64_t count);
   Tensor map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                          void* context);
@@ -165,6 +172,7 @@ class Tape {
   Rng rng_;
   std::vector<Record> ops_;
   std::vector<Import> imports_;
+  std::vector<Parameter> parameters_;
   std::vector<std::unique_ptr<Tape>> children_;
   std::size_t used_children_ = 0;
   std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks

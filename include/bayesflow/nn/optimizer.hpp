@@ -33,8 +33,8 @@ struct StepResult {
   bool finite = true;        ///< false: a gradient was not finite, and nothing was changed
 };
 
-/// First pass: add the lanes in order, add the derivative of L2 penalties, sum squares. Second pass: clip, update, transpose. Both
-/// are cut into the same pieces for any number of threads, and partial sums are added in order.
+/// First pass: add the lanes in order, add the derivative of L2 penalties, sum squares (where the tape has not done so). Second pass: clip,
+/// update. Both are cut into the same pieces for any number of threads, and partial sums are added in order.
 class Optimizer {
  public:
   Optimizer(ParameterStore& store, OptimizerOptions options);

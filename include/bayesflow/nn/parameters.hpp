@@ -104,6 +104,7 @@ class GradientBuffers {
  private:
   std::vector<ParameterStore::Floats> memory_;
   std::vector<std::vector<std::uint8_t>> touched_;
+  std::vector<std::vector<double>> squares_;
   std::vector<GradientLane> lanes_;
 };
 
