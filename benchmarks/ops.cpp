@@ -25,46 +25,53 @@ constexpr const char* kForward = "forward";
 constexpr const char* kWithGradient = "with gradient";
 constexpr const char* kOneDnn = "onednn";
 
-/// The inputs of a case as leaves of a tape, without a copy in the loop.
+/// The inputs of a case as leaves of a tape, without a copy in the loop: those with a derivative are its parameters.
 class Leaves {
  public:
   Leaves(const Op& op, const OpCase& c) {
+    std::int64_t used = 0;
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
       const bf::Array& x = c.inputs[i];
-      Leaf leaf{x.shape(), bench::filled(x.size(), 0), bench::filled(x.size(), 0),
-                op.differentiable[std::min(i, op.differentiable.size() - 1)]};
-      for (std::int64_t k = 0; k < x.size(); ++k) leaf.values[static_cast<std::size_t>(k)] = static_cast<float>(x.data()[k]);
-      leaves_.push_back(std::move(leaf));
+      leaves_.push_back({x.shape(), bench::filled(x.size(), 0), used, op.differentiable[std::min(i, op.differentiable.size() - 1)]});
+      for (std::int64_t k = 0; k < x.size(); ++k) leaves_.back().values[static_cast<std::size_t>(k)] = static_cast<float>(x.data()[k]);
+      used += (x.size() + kLine - 1) / kLine * kLine;
     }
+    gradients_ = bench::filled(used, 0);
     touched_.resize(leaves_.size());
     tensors_.resize(leaves_.size());
+    lane_ = {gradients_.get(), touched_.data()};
   }
-  std::span<const bf::Tensor> on(bf::Tape& tape) {
+  std::span<const bf::Tensor> start(bf::Tape& tape, bool gradients) {
+    tape.reset({.gradients = gradients, .lanes = {&lane_, 1}});
     for (std::size_t i = 0; i < leaves_.size(); ++i) {
-      Leaf& leaf = leaves_[i];
+      const Leaf& leaf = leaves_[i];
       touched_[i] = 0;
-      tensors_[i] = tape.parameter(leaf.shape, leaf.values.get(), leaf.differentiable ? leaf.gradient.get() : nullptr, &touched_[i]);
+      tensors_[i] = leaf.differentiable ? tape.parameter(leaf.shape, leaf.values.get(), leaf.offset, static_cast<int>(i))
+                                        : tape.wrap(leaf.shape, leaf.values.get());
     }
     return tensors_;
   }
 
  private:
+  static constexpr std::int64_t kLine = 16;  // floats
   struct Leaf {
     bf::Shape shape;
-    bench::Floats values, gradient;
+    bench::Floats values;
+    std::int64_t offset;  // of its gradient
     bool differentiable;
   };
   std::vector<Leaf> leaves_;
+  bench::Floats gradients_;
   std::vector<std::uint8_t> touched_;
   std::vector<bf::Tensor> tensors_;
+  bf::GradientLane lane_;
 };
 
 void run_op(benchmark::State& state, const Op& op, const OpCase& c, bool gradient) {
   Leaves leaves(op, c);
   bf::Tape tape;
   for (auto _ : state) {
-    tape.reset({.gradients = gradient});
-    const bf::support::Tensors out = c.forward(tape, leaves.on(tape));
+    const bf::support::Tensors out = c.forward(tape, leaves.start(tape, gradient));
     if (!gradient) {
       benchmark::DoNotOptimize(out[0].data());
     } else if (out.size() == 1) {
@@ -83,8 +90,7 @@ void require_same_result(const Op& op, const OpCase& c, const bench::OneDnnTwin&
   twin.run();
   Leaves leaves(op, c);
   bf::Tape tape;
-  tape.reset({.gradients = false});
-  const bf::Tensor ours = c.forward(tape, leaves.on(tape))[0];
+  const bf::Tensor ours = c.forward(tape, leaves.start(tape, false))[0];
   double largest = 1, difference = static_cast<std::size_t>(ours.size()) == twin.result->size() ? 0 : INFINITY;
   for (std::int64_t i = 0; i < ours.size() && std::isfinite(difference); ++i) {
     const auto a = static_cast<double>(ours.data()[i]), b = static_cast<double>((*twin.result)[static_cast<std::size_t>(i)]);

@@ -118,12 +118,12 @@ Tensor scale(Tensor x, float factor) {
 Tensor add_scalar(Tensor x, Tensor s) {
   require(s.size() == 1, "add_scalar: needs one element to add; got {}", shape_of(s));
   Tensor y = x.tape().result(x.shape(), {x, s});
-  for (std::int64_t i = 0; i < x.size(); ++i) y.data()[i] = x.data()[i] + s.data()[0];
+  for (std::int64_t i = 0, n = x.size(); i < n; ++i) y.data()[i] = x.data()[i] + s.data()[0];
   x.tape().on_backward(y, [x, s, y] {
     deliver(x, grad_of(y));
     if (!s.needs_grad()) return;
     double total = 0;
-    for (std::int64_t i = 0; i < y.size(); ++i) total += static_cast<double>(grad_of(y)[i]);
+    for (std::int64_t i = 0, n = y.size(); i < n; ++i) total += static_cast<double>(grad_of(y)[i]);
     const float sum = static_cast<float>(total);
     deliver(s, &sum);
   });
@@ -138,7 +138,7 @@ Tensor dropout(Tensor x, float p) {
   const float keep = 1.0f / (1.0f - p);
   Rng& rng = x.tape().rng();
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
-  for (std::int64_t i = 0; i < x.size(); i += 2) {
+  for (std::int64_t i = 0, n = x.size(); i < n; i += 2) {
     const std::uint64_t bits = rng.bits();
     mask[i] = static_cast<std::uint32_t>(bits) >= threshold ? keep : 0.0f;
     if (i + 1 < x.size()) mask[i + 1] = static_cast<std::uint32_t>(bits >> 32) >= threshold ? keep : 0.0f;
@@ -296,12 +296,12 @@ namespace {
 Tensor total(Tensor x, double factor) {
   Tensor y = x.tape().result({1}, {x});
   double s = 0;
-  for (std::int64_t i = 0; i < x.size(); ++i) s += static_cast<double>(x.data()[i]);
+  for (std::int64_t i = 0, n = x.size(); i < n; ++i) s += static_cast<double>(x.data()[i]);
   y.data()[0] = static_cast<float>(s * factor);
   x.tape().on_backward(y, [x, y, factor] {
     const GradSink dx = grad_sink(x);
     const float g = grad_of(y)[0] * static_cast<float>(factor);
-    for (std::int64_t i = 0; i < x.size(); ++i) dx.data[i] = g + (dx.accumulate ? dx.data[i] : 0.0f);
+    for (std::int64_t i = 0, n = x.size(); i < n; ++i) dx.data[i] = g + (dx.accumulate ? dx.data[i] : 0.0f);
   });
   return y;
 }

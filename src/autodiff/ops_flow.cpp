@@ -114,11 +114,11 @@ Tensor affine_columns_inverse(Tensor y, Tensor s, Tensor b) {
 Tensor log_abs_sum(Tensor s) {
   Tensor y = s.tape().result({1}, {s});
   double total = 0;
-  for (std::int64_t i = 0; i < s.size(); ++i) total += std::log(std::fabs(static_cast<double>(s.data()[i])));
+  for (std::int64_t i = 0, n = s.size(); i < n; ++i) total += std::log(std::fabs(static_cast<double>(s.data()[i])));
   y.data()[0] = static_cast<float>(total);
   s.tape().on_backward(y, [s, y] {
     const GradSink ds = grad_sink(s);
-    for (std::int64_t i = 0; i < s.size(); ++i) ds.data[i] = grad_of(y)[0] / s.data()[i] + (ds.accumulate ? ds.data[i] : 0.0f);
+    for (std::int64_t i = 0, n = s.size(); i < n; ++i) ds.data[i] = grad_of(y)[0] / s.data()[i] + (ds.accumulate ? ds.data[i] : 0.0f);
   });
   return y;
 }
@@ -253,7 +253,7 @@ Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions&
   const Arena::Mark mark = arena.mark();
   double* work = work_space(arena, o.bins);
   const std::int64_t width = 3 * o.bins + 1;
-  for (std::int64_t at = 0; at < v.size(); ++at)
+  for (std::int64_t at = 0, n = v.size(); at < n; ++at)
     u.data()[at] =
         static_cast<float>(spline::inverse(spline::make_knots(parameters.data() + at * width, o, work), static_cast<double>(v.data()[at])));
   arena.rewind(mark);

@@ -65,7 +65,7 @@ Tensor Tape::input(const Array& values, bool needs_grad) {
   Node* node = new_node(values.shape());
   node->value = arena_->floats(values.size());
   const double* from = values.data();
-  for (std::int64_t i = 0; i < values.size(); ++i) node->value[i] = static_cast<float>(from[i]);
+  for (std::int64_t i = 0, n = values.size(); i < n; ++i) node->value[i] = static_cast<float>(from[i]);
   node->needs_grad = needs_grad && records();
   return Tensor(node);
 }
@@ -91,15 +91,24 @@ Tensor Tape::filled(const Shape& shape, float value) {
   return Tensor(node);
 }
 
-Tensor Tape::parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched, double* square) {
+Tensor Tape::parameter(const Shape& shape, const float* value, std::int64_t offset, int number) {
   Node* node = new_node(shape);
   node->value = const_cast<float*>(value);
-  node->needs_grad = records() && gradient != nullptr;
-  if (node->needs_grad) {
-    node->grad = gradient;
-    node->grad_set = touched;
-    if (square) parameters_.push_back({node, square});
+  const GradientLane* to = lane();
+  node->needs_grad = records() && to != nullptr;
+  if (!node->needs_grad) return Tensor(node);
+  node->grad = to->gradients + offset;
+  if (!is_subnetwork_) {
+    node->grad_set = to->touched + number;
+    return Tensor(node);
   }
+  // The lane's flags of sub-networks that run side by side share a cache line. Each has its own until it ends; a parameter that is used
+  // twice has one.
+  const auto former = std::ranges::find(parameters_, number, &Parameter::number);
+  if (former != parameters_.end())
+    node->grad_set = former->node->grad_set;
+  else
+    parameters_.push_back({node, number});
   return Tensor(node);
 }
 
@@ -118,7 +127,7 @@ void Tape::run_records() {
 void Tape::seed_and_run(Tensor of, const float* cotangent) {
   if (!of.needs_grad()) return;
   const detail::GradSink sink = detail::grad_sink(of);
-  for (std::int64_t i = 0; i < of.size(); ++i) {
+  for (std::int64_t i = 0, n = of.size(); i < n; ++i) {
     const float c = cotangent ? cotangent[i] : 1.0f;
     sink.data[i] = sink.accumulate ? sink.data[i] + c : c;
   }
@@ -149,12 +158,17 @@ Tensor Tape::import_all(Tensor source) {
   return Tensor(node);
 }
 
-/// While gradients lie in the cache of the core that made them. Whoever adds to one later marks it as merely written again.
-void Tape::square_gradients() {
+/// Ends with the sums of squares, while gradients lie in the cache of the core that made them. Whoever adds to one later marks it as merely
+/// written again.
+void Tape::backward_of_subnetwork(const float* cotangent, float place) {
+  const GradientLane* to = lane();
+  for (const Parameter& p : parameters_) p.node->own_set = to->touched[p.number];
+  seed_and_run(output_, cotangent);
   for (const Parameter& p : parameters_) {
-    if (*p.node->grad_set != 1) continue;
-    *p.square = kernels::sum_of_squares(p.node->grad, p.node->shape.size());
-    *p.node->grad_set = GradientLane::kSquareKnown;
+    if (p.node->own_set != 1) continue;
+    if (to->squares) to->squares[p.number] = kernels::sum_of_squares(p.node->grad, p.node->shape.size());
+    to->touched[p.number] = to->squares ? GradientLane::kSquareKnown : 1;
+    if (to->places && to->places[p.number] != place) to->places[p.number] = place;
   }
 }
 
@@ -168,21 +182,33 @@ void Tape::return_imports() {
   }
 }
 
-Tape& Tape::next_child(const TapeSettings& settings, Arena* shared) {
-  if (used_children_ == children_.size()) children_.push_back(std::make_unique<Tape>());
-  Tape& child = *children_[used_children_];
+/// Returns the number of the first.
+std::size_t Tape::add_children(std::int64_t count) {
+  const std::size_t first = used_children_;
+  used_children_ += static_cast<std::size_t>(count);
+  while (children_.size() < used_children_) children_.push_back(std::make_unique<Tape>());
+  return first;
+}
+
+/// To be called by the thread that runs the child: what a tape writes at its start lies in that core's caches then.
+Tape& Tape::start_child(std::size_t number, std::span<GradientLane> lanes, Arena* shared) {
+  Tape& child = *children_[number];
+  TapeSettings settings = settings_;
+  settings.pool = nullptr;
+  settings.lanes = lanes;
   child.reset(settings);
   child.is_child_ = true;
+  child.is_subnetwork_ = false;
   if (shared) child.arena_ = child.backward_arena_ = shared;
   // Every child has its own noise, the same whichever thread runs it.
-  child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", used_children_);
-  ++used_children_;
+  child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", number);
   return child;
 }
 
-void Tape::collect_counts(std::size_t first_child, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i)
-    product_flops_ += std::exchange(children_[first_child + static_cast<std::size_t>(i)]->product_flops_, 0);
+std::int64_t Tape::product_flops() const {
+  std::int64_t total = product_flops_;
+  for (std::size_t i = 0; i < used_children_; ++i) total += children_[i]->product_flops_;
+  return total;
 }
 
 namespace {
@@ -196,7 +222,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   const bool needs = records();
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
-  const std::size_t first_child = used_children_, call = used_value_arenas_++;
+  const std::size_t call = used_value_arenas_++;
   // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the next
   // batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
   const std::int64_t groups = needs && plan.chunks <= kMaxLanes ? plan.chunks : plan.lanes;
@@ -205,17 +231,14 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   ArenaGroup& arenas = *value_arenas_[call];
   arenas.reset(static_cast<std::size_t>(groups));
   while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
-  for (std::int64_t group = 0, lane = 0; group < groups; ++group) {
-    // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks is enough.
-    const std::int64_t children = needs ? first_chunk(group + 1) - first_chunk(group) : 1;
-    for (std::int64_t k = 0; k < children; ++k) {
-      TapeSettings settings = settings_;
-      settings.pool = nullptr;
-      while (plan.first_chunk(lane + 1) <= first_chunk(group) + k) ++lane;
-      if (!settings_.lanes.empty()) settings.lanes = settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
-      next_child(settings, &arenas[static_cast<std::size_t>(group)]);
-    }
-  }
+  // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks of a group is enough.
+  const std::size_t first_child = add_children(needs ? plan.chunks : groups);
+  const auto lane_of = [&](std::int64_t chunk) {
+    if (settings_.lanes.empty()) return settings_.lanes;
+    std::int64_t lane = plan.lanes * chunk / plan.chunks;
+    while (plan.first_chunk(lane + 1) <= chunk) ++lane;
+    return settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
+  };
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
   std::mutex out_mutex;
@@ -239,14 +262,20 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
   };
   detail::engine_for_each(settings_.pool, groups, [&](std::int64_t group) {
+    Arena* arena = &arenas[static_cast<std::size_t>(group)];
+    Tape* child = nullptr;
     for (std::int64_t chunk = first_chunk(group); chunk < first_chunk(group + 1); ++chunk) {
-      Tape& child = *children_[first_child + static_cast<std::size_t>(needs ? chunk : group)];
-      if (!needs) child.arena_->reset();
-      run_chunk(child, chunk);
+      if (needs || child == nullptr)
+        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : group), lane_of(chunk), arena);
+      if (!needs) arena->reset();
+      run_chunk(*child, chunk);
     }
   });
-  collect_counts(first_child, needs ? plan.chunks : groups);
-  if (!needs) used_children_ = first_child;
+  if (!needs) {
+    const std::int64_t flops = product_flops();
+    used_children_ = first_child;  // their memory is free for whoever comes next
+    product_flops_ += flops - product_flops();
+  }
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.items;
     const float* dy = out.node()->grad;
@@ -273,7 +302,6 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     };
     detail::engine_for_each(settings_.pool, plan.lanes, lane_task);
     for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
-    collect_counts(first_child, plan.chunks);
   });
   return out;
 }
@@ -286,19 +314,14 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
     for (std::int64_t i = 0; i < count; ++i) outputs[static_cast<std::size_t>(i)] = f(context, i, *this, inputs);
     return;
   }
-  const std::size_t first_child = used_children_;
-  for (std::int64_t i = 0; i < count; ++i) {
-    TapeSettings settings = settings_;
-    settings.pool = nullptr;
-    next_child(settings);
-  }
+  const std::size_t first_child = add_children(count);
   detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
-    Tape& child = *children_[first_child + static_cast<std::size_t>(i)];
+    Tape& child = start_child(first_child + static_cast<std::size_t>(i), settings_.lanes);
+    child.is_subnetwork_ = true;
     Tensor parts[kMaxInputs];
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);
     child.output_ = f(context, i, child, std::span<const Tensor>(parts, inputs.size()));
   });
-  collect_counts(first_child, count);
   struct Outputs {
     Tensor mine[kMaxInputs];
   } all;
@@ -318,11 +341,9 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
       child.backward_arena_->reset();
       const Node* mine = all.mine[i].node();
       if (!mine->needs_grad || !*mine->grad_set) return;
-      child.seed_and_run(child.output_, mine->grad);
-      child.square_gradients();
+      child.backward_of_subnetwork(mine->grad, (static_cast<float>(i) + 0.5f) / static_cast<float>(count));
     });
     for (std::int64_t i = 0; i < count; ++i) children_[first_child + static_cast<std::size_t>(i)]->return_imports();
-    collect_counts(first_child, count);
   });
 }
 

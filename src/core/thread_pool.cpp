@@ -113,7 +113,8 @@ struct ThreadPool::State {
     }
   }
 
-  void run_unit(const Section& s, std::int64_t unit) {
+  /// Returns how many tasks the unit has.
+  std::int64_t run_unit(const Section& s, std::int64_t unit) {
     const std::int64_t first = unit * s.unit, last = std::min(s.count, first + s.unit);
     for (std::int64_t index = first; index < last; ++index) {
       try {
@@ -126,19 +127,22 @@ struct ThreadPool::State {
         }
       }
     }
-    // Sequentially consistent on both sides: either this thread sees the caller asleep, or the caller sees the last task done.
-    if (done.fetch_add(last - first, std::memory_order_seq_cst) + last - first == s.count &&
-        caller_sleeps.load(std::memory_order_seq_cst)) {
-      const std::lock_guard lock(mutex);
-      finished.notify_all();
-    }
+    return last - first;
   }
 
-  /// The thread's own range first, then what others have left over.
+  /// The thread's own range first, then what others have left over. What was done is told once per range: the line of `done` travels
+  /// between cores, which takes longer than a short task.
   void work(const Section& s, std::size_t self) {
     for (std::size_t k = 0; k < slots.size(); ++k) {
       Slot& slot = slots[(self + k) % slots.size()];
-      for (std::int64_t unit = 0; (unit = take(slot, s.generation, k == 0)) >= 0;) run_unit(s, unit);
+      std::int64_t ended = 0;
+      for (std::int64_t unit = 0; (unit = take(slot, s.generation, k == 0)) >= 0;) ended += run_unit(s, unit);
+      if (ended == 0) continue;
+      // Sequentially consistent on both sides: either this thread sees the caller asleep, or the caller sees the last task done.
+      if (done.fetch_add(ended, std::memory_order_seq_cst) + ended == s.count && caller_sleeps.load(std::memory_order_seq_cst)) {
+        const std::lock_guard lock(mutex);
+        finished.notify_all();
+      }
     }
   }
 

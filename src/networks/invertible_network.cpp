@@ -234,7 +234,7 @@ ops::Transformed InvertibleNetwork::forward(Tape& tape, Tensor targets, Tensor c
       Rng& rng = tape.rng();
       Tensor noise = tape.filled(targets.shape(), 0);
       rng.fill_normal(std::span<float>(noise.data(), static_cast<std::size_t>(noise.size())));
-      for (std::int64_t i = 0; i < level.size(); ++i) {
+      for (std::int64_t i = 0, n = level.size(); i < n; ++i) {
         level.data()[i] = static_cast<float>(rng.uniform(options_.soft_flow_low, options_.soft_flow_high));
         const std::int64_t each = targets.size() / level.size();
         for (std::int64_t k = 0; k < each; ++k) noise.data()[i * each + k] *= level.data()[i];

@@ -115,10 +115,7 @@ int ParameterStore::find(std::string_view name) const {
 
 Tensor ParameterStore::tensor(Tape& tape, int parameter) const {
   const ParameterInfo& p = table_[static_cast<std::size_t>(parameter)];
-  const GradientLane* lane = tape.lane();
-  if (!lane) return tape.parameter(p.shape, values_.get() + p.offset, nullptr, nullptr);
-  return tape.parameter(p.shape, values_.get() + p.offset, lane->gradients + p.offset, lane->touched + parameter,
-                        lane->squares + parameter);
+  return tape.parameter(p.shape, values_.get() + p.offset, p.offset, parameter);
 }
 
 GradientBuffers::GradientBuffers(const ParameterStore& store, std::int64_t lanes) {
@@ -126,8 +123,10 @@ GradientBuffers::GradientBuffers(const ParameterStore& store, std::int64_t lanes
     memory_.push_back(ParameterStore::allocate(store.size()));
     touched_.emplace_back(static_cast<std::size_t>(store.count()), std::uint8_t{0});
     squares_.emplace_back(static_cast<std::size_t>(store.count()), 0.0);
+    places_.emplace_back(static_cast<std::size_t>(store.count()), -1.0f);
   }
-  for (std::size_t l = 0; l < memory_.size(); ++l) lanes_.push_back({memory_[l].get(), touched_[l].data(), squares_[l].data()});
+  for (std::size_t l = 0; l < memory_.size(); ++l)
+    lanes_.push_back({memory_[l].get(), touched_[l].data(), squares_[l].data(), places_[l].data()});
 }
 
 void GradientBuffers::clear() {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -225,7 +226,7 @@ Pass sharded(const ShardPlan& plan, ThreadPool* pool, bool dropout = false) {
   Tensor in = tape.input(x, true);
   const Tensor inputs[] = {in};
   Tensor y = tape.map_rows(plan, inputs, [&](Tape& t, Inputs p) {
-    Tensor kernel = t.parameter({5, 4}, weights.data(), t.lane()->gradients, t.lane()->touched);
+    Tensor kernel = t.parameter({5, 4}, weights.data(), 0, 0);
     Tensor h = ops::activate(ops::matmul(p[0], kernel), Activation::tanh);
     return dropout ? ops::dropout(h, 0.3f) : h;
   });
@@ -369,9 +370,7 @@ TEST(Fork, SumsTheSquaresOfGradientsThatAreComplete) {
   ThreadPool pool(2);
   Tape tape;
   tape.reset({.lanes = {&lane, 1}, .pool = &pool});
-  const auto kernel = [&](Tape& t, std::int64_t i) {
-    return t.parameter({4, 4}, weights.data() + 16 * i, t.lane()->gradients + 16 * i, t.lane()->touched + i, t.lane()->squares + i);
-  };
+  const auto kernel = [&](Tape& t, std::int64_t i) { return t.parameter({4, 4}, weights.data() + 16 * i, 16 * i, static_cast<int>(i)); };
   const Tensor inputs[] = {ops::matmul(tape.input(x), kernel(tape, 1))};
   Tensor out[2];
   tape.fork(inputs, out,
@@ -383,6 +382,40 @@ TEST(Fork, SumsTheSquaresOfGradientsThatAreComplete) {
   EXPECT_EQ(touched[0], GradientLane::kSquareKnown);
   EXPECT_NEAR(squares[0], want, 1e-6 * want);
   EXPECT_EQ(touched[1], 1);
+}
+
+TEST(Fork, TellsWhichTaskMadeAGradientAndAddsBothPartsOfAParameterThatIsUsedTwice) {
+  // y_i = tanh(x W_i) W_i in sub-network i; against the same on one tape. The third parameter is used before the fork alone.
+  const Array x = sample("fork/x", {6, 4}), w = sample("fork/w", {48});
+  const std::vector<float> weights(w.data(), w.data() + 48);
+  struct Result {
+    std::vector<float> gradient = std::vector<float>(48);
+    std::vector<std::uint8_t> touched = {0, 0, 0};
+    std::vector<double> squares = {-1, -1, -1};
+    std::vector<float> places = {-1, -1, -1};
+  };
+  const auto run = [&](ThreadPool* pool) {
+    Result r;
+    GradientLane lane{r.gradient.data(), r.touched.data(), r.squares.data(), r.places.data()};
+    Tape tape;
+    tape.reset({.lanes = {&lane, 1}, .pool = pool});
+    const auto kernel = [&](Tape& t, std::int64_t i) { return t.parameter({4, 4}, weights.data() + 16 * i, 16 * i, static_cast<int>(i)); };
+    const Tensor inputs[] = {ops::matmul(tape.input(x), kernel(tape, 2))};
+    Tensor out[2];
+    tape.fork(inputs, out, [&](std::int64_t i, Tape& t, Inputs p) {
+      Tensor first = kernel(t, i);
+      return ops::matmul(ops::activate(ops::matmul(p[0], first), Activation::tanh), kernel(t, i));
+    });
+    tape.backward(ops::sum(ops::multiply(out[0], out[1])));
+    return r;
+  };
+  ThreadPool pool(2);
+  const Result pair = run(&pool), plain = run(nullptr);
+  EXPECT_LT(largest_difference(pair.gradient, plain.gradient), 1e-5);
+  EXPECT_GT(*std::max_element(plain.gradient.begin(), plain.gradient.end()), 0.1f);
+  EXPECT_EQ(pair.places, (std::vector<float>{0.25f, 0.75f, -1.0f}));
+  EXPECT_EQ(plain.places, (std::vector<float>{-1.0f, -1.0f, -1.0f}));
+  EXPECT_EQ(pair.touched, (std::vector<std::uint8_t>{GradientLane::kSquareKnown, GradientLane::kSquareKnown, 1}));
 }
 
 // --- dropout ---

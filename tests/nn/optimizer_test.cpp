@@ -165,6 +165,24 @@ TEST(Optimizer, TakesKnownSquaresOnlyWhereTheyAreThoseOfTheWholeGradient) {
   EXPECT_FALSE(std::isfinite(norm(0, 1, true, std::numeric_limits<double>::quiet_NaN())));
 }
 
+TEST(Optimizer, SameBitsWhereverPiecesAreUpdated) {
+  const auto run = [](std::vector<float> places, int threads) {
+    Model model(0.1f, 2);
+    Optimizer optimizer(model.store, {.learning_rate = constant(1e-2)});
+    ThreadPool pool(threads);
+    for (std::int64_t step = 0; step < 3; ++step) {
+      model.write(step, 2);
+      for (std::size_t p = 0; p < places.size(); ++p) model.gradients.lanes()[0].places[p] = places[p];
+      optimizer.step(model.gradients, pool);
+    }
+    return model.values();
+  };
+  const std::vector<double> want = run({}, 1);
+  EXPECT_EQ(run({0.9f, 0.1f}, 2), want);
+  EXPECT_EQ(run({0.75f}, 4), want);
+  EXPECT_EQ(run({0.5f, 0.5f}, 2), want);
+}
+
 TEST(Optimizer, AddsTheDerivativeOfThePenaltyAlsoWhereNoGradientArrived) {
   ParameterStore store;
   const int w = store.add("w", {40, 2}, Initializer::glorot_uniform, 0.25f, 1), b = store.add("b", {2}, Initializer::ones, 0, 1);

@@ -22,7 +22,11 @@ namespace bayesflow {
 struct GradientLane {
   float* gradients = nullptr;
   std::uint8_t* touched = nullptr;  ///< 0: not written; 1: written; kSquareKnown: written, and `squares` has the sum of its squares
-  double* squares = nullptr;        ///< one per parameter
+  double* squares = nullptr;        ///< one per parameter, or null
+  /// Where among the tasks of a section the gradient was made, in [0, 1], negative if nobody told; one per parameter, or null. Threads
+  /// begin sections with the same share of tasks: whoever has a task at this place of a later section is likely to have the gradient in its
+  /// caches.
+  float* places = nullptr;
   static constexpr std::uint8_t kSquareKnown = 2;
 };
 
@@ -48,7 +52,7 @@ inline constexpr std::int64_t kMaxLanes = 16;
 /// Chunks of about 200 rows; a lane for every two chunks, at most kMaxLanes.
 [[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
 
-class Tape {
+class alignas(64) Tape {  // those of two threads share no cache line
  public:
   Tape();
   ~Tape();
@@ -72,8 +76,8 @@ class Tape {
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
   Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
-  /// A parameter: value, where its gradient goes or null, and the gradient's entries of GradientLane (`square` may be null).
-  Tensor parameter(const Shape& shape, const float* value, float* gradient, std::uint8_t* touched, double* square = nullptr);
+  /// A parameter, the `number`-th of its model. Its gradient goes to the lane's buffer from `offset` on; without a lane it needs none.
+  Tensor parameter(const Shape& shape, const float* value, std::int64_t offset, int number);
 
   // --- for the authors of ops ---
   /// A tensor for the result of an op; needs a gradient if the tape records and one of the sources does.
@@ -133,7 +137,7 @@ class Tape {
   // --- what a pass costs ---
   /// Floating-point operations (2 rows depth cols each) of the matrix products made since the last reset, forward and backward,
   /// those of shards and sub-networks included. Products that are skipped, or made once per group of rows, count as they are made.
-  [[nodiscard]] std::int64_t product_flops() const { return product_flops_; }
+  [[nodiscard]] std::int64_t product_flops() const;
   void count_product(std::int64_t rows, std::int64_t depth, std::int64_t cols) { product_flops_ += 2 * rows * depth * cols; }
 
  private:
@@ -149,17 +153,17 @@ class Tape {
   };
   struct Parameter {
     detail::Node* node;
-    double* square;
+    int number;
   };
   detail::Node* new_node(const Shape& shape);
   Tensor import(Tensor source, std::int64_t first, std::int64_t count);
   Tensor import_all(Tensor source);
-  Tape& next_child(const TapeSettings& settings, Arena* shared = nullptr);
+  std::size_t add_children(std::int64_t count);
+  Tape& start_child(std::size_t number, std::span<GradientLane> lanes, Arena* shared = nullptr);
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
-  void square_gradients();
-  void collect_counts(std::size_t first_child, std::int64_t count);
+  void backward_of_subnetwork(const float* cotangent, float place);
   Tensor map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                          void* context);
   void fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -172,7 +176,7 @@ class Tape {
   Rng rng_;
   std::vector<Record> ops_;
   std::vector<Import> imports_;
-  std::vector<Parameter> parameters_;
+  std::vector<Parameter> parameters_;  // of a sub-network of a fork
   std::vector<std::unique_ptr<Tape>> children_;
   std::size_t used_children_ = 0;
   std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks
@@ -181,6 +185,7 @@ class Tape {
   std::int64_t product_flops_ = 0;
   Tensor output_;          // of a child
   bool is_child_ = false;  // shards are not cut again
+  bool is_subnetwork_ = false;  // a child of a fork
 };
 
 namespace detail {

@@ -54,9 +54,14 @@ class Optimizer {
     int parameter;
     std::int64_t first, count;  // in the flat buffers
   };
+  void place_pieces(const GradientLane& lane);
+  void find_open_pieces(std::span<const GradientLane> lanes);
+
   ParameterStore* store_;
   OptimizerOptions options_;
   std::vector<Piece> pieces_;
+  std::vector<int> order_;  // in which threads share out pieces
+  std::vector<int> open_;   // pieces whose lanes are to be added or squared in this step
   std::vector<double> squares_;
   ParameterStore::Floats m_, v_;
   std::int64_t step_ = 0;

@@ -105,6 +105,7 @@ class GradientBuffers {
   std::vector<ParameterStore::Floats> memory_;
   std::vector<std::vector<std::uint8_t>> touched_;
   std::vector<std::vector<double>> squares_;
+  std::vector<std::vector<float>> places_;
   std::vector<GradientLane> lanes_;
 };
 
