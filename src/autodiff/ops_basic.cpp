@@ -17,6 +17,17 @@ using detail::GradSink;
 
 void copy(float* to, const float* from, std::int64_t n) { std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float)); }
 
+/// The first `width` floats of each row. Parameters make rows of a few floats, for which a call takes longer than the copy.
+void copy_columns(float* to, std::int64_t to_stride, const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width) {
+  constexpr std::int64_t kFew = 16;
+  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
+    if (width >= kFew)
+      copy(to, from, width);
+    else
+      for (std::int64_t j = 0; j < width; ++j) to[j] = from[j];
+  }
+}
+
 void same_shape(const char* op, Tensor a, Tensor b) {
   require(a.shape() == b.shape(), "{}: shapes must be equal; got {} and {}", op, shape_of(a), shape_of(b));
 }
@@ -184,7 +195,7 @@ Tensor concat(std::span<const Tensor> parts) {
   for (const Tensor& p : parts) y.node()->needs_grad = y.node()->needs_grad || (tape.records() && p.needs_grad());
   std::int64_t at = 0;
   for (const Tensor& p : parts) {
-    for (std::int64_t i = 0; i < c.rows; ++i) copy(y.data() + i * c.cols + at, p.data() + i * p.cols(), p.cols());
+    copy_columns(y.data() + at, c.cols, p.data(), p.cols(), c.rows, p.cols());
     at += p.cols();
   }
   tape.on_backward(y, [c, y] {
@@ -211,7 +222,7 @@ Tensor columns(Tensor x, std::int64_t first, std::int64_t last) {
   shape.set(-1, last - first);
   Tensor y = x.tape().result(shape, {x});
   const std::int64_t rows = x.shape().slice(0, -1).size(), width = last - first, cols = x.cols();
-  for (std::int64_t i = 0; i < rows; ++i) copy(y.data() + i * width, x.data() + i * cols + first, width);
+  copy_columns(y.data(), width, x.data() + first, cols, rows, width);
   x.tape().on_backward(y, [x, y, rows, width, cols, first] {
     const GradSink dx = grad_sink(x);
     if (!dx.accumulate) std::fill_n(dx.data, x.size(), 0.0f);

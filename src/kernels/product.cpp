@@ -256,33 +256,42 @@ HWY_INLINE void all_tiles(const Operands& o, Tile t, FindB find_b) {
   }
 }
 
-/// Few columns: dot products along the depth, with `N` columns of B in flight.
-template <int N>
-void few_columns(const Product& p) {
+/// `R` rows and `N` columns of dot products along the depth, which share what they read of B. Two sums each, of even and odd vectors.
+template <int R, int N>
+HWY_INLINE void few_columns_of_rows(const Product& p, std::int64_t i) {
   const D d;
-  for (std::int64_t i = 0; i < p.rows; ++i) {
-    const float* a = p.a + i * p.lda;
-    V acc[N], acc2[N];
+  const float* a = p.a + i * p.lda;
+  V acc[R][N], acc2[R][N];
 #pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) acc[j] = acc2[j] = hn::Zero(d);
-    std::int64_t k = 0;
-    for (; k + 2 * kLanes <= p.depth; k += 2 * kLanes) {
-      const V x = hn::LoadU(d, a + k), y = hn::LoadU(d, a + k + kLanes);
+  for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-      for (int j = 0; j < N; ++j) {
-        acc[j] = hn::MulAdd(x, hn::LoadU(d, p.b_transposed + j * p.ldbt + k), acc[j]);
-        acc2[j] = hn::MulAdd(y, hn::LoadU(d, p.b_transposed + j * p.ldbt + k + kLanes), acc2[j]);
-      }
-    }
-    for (; k < p.depth; k += kLanes) {
-      const hn::Mask<D> m = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, p.depth - k)));
-      const V x = hn::MaskedLoad(m, d, a + k);
-#pragma GCC unroll 4
-      for (int j = 0; j < N; ++j) acc[j] = hn::MulAdd(x, hn::MaskedLoad(m, d, p.b_transposed + j * p.ldbt + k), acc[j]);
-    }
+    for (int j = 0; j < N; ++j) acc[r][j] = acc2[r][j] = hn::Zero(d);
+  std::int64_t k = 0;
+  for (; k + 2 * kLanes <= p.depth; k += 2 * kLanes) {
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      float v = hn::GetLane(hn::SumOfLanes(d, hn::Add(acc[j], acc2[j])));
+      const V b = hn::LoadU(d, p.b_transposed + j * p.ldbt + k), b2 = hn::LoadU(d, p.b_transposed + j * p.ldbt + k + kLanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        acc[r][j] = hn::MulAdd(hn::LoadU(d, a + r * p.lda + k), b, acc[r][j]);
+        acc2[r][j] = hn::MulAdd(hn::LoadU(d, a + r * p.lda + k + kLanes), b2, acc2[r][j]);
+      }
+    }
+  }
+  for (; k < p.depth; k += kLanes) {
+    const hn::Mask<D> m = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, p.depth - k)));
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) {
+      const V b = hn::MaskedLoad(m, d, p.b_transposed + j * p.ldbt + k);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) acc[r][j] = hn::MulAdd(hn::MaskedLoad(m, d, a + r * p.lda + k), b, acc[r][j]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r, ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) {
+      float v = hn::GetLane(hn::SumOfLanes(d, hn::Add(acc[r][j], acc2[r][j])));
       if (p.accumulate)
         v += p.c[i * p.ldc + j];
       else if (p.init)
@@ -291,7 +300,15 @@ void few_columns(const Product& p) {
       if (p.epilogue == Epilogue::relu_mask && !(p.mask[i * p.ldmask + j] > 0)) v = 0.0f;
       p.c[i * p.ldc + j] = v;
     }
-  }
+}
+
+/// As many rows together as leave registers for what they read.
+template <int N>
+void few_columns(const Product& p) {
+  constexpr int kRows = HWY_TARGET <= HWY_AVX3 && N <= 2 ? 4 : 2;
+  std::int64_t i = 0;
+  for (; i + kRows <= p.rows; i += kRows) few_columns_of_rows<kRows, N>(p, i);
+  for (; i < p.rows; ++i) few_columns_of_rows<1, N>(p, i);
 }
 
 /// Blocks of 128 bits from rows that are 4 apart, one beside the other: a register's worth of what becomes four rows of the result.
