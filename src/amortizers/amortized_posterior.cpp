@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "amortizers/posterior_state.hpp"
@@ -10,9 +11,18 @@
 namespace bayesflow {
 namespace {
 
-// Below this many target rows the flow's sub-networks run side by side over all rows, and their gradients need no reduction;
-// above, rows are cut into shards like the observations of the summary network.
-constexpr std::int64_t kFewRows = 512;
+/// How the flow's rows are cut for training. Many rows are cut like the observations of a summary network. Few are not: the sub-networks s
+/// and t of affine couplings run side by side over all of them, and their gradients need no reduction. A spline coupling has one network,
+/// which would leave all threads but one without work; there, chunks of at least 16 rows, each with its own lane of gradients, are worth
+/// the reduction.
+ShardPlan plan_flow(const InvertibleNetwork& flow, const Shape& targets) {
+  constexpr std::int64_t kFewRows = 512, kLeastRows = 16, kRowsPerChunk = 64;
+  const std::int64_t items = targets[0], rows = items * rows_per_item(targets);
+  if (rows > kFewRows) return plan_shards(items, rows_per_item(targets));
+  if (flow.options().coupling_design != CouplingDesign::spline || rows < 2 * kLeastRows) return {.items = items};
+  const std::int64_t chunks = std::min(items, std::max<std::int64_t>(2, rows / kRowsPerChunk));
+  return {.items = items, .chunks = chunks, .lanes = chunks};
+}
 
 }  // namespace
 
@@ -126,8 +136,7 @@ AmortizedPosterior::LossTensors AmortizedPosterior::loss(Tape& tape, const Input
     return ops::scale(ops::add(s.options.latent.log_density(f.value), f.log_det), -1.0f);
   };
   const Tensor in[] = {theta, c};
-  Tensor nll = theta.rows() <= kFewRows ? negative_log_density(tape, in)
-                                        : tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, negative_log_density);
+  Tensor nll = tape.map_rows(plan_flow(s.inference, theta.shape()), in, negative_log_density);
   out.total = out.loss = ops::mean(nll);
   if (s.options.summary_mmd_weight > 0) {
     Tensor normals = tape.filled(summary.shape(), 0);
