@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string>
 
+#include "support/sanitized.hpp"
+
 namespace bf = bayesflow;
 
 namespace {
@@ -34,11 +36,14 @@ int main(int argc, char** argv) {
   options.checkpoint_minutes = 0.0005;  // every 30 ms: kills shall meet writes
   bf::Trainer trainer(amortizer, model, options);
   bf::TrainingSummary run;
-  if (mode == "online") run = trainer.train_online({.epochs = 6, .iterations_per_epoch = 150, .batch_size = 16, .validation_sims = 50});
-  if (mode == "offline") run = trainer.train_offline(model.simulate(2500, 5, "data", 0), {.epochs = 6, .batch_size = 16});
+  using bf::support::repetitions;
+  if (mode == "online")
+    run = trainer.train_online({.epochs = 6, .iterations_per_epoch = repetitions(150), .batch_size = 16, .validation_sims = 50});
+  if (mode == "offline") run = trainer.train_offline(model.simulate(repetitions(2500), 5, "data", 0), {.epochs = 6, .batch_size = 16});
   if (mode == "replay")
-    run = trainer.train_experience_replay({.epochs = 6, .iterations_per_epoch = 150, .batch_size = 16, .buffer_capacity = 100});
-  if (mode == "rounds") run = trainer.train_rounds({.rounds = 3, .sim_per_round = 1000, .epochs = 2, .batch_size = 16});
+    run =
+        trainer.train_experience_replay({.epochs = 6, .iterations_per_epoch = repetitions(150), .batch_size = 16, .buffer_capacity = 100});
+  if (mode == "rounds") run = trainer.train_rounds({.rounds = 3, .sim_per_round = repetitions(1000), .epochs = 2, .batch_size = 16});
   if (run.history.steps.empty()) return 2;
   Sum sum;
   sum.add(amortizer.store().values(), static_cast<std::size_t>(amortizer.store().size()) * sizeof(float));
