@@ -302,10 +302,10 @@ HWY_INLINE void few_columns_of_rows(const Product& p, std::int64_t i) {
     }
 }
 
-/// As many rows together as leave registers for what they read.
+/// As many rows together as leave registers for what they read: half of all are sums.
 template <int N>
 void few_columns(const Product& p) {
-  constexpr int kRows = HWY_TARGET <= HWY_AVX3 && N <= 2 ? 4 : 2;
+  constexpr int kSums = HWY_TARGET <= HWY_AVX3 ? 16 : 8, kRows = std::min(4, kSums / (2 * N));
   std::int64_t i = 0;
   for (; i + kRows <= p.rows; i += kRows) few_columns_of_rows<kRows, N>(p, i);
   for (; i < p.rows; ++i) few_columns_of_rows<1, N>(p, i);

@@ -43,8 +43,8 @@ Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&
 }
 
 /// Lays pieces out so that each thread updates what it has in its caches: those of a sub-network at the place of the task that makes their
-/// gradient, the others, which all threads use, evenly between them. On two cores without a common cache a value that another core wrote
-/// takes ten times as long to read.
+/// gradient, the others, which all threads use, evenly between them. On two cores without a common cache, what another core wrote
+/// takes some five times as long to reach as on two with one.
 void Optimizer::place_pieces(const GradientLane& lane) {
   const auto place = [&](const Piece& piece) { return lane.places ? lane.places[piece.parameter] : -1.0f; };
   std::int64_t anywhere = 0, seen = 0;
