@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize tidy format clean bench-files
+.PHONY: quickstart figures test build setup library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize valgrind tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -24,7 +24,7 @@ figures: quickstart  ## the figures of the README, drawn by the quickstart
 
 test: quickstart build venv  ## the same, then every test; leaves the Python package in build/venv
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
-	@$(VENV)/bin/python -m pytest -q tests/python
+	@MALLOC_PERTURB_=165 $(VENV)/bin/python -m pytest -q tests/python
 
 # The Python package on top of the library that was just built: pip compiles the bindings only, and links with it.
 VENV := build/venv
@@ -37,7 +37,7 @@ venv: build $(VENV)/requirements-test.txt  ## a virtual environment with the Pyt
 	  --config-settings=build-dir=build/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 
 test-python: venv  ## the Python tests alone: make test-python TESTS=tests/python/test_trainers.py
-	@$(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
+	@MALLOC_PERTURB_=165 $(VENV)/bin/python -m pytest -q $(or $(TESTS),tests/python)
 
 library: setup $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS) --target bayesflow
@@ -103,6 +103,9 @@ sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread
 	  cmake --preset $$preset > /dev/null && cmake --build build/$$preset -j $(JOBS) && \
 	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
 	done
+
+valgrind: build   ## every test of files under valgrind, which sees into HDF5 (the sanitizers do not); a small part of it is in make test
+	@tests/io/valgrind.sh $(BUILD)/tests/test_io '*'
 
 tidy: setup $(BUILD)/build.ninja  ## clang-tidy over the library
 	@run-clang-tidy -quiet -j $(JOBS) -p $(BUILD) '^$(CURDIR)/src/'

@@ -131,15 +131,15 @@ struct Hdf5MemoryDriver {
   }
 };
 
-void Hdf5Memory::use_for(std::int64_t access) {
+std::int64_t Hdf5Memory::use_for(std::int64_t access) {
   static_assert(sizeof access == sizeof(hid_t));
   const H5FD_class_t driver = Hdf5MemoryDriver::make();
   const hid_t id = H5FDregister(&driver);
   Hdf5Memory* self = this;
-  // HDF5 copies the pointer; the property list and the file keep the driver.
-  const herr_t status = id < 0 ? -1 : H5Pset_driver(access, id, &self);
+  const herr_t status = id < 0 ? -1 : H5Pset_driver(access, id, &self);  // HDF5 copies the pointer
+  if (status >= 0) return id;
   if (id >= 0) H5FDunregister(id);
-  if (status < 0) throw IoError("HDF5 could not make a driver for memory; this is a fault of the installation or of memory");
+  throw IoError("HDF5 could not make a driver for memory; this is a fault of the installation or of memory");
 }
 
 }  // namespace bayesflow::io

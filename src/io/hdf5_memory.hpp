@@ -10,17 +10,18 @@
 
 namespace bayesflow::io {
 
-/// A file as HDF5 sees it, in pages of memory. Writing never fails for HDF5: a file that it cannot write to, it cannot close either, and
-/// then it complains at the end of the program. If memory runs out, the pages are incomplete and `finish` says so.
+/// A file as HDF5 sees it, in pages of memory. HDF5 never sees a write fail: a file that it cannot write to, it cannot close either, and
+/// then it prints errors at the end of the program. If memory runs out, the pages are incomplete and `finish` throws.
 class Hdf5Memory {
  public:
   Hdf5Memory() = default;
   Hdf5Memory(const Hdf5Memory&) = delete;
   Hdf5Memory& operator=(const Hdf5Memory&) = delete;
 
-  /// Files created with these access properties (HDF5's identifier) lie here; there may be one at a time, and it must be closed before this
-  /// object goes.
-  void use_for(std::int64_t access);
+  /// Files created with these access properties (HDF5's identifier) lie here, one at a time. Returns HDF5's identifier of the driver, which
+  /// the caller must unregister (H5FDunregister), and only after the file was closed: on closing a file HDF5 first releases the file's
+  /// reference to the driver, and would read its freed structure afterwards.
+  [[nodiscard]] std::int64_t use_for(std::int64_t access);
   /// The file is closed: throws std::bad_alloc if something was lost.
   void finish() const;
 

@@ -148,6 +148,7 @@ std::uint64_t checked_bytes(const std::string& path, NumberType type, const std:
 }
 
 struct Hdf5Skeleton::Ids {
+  Id driver;  // first: closed after the file that uses it
   Id file, creation, group_creation, links;
   std::set<std::string> groups;
 };
@@ -164,7 +165,7 @@ Hdf5Skeleton::Hdf5Skeleton(std::uint64_t user_block, std::uint64_t metadata_byte
   check(H5Pset_meta_block_size(access, metadata_bytes), "set the size of metadata blocks");
   check(H5Pset_small_data_block_size(access, 0), "set the size of data blocks");
   check(H5Pset_alignment(access, 1, alignment), "set the alignment");
-  memory_.use_for(access);
+  ids->driver = Id(memory_.use_for(access), H5FDunregister, "register a driver");
   ids->file = Id(H5Fcreate("layout", H5F_ACC_TRUNC, file_creation, access), H5Fclose, "create a file in memory");
   ids->creation = Id(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a property list");
   check(H5Pset_layout(ids->creation, H5D_CONTIGUOUS), "set the layout");
