@@ -23,11 +23,34 @@ def as_array(value, name):
     except Exception as error:
         hint = "; copy it to the CPU first" if _is_elsewhere(value) else ""
         raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
-    if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            raise ConfigurationError(f"{name} has {np.ma.count_masked(array)} masked values; fill them in, and give the mask to the network as data if it matters")
-        array = array.data
-    return array
+    refuse_masked(value, name)
+    return array.data if isinstance(array, np.ma.MaskedArray) else array
+
+
+def refuse_masked(value, name):
+    """Raises if `value`, an array or a list of such, has masked values: NumPy takes what lies under the masks of arrays in a list."""
+    count = _masked(value)
+    if count:
+        raise ConfigurationError(f"{name} has {count} masked values; fill them in, and give the mask to the network as data if it matters")
+
+
+def _masked(value):
+    if isinstance(value, np.ma.MaskedArray):
+        return int(np.ma.count_masked(value))
+    if isinstance(value, (list, tuple)):
+        return sum(_masked(part) for part in value if isinstance(part, (np.ma.MaskedArray, list, tuple)))
+    return 0
+
+
+def own(value):
+    """A copy of what a user's function may change in place: arrays, lists and dictionaries of such. What has no parts is handed on."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(map(own, value))
+    if type(value) is dict:
+        return {key: own(part) for key, part in value.items()}
+    return value
 
 
 def _is_elsewhere(value):

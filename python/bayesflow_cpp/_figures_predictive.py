@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _numbers
-from ._arrays import as_float64
+from ._arrays import as_array, as_float64
 from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent
 from .exceptions import ArgumentError
 
@@ -96,7 +96,7 @@ def plot_pushforward(generative_model: GenerativeModel, parameter_draws: ArrayLi
     function), "functions_used", "function_names", "figures"."""
     if parameter_draws is None:
         forward = generative_model(batch_size)
-        draws, data = np.asarray(forward["prior_draws"]), np.asarray(forward["sim_data"])
+        draws, data = as_array(forward["prior_draws"], "prior_draws"), as_array(forward["sim_data"], "sim_data")
     else:
         draws = as_float64(parameter_draws, "parameter_draws")
         data = _numbers.simulate_by(generative_model)(draws)
@@ -107,7 +107,7 @@ def plot_pushforward(generative_model: GenerativeModel, parameter_draws: ArrayLi
         names = [f"Aggregator function {i + 1}" for i in range(len(functions))]
     if funcs_labels is not None:
         names = checked_names(funcs_labels, len(functions), "funcs_labels", "functions")
-    aggregated = [[float(function(simulation)) for simulation in data] for function in functions]
+    aggregated = [[float(function(simulation.copy())) for simulation in data] for function in functions]
     figures = []
     if show_raw_sims and data.ndim == 2:
         side = min(int(np.ceil(np.sqrt(len(data)))), 7)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core, _numbers
-from ._arrays import as_choice, as_count, as_flag, as_float64, as_function, as_number, required
+from ._arrays import as_array, as_choice, as_count, as_flag, as_float64, as_function, as_number, required
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
 
 if TYPE_CHECKING:
@@ -94,7 +94,12 @@ def mmd_kernel(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
     kernel: a function such as `gaussian_kernel_matrix`."""
     x, y = _samples(x, "x"), _samples(y, "y")
     as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
-    return float(np.mean(kernel(x, x)) + np.mean(kernel(y, y)) - 2 * np.mean(kernel(x, y)))
+    return float(np.mean(_gram(kernel, x, x)) + np.mean(_gram(kernel, y, y)) - 2 * np.mean(_gram(kernel, x, y)))
+
+
+def _gram(kernel, x, y):
+    """The kernel may be a user's, which is given copies."""
+    return as_array(kernel(x.copy(), y.copy()), "what kernel returns")
 
 
 def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
@@ -105,7 +110,7 @@ def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
     if n < 2 or m < 2:
         raise ShapeError(f"mmd_kernel_unbiased needs at least two rows of each sample; got {n} and {m}")
     within = lambda k, size: (np.sum(k) - np.trace(k)) / (size * (size - 1))
-    return float(within(np.asarray(kernel(x, x)), n) + within(np.asarray(kernel(y, y)), m) - 2 * np.mean(kernel(x, y)))
+    return float(within(_gram(kernel, x, x), n) + within(_gram(kernel, y, y), m) - 2 * np.mean(_gram(kernel, x, y)))
 
 
 def expected_calibration_error(m_true: ArrayLike, m_pred: ArrayLike, num_bins: int = 10) -> tuple[list[float], list[np.ndarray], list[np.ndarray]]:
@@ -179,7 +184,7 @@ def aggregated_error(x_true: ArrayLike, x_pred: ArrayLike, inner_error_fun: Func
         raise ShapeError(f"x_true and x_pred must be of equally many data sets, along the first axis, and at least one; got shapes {x_true.shape} and {x_pred.shape}")
     as_function(inner_error_fun, "inner_error_fun", "a truth and its estimates")
     as_function(outer_aggregation_fun, "outer_aggregation_fun", "a list of errors")
-    return outer_aggregation_fun([inner_error_fun(truth, estimates) for truth, estimates in zip(x_true, x_pred)])
+    return outer_aggregation_fun([inner_error_fun(truth.copy(), estimates.copy()) for truth, estimates in zip(x_true, x_pred)])
 
 
 def aggregated_rmse(x_true: ArrayLike, x_pred: ArrayLike) -> float:

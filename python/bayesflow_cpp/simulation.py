@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_path
+from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_path, own, refuse_masked
 from ._functions import KeyedFunction, name_of
 from ._native import NativeFunction, native_or_keyed
 from .exceptions import ConfigurationError, OperationNotSupportedError, SimulationError
@@ -75,13 +75,20 @@ class ContextGenerator:
         return first
 
     def _draw_non_batchable(self, streams, first, args=(), kwargs={}):
-        return None if self._non_batchable is None else self._non_batchable(streams.branch("non_batchable").at(first), *args, **kwargs)
+        if self._non_batchable is None:
+            return None
+        value = self._non_batchable(streams.branch("non_batchable").at(first), *args, **kwargs)
+        refuse_masked(value, "non-batchable context: the value")
+        return value
 
     def _draw_batchable(self, batch_size, streams, first, args, kwargs):
+        """Value i draws from `streams.at(i)`, the batch's value from `streams.branch("non_batchable").at(first)`: as in C++."""
         if self._batchable is None:
             return None
-        streams = streams.branch("batchable")
-        return [self._batchable(streams.at(first + b), *args, **kwargs) for b in range(batch_size)]
+        values = [self._batchable(streams.at(first + b), *map(own, args), **kwargs) for b in range(batch_size)]
+        for b, value in enumerate(values):
+            refuse_masked(value, f"batchable context: the value of simulation {first + b}")
+        return values
 
     def _draw(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
         if non_batchable is None:
@@ -135,34 +142,39 @@ class _Part:
         return self.context_gen._draw(batch_size, streams.branch("context"), first, non_batchable, args, kwargs)
 
     def _run(self, batch_size, parameters, context, streams, first, args, kwargs):
-        """The user's function on a whole batch: (batch_size, ...)."""
+        """The user's function on a whole batch: (batch_size, ...). It is given copies, so that what it changes in place stays as it was drawn."""
         batchable, non_batchable = context["batchable_context"], context["non_batchable_context"]
-        shared = () if non_batchable is None else (non_batchable,)
         if isinstance(self._function, NativeFunction):
             if args or kwargs:
                 raise ConfigurationError(f"{self._name}: compiled functions take no further arguments; got {(*args, *kwargs)}")
             return self._function.run(batch_size, parameters, batchable, non_batchable, streams, first)
+        refuse_masked(parameters, f"{self._name}: params")
+        given, parameters = parameters, own(parameters)
         if self.is_batched:
-            lead = () if batchable is None else (batchable,)
+            shared = () if non_batchable is None else (own(non_batchable),)
+            lead = () if batchable is None else (own(batchable),)
             if parameters is None:
                 return as_array(self._returned(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs)), self._name)
-            return self._returned(self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs))
-        function, out = self._function, []
+            out = self._returned(self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs))
+            refuse_masked(out, f"{self._name}: its data")
+            return out
+        function, rows = self._function, _Rows(self._name, first, batch_size)
         keyed = function.takes_rng
         stream = streams
         for b in range(batch_size):
             lead = () if parameters is None else ((parameters[b],) if not isinstance(parameters, (list, tuple)) else ([p[b] for p in parameters],))
             if batchable is not None:
-                lead = (*lead, batchable[b])
+                lead = (*lead, own(batchable[b]))
+            if non_batchable is not None:
+                lead = (*lead, own(non_batchable))
             if keyed:
                 stream = streams.at(first + b)
             try:
-                out.append(function(stream, *lead, *shared, *args, **kwargs))
+                result = function(stream, *lead, *args, **kwargs)
             except Exception as error:
-                raise self._failure(first + b, parameters, b, error) from error
-        for result in out:
-            self._returned(result)
-        return _stack(out, self._name, first)
+                raise self._failure(first + b, given, b, error) from error
+            rows.add(b, self._returned(result))
+        return rows.stacked()
 
     def _returned(self, result):
         if result is None:
@@ -174,15 +186,51 @@ class _Part:
         return SimulationError(f"{self._name}: simulation {number}{given} failed: {type(error).__name__}: {error}")
 
 
-def _stack(results, name, first):
-    try:
-        return np.array(results)
-    except ValueError:
-        shapes = [np.shape(r) for r in results]
-        other = next(b for b, shape in enumerate(shapes) if shape != shapes[0])
+class _Rows:
+    """Results of a function of single simulations, one after the other -> one array. Each is copied when it comes: a function may return the same
+    array again and again."""
+
+    def __init__(self, name, first, count):
+        self._name, self._first, self._count = name, first, count
+        self._array, self._list = None, []
+
+    def add(self, b, result):
+        if type(result) is not np.ndarray:
+            refuse_masked(result, f"{self._name}: simulation {self._first + b}")
+        if b == 0 and isinstance(result, np.ndarray) and result.dtype == np.float64:
+            self._array = np.empty((self._count, *result.shape))
+        array = self._array
+        if array is not None and isinstance(result, np.ndarray) and result.shape == array.shape[1:] and result.dtype.kind in "fiub":
+            array[b] = result
+            return
+        if array is not None:
+            self._list, self._array = [*array[:b]], None
+        self._list.append(result.copy() if isinstance(result, (np.ndarray, list)) else result)
+
+    def stacked(self):
+        if self._array is not None:
+            return self._array
+        try:
+            return np.array(self._list)
+        except ValueError as error:
+            self._refuse(error)
+
+    def _refuse(self, error):
+        shapes = []
+        for b, result in enumerate(self._list):
+            try:
+                shapes.append(np.shape(result))
+            except ValueError:
+                parts = f"a {type(result).__name__} of the shapes {', '.join(str(np.shape(part)) for part in result)}"
+                raise SimulationError(
+                    f"{self._name}: simulation {self._first + b} returned {parts}, which are no one array; join them (np.concatenate, or columns of one array)"
+                ) from error
+        other = next((b for b, shape in enumerate(shapes) if shape != shapes[0]), None)
+        if other is None:
+            raise SimulationError(f"{self._name}: what its function returned cannot be stacked: {error}") from error
         raise SimulationError(
-            f"{name}: simulation {first + other} returned shape {shapes[other]}, but simulation {first} returned {shapes[0]}; return one shape for all "
-            "simulations of a batch (a size that varies belongs into a non-batchable context)"
+            f"{self._name}: simulation {self._first + other} returned shape {shapes[other]}, but simulation {self._first} returned {shapes[0]}; return one "
+            "shape for all simulations of a batch (a size that varies belongs into a non-batchable context)"
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, shown
+from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, own, shown
 from ._functions import name_of
 from ._log import logger
 from ._progress import TrainingProgress
@@ -357,7 +357,7 @@ class Trainer:
         arguments = as_arguments(conf_args, "conf_args")
         if arguments and self._configurator is None:
             raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
-        return self.configurator(inputs, **arguments)
+        return self.configurator(own(inputs), **arguments)
 
     def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
                             num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0) -> MmdTestResult:  # fmt: skip

@@ -66,6 +66,138 @@ def test_context_generator_feeds_one_into_the_other():
     assert ContextGenerator()(2) == {"non_batchable_context": None, "batchable_context": None}
 
 
+TWIN_CHECKSUM = 0x07D287AD1ED6EE43  # of tests/simulation/python_twin_test.cpp
+
+
+def test_contexts_are_those_of_cpp():
+    """Uniform numbers are the same bits in both languages; so are the streams, for batchable and non-batchable contexts of priors and simulators."""
+    contexts = lambda: ContextGenerator(lambda rng: rng.random(), lambda rng: rng.random())  # noqa: E731
+    prior = Prior(prior_fun=lambda batchable, shared, rng: np.array([rng.random() + batchable + shared]), context_generator=contexts())
+    simulator = Simulator(simulator_fun=lambda theta, batchable, shared, rng: rng.random() + theta + batchable + shared, context_generator=contexts())
+    model = GenerativeModel(prior, simulator, seed=11, skip_test=True)
+    value = 0xcbf29ce484222325
+    for batch_size in (3, 4):
+        for array in model(batch_size).values():
+            for byte in np.asarray(array, dtype=np.float64).tobytes():
+                value = (value ^ byte) * 0x100000001B3 % 2**64
+    assert value == TWIN_CHECKSUM
+
+    # A generator alone, and one whose second function is given the first one's value.
+    streams = bf._core.Rng(3, "context")
+    drawn = ContextGenerator(lambda n, rng: n + rng.random(), lambda rng: rng.random(), use_non_batchable_for_batchable=True)._draw(2, streams, 4, None)
+    shared = float(streams.branch("non_batchable", 4).uniform(()))
+    assert drawn["non_batchable_context"] == shared
+    assert drawn["batchable_context"] == [shared + float(streams.at(i).uniform(())) for i in (4, 5)]
+
+
+def masked(values=(1.0, 777.0)):
+    return np.ma.masked_equal(np.array(values), 777.0)
+
+
+MASKED = {
+    "prior of one": lambda: Prior(prior_fun=masked)(3),
+    "prior of a batch": lambda: Prior(batch_prior_fun=lambda batch_size: np.ma.masked_less(np.zeros((batch_size, 2)), 1))(3),
+    "a list of masked arrays": lambda: Prior(prior_fun=lambda: [masked(), masked()])(3),
+    "a later one": lambda it=iter([np.ones(2), masked(), masked()]): Prior(prior_fun=lambda: next(it))(3),
+    "simulator of one": lambda: Simulator(simulator_fun=lambda theta: masked())(np.zeros((3, 1))),
+    "simulator of a batch": lambda: Simulator(batch_simulator_fun=lambda theta: np.ma.masked_less(theta, 1))(np.zeros((3, 1))),
+    "parameters": lambda: Simulator(simulator_fun=lambda theta: np.random.normal(theta))(np.ma.masked_less(np.zeros((3, 1)), 1)),
+    "a list of parameters": lambda: Simulator(simulator_fun=lambda theta: theta[0])([np.ma.masked_less(np.zeros((3, 1)), 1)]),
+    "non-batchable context": lambda: ContextGenerator(non_batchable_context_fun=masked)(3),
+    "batchable context": lambda: ContextGenerator(masked)(3),
+    "forward dictionary": lambda: bf.simulation.to_core({"prior_draws": np.zeros((2, 1)), "sim_data": [masked(), masked()]}),
+    "context in a forward dictionary": lambda: bf.simulation.to_core(
+        {"prior_draws": np.zeros((2, 1)), "sim_data": np.zeros((2, 2)), "sim_batchable_context": [masked(), masked()]}
+    ),
+    "configured": lambda: bf.configuration.DefaultPosteriorConfigurator()({"sim_data": [masked(), masked()]}),
+}
+
+
+@pytest.mark.parametrize("call", MASKED.values(), ids=MASKED.keys())
+def test_masked_values_are_refused(call):
+    with pytest.raises((ConfigurationError, SimulationError), match="[0-9] masked values; fill them in"):
+        call()
+
+
+def test_masks_without_masked_values_are_no_fault():
+    draws = Prior(prior_fun=lambda: np.ma.masked_equal([1.0, 2.0], 3.0))(3)["prior_draws"]
+    assert type(draws) is np.ndarray and draws.tolist() == [[1.0, 2.0]] * 3
+
+
+def in_place(array, factor=100.0):
+    array *= factor
+    return array
+
+
+def test_what_functions_change_in_place_stays_as_it_was_drawn(tmp_path, small_amortizer):
+    truths = np.random.default_rng(0).normal(size=(5, 2))
+    kept = truths.copy()
+    for options in (dict(simulator_fun=in_place), dict(batch_simulator_fun=in_place)):
+        data = Simulator(**options)(truths)["sim_data"]
+        np.testing.assert_array_equal(truths, kept)
+        np.testing.assert_array_equal(data, 100 * kept)
+        Simulator(**{key: lambda theta: in_place(theta[0]) for key in options})([truths, truths.copy()])
+        np.testing.assert_array_equal(truths, kept)
+
+    # Models, files, training and the contexts.
+    single = GenerativeModel(Prior(prior_fun=lambda rng: rng.normal(size=4)), Simulator(simulator_fun=lambda t: np.tile(in_place(t, 3.0), (5, 1))), seed=4)
+    batched = GenerativeModel(Prior(prior_fun=lambda rng: rng.normal(size=4)), Simulator(batch_simulator_fun=lambda t: np.repeat(in_place(t, 3.0)[:, None], 5, 1)), seed=4)
+    for model in (single, batched):
+        out = model(50)
+        np.testing.assert_allclose(out["sim_data"][:, 0], 3 * out["prior_draws"])
+        model.presimulate(tmp_path / "s.h5", 50, progress=False)
+        stored = SimulationStore(tmp_path / "s.h5").read()
+        np.testing.assert_allclose(stored["sim_data"][:, 0], 3 * stored["prior_draws"])
+        seen = []
+
+        def configurator(forward):
+            seen.append(np.abs(forward["sim_data"][:, 0] / forward["prior_draws"] - 3).max())
+            in_place(forward["prior_draws"]), in_place(forward["sim_data"])
+            return {"parameters": forward["prior_draws"] / 100, "summary_conditions": forward["sim_data"] / 100}
+
+        trainer = bf.trainers.Trainer(small_amortizer(), model, configurator, progress=False)
+        trainer.train_online(1, 3, 8, validation_sims=stored)
+        trainer.train_offline(stored, 2, 25)
+        trainer.diagnose_latent2d(stored)
+        trainer.diagnose_sbc_histograms(stored, 20)
+        assert max(seen) < 1e-9 and len(seen) > 8
+        np.testing.assert_allclose(stored["sim_data"][:, 0], 3 * stored["prior_draws"])
+        (tmp_path / "s.h5").unlink()
+
+    contexts = ContextGenerator(lambda n: in_place(n) if n.ndim else n, lambda: np.ones(1), use_non_batchable_for_batchable=True)
+    assert contexts(3)["non_batchable_context"].tolist() == [1.0]
+    prior = Prior(prior_fun=lambda a, b: in_place(a) + in_place(b), context_generator=ContextGenerator(lambda: np.ones(1), lambda: np.ones(1)))
+    drawn = prior(3)
+    assert drawn["prior_draws"].tolist() == [[200.0]] * 3 and drawn["non_batchable_context"] == 1 and drawn["batchable_context"] == [1, 1, 1]
+    batched = Prior(
+        batch_prior_fun=lambda a, b, batch_size: np.stack([in_place(x) + b for x in a]), context_generator=ContextGenerator(lambda: np.ones(1), lambda: np.ones(1))
+    )
+    assert batched(3)["batchable_context"] == [1, 1, 1]
+
+
+def test_a_function_may_return_the_same_array_again():
+    buffer, values = np.zeros(2), [0.0, 0.0]
+
+    def fill(rng):
+        buffer[:] = rng.normal(size=2)
+        return buffer
+
+    def fill_list(rng):
+        values[:] = rng.normal(size=2).tolist()
+        return values
+
+    fresh = Prior(prior_fun=lambda rng: rng.normal(size=2))(4)["prior_draws"]
+    for function in (fill, lambda rng: fill(rng)[:], fill_list):
+        np.testing.assert_array_equal(Prior(prior_fun=function)(4)["prior_draws"], fresh)
+
+
+def test_kinds_of_results_that_differ_are_joined():
+    results = [np.array([0.5, 1.5]), np.array([1, 2]), [3, 4], np.array([5, 6], np.float32)]
+    for order in (results, results[::-1], results[1:] + results[:1]):
+        it = iter(order)
+        np.testing.assert_array_equal(Prior(prior_fun=lambda: next(it))(4)["prior_draws"], np.array([list(map(float, r)) for r in order]))
+
+
 def test_batched_functions_and_arguments():
     prior = Prior(batch_prior_fun=lambda batch_size, scale=1.0: np.full((batch_size, 3), scale))
     simulator = Simulator(batch_simulator_fun=lambda params, shift=0.0: params[:, None, :] + shift)

@@ -1,4 +1,4 @@
-// What compiled simulators must give in Python too: tests/python/test_native.py expects the same checksum.
+// What models must give in Python too: tests/python/test_native.py and test_simulation.py expect the same checksums.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -33,6 +33,26 @@ TEST(PythonTwin, TheSameSimulationsAsCompiledFunctionsGiveInPython) {
     hash = fnv1a(simulations.sim_data, fnv1a(simulations.prior_draws, hash));
   }
   EXPECT_EQ(hash, 0x1039eade4e2bd6c9);
+}
+
+TEST(PythonTwin, TheSameContextsAsFunctionsOfPython) {
+  // Uniform numbers are the same bits in both languages; what both functions of a generator draw has streams of its own.
+  const auto uniform = [](Rng& rng) { return Array::scalar(rng.uniform()); };
+  const auto contexts = [&] { return ContextGenerator({.batchable = uniform, .non_batchable = uniform}); };
+  const Prior prior([](const Context& c, Rng& rng) { return Array({1}, rng.uniform() + c.batchable->item() + c.non_batchable->item()); },
+                    {.context = contexts()});
+  const Simulator simulator(
+      [](const Array& theta, const Context& c, Rng& rng) {
+        return Array({1}, rng.uniform() + theta[0] + c.batchable->item() + c.non_batchable->item());
+      },
+      {.context = contexts()});
+  const GenerativeModel model(prior, simulator, {.seed = 11});
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const int batch_size : {3, 4}) {
+    const Simulations simulations = model(batch_size);
+    for (const auto& [name, array] : simulations.fields()) hash = fnv1a(*array, hash);
+  }
+  EXPECT_EQ(hash, 0x07d287ad1ed6ee43);
 }
 
 }  // namespace
