@@ -13,7 +13,7 @@
 
 #include <cstdint>
 
-#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/autodiff/ops/flow.hpp"
 
 namespace bayesflow::spline {
 

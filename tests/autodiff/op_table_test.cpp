@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <set>
@@ -167,14 +168,18 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-TEST(OpTable, HasEveryOperationOfTheHeader) {
+TEST(OpTable, HasEveryOperationOfTheHeaders) {
   std::set<std::string> rows;
   for (const Op& op : op_table()) rows.insert(op.name.substr(0, op.name.find('(')));
-  const std::string header = read_file("include/bayesflow/autodiff/ops.hpp");
   const std::regex declaration("(?:^|\n)(?:Tensor|Transformed) (\\w+)\\(");
+  const std::string all = read_file("include/bayesflow/autodiff/ops.hpp");
   int found = 0;
-  for (auto m = std::sregex_iterator(header.begin(), header.end(), declaration); m != std::sregex_iterator(); ++m, ++found)
-    EXPECT_TRUE(rows.count((*m)[1])) << (*m)[1] << " of ops.hpp has no row in tests/support/op_table*.cpp";
+  for (const auto& file : std::filesystem::directory_iterator(std::string(BAYESFLOW_SOURCE_DIR) + "/include/bayesflow/autodiff/ops")) {
+    const std::string name = "bayesflow/autodiff/ops/" + file.path().filename().string(), header = read_file("include/" + name);
+    EXPECT_NE(all.find("#include \"" + name + "\""), std::string::npos) << "ops.hpp does not include " << name;
+    for (auto m = std::sregex_iterator(header.begin(), header.end(), declaration); m != std::sregex_iterator(); ++m, ++found)
+      EXPECT_TRUE(rows.count((*m)[1])) << (*m)[1] << " of " << name << " has no row in tests/support/op_table*.cpp";
+  }
   EXPECT_GE(found, 30);
 }
 

@@ -3,7 +3,8 @@
 #include <cstring>
 
 #include "autodiff/check.hpp"
-#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/autodiff/ops/dense.hpp"
+#include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/product.hpp"
 

@@ -4,7 +4,7 @@
 
 #include "autodiff/check.hpp"
 #include "autodiff/spline.hpp"
-#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/autodiff/ops/flow.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow::ops {

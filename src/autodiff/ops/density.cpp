@@ -5,7 +5,7 @@
 
 #include "autodiff/check.hpp"
 #include "autodiff/mmd_kernel.hpp"
-#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/autodiff/ops/density.hpp"
 
 namespace bayesflow::ops {
 namespace {

@@ -1,0 +1,128 @@
+/// Elementwise operations.
+#include <algorithm>
+
+#include "autodiff/check.hpp"
+#include "bayesflow/autodiff/ops/elementwise.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace bayesflow::ops {
+namespace {
+
+using detail::deliver;
+using detail::grad_of;
+using detail::grad_sink;
+using detail::GradSink;
+
+void same_shape(const char* op, Tensor a, Tensor b) {
+  require(a.shape() == b.shape(), "{}: shapes must be equal; got {} and {}", op, shape_of(a), shape_of(b));
+}
+
+}  // namespace
+
+Tensor activate(Tensor x, Activation activation) {
+  Tensor y = x.tape().result(x.shape(), {x});
+  kernels::activate(activation, x.data(), y.data(), x.size());
+  x.tape().on_backward(y, [x, y, activation] {
+    Arena& arena = x.tape().backward_arena();
+    const GradSink dx = grad_sink(x);
+    const float* at = kernels::needs_input(activation) ? x.data() : y.data();
+    if (!dx.accumulate) return kernels::activate_backward(activation, at, grad_of(y), dx.data, x.size());
+    const Arena::Mark mark = arena.mark();
+    float* part = arena.floats(x.size());
+    kernels::activate_backward(activation, at, grad_of(y), part, x.size());
+    kernels::add(dx.data, part, x.size());
+    arena.rewind(mark);
+  });
+  return y;
+}
+
+Tensor add(Tensor a, Tensor b) {
+  same_shape("add", a, b);
+  Tensor y = a.tape().result(a.shape(), {a, b});
+  std::copy_n(a.data(), a.size(), y.data());
+  kernels::add(y.data(), b.data(), b.size());
+  a.tape().on_backward(y, [a, b, y] {
+    deliver(a, grad_of(y));
+    deliver(b, grad_of(y));
+  });
+  return y;
+}
+
+Tensor subtract(Tensor a, Tensor b) {
+  same_shape("subtract", a, b);
+  Tensor y = a.tape().result(a.shape(), {a, b});
+  std::copy_n(a.data(), a.size(), y.data());
+  kernels::add_scaled(y.data(), b.data(), -1.0f, b.size());
+  a.tape().on_backward(y, [a, b, y] {
+    deliver(a, grad_of(y));
+    deliver(b, grad_of(y), -1.0f);
+  });
+  return y;
+}
+
+Tensor multiply(Tensor a, Tensor b) {
+  same_shape("multiply", a, b);
+  Tensor y = a.tape().result(a.shape(), {a, b});
+  kernels::multiply(a.data(), b.data(), y.data(), a.size());
+  a.tape().on_backward(y, [a, b, y] {
+    const auto part = [&](Tensor to, Tensor other) {
+      if (!to.needs_grad()) return;
+      const GradSink d = grad_sink(to);
+      if (d.accumulate)
+        kernels::multiply_add(grad_of(y), other.data(), d.data, y.size());
+      else
+        kernels::multiply(grad_of(y), other.data(), d.data, y.size());
+    };
+    part(a, b);
+    part(b, a);
+  });
+  return y;
+}
+
+Tensor scale(Tensor x, float factor) {
+  Tensor y = x.tape().result(x.shape(), {x});
+  kernels::scale(x.data(), factor, y.data(), x.size());
+  x.tape().on_backward(y, [x, y, factor] { deliver(x, grad_of(y), factor); });
+  return y;
+}
+
+Tensor add_scalar(Tensor x, Tensor s) {
+  require(s.size() == 1, "add_scalar: needs one element to add; got {}", shape_of(s));
+  Tensor y = x.tape().result(x.shape(), {x, s});
+  for (std::int64_t i = 0, n = x.size(); i < n; ++i) y.data()[i] = x.data()[i] + s.data()[0];
+  x.tape().on_backward(y, [x, s, y] {
+    deliver(x, grad_of(y));
+    if (!s.needs_grad()) return;
+    double total = 0;
+    for (std::int64_t i = 0, n = y.size(); i < n; ++i) total += static_cast<double>(grad_of(y)[i]);
+    const float sum = static_cast<float>(total);
+    deliver(s, &sum);
+  });
+  return y;
+}
+
+Tensor dropout(Tensor x, float p) {
+  if (!(p >= 0 && p < 1)) throw ArgumentError(fmt::format("dropout: p must be in [0, 1), so that something is kept; got {}", p));
+  if (p == 0) return x;
+  Tensor y = x.tape().result(x.shape(), {x});
+  float* mask = x.tape().arena().floats(x.size());
+  const float keep = 1.0f / (1.0f - p);
+  Rng& rng = x.tape().rng();
+  const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
+  for (std::int64_t i = 0, n = x.size(); i < n; i += 2) {
+    const std::uint64_t bits = rng.bits();
+    mask[i] = static_cast<std::uint32_t>(bits) >= threshold ? keep : 0.0f;
+    if (i + 1 < x.size()) mask[i + 1] = static_cast<std::uint32_t>(bits >> 32) >= threshold ? keep : 0.0f;
+  }
+  kernels::multiply(x.data(), mask, y.data(), x.size());
+  x.tape().on_backward(y, [x, y, mask] {
+    const GradSink dx = grad_sink(x);
+    if (dx.accumulate)
+      kernels::multiply_add(grad_of(y), mask, dx.data, y.size());
+    else
+      kernels::multiply(grad_of(y), mask, dx.data, y.size());
+  });
+  return y;
+}
+
+}  // namespace bayesflow::ops
