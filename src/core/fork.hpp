@@ -13,8 +13,9 @@ extern std::atomic<std::uint64_t> process_generation_counter;
 /// Forks between the load of the library and this process: what another number was noted for belongs to a parent process.
 inline std::uint64_t process_generation() noexcept { return process_generation_counter.load(std::memory_order_relaxed); }
 
-/// A T for each process, made when it is first used there: threads, and the locks that they share. In a forked child the parent's T is left as
-/// it is and never destroyed, because its threads do not exist there and its locks may be held for ever. `get` may be called by several threads.
+/// A T for each process, made when it is first used there: threads, and the locks that they share. In a forked child the parent's T is left
+/// as it is and never destroyed, because its threads do not exist there and its locks may be held for ever. `get` may be called by several
+/// threads.
 template <class T>
 class PerProcess {
  public:
