@@ -9,6 +9,7 @@
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include "bayesflow/core/rng.hpp"

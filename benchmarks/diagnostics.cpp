@@ -11,6 +11,7 @@
 #include <bayesflow/diagnostics/sbc.hpp>
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <bayesflow/report/report.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>

@@ -4,6 +4,7 @@
 
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string_view>

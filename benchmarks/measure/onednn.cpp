@@ -3,6 +3,7 @@
 #include <dnnl.hpp>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 namespace bf = bayesflow;
@@ -61,18 +62,32 @@ class Program {
   std::vector<std::pair<primitive, std::unordered_map<int, memory>>> steps_;
 };
 
+/// A primitive of this kind. oneDNN 3 has no descriptors of operations: what was given to them is given to the primitive's.
+template <class Primitive, class... Arguments>
+Primitive make(const dnnl::primitive_attr& attributes, const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return Primitive(typename Primitive::primitive_desc(engine(), arguments..., attributes));
+#else
+  return Primitive(typename Primitive::primitive_desc(typename Primitive::desc(arguments...), attributes, engine()));
+#endif
+}
+
 void add_matmul(Program& program, const memory& x, const memory& w, const memory* bias, const memory& y, bool relu) {
   dnnl::primitive_attr attributes;
   if (relu) {
     dnnl::post_ops after;
+#if DNNL_VERSION_MAJOR >= 3
+    after.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+#else
     after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+#endif
     attributes.set_post_ops(after);
   }
-  const auto desc = bias ? dnnl::matmul::desc(x.get_desc(), w.get_desc(), bias->get_desc(), y.get_desc())
-                         : dnnl::matmul::desc(x.get_desc(), w.get_desc(), y.get_desc());
   std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}};
   if (bias) arguments.emplace(DNNL_ARG_BIAS, *bias);
-  program.add(dnnl::matmul({desc, attributes, engine()}), std::move(arguments));
+  program.add(bias ? make<dnnl::matmul>(attributes, x.get_desc(), w.get_desc(), bias->get_desc(), y.get_desc())
+                   : make<dnnl::matmul>(attributes, x.get_desc(), w.get_desc(), y.get_desc()),
+              std::move(arguments));
 }
 
 /// Layers of a chain: kernels and biases in turn. The rows of a condition are joined to x beforehand, at no cost to oneDNN.
@@ -102,8 +117,14 @@ bool add_activation(Program& program, const std::string& name, const Array& x) {
   const auto found = known.find(name);
   if (found == known.end()) return false;
   const memory in = program.input(x), out = program.output(dims_of(x.shape()));
-  const dnnl::eltwise_forward::desc desc(dnnl::prop_kind::forward_inference, found->second.kind, in.get_desc(), found->second.alpha, 0.0f);
-  program.add(dnnl::eltwise_forward({desc, engine()}), {{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}});
+  const auto& [kind, alpha] = found->second;
+#if DNNL_VERSION_MAJOR >= 3
+  const auto activation =
+      make<dnnl::eltwise_forward>({}, dnnl::prop_kind::forward_inference, kind, in.get_desc(), out.get_desc(), alpha, 0.0f);
+#else
+  const auto activation = make<dnnl::eltwise_forward>({}, dnnl::prop_kind::forward_inference, kind, in.get_desc(), alpha, 0.0f);
+#endif
+  program.add(activation, {{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}});
   return true;
 }
 
@@ -118,8 +139,8 @@ bool add_binary(Program& program, const std::string& name, std::span<const Array
   const memory::dims one(static_cast<std::size_t>(inputs[0].rank()), 1);
   const memory a = program.input(inputs[0]), b = name == "add_scalar" ? program.input(inputs[1], one) : program.input(inputs[1]);
   const memory out = program.output(dims_of(inputs[0].shape()));
-  const dnnl::binary::desc desc(found->second, a.get_desc(), b.get_desc(), out.get_desc());
-  program.add(dnnl::binary({desc, engine()}), {{DNNL_ARG_SRC_0, a}, {DNNL_ARG_SRC_1, b}, {DNNL_ARG_DST, out}});
+  program.add(make<dnnl::binary>({}, found->second, a.get_desc(), b.get_desc(), out.get_desc()),
+              {{DNNL_ARG_SRC_0, a}, {DNNL_ARG_SRC_1, b}, {DNNL_ARG_DST, out}});
   return true;
 }
 
@@ -141,8 +162,8 @@ bool add_reduction(Program& program, const std::string& name, const Array& x) {
   else
     dims[dims.size() - static_cast<std::size_t>(-found->second.axis)] = 1;
   const memory in = program.input(x), out = program.output(dims);
-  const dnnl::reduction::desc desc(found->second.kind, in.get_desc(), out.get_desc(), 0.0f, 0.0f);
-  program.add(dnnl::reduction({desc, engine()}), {{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}});
+  program.add(make<dnnl::reduction>({}, found->second.kind, in.get_desc(), out.get_desc(), 0.0f, 0.0f),
+              {{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}});
   return true;
 }
 
@@ -160,7 +181,12 @@ bool add_concat(Program& program, const std::string& name, std::span<const Array
   }
   const memory out = program.output(dims);
   arguments.emplace(DNNL_ARG_DST, out);
-  program.add(dnnl::concat({out.get_desc(), static_cast<int>(dims.size()) - 1, descs, engine()}), std::move(arguments));
+  const int axis = static_cast<int>(dims.size()) - 1;
+#if DNNL_VERSION_MAJOR >= 3
+  program.add(dnnl::concat({engine(), out.get_desc(), axis, descs}), std::move(arguments));
+#else
+  program.add(dnnl::concat({out.get_desc(), axis, descs, engine()}), std::move(arguments));
+#endif
   return true;
 }
 

@@ -1,5 +1,6 @@
 #include "measure/truth.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -5,12 +5,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <tuple>
 
 #include "arrays.hpp"
 #include "bayesflow/training/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "module.hpp"
-#include "training/interrupt.hpp"
 
 namespace bayesflow::python {
 namespace {
@@ -177,14 +177,6 @@ TrainingSummary without_gil(F&& f) {
 
 void bind_training(nb::module_& m) {
   m.def("end_trainings", &end_trainings, "seconds"_a);
-  m.def(
-      "claim_interruption",
-      [] {
-        static std::atomic<std::uint64_t> claimed{0};
-        const std::uint64_t now = InterruptGuard::signals();
-        return claimed.exchange(now) != now;
-      },
-      "True for the first caller after a signal that trainings have received.");
   m.def(
       "default_configurator",
       [](const nb::dict& forward) {

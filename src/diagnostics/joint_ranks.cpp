@@ -1,5 +1,6 @@
 #include "diagnostics/joint_ranks.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "bayesflow/core/rng.hpp"

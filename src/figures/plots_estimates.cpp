@@ -1,5 +1,6 @@
 /// Losses, recovery, z-scores and contraction.
 #include <algorithm>
+#include <limits>
 
 #include "figures/plots_common.hpp"
 

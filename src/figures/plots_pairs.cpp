@@ -1,5 +1,6 @@
 /// Pair grids: posterior, prior, latents.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"

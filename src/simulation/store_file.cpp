@@ -375,7 +375,7 @@ void StoreFile::load(io::Opened opened) {
     if (!value) damaged(fmt::format("\"{}\" is missing", name));
     to = *value;
   };
-  const auto entry = [&](const std::string& name, io::NumberType number, std::size_t axes) {
+  const auto entry = [&](const std::string& name, io::NumberType number, std::size_t axes) -> const io::Entry& {
     const auto at = opened.index.entries.find(name);
     if (at == opened.index.entries.end() || at->second.type != number || (axes && at->second.extents.size() != axes) ||
         at->second.extents.empty())

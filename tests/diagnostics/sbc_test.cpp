@@ -1,6 +1,7 @@
 /// Ranks, histograms, ECDF bands, coverage.
 #include "bayesflow/diagnostics/sbc.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "bayesflow/core/errors.hpp"

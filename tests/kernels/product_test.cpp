@@ -1,5 +1,6 @@
 #include "kernels/product.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <optional>
 #include <string>

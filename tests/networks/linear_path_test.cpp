@@ -1,6 +1,8 @@
 /// DeepSetOptions::linear_path: y = W [invariant(x), mean x] + b.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "bayesflow/networks/deep_set.hpp"
 
 namespace bayesflow {
