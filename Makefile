@@ -1,17 +1,25 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize valgrind tidy format clean bench-files
+.PHONY: quickstart figures test build setup setup-tests setup-checks library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize check-debian13 check-clang valgrind tidy format clean bench-files
 
-export BAYESFLOW_LAUNCHER := $(shell command -v ccache 2>/dev/null)
+export BAYESFLOW_LAUNCHER = $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
 JOBS := $(shell nproc)
 
-setup:            ## installs what is missing from Debian
-	@cmake/install_dependencies.sh
+setup:            ## installs from Debian what the library, the tutorial and the Python package are built with
+	@cmake/install_dependencies.sh library
 
+setup-tests: setup  ## the same for tests and benchmarks
+	@cmake/install_dependencies.sh tests browser
+
+setup-checks: setup-tests  ## the same for formatting and clang-tidy
+	@cmake/install_dependencies.sh checks
+
+configure = mkdir -p build && cmake --preset release $(1) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 $(BUILD)/build.ninja: | setup
-	@cmake --preset release > build.log 2>&1 || (cat build.log; rm -f build.log; exit 1); rm -f build.log
+	@$(call configure,-DBAYESFLOW_TESTS=OFF)  # until something needs them
 
-build: setup $(BUILD)/build.ninja
+build: setup-tests $(BUILD)/build.ninja
+	@grep -q '^BAYESFLOW_TESTS:BOOL=ON' $(BUILD)/CMakeCache.txt || { $(call configure,-DBAYESFLOW_TESTS=ON); }
 	@cmake --build $(BUILD) -j $(JOBS)
 
 quickstart: setup $(BUILD)/build.ninja  ## the tutorial's workflow: simulate, train, sample, compare with the exact posterior
@@ -28,9 +36,10 @@ test: quickstart build venv  ## the same, then every test; leaves the Python pac
 
 # The Python package on top of the library that was just built: pip compiles the bindings only, and links with it.
 VENV := build/venv
+QUIET := $(shell test -t 2 || echo -q)  # progress is shown to whoever looks on
 $(VENV)/requirements-test.txt: python/requirements-test.txt | setup
 	@test -x $(VENV)/bin/python || /usr/bin/python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $< && cp $< $@
+	@$(VENV)/bin/pip install $(QUIET) --disable-pip-version-check -r $< && cp $< $@
 
 venv: build $(VENV)/requirements-test.txt  ## a virtual environment with the Python package and what its tests need
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
@@ -98,7 +107,7 @@ bench-files: build  ## simulations written and streamed a second: make bench-fil
 
 # The Python bindings: tests/python/asan.sh. The Python checks of the C++ suite and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 SANITIZERS := asan tsan
-sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite
+sanitize: setup-tests  ## address and undefined-behaviour sanitizers, then the thread sanitizer, over the suite
 	@for preset in $(SANITIZERS); do \
 	  cmake --preset $$preset > /dev/null && cmake --build build/$$preset -j $(JOBS) && \
 	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
@@ -107,7 +116,13 @@ sanitize: setup   ## address and undefined-behaviour sanitizers, then the thread
 valgrind: build   ## every test of files under valgrind, which sees into HDF5 (the sanitizers do not); a small part of it is in make test
 	@tests/io/valgrind.sh $(BUILD)/tests/test_io '*'
 
-tidy: setup $(BUILD)/build.ninja  ## clang-tidy over the library
+check-debian13:   ## builds and runs the fast tests in Debian 13 (GCC 14, then Clang 19), in build/debian-trixie: before each release; needs debootstrap
+	@tests/project/debian.sh trixie tests/project/fast_tests.sh g++ clang++-19
+
+check-clang: setup-tests  ## the same here with Debian 12's Clang 14
+	@tests/project/fast_tests.sh clang++-14
+
+tidy: setup-checks build  ## clang-tidy over the library
 	@run-clang-tidy -quiet -j $(JOBS) -p $(BUILD) '^$(CURDIR)/src/'
 
 format:

@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 
 import nbformat
 import pytest
@@ -52,6 +53,11 @@ def test_notebook(name, tmp_path):
     said = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
     odd = [line for line in re.split(r"[\r\n]+", said) if line.strip() and not re.match(expected, line.strip("\x1b[A "))]
     assert odd == []
+    # What it writes beside itself, git ignores.
+    if (EXAMPLES.parent / ".git").exists() and shutil.which("git"):
+        left = [f"examples/{path.relative_to(tmp_path)}" for path in [*tmp_path.rglob("*"), tmp_path / ".ipynb_checkpoints" / "x.ipynb"] if not path.is_dir()]
+        ignored = subprocess.run(["git", "check-ignore", "--stdin"], input="\n".join(left), capture_output=True, text=True, cwd=EXAMPLES.parent)
+        assert set(left) == set(ignored.stdout.split())
 
 
 def test_the_readmes_program(tmp_path):

@@ -4,6 +4,8 @@ import ast
 import gc
 import multiprocessing
 import os
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 
 import bayesflow_cpp as bf
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def python(code, **options):
@@ -126,3 +130,22 @@ def test_processes(method):
     with multiprocessing.get_context(method).Pool(1) as pool:
         there = pool.apply(draw, (3,))
     np.testing.assert_array_equal(here, there)
+
+
+@pytest.mark.skipif(not (ROOT / "build/release/libbayesflow.a").exists() or not shutil.which("cmake"), reason="the library is not in build/release")
+def test_pip_uses_the_library_that_make_has_built(tmp_path):
+    """pip's configuration of a build, without the build: with the compiler of build/release its library is taken, with another one it is not."""
+
+    def configure(*options):
+        command = ["cmake", "-S", ROOT, "-B", tmp_path / f"tree{len(options)}", "-DSKBUILD=ON", "-DBAYESFLOW_PYTHON=ON", "-DBAYESFLOW_DEVELOPER=OFF",
+                   f"-DPython_EXECUTABLE={sys.executable}", *options]  # fmt: skip
+        run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return "The library in" in run.stdout
+
+    cache = (ROOT / "build/release/CMakeCache.txt").read_text()
+    compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", cache, re.MULTILINE).group(1)
+    assert configure(f"-DCMAKE_CXX_COMPILER={compiler}")
+    other = tmp_path / "other-compiler"
+    other.symlink_to(shutil.which(compiler))
+    assert not configure(f"-DCMAKE_CXX_COMPILER={other}", "-DBAYESFLOW_TESTS=OFF")
