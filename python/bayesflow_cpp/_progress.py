@@ -60,7 +60,7 @@ class TrainingProgress:
                 self._epoch = epoch
                 self._bar = self._tqdm(total=iterations, desc=f"Training epoch {epoch}", mininterval=0.1)
             self._bar.set_postfix_str(
-                f"Epoch: {epoch}, {self.what}: {iteration},Loss: {sum(losses):.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
+                f"Epoch: {epoch}, {self.what}: {iteration},Loss: {losses[0] + losses[1]:.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
             )
             self._bar.update(iteration - self._bar.n)
         if epoch_done:

@@ -20,7 +20,8 @@ __all__ = ["LossHistory", "RegressionLRAdjuster"]
 class LossHistory:
     """Losses of all runs of a trainer.
 
-    Components that are zero throughout are left out: one alone is called "Default.Loss", several "Loss", "Summary.Loss" and "W.Decay".
+    "Loss" is what bars, messages and `compute_loss` call so, and what early stopping judges: it holds the summary loss, and no weight decay.
+    "Summary.Loss" is the summary loss alone, "W.Decay" the weight decay; what is zero throughout is left out, and "Loss" alone is called "Default.Loss".
     """
 
     def __init__(self, runs: Iterable[Any]) -> None:
@@ -41,13 +42,13 @@ class LossHistory:
 
     @property
     def total_loss(self) -> np.ndarray:
-        """Sum of the components, one number per step."""
-        return self._table("train_losses", range(3))[1].sum(axis=1)
+        """The loss with weight decay, one number per step."""
+        return self._components("train_losses").sum(axis=1)
 
     @property
     def total_val_loss(self) -> np.ndarray:
-        """Sum of the components without weight decay, one number per validated epoch."""
-        return self._table("val_losses", range(2))[1].sum(axis=1)
+        """The loss without weight decay, one number per validated epoch."""
+        return self._components("val_losses")[:, :2].sum(axis=1)
 
     def last_total_loss(self) -> float:
         """That of the last step, in nats per data set."""
@@ -69,12 +70,16 @@ class LossHistory:
             return train
         return {"train_losses": train, "val_losses": _frame(validation[:, : len(columns)], columns)}
 
+    def _components(self, kind):
+        return np.concatenate([getattr(run, kind) for run in self._runs] or [np.zeros((0, 3))])
+
     def _table(self, kind, components):
-        every = np.concatenate([run.train_losses for run in self._runs] or [np.zeros((0, 3))])
+        every = self._components("train_losses")
         there = [True, bool(every[:, 1].any()), bool(every[:, 2].any())]
         names = [name for name, used in zip(("Loss", "Summary.Loss", "W.Decay"), there) if used]
         keep = [i for i in components if there[i]]
-        values = every if kind == "train_losses" else np.concatenate([run.val_losses for run in self._runs] or [np.zeros((0, 3))])
+        values = self._components(kind)
+        values[:, 0] += values[:, 1]
         return (["Default.Loss"] if names == ["Loss"] else names), values[:, keep]
 
 

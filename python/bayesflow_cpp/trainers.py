@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +31,15 @@ __all__ = ["Trainer"]
 
 # Training in a daemon thread ends after its present step when the interpreter does (a long simulation is waited for this long).
 atexit.register(_core.end_trainings, 60.0)
+
+_training = []  # threads with a training; one twice where trainings are nested
+
+
+def _tell_main_thread():
+    """A Ctrl-C that ended trainings of other threads is the main thread's as well, once, unless a training there raises it itself."""
+    main = threading.main_thread()
+    if _core.claim_interruption() and threading.current_thread() is not main and main.ident not in _training:
+        signal.pthread_kill(main.ident, signal.SIGINT)
 
 
 class _TrainingModel:
@@ -270,9 +281,11 @@ class Trainer:
             self._maker.arguments = model_args or {}
         if self._configurator is not None:
             self._configurator.arguments = conf_args or {}
+        _training.append(threading.get_ident())
         try:
             summary = getattr(self._core, mode)(**run)
         finally:
+            _training.remove(threading.get_ident())
             self._progress.close()
             if self._maker is not None:
                 self._maker.arguments = {}
@@ -282,6 +295,7 @@ class Trainer:
         for warning in summary.warnings:
             logger.warning("%s", warning)
         if summary.stop == "interrupted":
+            _tell_main_thread()
             raise KeyboardInterrupt(f"{summary.reason} The losses so far are in trainer.loss_history.")
         if summary.stop != "completed":
             logger.info("%s", summary.reason)

@@ -11,6 +11,7 @@
 #include "bayesflow/training/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "module.hpp"
+#include "training/interrupt.hpp"
 
 namespace bayesflow::python {
 namespace {
@@ -177,6 +178,14 @@ TrainingSummary without_gil(F&& f) {
 
 void bind_training(nb::module_& m) {
   m.def("end_trainings", &end_trainings, "seconds"_a);
+  m.def(
+      "claim_interruption",
+      [] {
+        static std::atomic<std::uint64_t> claimed{0};
+        const std::uint64_t now = InterruptGuard::signals();
+        return claimed.exchange(now) != now;
+      },
+      "True for the first caller after a signal that trainings have received.");
   m.def(
       "default_configurator",
       [](const nb::dict& forward) {

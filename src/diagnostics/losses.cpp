@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kComponents[] = {"Loss", "Summary Loss", "W.Decay", "Total"};
 
-std::array<double, 4> components(const Losses& l) { return {l.loss, l.summary_loss, l.weight_decay, l.total()}; }
+std::array<double, 4> components(const Losses& l) { return {l.objective(), l.summary_loss, l.weight_decay, l.total()}; }
 
 /// Mean of the last `window` values; steps are correlated, so its error comes from the means of ten batches.
 Estimate last_mean(const Array& train, std::int64_t column, std::int64_t window) {

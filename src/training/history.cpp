@@ -5,7 +5,7 @@
 namespace bayesflow {
 
 std::string TrainingSummary::brief() const {
-  const double loss = history.epochs.empty() ? 0.0 : history.epochs.back().train.total();
+  const double loss = history.epochs.empty() ? 0.0 : history.epochs.back().train.objective();
   return fmt::format("{} {} steps in {:.1f} s ({:.0f} it/s), average loss of the last epoch {:.4f}", reason, history.steps.size(), seconds,
                      seconds > 0 ? static_cast<double>(history.steps.size()) / seconds : 0.0, loss);
 }
@@ -19,8 +19,8 @@ std::string TrainingSummary::full() const {
                      update_seconds, validate_seconds);
   for (std::size_t i = 0; i < history.epochs.size(); ++i) {
     const EpochRecord& e = history.epochs[i];
-    out += fmt::format("\n  epoch {:3}: loss {:.4f}", i + 1, e.train.total());
-    if (e.validated) out += fmt::format(", validation {:.4f}", e.validation.total());
+    out += fmt::format("\n  epoch {:3}: loss {:.4f}", i + 1, e.train.objective());
+    if (e.validated) out += fmt::format(", validation {:.4f}", e.validation.objective());
   }
   for (const std::string& w : warnings) out += "\n  warning: " + w;
   return out;

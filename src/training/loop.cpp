@@ -38,9 +38,7 @@ bool all_finite(const nn::ParameterStore& store) {
   return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
 }
 
-void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
-  std::copy(values.begin(), values.end(), store.values());
-}
+void put_back(nn::ParameterStore& store, const std::vector<float>& values) { std::copy(values.begin(), values.end(), store.values()); }
 
 /// One call of a training function from where `run` stands.
 class Loop {
@@ -60,6 +58,8 @@ class Loop {
   void save(bool ended);
   void collect_reports();
   void update_times();
+  void remark_on_best_epoch();
+  void summary_warning(std::string text);
   [[nodiscard]] TrainingSummary finish();
 
   TrainerState& s_;
@@ -186,7 +186,7 @@ void Loop::step() {
   const bool loss_is_finite = finite(record.losses);
   if (loss_is_finite) {
     const Stopwatch watch(summary.update_seconds);
-    run_.best.judge(s_.amortizer.store(), record.losses.total(), static_cast<std::int64_t>(summary.history.steps.size()));
+    run_.best.judge(s_.amortizer.store(), record.losses.objective(), static_cast<std::int64_t>(summary.history.steps.size()));
     result = s_.optimizer->step(s_.workspace->gradients, s_.pool);
   }
   ++s_.counters.steps;
@@ -203,7 +203,7 @@ void Loop::step() {
   e.train.summary_loss += (record.losses.summary_loss - e.train.summary_loss) / n;
   e.train.weight_decay += (record.losses.weight_decay - e.train.weight_decay) / n;
   if (adjuster_) {
-    adjuster_->update(record.losses.total());
+    adjuster_->update(record.losses.objective());
     if (adjuster_->factor() != *factor_) {
       *factor_ = adjuster_->factor();
       s_.log(LogLevel::info,
@@ -239,7 +239,7 @@ void Loop::report_step(const StepRecord& record) {
   const auto done = static_cast<std::int64_t>(run_.summary.history.steps.size());
   progress_.iteration = run_.step;
   progress_.losses = record.losses;
-  progress_.average_loss = run_.record.train.total();
+  progress_.average_loss = run_.record.train.objective();
   progress_.learning_rate = record.learning_rate;
   progress_.iterations_per_second = static_cast<double>(run_.step - epoch_steps_before_) / std::max(since(epoch_start_), 1e-9);
   progress_.seconds_left = static_cast<double>(total_ - done) / progress_.iterations_per_second;
@@ -255,10 +255,10 @@ void Loop::end_epoch() {
     const Stopwatch watch(run_.summary.validate_seconds);
     e.validation = s_.validate(*validation_, has_decay_);
     e.validated = true;
-    s_.log(LogLevel::info, fmt::format("Validation, Epoch: {}, Loss: {:.3f}", run_.epoch + 1, e.validation.total()));
+    s_.log(LogLevel::info, fmt::format("Validation, Epoch: {}, Loss: {:.3f}", run_.epoch + 1, e.validation.objective()));
   }
   if (!diverged && stopper_ && e.validated) {
-    const double loss = e.validation.total();
+    const double loss = e.validation.objective();
     if (std::isfinite(loss) && (run_.best_epoch.epoch == 0 || loss < run_.best_epoch.loss)) {
       const nn::ParameterStore& store = s_.amortizer.store();
       run_.best_epoch.values.assign(store.values(), store.values() + store.size());
@@ -317,6 +317,44 @@ void Loop::collect_reports() {
   }
 }
 
+/// A validation loss that was lowest long before the end has two causes with opposite remedies.
+void Loop::remark_on_best_epoch() {
+  constexpr double kRise = 0.05;  // nats
+  const auto& epochs = run_.summary.history.epochs;
+  std::size_t best = epochs.size(), last = best, steps = 0, best_step = 0;
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
+    steps += static_cast<std::size_t>(epochs[i].steps);
+    if (!epochs[i].validated || !std::isfinite(epochs[i].validation.objective())) continue;
+    last = i;
+    if (best < epochs.size() && epochs[i].validation.objective() >= epochs[best].validation.objective()) continue;
+    best = i;
+    best_step = steps;
+  }
+  if (best == last || best_step == 0 || best_step > run_.summary.history.steps.size()) return;
+  const double low = epochs[best].validation.objective(), end = epochs[last].validation.objective();
+  double highest = 0;
+  for (const StepRecord& step : run_.summary.history.steps) highest = std::max(highest, step.learning_rate);
+  const double share = highest > 0 ? run_.summary.history.steps[best_step - 1].learning_rate / highest : 0;
+  const bool early = 4 * static_cast<std::int64_t>(best + 1) <= source_.epochs() && share >= 0.5;
+  const bool kept = run_.summary.kept_epoch != 0;
+  if (kept ? !early : end < low + kRise) return;
+  std::string text = fmt::format("The validation loss was lowest, {:.4f}, after epoch {} of {}, and is {:.4f} after epoch {}", low,
+                                 best + 1, source_.epochs(), end, last + 1);
+  text += kept ? "; the weights of the former were kept." : "; the weights are those of the last step.";
+  if (early)
+    text += fmt::format(" The learning rate was {:.0f} % of its highest then: most of the gain comes while it falls.", 100 * share);
+  text +=
+      " If the training loss went on falling, the simulations are overfitted: use more of them, dropout or weight decay, or fewer epochs";
+  if (!kept) text += ", or early_stopping";
+  text += early ? ". If not, the epochs were only noisy: lower the learning rate, or raise the patience to a third of the epochs." : ".";
+  summary_warning(std::move(text));
+}
+
+void Loop::summary_warning(std::string text) {
+  s_.log(LogLevel::warning, text);
+  run_.summary.warnings.push_back(std::move(text));
+}
+
 TrainingSummary Loop::finish() {
   TrainingSummary& summary = run_.summary;
   const bool unfinished = summary.stop == Stop::interrupted;
@@ -344,9 +382,11 @@ TrainingSummary Loop::finish() {
                       dropped + redrawn, run_.nonfinite.simulated, dropped ? "dropped" : "redrawn"));
     if (stopper_ && run_.best_epoch.epoch != 0 && run_.best_epoch.epoch != run_.epoch && summary.stop != Stop::diverged) {
       put_back(s_.amortizer.store(), run_.best_epoch.values);
+      summary.kept_epoch = run_.best_epoch.epoch;
       summary.reason += fmt::format(" The weights of epoch {}, with the lowest validation loss {:.4f}, were put back.",
                                     run_.best_epoch.epoch, run_.best_epoch.loss);
     }
+    if (summary.stop != Stop::diverged && summary.stop != Stop::stopped_by_callback) remark_on_best_epoch();
   }
   const bool learnt_all_it_could = summary.stop == Stop::completed || summary.stop == Stop::stopped_early || summary.stop == Stop::plateau;
   if (validation_ && learnt_all_it_could) s_.find_unlearnt(*validation_, summary);

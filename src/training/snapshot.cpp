@@ -53,6 +53,7 @@ Json summary_to_json(const TrainingSummary& t) {
           {"redrawn", t.redrawn},
           {"resumed", t.resumed},
           {"checkpoint", t.checkpoint},
+          {"kept_epoch", t.kept_epoch},
           {"seconds", {t.seconds, t.simulate_seconds, t.gradient_seconds, t.update_seconds, t.validate_seconds}},
           {"seed", t.seed},
           {"threads", t.threads},
@@ -73,6 +74,7 @@ TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   t.redrawn = io::integer<std::int64_t>(j.at("redrawn"));
   t.resumed = io::integer<std::int64_t>(j.at("resumed"));
   t.checkpoint = j.at("checkpoint");
+  if (j.contains("kept_epoch")) t.kept_epoch = io::integer<std::int64_t>(j.at("kept_epoch"));  // absent in older files
   const auto seconds = j.at("seconds").get<std::array<double, 5>>();
   t.seconds = seconds[0];
   t.simulate_seconds = seconds[1];

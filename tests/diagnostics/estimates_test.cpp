@@ -164,6 +164,12 @@ TEST(LossCurves, MovingAverageAndComponents) {
   const LossCurves two = losses(small_history(1, 5, 0.5));
   EXPECT_EQ(two.names, (std::vector<std::string>{"Loss", "W.Decay", "Total"}));
   EXPECT_EQ(two.train(2, 2), 2.5);
+  History summarized = small_history(1, 5, 0.5);
+  for (StepRecord& step : summarized.steps) step.losses.summary_loss = 10;
+  const LossCurves three = losses(summarized);
+  EXPECT_EQ(three.names, (std::vector<std::string>{"Loss", "Summary Loss", "W.Decay", "Total"}));
+  EXPECT_EQ(three.train(2, 0), 12);  // as it is reported during training
+  EXPECT_EQ(three.train(2, 3), 12.5);
   // More validation points than training steps, which v1 cannot draw.
   EXPECT_EQ(losses({"Loss"}, Array({2}), Array({3}), {1, 1, 2}).validation.dim(0), 3);
 }

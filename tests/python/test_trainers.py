@@ -35,6 +35,22 @@ def test_weight_decay_has_a_column(gaussian_model):
     assert list(out["train_losses"].columns) == ["Loss", "W.Decay"] and list(out["val_losses"].columns) == ["Loss"]
 
 
+def test_loss_means_the_same_everywhere(gaussian_model):
+    seen = []
+    flow = bf.networks.InvertibleNetwork(4, 2, coupling_settings={"dense_args": {"kernel_regularizer": 1e-2}})
+    amortizer = bf.amortizers.AmortizedPosterior(flow, bf.networks.DeepSet(), summary_loss_fun="MMD")
+    trainer = bf.trainers.Trainer(amortizer, gaussian_model(), progress=lambda *p: seen.append(p) or True)
+    out = trainer.train_online(1, 3, 8, validation_sims=5)
+    losses, average, validation = seen[-1][4], seen[-1][5], seen[-1][8]
+    train, val = out["train_losses"], out["val_losses"]
+    assert list(train.columns) == ["Loss", "Summary.Loss", "W.Decay"] and list(val.columns) == ["Loss", "Summary.Loss"]
+    assert losses[1] > 0 and losses[2] > 0
+    assert train["Loss"].iloc[-1] == losses[0] + losses[1] and train["Loss"].mean() == pytest.approx(average)
+    assert val["Loss"].iloc[-1] == validation == trainer.loss_history.last_total_val_loss()
+    assert trainer.loss_history.last_total_loss() == pytest.approx(sum(losses))
+    assert amortizer._trained["final_loss"] == pytest.approx(train["Loss"].mean())
+
+
 def test_every_mode_trains(gaussian_model, small_amortizer, tmp_path):
     model = gaussian_model()
     data = model(64)

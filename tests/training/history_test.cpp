@@ -130,7 +130,7 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
     EXPECT_EQ(p.losses.loss, run.history.steps[step].losses.loss);
     EXPECT_EQ(p.learning_rate, run.history.steps[step].learning_rate);
     if (i % 4 == 0) sum = 0;
-    if (!p.epoch_done) sum += p.losses.total();
+    if (!p.epoch_done) sum += p.losses.objective();
     EXPECT_NEAR(p.average_loss, sum / static_cast<double>(iteration + 1), 1e-12);
     EXPECT_GT(p.iterations_per_second, 0);
     EXPECT_NEAR(p.seconds_left * p.iterations_per_second, 5 - static_cast<double>(step), 1e-9);
@@ -189,7 +189,7 @@ TEST(ConsoleProgress, WritesOneLinePerEpochIntoAFile) {
   EXPECT_EQ(
       text,
       "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, LR: 3.91E-04 | 432 it/s, 01:23 left\n"
-      "Epoch: 3, Iter: 120, Loss: -1.873, Avg.Loss: -2.046, W.Decay: 0.250, LR: 3.91E-04 | 432 it/s, 2:03:04 left | Val.Loss: -2.500\n");
+      "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, W.Decay: 0.250, LR: 3.91E-04 | 432 it/s, 2:03:04 left | Val.Loss: -2.500\n");
 }
 
 TEST(ConsoleProgress, IsWhatARunWrites) {

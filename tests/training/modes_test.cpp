@@ -227,7 +227,7 @@ TEST(EarlyStopping, FiresAtThePatienceThNonImprovementAndPutsTheBestWeightsBack)
   options.progress = [&](const Progress& p) {
     if (p.epoch_done) {
       weights.push_back(weights_of(amortizer));
-      losses.push_back(p.validation->total());
+      losses.push_back(p.validation->objective());
     }
     return Control::proceed;
   };
@@ -243,6 +243,72 @@ TEST(EarlyStopping, FiresAtThePatienceThNonImprovementAndPutsTheBestWeightsBack)
   ASSERT_LT(best, losses.size() - 1);
   EXPECT_EQ(weights_of(amortizer), weights[best]);
   EXPECT_THROW((void)trainer.train_online({.early_stopping = EarlyStoppingOptions{}}), ConfigurationError);
+}
+
+TEST(EarlyStopping, JudgesTheLossThatIsReported) {
+  // Weight decay falls in every epoch, and far more than the loss: with it no epoch would fail to improve.
+  CouplingOptions coupling = tiny_coupling();
+  coupling.dense.kernel_regularizer = 0.5f;
+  std::vector<std::vector<float>> weights;
+  std::vector<double> reported, with_decay;
+  AmortizedPosterior amortizer(InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2, .coupling = coupling}), tiny_deep_set(),
+                               {.summary_mmd_weight = 0.5});
+  TrainerOptions options{.threads = 1};
+  options.progress = [&](const Progress& p) {
+    if (p.epoch_done) {
+      weights.push_back(weights_of(amortizer));
+      reported.push_back(p.validation->loss + p.validation->summary_loss);
+      with_decay.push_back(p.validation->total());
+    }
+    return Control::proceed;
+  };
+  std::vector<std::string> log;
+  options.logger = [&](LogLevel, std::string_view line) { log.emplace_back(line); };
+  Trainer trainer(amortizer, gaussian_model(2, 4), options);
+  const Simulations few = gaussian_model(2, 4).simulate(30, 1, "few", 0);
+  const TrainingSummary run = trainer.train_offline(few, {.epochs = 120,
+                                                          .batch_size = 10,
+                                                          .validation_sims = 100,
+                                                          .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.003)},
+                                                          .early_stopping = EarlyStoppingOptions{.patience = 4}});
+  const auto lowest = [](const std::vector<double>& v) {
+    return static_cast<std::size_t>(std::min_element(v.begin(), v.end()) - v.begin());
+  };
+  ASSERT_NE(lowest(reported), lowest(with_decay));  // the test can tell
+  EXPECT_EQ(run.stop, TrainingSummary::Stop::stopped_early) << run.reason;
+  EXPECT_EQ(run.kept_epoch, static_cast<std::int64_t>(lowest(reported)) + 1);
+  EXPECT_EQ(weights_of(amortizer), weights[lowest(reported)]);
+  const std::string epoch = std::to_string(lowest(reported) + 1);
+  EXPECT_NE(run.reason.find("weights of epoch " + epoch), std::string::npos) << run.reason;
+  char line[80];
+  std::snprintf(line, sizeof line, "Validation, Epoch: %s, Loss: %.3f", epoch.c_str(), reported[lowest(reported)]);
+  EXPECT_NE(std::find(log.begin(), log.end(), line), log.end()) << line;
+  EXPECT_NE(run.full().find(", validation " + std::to_string(reported[0]).substr(0, 5)), std::string::npos) << run.full();
+}
+
+TEST(BestEpoch, LongBeforeTheEndIsRemarkedUpon) {
+  const Simulations few = gaussian_model(2, 4).simulate(20, 1, "few", 0);
+  const auto run = [&](std::optional<EarlyStoppingOptions> early, double rate) {
+    AmortizedPosterior amortizer = tiny_posterior();
+    Trainer trainer(amortizer, gaussian_model(2, 4), {.threads = 1});
+    return trainer.train_offline(few, {.epochs = 200,
+                                       .batch_size = 10,
+                                       .validation_sims = 100,
+                                       .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(rate)},
+                                       .early_stopping = early});
+  };
+  const auto remarks = [](const TrainingSummary& s) {
+    std::string out;
+    for (const std::string& w : s.warnings)
+      if (w.starts_with("The validation loss was lowest")) out += w;
+    return out;
+  };
+  const std::string without = remarks(run({}, 0.02)), with = remarks(run(EarlyStoppingOptions{.patience = 10}, 0.02));
+  EXPECT_NE(without.find("; the weights are those of the last step."), std::string::npos) << without;
+  EXPECT_NE(without.find(", or early_stopping"), std::string::npos) << without;
+  EXPECT_NE(with.find("of 200, and is "), std::string::npos) << with;
+  EXPECT_NE(with.find("; the weights of the former were kept. The learning rate was 100 % of its highest then"), std::string::npos) << with;
+  EXPECT_EQ(remarks(run({}, 1e-5)), "");
 }
 
 TEST(LRAdjuster, SlopesAreRobustAndReductionsEnd) {

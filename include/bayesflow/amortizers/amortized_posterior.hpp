@@ -28,11 +28,14 @@ struct AmortizedPosteriorOptions {
   int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
 };
 
-/// Loss by component. `total` = loss + summary_loss + weight_decay.
+/// Loss by component.
 struct Losses {
-  double loss = 0;          ///< mean of -log p(z) - log |det J|: the negative log posterior density
+  double loss = 0;  ///< mean of -log p(z) - log |det J|: the negative log posterior density
   double summary_loss = 0;
   double weight_decay = 0;
+  /// The loss wherever one number is reported or compared: without weight decay, which says nothing about the data.
+  [[nodiscard]] double objective() const { return loss + summary_loss; }
+  /// What the optimizer lowers.
   [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
 };
 

@@ -18,7 +18,7 @@ struct LossesOptions {
 
 /// Losses per step and per validation. Components that are zero throughout (no summary loss, no weight decay) are left out.
 struct LossCurves {
-  std::vector<std::string> names;  ///< (C) "Loss", and "Summary Loss", "W.Decay", "Total" if there is more than one component
+  std::vector<std::string> names;  ///< (C) "Loss" (with the summary loss), and "Summary Loss", "W.Decay", "Total" (with decay) where there are such
   std::vector<double> steps;       ///< (N) 1, 2, ...
   Array train;                     ///< (N, C)
   Array moving_average;            ///< (N, C) trailing mean over `window` steps (fewer at the start)

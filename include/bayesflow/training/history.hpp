@@ -44,6 +44,7 @@ struct TrainingSummary {
   std::int64_t redrawn = 0;           ///< those replaced for that reason
   std::int64_t resumed = 0;           ///< how often the run went on from a checkpoint
   std::string checkpoint;             ///< the last file that was written
+  std::int64_t kept_epoch = 0;        ///< from 1: early stopping put this epoch's weights back; 0: the weights are those of the last step
   double seconds = 0;                 ///< wall time of the whole call
   double simulate_seconds = 0, gradient_seconds = 0, update_seconds = 0, validate_seconds = 0;
   std::uint64_t seed = 0;

@@ -17,7 +17,7 @@ struct Progress {
   std::int64_t epoch = 1, epochs = 1;          ///< from 1
   std::int64_t iteration = 0, iterations = 0;  ///< of the epoch
   Losses losses;                               ///< of this step
-  double average_loss = 0;                     ///< of the epoch so far
+  double average_loss = 0;                     ///< Losses::objective, mean over the epoch so far
   double learning_rate = 0;
   double iterations_per_second = 0;
   double seconds_left = 0;                     ///< of the whole run

@@ -1,0 +1,52 @@
+/// Forked processes: only the thread that called fork() goes on in the child; locks and condition variables of others stay as they were.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace bayesflow::detail {
+
+extern std::atomic<std::uint64_t> process_generation_counter;
+
+/// Forks between the load of the library and this process: what another number was noted for belongs to a parent process.
+inline std::uint64_t process_generation() noexcept { return process_generation_counter.load(std::memory_order_relaxed); }
+
+/// A T for each process, made when it is first used there: threads, and the locks that they share. In a forked child the parent's T is left
+/// as it is and never destroyed, because its threads do not exist there and its locks may be held for ever. `get` may be called by several
+/// threads.
+template <class T>
+class PerProcess {
+ public:
+  PerProcess() = default;
+  PerProcess(const PerProcess&) = delete;
+  PerProcess& operator=(const PerProcess&) = delete;
+  ~PerProcess() {
+    Holder* holder = holder_.load(std::memory_order_acquire);
+    if (holder && holder->generation == process_generation()) delete holder;
+  }
+
+  T& get() {
+    return get([] { return std::make_unique<T>(); });
+  }
+  /// `make` returns a std::unique_ptr<T>.
+  template <class Make>
+  T& get(const Make& make) {
+    Holder* holder = holder_.load(std::memory_order_acquire);
+    if (holder && holder->generation == process_generation()) return *holder->value;
+    auto mine = std::make_unique<Holder>(process_generation(), make());
+    if (holder_.compare_exchange_strong(holder, mine.get(), std::memory_order_acq_rel)) return *mine.release()->value;
+    return *holder->value;  // another thread was first
+  }
+
+ private:
+  struct Holder {
+    Holder(std::uint64_t g, std::unique_ptr<T> v) : generation(g), value(std::move(v)) {}
+    std::uint64_t generation;
+    std::unique_ptr<T> value;
+  };
+  std::atomic<Holder*> holder_{nullptr};
+};
+
+}  // namespace bayesflow::detail
