@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _numbers
 from ._arrays import as_array, as_float64
-from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent
+from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent, zero_if_never_below
 from .exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plot_posterior_predictive(predictive: _core.diagnostics.PosteriorPredictive,
     for k, axis in enumerate(axes):
         values = predictive.simulated[data_set, :, k]
         values = values[np.isfinite(values)]
-        density = _numbers.kde(values) if len(values) > 1 else None
+        density = _numbers.kde(values, bound=zero_if_never_below(values)) if len(values) > 1 else None
         if density is not None and density.bandwidth > 0:
             axis.plot(density.x, density.density, color=color)
             axis.fill_between(density.x, 0, density.density, color=color, alpha=0.3, linewidth=0, label="Simulated")

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _numbers
 from ._arrays import as_float64
-from ._panels import RED, dress, panels, percent, pyplot
+from ._panels import RED, dress, panels, percent, pyplot, zero_if_never_below
 from .exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def plot_mmd_hypothesis_test(mmd_null: ArrayLike, mmd_observed: float | None = N
     null = as_float64(mmd_null, "mmd_null", (1,))
     if not 0 < alpha_level < 1:
         raise ArgumentError(f"alpha_level must be above 0 and below 1; got {alpha_level}")
-    density = _numbers.kde(null, points=400, bw_factor=bw_factor)
+    density = _numbers.kde(null, points=400, bw_factor=bw_factor, bound=zero_if_never_below(null))
     critical = float(np.quantile(null, 1 - alpha_level))
     figure, axis = pyplot().subplots(1, 1, figsize=(8, 4))
     top = 1.05 * density.density.max()

@@ -295,14 +295,16 @@ def posterior_2d(posterior_draws: ArrayLike, prior_draws: ArrayLike | None = Non
 
 
 def kde(x: ArrayLike, y: ArrayLike | None = None, points: int | None = None, bw_factor: float = 1.0, cut: float = 3.0, low: float | None = None,
-        high: float | None = None) -> Union[_core.diagnostics.Density1d, _core.diagnostics.Density2d]:
+        high: float | None = None, bound: float | None = None) -> Union[_core.diagnostics.Density1d, _core.diagnostics.Density2d]:
     """Gaussian kernel density estimate with Scott's bandwidth times `bw_factor`. Of samples x (N): .x, .density (points). Of pairs of
-    x and y (N): .x, .y, .density (points in y, points in x), .levels(mass)."""
+    x and y (N): .x, .y, .density (points in y, points in x), .levels(mass).
+
+    low, high: ends of the grid. bound: no sample can lie below; what kernels put there is reflected."""
     if x is None:
         raise ArgumentError("kde: x must be samples (N,); got None")
     x = as_float64(x, "x", (1,)).tolist()
     if y is None:
-        return _d.kde_1d(x, points or 200, bw_factor, cut, low, high)
-    if low is not None or high is not None:
-        raise ArgumentError("kde: low and high are for one dimension; leave them out, or leave out y")
+        return _d.kde_1d(x, points or 200, bw_factor, cut, low, high, bound)
+    if low is not None or high is not None or bound is not None:
+        raise ArgumentError("kde: low, high and bound are for one dimension; leave them out, or leave out y")
     return _d.kde_2d(x, as_float64(y, "y", (1,)).tolist(), points or 100, bw_factor, cut)

@@ -59,6 +59,11 @@ def decimals(value, places=3):
     return f"{value:.{places}f}" if np.isfinite(value) else "n/a"
 
 
+def zero_if_never_below(values):
+    """The bound of a density of `values`: quantities of which none is negative (distances, spreads, shares) have no density below 0."""
+    return None if np.min(values, initial=0) < 0 else 0.0
+
+
 def percent(share):
     return f"{100 * share:.1f}".rstrip("0").rstrip(".")
 

@@ -26,11 +26,11 @@ void bind_densities(nb::module_& m) {
   m.def(
       "kde_1d",
       [](const std::vector<double>& samples, std::int64_t points, double bw_factor, double cut, std::optional<double> low,
-         std::optional<double> high) {
-        const KdeOptions options{points, bw_factor, cut, low, high};
+         std::optional<double> high, std::optional<double> bound) {
+        const KdeOptions options{points, bw_factor, cut, low, high, bound};
         return unlocked([&] { return kde_1d(samples, options); });
       },
-      "samples"_a, "points"_a, "bw_factor"_a, "cut"_a, "low"_a.none(), "high"_a.none());
+      "samples"_a, "points"_a, "bw_factor"_a, "cut"_a, "low"_a.none(), "high"_a.none(), "bound"_a.none());
   m.def(
       "kde_2d",
       [](const std::vector<double>& x, const std::vector<double>& y, std::int64_t points, double bw_factor, double cut) {

@@ -37,6 +37,7 @@ std::vector<double> grid(const Spread& s, double bandwidth, const KdeOptions& op
     low = std::max(low, s.median - kFarthest * s.robust_sd);
     high = std::min(high, s.median + kFarthest * s.robust_sd);
   }
+  if (ends && options.bound) low = std::max(low, *options.bound);
   if (ends && options.low) low = *options.low;
   if (ends && options.high) high = *options.high;
   if (!(low < high)) {
@@ -77,6 +78,9 @@ void KdeOptions::validate() const {
 Density1d kde_1d(std::span<const double> samples, const KdeOptions& options) {
   options.validate();
   const Spread s = spread(samples, "kde_1d");
+  if (options.bound && s.low < *options.bound)
+    throw ArgumentError("kde_1d: KdeOptions::bound is " + std::to_string(*options.bound) + ", but a sample is " + std::to_string(s.low) +
+                        "; leave the bound out or choose one that holds");
   const auto n = static_cast<double>(samples.size());
   Density1d out;
   out.bandwidth = options.bw_factor * s.sd * std::pow(n, -0.2);
@@ -89,6 +93,9 @@ Density1d kde_1d(std::span<const double> samples, const KdeOptions& options) {
     return out;
   }
   for (const double v : samples) add_kernel(out.density.data(), out.x[0], step, options.points, v, out.bandwidth, 1 / n);
+  if (options.bound)
+    for (const double v : samples)
+      add_kernel(out.density.data(), out.x[0], step, options.points, 2 * *options.bound - v, out.bandwidth, 1 / n);
   return out;
 }
 

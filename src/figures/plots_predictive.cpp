@@ -22,6 +22,11 @@ double density_at(const diagnostics::Density1d& density, double x) {
   return density.density[i - 1] + t * (density.density[i] - density.density[i - 1]);
 }
 
+/// Quantities of which no value is negative (distances, spreads, shares) have no density below 0.
+std::optional<double> zero_if_never_below(const std::vector<double>& values) {
+  return std::any_of(values.begin(), values.end(), [](double v) { return v < 0; }) ? std::nullopt : std::optional<double>(0.0);
+}
+
 }  // namespace
 
 Figure plot_posterior_predictive(const diagnostics::PosteriorPredictive& predictive, const PredictivePlotOptions& options) {
@@ -39,7 +44,7 @@ Figure plot_posterior_predictive(const diagnostics::PosteriorPredictive& predict
     std::vector<double> values = column_of(simulated, k);
     std::erase_if(values, [](double v) { return !std::isfinite(v); });
     if (values.size() > 1) {
-      const auto density = diagnostics::kde_1d(values, {.points = 256});
+      const auto density = diagnostics::kde_1d(values, {.points = 256, .bound = zero_if_never_below(values)});
       if (density.bandwidth > 0) {
         panel.elements.emplace_back(Band{.x = density.x,
                                          .low = std::vector<double>(density.x.size(), 0.0),
@@ -130,7 +135,9 @@ Figure plot_mmd_hypothesis_test(const diagnostics::MmdHypothesisTest& test, cons
   const bool observed = std::isfinite(test.mmd_observed);
   if (observed) panel.subtitle = p_value_text(test.p_value);
   diagnostics::Density1d density;
-  if (test.mmd_null.size() > 1) density = diagnostics::kde_1d(test.mmd_null, {.points = 400, .bw_factor = options.bw_factor});
+  if (test.mmd_null.size() > 1)
+    density =
+        diagnostics::kde_1d(test.mmd_null, {.points = 400, .bw_factor = options.bw_factor, .bound = zero_if_never_below(test.mmd_null)});
   if (density.bandwidth > 0) {
     std::vector<double> zeros(density.x.size(), 0.0);
     panel.elements.emplace_back(Band{.x = density.x,

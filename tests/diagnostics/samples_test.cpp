@@ -110,6 +110,19 @@ TEST(Kde, IsTheSumOfKernels) {
   }
 }
 
+TEST(Kde, ReflectsAtItsBound) {
+  Array v = Rng(4).normal({300});
+  for (double& x : v.values()) x = std::fabs(x);
+  const Density1d d = kde_1d(v.values(), {.points = 2001, .bound = 0.0}), free = kde_1d(v.values(), {.points = 2001});
+  EXPECT_EQ(d.x.front(), 0);
+  EXPECT_LT(free.x.front(), 0);
+  double mass = 0;
+  for (std::size_t i = 1; i < d.x.size(); ++i) mass += (d.x[i] - d.x[i - 1]) * 0.5 * (d.density[i] + d.density[i - 1]);
+  EXPECT_NEAR(mass, 1, 1e-3);
+  EXPECT_NEAR(d.density[0], 2 * normal_density(0), 0.15);  // of |N(0, 1)|; without reflection half of it
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)kde_1d(v.values(), {.bound = 1.0}); }).rfind("kde_1d: KdeOptions::bound is 1.0", 0), 0U);
+}
+
 TEST(Kde, TwoDimensionalIsTheSumOfKernels) {
   const Array z = Rng(2).normal({60, 2});
   Array x({60}), y({60});

@@ -121,6 +121,29 @@ TEST(Plots, MmdWithoutAnObservationDoesNotListIt) {
   EXPECT_NE(plot_mmd_hypothesis_test(test).svg().find(">Observed<"), std::string::npos);
 }
 
+TEST(Plots, QuantitiesThatAreNeverNegativeHaveNoDensityBelowZero) {
+  diagnostics::MmdHypothesisTest test;  // as unbiased estimates are, half of them cut off at 0
+  for (int i = 0; i < 100; ++i) test.mmd_null.push_back(i < 50 ? 0.0 : 0.01 * (i - 49));
+  test.critical_value = 0.45;
+  test.mmd_observed = 0.3;
+  const auto lowest = [](const Figure& figure) {
+    double low = 1e9;
+    for (const auto& element : figure.panels[0].elements)
+      if (const auto* line = std::get_if<Line>(&element)) low = std::min(low, *std::min_element(line->x.begin(), line->x.end()));
+    return low;
+  };
+  EXPECT_EQ(lowest(plot_mmd_hypothesis_test(test)), 0);
+  diagnostics::PosteriorPredictive predictive;
+  predictive.statistics = {"sd"};
+  predictive.simulated = Array({1, 100, 1});
+  for (int i = 0; i < 100; ++i) predictive.simulated(0, i, 0) = 0.01 * (i % 30);
+  predictive.observed = Array({1, 1}, 0.1);
+  predictive.p_value = Array({1, 1}, 0.5);
+  EXPECT_EQ(lowest(plot_posterior_predictive(predictive)), 0);
+  predictive.simulated(0, 0, 0) = -0.1;  // a quantity that may be negative
+  EXPECT_LT(lowest(plot_posterior_predictive(predictive)), -0.1);
+}
+
 TEST(Plots, ConfusionMatrixMarksModelsThatNeverOccur) {
   const Array truths = Array::of({0, 0, 1}), probabilities = Array::of({{0.8, 0.1, 0.1}, {0.6, 0.2, 0.2}, {0.1, 0.9, 0.0}});
   EXPECT_NE(plot_confusion_matrix(diagnostics::confusion_matrix(truths, probabilities)).svg().find(">–<"), std::string::npos);

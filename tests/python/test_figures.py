@@ -177,6 +177,8 @@ def test_mmd(rng):
     without = check(d.plot_mmd_hypothesis_test(null, truncate_vlines_at_kde=True, xmin=0, xmax=15), 1)
     assert "Observed MMD" not in [t.get_text() for t in without.axes[0].get_legend().get_texts()]
     assert without.axes[0].get_xlim() == (0, 15)
+    cut_off = d.plot_mmd_hypothesis_test(np.maximum(rng.normal(size=100), 0), 1.0)  # as Trainer.mmd_hypothesis_test returns it
+    assert cut_off.axes[0].lines[0].get_xdata().min() == 0
     with pytest.raises(bf.exceptions.ArgumentError, match="alpha_level must be above 0"):
         d.plot_mmd_hypothesis_test(null, alpha_level=5)
 

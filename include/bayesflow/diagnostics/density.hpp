@@ -18,6 +18,7 @@ struct KdeOptions {
   double bw_factor = 1.0;               ///< times Scott's bandwidth
   double cut = 3.0;                     ///< the grid ends this many bandwidths beyond the outermost samples
   std::optional<double> low{}, high{};  ///< ends of the grid instead (1-D)
+  std::optional<double> bound{};        ///< no sample can lie below: what kernels put there is reflected, the grid begins here (1-D)
   void validate() const;
 };
 
