@@ -292,8 +292,6 @@ class Trainer:
             if self._configurator is not None:
                 self._configurator.arguments = {}
         self.amortizer._trained = self._facts()
-        for warning in summary.warnings:
-            logger.warning("%s", warning)
         if summary.stop == "interrupted":
             _tell_main_thread()
             raise KeyboardInterrupt(f"{summary.reason} The losses so far are in trainer.loss_history.")

@@ -163,10 +163,7 @@ void Loop::step() {
   run_.nonfinite = batch->count;
   summary.dropped = settings_.given.dropped + batch->count.dropped;
   summary.redrawn = batch->count.redrawn;
-  for (const std::string& warning : batch->warnings) {
-    summary.warnings.push_back(warning);
-    s_.log(LogLevel::warning, warning);
-  }
+  for (const std::string& warning : batch->warnings) s_.warn(summary, warning);
   if (batch->rows == 0) {
     ++run_.step;
     consistent_ = true;
@@ -377,9 +374,9 @@ TrainingSummary Loop::finish() {
     // Those of simulated batches; given data were reported at the start.
     const std::int64_t dropped = run_.nonfinite.dropped, redrawn = run_.nonfinite.redrawn;
     if (dropped || redrawn)
-      summary.warnings.push_back(
-          fmt::format("{} of {} simulations were not finite and were {}; what was learnt is the posterior given a finite simulation.",
-                      dropped + redrawn, run_.nonfinite.simulated, dropped ? "dropped" : "redrawn"));
+      s_.warn(summary,
+              fmt::format("{} of {} simulations were not finite and were {}; what was learnt is the posterior given a finite simulation.",
+                          dropped + redrawn, run_.nonfinite.simulated, dropped ? "dropped" : "redrawn"));
     if (stopper_ && run_.best_epoch.epoch != 0 && run_.best_epoch.epoch != run_.epoch && summary.stop != Stop::diverged) {
       put_back(s_.amortizer.store(), run_.best_epoch.values);
       summary.kept_epoch = run_.best_epoch.epoch;
@@ -474,8 +471,8 @@ Run TrainerState::begin(const RunSettings& settings) {
   run.optimizer_first = -1;
   if (settings.given.dropped) {
     run.summary.dropped = settings.given.dropped;
-    run.summary.warnings.push_back(fmt::format("{} of {} given simulations were not finite and were dropped; the first: {}.",
-                                               settings.given.dropped, settings.given.simulated, settings.first_given));
+    warn(run.summary, fmt::format("{} of {} given simulations were not finite and were dropped; the first: {}.", settings.given.dropped,
+                                  settings.given.simulated, settings.first_given));
   }
   return run;
 }
@@ -492,8 +489,8 @@ std::optional<Inputs> TrainerState::make_validation(const RunSettings& settings,
     const Simulations simulations = model->simulate(n, options.seed, "validation", first, &pool, options.nonfinite, bad);
     validation = options.configurator(simulations);
     if ((bad.dropped || bad.redrawn) && run.epoch == 0 && run.step == 0)
-      summary.warnings.push_back(fmt::format("{} of {} validation simulations were not finite and were {}.", bad.dropped + bad.redrawn,
-                                             bad.simulated, bad.dropped ? "dropped" : "redrawn"));
+      warn(summary, fmt::format("{} of {} validation simulations were not finite and were {}.", bad.dropped + bad.redrawn, bad.simulated,
+                                bad.dropped ? "dropped" : "redrawn"));
     log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
   }
   if (validation) validation->check("Trainer: the validation simulations, configured");

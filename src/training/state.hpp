@@ -55,6 +55,8 @@ struct TrainerState {
   std::size_t passed = 0, loaded = 0;  // runs that a checkpoint brought, and how many of them this program has called again
 
   void log(LogLevel level, const std::string& text) const;
+  /// Keeps a warning in the summary and logs it, once.
+  void warn(TrainingSummary& summary, std::string text) const;
   /// Gives the networks their widths, checks that everything fits together, and looks for a checkpoint.
   void check_consistency(const std::function<Simulations()>& two);
   [[nodiscard]] const GenerativeModel& require_model(const char* function) const;

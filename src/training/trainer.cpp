@@ -38,6 +38,11 @@ void TrainerState::log(LogLevel level, const std::string& text) const {
   if (options.logger) options.logger(level, text);
 }
 
+void TrainerState::warn(TrainingSummary& summary, std::string text) const {
+  log(LogLevel::warning, text);
+  summary.warnings.push_back(std::move(text));
+}
+
 const GenerativeModel& TrainerState::require_model(const char* function) const {
   if (!model)
     throw ConfigurationError(

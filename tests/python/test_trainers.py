@@ -260,6 +260,16 @@ def test_progress_bars_say_what_v1s_say(gaussian_model, small_amortizer, capsys)
     assert "Training epoch 1: 100%" in shown and "Epoch: 1, Iter: 5,Loss: " in shown and "Avg.Loss: " in shown and "LR: " in shown
 
 
+def test_a_warning_is_said_once(small_amortizer, caplog):
+    model = bf.simulation.GenerativeModel(lambda: np.random.normal(size=4), lambda theta: np.random.normal(theta[:3], 1, size=(5, 3)),
+                                          simulator_is_batched=False)
+    trainer = bf.trainers.Trainer(small_amortizer(), model, default_lr=5e-3)
+    with caplog.at_level(logging.WARNING, logger="bayesflow_cpp"):
+        trainer.train_online(1, 300, 16, validation_sims=100)
+    assert [r.getMessage() for r in caplog.records if "not learnt" in r.getMessage()] == trainer.runs[-1].warnings
+    assert any("theta_4 was not learnt" in w for w in trainer.runs[-1].warnings)
+
+
 def test_messages_go_to_a_logger_of_the_package(gaussian_model, small_amortizer, caplog):
     with caplog.at_level(logging.INFO, logger="bayesflow_cpp"):
         trainer_for(gaussian_model(), small_amortizer())

@@ -342,5 +342,13 @@ TEST(Unlearnt, AParameterThatDataSayNothingAboutIsNamed) {
   EXPECT_EQ(warnings, run.warnings);
 }
 
+TEST(Unlearnt, AParameterWhoseSignDataCannotTellIsLearnt) {
+  const Prior prior([](Rng& rng) { return rng.normal({1}); }, {.param_names = {"a"}});
+  const Simulator simulator([](const Array& theta, Rng& rng) { return rng.normal({20, 1}, theta[0] * theta[0]); });
+  Trainer trainer(tiny_posterior(1), GenerativeModel(prior, simulator), {.default_lr = 5e-3});
+  const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 400, .validation_sims = 100});
+  EXPECT_EQ(run.warnings, std::vector<std::string>());
+}
+
 }  // namespace
 }  // namespace bayesflow
