@@ -20,7 +20,10 @@ constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcd
 /// A tenth is given to nobody: p-values are approximations, good to a few percent.
 constexpr double kReserve = 0.1;
 /// An effect this many standard errors from zero is named in a finding whose test has already rejected: naming, not testing.
-constexpr double kNamed = 2.0, kNamedShape = 2.5, kNamedDependence = 3.0;
+constexpr double kNearlyOne = 0.95;     ///< a correlation beyond which the width across it says more
+constexpr std::int64_t kFewDraws = 10;  ///< fewer say nothing about the posterior's own sd
+constexpr double kSaturates = 0.3;      ///< of sqrt(S): posteriors wider by more than this cannot be told apart
+constexpr double kNamed = 2.0, kNamedShape = 2.5, kNamedDependence = 3.0, kNamedOutside = 3.0;
 
 enum class Test : std::uint8_t { shift, width, skew, tails, ecdf, sum, difference, joint, nothing };
 
@@ -39,20 +42,70 @@ std::vector<std::int64_t> column(const Array& ranks, std::int64_t c) {
 }
 
 std::string p_text(double p) { return p < 1e-4 ? std::string("p < 0.0001") : fmt::format("p = {:.2g}", p); }
-std::string plus_minus(Estimate e) { return fmt::format("{:.2f} +- {:.2f}", e.value, e.standard_error); }
+/// Two decimals, more where the standard error needs them: an effect that was found is not shown as 0.00 +- 0.00.
+std::string plus_minus(Estimate e) {
+  const double se = e.standard_error;
+  const int decimals = se > 0 && se < 0.01 ? std::min(9, static_cast<int>(std::ceil(-std::log10(se)))) : 2;
+  return fmt::format("{:.{}f} +- {:.{}f}", e.value, decimals, se, decimals);
+}
 
 /// Faults that ranks show; the others explain no rank test.
 bool shown_by_ranks(const Finding& f) { return f.kind != Fault::nothing_learnt && f.kind != Fault::non_finite; }
+
+/// Location and log scale of the truths in the mean and sd of their draws, by median and median absolute deviation: where most truths
+/// lie outside of all draws, ranks tell neither. Empty if the draws have no spread to measure by.
+std::optional<ProbitFit> fit_outside(const Array& draws, const Array& truths, const Sizes& n, std::int64_t parameter) {
+  std::vector<double> z, values(index(n.draws));
+  for (std::int64_t b = 0; b < n.data_sets; ++b) {
+    gather(draws, n, b, parameter, values);
+    const Estimate mean = mean_estimate(values);
+    const double sd = mean.standard_error * std::sqrt(real(n.draws));
+    if (sd > 0) z.push_back((truths.data()[b * n.parameters + parameter] - mean.value) / sd);
+  }
+  if (2 * static_cast<std::int64_t>(z.size()) <= n.data_sets) return {};
+  const auto middle = [](std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    return sorted_quantile(v, 0.5);
+  };
+  ProbitFit out;
+  out.location.value = middle(z);
+  std::vector<double> distance = z;
+  for (double& v : distance) v = std::fabs(v - out.location.value);
+  const double seen = std::pow(1.4826 * middle(distance), 2);
+  if (!(seen > 0)) return {};
+  // Each sd has an error of its sqrt(1 / (2 S)). Far out this scatters more than the truths themselves, and hides their width.
+  const double own = seen - out.location.value * out.location.value / (2 * real(n.draws));
+  // Asymptotic errors at the normal distribution.
+  const double root = std::sqrt(real(static_cast<std::int64_t>(z.size())));
+  out.location.standard_error = 1.2533 * std::sqrt(seen) / root;
+  out.log_scale = own > seen / 2 ? Estimate{0.5 * std::log(own), 1.1664 / root * seen / own} : Estimate{kNaN, kNaN};
+  return out;
+}
 
 /// Effects of one parameter, from its ranks.
 struct Effects {
   ProbitFit fit;
   double t3 = 0, t4 = 0;  // skewness and tails beyond what shift and width explain, in standard errors
   Estimate width_ratio, tail_excess, skew_excess;
+  double named = kNamed;  // standard errors from which an effect is named
+  bool at_least = false;  // the width ratio is the largest that this number of draws can show
 };
-Effects effects(const RankScores& scores, const std::vector<std::int64_t>& ranks) {
+Effects effects(const RankScores& scores, const std::vector<std::int64_t>& ranks, const Array& draws, const Array& truths, const Sizes& n,
+                std::int64_t parameter) {
   Effects out;
+  const std::int64_t largest = scores.num_draws();
+  const auto outside = std::count_if(ranks.begin(), ranks.end(), [&](std::int64_t r) { return r == 0 || r == largest; });
+  if (largest >= kFewDraws && 2 * outside > n.data_sets)
+    if (const std::optional<ProbitFit> fit = fit_outside(draws, truths, n, parameter)) {
+      out.fit = *fit;
+      out.named = kNamedOutside;
+      const double ratio = std::exp(-fit->log_scale.value);
+      out.width_ratio = {ratio, ratio * fit->log_scale.standard_error};
+      return out;
+    }
   out.fit = fit_probit(scores, ranks);
+  // The middle of S draws is known to sd / sqrt(S) at best, so truths that are nearer to it than that look alike.
+  out.at_least = std::exp(-out.fit.log_scale.value) > kSaturates * std::sqrt(real(largest));
   const double ratio = std::exp(-out.fit.log_scale.value), root = std::sqrt(static_cast<double>(ranks.size()));
   out.width_ratio = {ratio, ratio * out.fit.log_scale.standard_error};
   if (scores.degrees() >= 4) {
@@ -64,6 +117,11 @@ Effects effects(const RankScores& scores, const std::vector<std::int64_t>& ranks
     out.tail_excess = {std::sqrt(24.0) * h4, std::sqrt(24.0) * out.fit.h4_sd / root};
   }
   return out;
+}
+
+/// "0.80 +- 0.03", or "at least 26".
+std::string width_text(const Effects& e) {
+  return e.at_least ? fmt::format("at least {:.2g}", e.width_ratio.value - 2 * e.width_ratio.standard_error) : plus_minus(e.width_ratio);
 }
 
 class Judge {
@@ -101,7 +159,7 @@ class Judge {
       const std::vector<std::int64_t> r = column(ranks.ranks, i);
       ParameterVerdict& v = out_.parameters[index(i)];
       Effects& e = effects_[index(i)];
-      e = effects(scores_, r);
+      e = effects(scores_, r, draws_, truths_, n_, i);
       v.shift = e.fit.location;
       v.width_ratio = e.width_ratio;
       v.tail_excess = e.tail_excess;
@@ -176,19 +234,19 @@ class Judge {
                  shape = std::min({p(Test::skew, i), p(Test::tails, i), p(Test::ecdf, i)});
     const auto far = [](Estimate x, double limit) { return std::fabs(x.value) > limit * x.standard_error; };
     bool named = false;
-    if (rejected(shift) && far(e.fit.location, kNamed)) {
+    if (rejected(shift) && far(e.fit.location, e.named)) {
       named = true;
       add(Fault::shifted, i, -1, e.fit.location, "posterior sd", shift,
           fmt::format("{} is shifted: its truth lies {} posterior standard deviations {} the centre on average", name,
                       plus_minus({std::fabs(e.fit.location.value), e.fit.location.standard_error}),
                       e.fit.location.value > 0 ? "above" : "below"));
     }
-    if (rejected(width) && (far(e.fit.log_scale, kNamed) || (!named && std::fabs(e.t3) < kNamedShape && std::fabs(e.t4) < kNamedShape))) {
+    if (rejected(width) && (far(e.fit.log_scale, e.named) || (!named && std::fabs(e.t3) < kNamedShape && std::fabs(e.t4) < kNamedShape))) {
       named = true;
       const bool narrow = e.width_ratio.value < 1;
       add(narrow ? Fault::overconfident : Fault::underconfident, i, -1, e.width_ratio, "sd ratio", width,
           fmt::format("{} is {}: its posterior is {} times as wide as it should be", name, narrow ? "overconfident" : "underconfident",
-                      plus_minus(e.width_ratio)));
+                      width_text(e)));
     }
     const double any = std::min({shift, width, shape});
     if ((rejected(shape) && (std::fabs(e.t3) > kNamedShape || std::fabs(e.t4) > kNamedShape)) || (rejected(any) && !named)) {
@@ -231,9 +289,16 @@ class Judge {
                          [k](const Finding& f) { return f.parameter == k && f.other < 0 && shown_by_ranks(f); });
     };
     if (std::fabs(contrast) > kNamedDependence * contrast_error) {
+      std::string how = fmt::format("the correlation of their draws is too {} by {}", excess > 0 ? "high" : "low",
+                                    plus_minus({std::fabs(excess), error}));
+      if (std::fabs(drawn) > kNearlyOne) {  // little of the correlation is much of what is left beside it
+        const Estimate& left = drawn > 0 ? t.log_scale : s.log_scale;
+        const double ratio = std::exp(-left.value);
+        how += fmt::format(": it is {:.4g}, and their {} is {} times as wide as it should be", drawn, drawn > 0 ? "difference" : "sum",
+                           plus_minus({ratio, ratio * left.standard_error}));
+      }
       add(Fault::wrong_dependence, j, i, {excess, error}, "correlation", p_value,
-          fmt::format("{} depend on each other in a wrong way: the correlation of their draws is too {} by {}", names,
-                      excess > 0 ? "high" : "low", plus_minus({std::fabs(excess), error})));
+          fmt::format("{} depend on each other in a wrong way: {}", names, how));
     } else if (!at_fault(i) && !at_fault(j)) {
       const double log_scale = 0.5 * (s.log_scale.value + t.log_scale.value), ratio = std::exp(-log_scale);
       const Estimate width{ratio, ratio * 0.5 * std::hypot(s.log_scale.standard_error, t.log_scale.standard_error)};

@@ -150,6 +150,62 @@ TEST(Verdict, CorrelatedExactPosteriorPasses) {
   EXPECT_NE(v.sentence.find("the correlation of their draws is too low by 0.9"), std::string::npos) << v.sentence;
 }
 
+/// Truths N(0, 1) and draws N(shift, width^2) that do not depend on them.
+Verdict of_draws(double shift, double width, std::int64_t num_draws = 1000) {
+  Posterior p{Rng(1).normal({200, num_draws, 1}, shift, width), Rng(2).normal({200, 1})};
+  return judge(p, {.expect_contraction = false});
+}
+
+TEST(Verdict, PosteriorsFarOff) {
+  for (const double shift : {-100.0, 4.0, 10.0}) {
+    const Verdict far = of_draws(shift, 1);
+    ASSERT_EQ(far.findings.size(), 1U) << far.sentence;
+    EXPECT_EQ(far.findings[0].kind, Fault::shifted);
+    EXPECT_NEAR(far.findings[0].effect.value, -shift, 0.4) << far.sentence;
+    if (shift < -50)
+      EXPECT_TRUE(std::isnan(far.parameters[0].width_ratio.value));  // errors of the draws' sd hide it
+    else
+      EXPECT_NEAR(far.parameters[0].width_ratio.value, 1, 3 * far.parameters[0].width_ratio.standard_error);
+  }
+  for (const double width : {1e-6, 0.01, 0.1}) {
+    const Verdict narrow = of_draws(0, width);
+    ASSERT_EQ(narrow.findings.size(), 1U) << narrow.sentence;
+    EXPECT_EQ(narrow.findings[0].kind, Fault::overconfident);
+    EXPECT_NEAR(narrow.findings[0].effect.value / width, 1, 0.3) << narrow.sentence;
+  }
+  for (const double width : {100.0, 1000.0}) {
+    const Verdict wide = of_draws(0, width);
+    ASSERT_TRUE(wide.has(Fault::underconfident, 0)) << wide.sentence;
+    EXPECT_FALSE(wide.has(Fault::shifted));
+    EXPECT_NE(wide.sentence.find("its posterior is at least "), std::string::npos) << wide.sentence;
+    EXPECT_LE(wide.findings[0].effect.value - 2 * wide.findings[0].effect.standard_error, width);
+  }
+  EXPECT_NE(of_draws(0, 3).sentence.find("its posterior is 3."), std::string::npos) << of_draws(0, 3).sentence;
+  // Too narrow and shifted.
+  const Verdict both = of_draws(1, 0.1);
+  EXPECT_TRUE(both.has(Fault::shifted, 0) && both.has(Fault::overconfident, 0)) << both.sentence;
+}
+
+TEST(Verdict, SmallEffectsAreShownWithTheirDigits) {
+  // A correlation of 0.9999 where 0.9998 is right: the difference of the parameters is too narrow.
+  Rng rng(31);
+  Posterior p{Array({500, 200, 2}), Array({500, 2})};
+  const auto draw = [&](double* to, double across) {
+    const double a = rng.normal(), e = across * rng.normal();
+    to[0] = a + e;
+    to[1] = a - e;
+  };
+  for (std::int64_t b = 0; b < 500; ++b) {
+    draw(p.truths.data() + 2 * b, 0.01);
+    for (std::int64_t s = 0; s < 200; ++s) draw(p.draws.data() + (b * 200 + s) * 2, 0.007);
+  }
+  const Verdict v = judge(p, {.expect_contraction = false});
+  ASSERT_TRUE(v.has(Fault::wrong_dependence)) << v.sentence;
+  EXPECT_EQ(v.sentence.find("0.00 +- 0.00"), std::string::npos) << v.sentence;
+  EXPECT_NE(v.sentence.find("the correlation of their draws is too high by 0.0001"), std::string::npos) << v.sentence;
+  EXPECT_NE(v.sentence.find("their difference is 0.7"), std::string::npos) << v.sentence;
+}
+
 TEST(Verdict, TooLittleEvidence) {
   const Verdict few = judge(quickstart_posterior(20, 200));
   EXPECT_FALSE(few.calibrated);
