@@ -79,7 +79,8 @@ void bind_two_sample(nb::module_& m) {
   ResultClass<C2st>(m, "C2st", "Classifier two-sample test.")
       .field("accuracy", &C2st::accuracy, "estimate: 0.5 if the samples cannot be told apart")
       .field("fold_accuracy", &C2st::fold_accuracy, "(folds)")
-      .field("p_value", &C2st::p_value, "one-sided, of accuracy 0.5")
+      .field("p_value", &C2st::p_value, "one-sided, of accuracy 0.5, from forward_accuracy")
+      .field("forward_accuracy", &C2st::forward_accuracy, "of folds told by classifiers that saw earlier folds only")
       .field("num_per_class", &C2st::num_per_class, "after balancing")
       .field("dropped_columns", &C2st::dropped_columns, "without variance in both");
   m.def(

@@ -1,7 +1,9 @@
 /// Two-sample tests, densities, pair grids, posterior predictive checks.
+#include <algorithm>
 #include <numbers>
 
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/density.hpp"
 #include "bayesflow/diagnostics/posterior_predictive.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
@@ -70,6 +72,31 @@ TEST(C2st, TellsWhatIsDifferentAndNothingElse) {
   const C2st different = c2st(Rng(1).normal({n + 100, 1}), Rng(2).normal({n + 100, 1}, 2.0));
   EXPECT_NEAR(different.accuracy.value, 0.841, 5 * different.accuracy.standard_error);
   EXPECT_LT(different.p_value, 1e-10);
+}
+
+/// Of equal samples 5 % have p <= 0.05, and the error of the accuracy is what it scatters by. (With the binomial distribution of all
+/// folds together it was 10 %, and the error a quarter too small.)
+TEST(C2stSlow, KeepsItsLevelOnEqualSamples) {
+  for (const std::int64_t width : support::cases({1, 3})) {
+    constexpr std::int64_t kRuns = 300, kRows = 100;
+    std::vector<double> accuracy(kRuns), error(kRuns), p(kRuns);
+    ThreadPool pool;
+    pool.for_each(kRuns, [&](std::int64_t r) {
+      Rng rng(static_cast<std::uint64_t>(r), "equal samples");
+      const Array a = rng.normal({kRows, width}), b = rng.normal({kRows, width});
+      const C2st c = c2st(a, b, {.seed = static_cast<std::uint64_t>(r), .threads = 1});
+      const auto k = static_cast<std::size_t>(r);
+      accuracy[k] = c.accuracy.value;
+      error[k] = c.accuracy.standard_error;
+      p[k] = c.p_value;
+    });
+    const Array found({kRuns}, accuracy);
+    EXPECT_NEAR(Array({kRuns}, error).mean() / found.std(1), 1, 0.15) << width;
+    const auto below = std::count_if(p.begin(), p.end(), [](double v) { return v <= 0.05; });
+    EXPECT_LE(below, 26) << width;  // 15 expected; more in one case of 300
+    EXPECT_GE(below, 3) << width;
+    EXPECT_NEAR(std::count_if(p.begin(), p.end(), [](double v) { return v <= 0.5; }), 150, 45) << width;
+  }
 }
 
 TEST(C2st, BalancesAndDropsColumns) {

@@ -24,9 +24,10 @@ struct C2stOptions {
 /// not overlap. Larger samples are thinned to the smaller's size and folds hold equal numbers of both, so that 0.5 is the
 /// baseline; columns without variance are dropped. Lopez-Paz, Oquab (2017), Revisiting classifier two-sample tests.
 struct C2st {
-  Estimate accuracy;                                ///< mean over folds, binomial error
+  Estimate accuracy;                                ///< mean over folds; its error allows for rows that folds share in training
   std::vector<double> fold_accuracy;                ///< (n_folds)
-  double p_value = 1;                               ///< one-sided, of accuracy 0.5
+  double p_value = 1;                               ///< one-sided, of accuracy 0.5, from `forward_accuracy`
+  double forward_accuracy = 0.5;                    ///< of folds 2, 3, ..., each told by a classifier that saw the folds before it only
   std::int64_t num_per_class = 0;                   ///< after balancing
   std::vector<std::int64_t> dropped_columns;        ///< without variance in both
   [[nodiscard]] std::vector<Table> tables() const;  ///< "c2st", "c2st_folds"
