@@ -46,6 +46,8 @@ struct Op {
 [[nodiscard]] std::vector<Op> shape_ops();
 [[nodiscard]] std::vector<Op> flow_ops();
 [[nodiscard]] std::vector<Op> density_ops();
+[[nodiscard]] std::vector<Op> axis_ops();
+[[nodiscard]] std::vector<Op> attention_ops();
 
 // --- for the authors of rows ---
 /// Normal numbers rounded to float32, the same for the same name.

@@ -315,7 +315,7 @@ std::vector<Op> shape_ops() {
           2e-6,
           1e-3,
           unary_cases(
-              "mean", ops::mean, [one](const Array& x) { return one(x.mean()); }, 1)};
+              "mean", [](Tensor x) { return ops::mean(x); }, [one](const Array& x) { return one(x.mean()); }, 1)};
   std::erase_if(mean.cases, [](const OpCase& c) { return c.inputs[0].empty(); });
   rows.push_back(std::move(mean));
   rows.push_back({"sum",
@@ -326,7 +326,7 @@ std::vector<Op> shape_ops() {
                   2e-6,
                   1e-3,
                   unary_cases(
-                      "sum", ops::sum, [one](const Array& x) { return one(x.sum()); }, 1)});
+                      "sum", [](Tensor x) { return ops::sum(x); }, [one](const Array& x) { return one(x.sum()); }, 1)});
   return rows;
 }
 

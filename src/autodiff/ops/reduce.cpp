@@ -1,9 +1,11 @@
 /// Sums, means and maxima.
+#include "bayesflow/autodiff/ops/reduce.hpp"
+
 #include <algorithm>
 
-#include "autodiff/check.hpp"
-#include "bayesflow/autodiff/ops/reduce.hpp"
+#include "autodiff/ops/axes.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/rows.hpp"
 
 namespace bayesflow::ops {
 namespace {
@@ -37,32 +39,70 @@ Tensor pooled(const char* op, Tensor x, bool average) {
   return y;
 }
 
+void require_mask(const char* op, Tensor x, Tensor mask) {
+  require(mask && mask.shape() == x.shape().slice(0, -1), "{}: x {} needs a mask of all axes but the last; got {}", op, shape_of(x),
+          shape_of(mask));
+}
+
+Tensor masked(const char* op, Tensor x, Tensor mask, bool average) {
+  const Pool p = pool_over(op, x);
+  require_mask(op, x, mask);
+  Tensor y = x.tape().result(p.shape, {x});
+  kernels::masked_sum_groups(x.data(), mask.data(), p.groups, p.period, p.cols, average, y.data());
+  x.tape().on_backward(y, [x, y, mask, average, groups = p.groups, period = p.period, cols = p.cols] {
+    const GradSink dx = grad_sink(x);
+    kernels::masked_sum_groups_backward(grad_of(y), mask.data(), groups, period, cols, average, dx.data, dx.accumulate);
+  });
+  return y;
+}
+
+/// The sum over an axis, or the mean.
+Tensor summed(const char* op, Tensor x, int axis, bool average) {
+  const int at = axis_of(op, x, axis);
+  const Along a(x.shape(), at);
+  require(!average || a.length > 0, "{}: axis {} of {} has nothing to average", op, axis, shape_of(x));
+  Shape shape = x.shape().slice(0, at);
+  for (int k = at + 1; k < x.rank(); ++k) shape.push_back(x.dim(k));
+  const float factor = average ? 1.0f / static_cast<float>(a.length) : 1.0f;
+  Tensor y = x.tape().result(shape, {x});
+  if (a.inner == 1)
+    kernels::row_sums(x.data(), a.outer, a.length, factor, y.data());
+  else
+    kernels::sum_groups(x.data(), a.outer, a.length, a.inner, factor, y.data(), false);
+  x.tape().on_backward(y, [x, y, a, factor] {
+    const GradSink dx = grad_sink(x);
+    if (a.inner == 1)
+      kernels::spread_rows(grad_of(y), a.outer, a.length, factor, dx.data, dx.accumulate);
+    else
+      kernels::repeat_rows(grad_of(y), a.outer, a.length, a.inner, factor, dx.data, dx.accumulate);
+  });
+  return y;
+}
+
 }  // namespace
 
 Tensor mean_pool(Tensor x) { return pooled("mean_pool", x, true); }
 Tensor sum_pool(Tensor x) { return pooled("sum_pool", x, false); }
 
-Tensor max_pool(Tensor x) {
+Tensor mean_pool(Tensor x, Tensor mask) { return masked("mean_pool", x, mask, true); }
+Tensor sum_pool(Tensor x, Tensor mask) { return masked("sum_pool", x, mask, false); }
+
+Tensor max_pool(Tensor x, Tensor mask) {
   const Pool p = pool_over("max_pool", x);
+  if (mask) require_mask("max_pool", x, mask);
   Tensor y = x.tape().result(p.shape, {x});
   auto* winner = static_cast<std::int32_t*>(x.tape().arena().bytes(static_cast<std::size_t>(y.size()) * sizeof(std::int32_t)));
-  for (std::int64_t g = 0; g < p.groups; ++g)
-    for (std::int64_t j = 0; j < p.cols; ++j) {
-      const float* at = x.data() + g * p.period * p.cols + j;
-      std::int32_t best = 0;
-      for (std::int64_t i = 1; i < p.period; ++i)
-        if (at[i * p.cols] > at[best * p.cols]) best = static_cast<std::int32_t>(i);
-      winner[g * p.cols + j] = best;
-      y.data()[g * p.cols + j] = at[best * p.cols];
-    }
+  kernels::max_groups(x.data(), mask ? mask.data() : nullptr, p.groups, p.period, p.cols, y.data(), winner);
   x.tape().on_backward(y, [x, y, winner, groups = p.groups, period = p.period, cols = p.cols] {
     const GradSink dx = grad_sink(x);
     if (!dx.accumulate) std::fill_n(dx.data, x.size(), 0.0f);
     for (std::int64_t g = 0; g < groups; ++g)
-      for (std::int64_t j = 0; j < cols; ++j) dx.data[(g * period + winner[g * cols + j]) * cols + j] += grad_of(y)[g * cols + j];
+      for (std::int64_t j = 0; j < cols; ++j)
+        if (const std::int64_t row = winner[g * cols + j]; row >= 0) dx.data[(g * period + row) * cols + j] += grad_of(y)[g * cols + j];
   });
   return y;
 }
+Tensor max_pool(Tensor x) { return max_pool(x, {}); }
 
 Tensor sum_columns(Tensor x) {
   require(x.rank() >= 1, "sum_columns: needs at least one axis; got {}", shape_of(x));
@@ -76,8 +116,7 @@ Tensor sum_columns(Tensor x) {
   x.tape().on_backward(y, [x, y, rows, cols] {
     const GradSink dx = grad_sink(x);
     for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < cols; ++j)
-        dx.data[i * cols + j] = grad_of(y)[i] + (dx.accumulate ? dx.data[i * cols + j] : 0.0f);
+      for (std::int64_t j = 0; j < cols; ++j) dx.data[i * cols + j] = grad_of(y)[i] + (dx.accumulate ? dx.data[i * cols + j] : 0.0f);
   });
   return y;
 }
@@ -102,5 +141,7 @@ Tensor mean(Tensor x) {
   return total(x, 1.0 / static_cast<double>(x.size()));
 }
 Tensor sum(Tensor x) { return total(x, 1.0); }
+Tensor sum(Tensor x, int axis) { return summed("sum", x, axis, false); }
+Tensor mean(Tensor x, int axis) { return summed("mean", x, axis, true); }
 
 }  // namespace bayesflow::ops

@@ -27,4 +27,11 @@ Tensor dense(Tensor x, const Layer& layer);
 /// x W over the last axis.
 Tensor matmul(Tensor x, Tensor kernel);
 
+/// Which operand of a product of matrices is transposed first.
+struct Transposed {
+  bool a = false, b = false;
+};
+/// a b for every index of the leading axes, which are broadcast: (..., n, k) (..., k, m) -> (..., n, m).
+Tensor batched_matmul(Tensor a, Tensor b, Transposed transposed = {});
+
 }  // namespace bayesflow::ops

@@ -8,11 +8,11 @@
 namespace bayesflow::ops {
 
 Tensor activate(Tensor x, Activation activation);
-Tensor add(Tensor a, Tensor b);          ///< equal shapes
-Tensor subtract(Tensor a, Tensor b);     ///< equal shapes
-Tensor multiply(Tensor a, Tensor b);     ///< equal shapes
+Tensor add(Tensor a, Tensor b);       ///< equal shapes
+Tensor subtract(Tensor a, Tensor b);  ///< equal shapes
+Tensor multiply(Tensor a, Tensor b);  ///< equal shapes
 Tensor scale(Tensor x, float factor);
-Tensor add_scalar(Tensor x, Tensor s);   ///< s: one element, added to all of x
+Tensor add_scalar(Tensor x, Tensor s);  ///< s: one element, added to all of x
 /// Inverted dropout: each element is kept with probability 1 - p and divided by it. Throws ArgumentError unless 0 <= p < 1.
 Tensor dropout(Tensor x, float p);
 

@@ -1,0 +1,155 @@
+/// Padding changes nothing; the fused form of attention is the composed one; warm passes allocate nothing.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/core/errors.hpp"
+#include "support/expect.hpp"
+#include "support/op_table.hpp"
+
+namespace bayesflow {
+namespace {
+
+using support::sample;
+using Inputs = std::span<const Tensor>;
+using Op = std::function<Tensor(Tensor x, Tensor mask)>;  // x: (sets, n, d), mask: (sets, n) or absent
+
+/// One set of n observations alone and padded with junk to n + extra: results and gradients of what is there must agree up to rounding. A
+/// result of one row an observation is compared where observations are.
+void expect_padding_changes_nothing(const char* what, const Op& op, std::int64_t n = 7, std::int64_t extra = 4, std::int64_t d = 6) {
+  SCOPED_TRACE(what);
+  const Array x = sample("padding/x", {1, n, d}), c = sample("padding/c", {1, n, 64});
+  Array padded({1, n + extra, d}, 3e4), mask({1, n + extra}, 0.0);
+  for (std::int64_t i = 0; i < n * d; ++i) padded.data()[i] = x.data()[i];
+  for (std::int64_t i = 0; i < n; ++i) mask.data()[i] = 1;
+  Tape alone, longer;
+  alone.reset({});
+  longer.reset({});
+  Tensor short_x = alone.input(x, true), long_x = longer.input(padded, true);
+  Tensor want = op(short_x, {}), got = op(long_x, longer.input(mask));
+  const std::int64_t count = want.size();
+  ASSERT_GE(got.size(), count);
+  std::vector<float> cotangent(static_cast<std::size_t>(got.size()), 0.0f);
+  for (std::int64_t i = 0; i < count; ++i) {
+    cotangent[static_cast<std::size_t>(i)] = static_cast<float>(c.data()[i]);
+    EXPECT_NEAR(got.data()[i], want.data()[i], 2e-6) << i;
+  }
+  alone.backward(want, cotangent.data());
+  longer.backward(got, cotangent.data());
+  for (std::int64_t i = 0; i < long_x.size(); ++i)
+    EXPECT_NEAR(long_x.grad()[i], i < n * d ? short_x.grad()[i] : 0.0f, 4e-6) << "gradient " << i;
+}
+
+TEST(Masks, PaddingChangesNothing) {
+  expect_padding_changes_nothing("mean_pool", [](Tensor x, Tensor m) { return m ? ops::mean_pool(x, m) : ops::mean_pool(x); });
+  expect_padding_changes_nothing("sum_pool", [](Tensor x, Tensor m) { return m ? ops::sum_pool(x, m) : ops::sum_pool(x); });
+  expect_padding_changes_nothing("max_pool", [](Tensor x, Tensor m) { return m ? ops::max_pool(x, m) : ops::max_pool(x); });
+  expect_padding_changes_nothing(
+      "softmax over observations",
+      [](Tensor x, Tensor m) {
+        Tensor scores = ops::slice(ops::transpose(x, {0, 2, 1}), 1, 0, 1);  // (1, 1, n)
+        return ops::softmax(ops::reshape(scores, {1, scores.cols()}), m);
+      },
+      7, 4, 1);
+  expect_padding_changes_nothing("attention", [](Tensor x, Tensor m) { return ops::attention(x, x, x, {.heads = 2}, m); });
+  expect_padding_changes_nothing("attention of pairs", [](Tensor x, Tensor m) {
+    const std::int64_t n = x.dim(1);
+    return ops::attention(x, x, x, {.heads = 2}, m ? ops::broadcast(ops::reshape(m, {1, 1, n}), {1, n, n}) : m);
+  });
+  expect_padding_changes_nothing("mask_rows", [](Tensor x, Tensor m) { return m ? ops::mask_rows(x, m) : ops::scale(x, 1); });
+}
+
+TEST(Attention, AgreesWithTheComposedForm) {
+  // Dropout takes the composed form; with so small a probability it drops nothing.
+  const Array q = sample("attention/q", {3, 70, 8}), k = sample("attention/k", {3, 9, 8}), v = sample("attention/v", {3, 9, 4});
+  Array keys({3, 9}, 1.0), pairs({3, 70, 9}, 1.0);
+  for (std::int64_t j = 5; j < 9; ++j) keys(1, j) = 0;
+  for (std::int64_t i = 0; i < 70; ++i)
+    for (std::int64_t j = 0; j < 9; ++j) pairs(2, i, j) = (i + j) % 3 ? 1 : 0;
+  for (const Array* mask : {static_cast<const Array*>(nullptr), static_cast<const Array*>(&keys), static_cast<const Array*>(&pairs)}) {
+    std::vector<std::vector<float>> seen[2];
+    for (const bool composed : {false, true}) {
+      Tape tape;
+      tape.reset({});
+      const Tensor in[] = {tape.input(q, true), tape.input(k, true), tape.input(v, true)};
+      Tensor y =
+          ops::attention(in[0], in[1], in[2], {.heads = 2, .dropout = composed ? 1e-12f : 0.0f}, mask ? tape.input(*mask) : Tensor());
+      ASSERT_EQ(y.shape(), Shape({3, 70, 4}));
+      tape.backward(ops::multiply(y, y));
+      auto& out = seen[composed ? 1 : 0];
+      out.emplace_back(y.data(), y.data() + y.size());
+      for (const Tensor& t : in) out.emplace_back(t.grad(), t.grad() + t.size());
+    }
+    for (std::size_t t = 0; t < 4; ++t)
+      for (std::size_t i = 0; i < seen[0][t].size(); ++i) ASSERT_NEAR(seen[0][t][i], seen[1][t][i], 4e-6) << t << " at " << i;
+  }
+}
+
+TEST(Attention, DropoutActsOnWeightsInTrainingOnly) {
+  const Array x = sample("attention/dropout", {2, 20, 4});
+  const auto run = [&](bool training, float p, std::uint64_t seed) {
+    Tape tape;
+    tape.reset({.training = training, .seed = seed});
+    Tensor in = tape.input(x);
+    Tensor y = ops::attention(in, in, in, {.heads = 2, .dropout = p});
+    return std::vector<float>(y.data(), y.data() + y.size());
+  };
+  EXPECT_EQ(run(false, 0.5f, 1), run(true, 0.0f, 1));
+  EXPECT_NE(run(true, 0.5f, 1), run(true, 0.0f, 1));
+  EXPECT_NE(run(true, 0.5f, 1), run(true, 0.5f, 2));
+  EXPECT_EQ(run(true, 0.5f, 1), run(true, 0.5f, 1));
+}
+
+TEST(LogSoftmax, AnAbsentEntryHasTheLogarithmOfZeroAndNoGradient) {
+  Tape tape;
+  tape.reset({});
+  Tensor x = tape.input(Array::of({1, 2, 3}), true);
+  Tensor y = ops::log_softmax(x, tape.input(Array::of({1, 0, 1})));
+  EXPECT_EQ(y.data()[1], -1e30f);
+  EXPECT_NEAR(y.data()[0], -std::log(1 + std::exp(2.0)), 1e-6);
+  tape.backward(y);
+  EXPECT_EQ(x.grad()[1], 0.0f);
+}
+
+TEST(Masks, ShapesThatDoNotFitAreRefused) {
+  Tape tape;
+  tape.reset({});
+  const auto of = [&](const Shape& shape) { return tape.filled(shape, 1); };
+  const auto problem = [](const std::function<void()>& f) { return sentence<ShapeError>(f); };
+  EXPECT_EQ(problem([&] {
+              ops::mean_pool(of({2, 3, 4}), of({2, 4}));
+            }),
+            "mean_pool: x (2, 3, 4) needs a mask of all axes but the last; got (2, 4)");
+  EXPECT_EQ(problem([&] {
+              ops::softmax(of({2, 3}), of({2}));
+            }),
+            "softmax: a mask must be broadcast over the leading axes of x (2, 3); got (2,)");
+  EXPECT_EQ(problem([&] {
+              ops::attention(of({2, 3, 4}), of({2, 5, 4}), of({2, 5, 4}), {.heads = 2}, of({2, 3}));
+            }),
+            "attention: a mask must be (2, 5) or (2, 3, 5); got (2, 3)");
+  EXPECT_EQ(
+      problem([&] {
+        ops::attention(of({2, 3, 4}), of({2, 5, 4}), of({2, 5, 4}), {.heads = 3});
+      }),
+      "attention: queries (2, 3, 4) and keys (2, 5, 4) need one width, and that and the values' (2, 5, 4) must be multiples of 3 heads");
+  EXPECT_EQ(problem([&] { ops::batched_matmul(of({2, 3, 4}), of({2, 5, 6})); }), "batched_matmul: (2, 3, 4) and (2, 5, 6) have no product");
+  EXPECT_EQ(problem([&] {
+              ops::batched_matmul(of({2, 3, 4}), of({3, 4, 6}));
+            }),
+            "batched_matmul: leading axes of (2, 3, 4) and (3, 4, 6) do not fit");
+  EXPECT_EQ(problem([&] { ops::transpose(of({2, 3}), {0, 0}); }), "transpose: axis 0 of (2, 3) occurs twice");
+  EXPECT_EQ(problem([&] { ops::slice(of({2, 3}), 1, 2, 4); }), "slice: [2, 4) in steps of 1 is out of range for axis 1 of (2, 3)");
+  EXPECT_EQ(problem([&] { ops::broadcast(of({2, 3}), {3, 3}); }), "broadcast: (2, 3) cannot be repeated to (3, 3)");
+  const auto numbers = [&](double v) { return tape.input(Array::of({0, v})); };
+  for (const double v : {-1.0, 0.5, 3.0, static_cast<double>(NAN)})
+    EXPECT_NE(sentence<ArgumentError>([&] {
+                ops::gather(of({3, 2}), numbers(v));
+              }).find("gather: numbers must be whole and from 0 to 2; got"),
+              std::string::npos);
+  EXPECT_EQ(sentence<ArgumentError>([&] { ops::one_hot(numbers(7), 3); }), "one_hot: numbers must be whole and from 0 to 2; got 7");
+}
+
+}  // namespace
+}  // namespace bayesflow
