@@ -24,6 +24,7 @@ auto without_gil(F&& f) {
 
 void bind_amortizers(nb::module_& m) {
   using Maybe = std::optional<Array>;
+  using Seed = std::optional<std::uint64_t>;
   const auto p = "parameters"_a.none() = nb::none();
   const auto s = "summary_conditions"_a.none() = nb::none();
   const auto d = "direct_conditions"_a.none() = nb::none();
@@ -31,12 +32,17 @@ void bind_amortizers(nb::module_& m) {
       .def(
           "__init__",
           [](AmortizedPosterior* self, const InvertibleNetworkOptions& flow, const SummaryFactory* summary, std::optional<double> df,
-             double summary_mmd_weight, std::optional<std::uint64_t> seed, int threads) {
-            new (self)
-                AmortizedPosterior(InvertibleNetwork(flow), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(),
-                                   {.latent = latent_from(df), .summary_mmd_weight = summary_mmd_weight, .seed = seed, .threads = threads});
+             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+            new (self) AmortizedPosterior(InvertibleNetwork(flow), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(),
+                                          {.latent = latent_from(df),
+                                           .summary_mmd_weight = summary_mmd_weight,
+                                           .seed = seed,
+                                           .inference_seed = inference_seed,
+                                           .summary_seed = summary_seed,
+                                           .threads = threads});
           },
-          "flow"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "threads"_a)
+          "flow"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
+          "summary_seed"_a.none(), "threads"_a)
       .def(
           "build",
           [](AmortizedPosterior& self, const std::optional<Shape>& summary, const std::optional<Shape>& direct) {
@@ -102,16 +108,8 @@ void bind_amortizers(nb::module_& m) {
             return to_numpy_float32(run_inverse(self.inference_net(), latent, condition));
           },
           "latent"_a, "condition"_a.none())
-      .def("weights",
-           [](const AmortizedPosterior& self) {
-             nb::dict out;
-             for (const nn::ParameterInfo& info : self.store().table()) {
-               Array values = uninitialized_array(info.shape);
-               std::copy_n(self.store().values() + info.offset, values.size(), values.data());
-               out[info.name.c_str()] = to_numpy_float32(values);
-             }
-             return out;
-           })
+      .def("weights", [](const AmortizedPosterior& self) { return weights_of(self.store()); })
+      .def("buffers", [](const AmortizedPosterior& self) { return buffers_of(self.store()); })
       .def(
           "save",
           [](const AmortizedPosterior& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,

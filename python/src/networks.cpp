@@ -61,6 +61,22 @@ struct StandaloneFlow {
 
 }  // namespace
 
+nb::dict weights_of(const nn::ParameterStore& store) {
+  nb::dict out;
+  for (const nn::ParameterInfo& info : store.table()) {
+    Array values = uninitialized_array(info.shape);
+    std::copy_n(store.values() + info.offset, values.size(), values.data());
+    out[info.name.c_str()] = to_numpy_float32(values);
+  }
+  return out;
+}
+
+nb::dict buffers_of(const nn::ParameterStore& store) {
+  nb::dict out;
+  for (const nn::Buffer& buffer : store.buffers()) out[buffer.name.c_str()] = buffer.integers.size() + buffer.floats.size();
+  return out;
+}
+
 Array run_summary(const SummaryNetwork& network, const Array& x) {
   Tape tape;
   tape.reset({.gradients = false, .training = false});
@@ -161,6 +177,8 @@ void bind_networks(nb::module_& m) {
   nb::class_<StandaloneSummary>(m, "StandaloneSummary")
       .def(nb::init<const SummaryFactory&, const Shape&, std::uint64_t>(), "factory"_a, "input"_a, "seed"_a)
       .def("__call__", [](const StandaloneSummary& self, const Array& x) { return to_numpy_float32(run_summary(*self.network, x)); })
+      .def("weights", [](const StandaloneSummary& self) { return weights_of(self.store); })
+      .def("buffers", [](const StandaloneSummary& self) { return buffers_of(self.store); })
       .def_prop_ro("number_of_parameters", [](const StandaloneSummary& self) { return self.store.number_of_values(); });
   nb::class_<StandaloneFlow>(m, "StandaloneFlow")
       .def(nb::init<const InvertibleNetworkOptions&, std::int64_t, std::uint64_t>(), "options"_a, "condition_width"_a, "seed"_a)
@@ -177,6 +195,8 @@ void bind_networks(nb::module_& m) {
             return to_numpy_float32(run_inverse(self.network, latent, condition));
           },
           "latent"_a, "condition"_a.none())
+      .def("weights", [](const StandaloneFlow& self) { return weights_of(self.store); })
+      .def("buffers", [](const StandaloneFlow& self) { return buffers_of(self.store); })
       .def_prop_ro("number_of_parameters", [](const StandaloneFlow& self) { return self.store.number_of_values(); });
 }
 

@@ -28,7 +28,7 @@ ShardPlan plan_flow(const InvertibleNetwork& flow, const Shape& targets) {
 
 AmortizedPosterior::AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net,
                                        AmortizedPosteriorOptions options)
-    : state_(std::make_shared<State>(std::move(inference_net), std::move(summary_net), std::move(options))) {
+    : state_(std::make_shared<State>(inference_net, std::move(summary_net), std::move(options))) {
   const AmortizedPosteriorOptions& o = state_->options;
   if (!(o.summary_mmd_weight >= 0) || !std::isfinite(o.summary_mmd_weight))
     throw ConfigurationError(
@@ -79,14 +79,20 @@ void AmortizedPosterior::build(const BuiltFor& inputs, std::optional<std::uint64
     throw SummaryStatsError(
         "AmortizedPosterior: there are summary_conditions but no summary network, so they would be ignored; give a summary network, or put "
         "the data into direct_conditions in the configurator");
-  const nn::Builder root(s.store, s.options.seed.value_or(seed.value_or(0)));
+  const std::uint64_t common = s.options.seed.value_or(seed.value_or(0));
   std::int64_t width = 0;
   if (has_summary) {
-    s.summary->build(root.scope("summary_net"), *inputs.summary_conditions);
+    if (const auto owner = s.summary->owner_.of.lock(); owner && owner != state_)
+      throw ConfigurationError(
+          "AmortizedPosterior: the summary network was built by another amortizer, which would lose its weights; give each amortizer a "
+          "network of "
+          "its own (a copy of the object, or another std::make_shared), or copy the amortizer to share both networks");
+    s.summary->build(nn::Builder(s.store, s.options.summary_seed.value_or(common), "summary_net"), *inputs.summary_conditions);
+    s.summary->owner_.of = state_;
     width += s.summary->summary_dim();
   }
   s.direct_width = inputs.direct_conditions ? (*inputs.direct_conditions)[-1] : 0;
-  s.inference.build(root.scope("inference_net"), width + s.direct_width);
+  s.inference.build(nn::Builder(s.store, s.options.inference_seed.value_or(common), "inference_net"), width + s.direct_width);
   s.built_for = inputs;
   s.built = true;
 }

@@ -24,8 +24,8 @@ struct AmortizedPosterior::State {
   std::unique_ptr<Tape> tape;
   std::vector<std::unique_ptr<Tape>> block_tapes;
 
-  State(InvertibleNetwork i, std::shared_ptr<SummaryNetwork> s, AmortizedPosteriorOptions o)
-      : inference(std::move(i)), summary(std::move(s)), options(std::move(o)) {}
+  State(const InvertibleNetwork& i, std::shared_ptr<SummaryNetwork> s, AmortizedPosteriorOptions o)
+      : inference(i.options()), summary(std::move(s)), options(std::move(o)) {}
   ThreadPool& threads() {
     if (!pool) pool = std::make_unique<ThreadPool>(options.threads);
     return *pool;

@@ -5,6 +5,9 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "amortizers/support_posterior.hpp"
@@ -26,6 +29,60 @@ TEST(AmortizerErrors, InferenceBeforeTraining) {
   EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.forward(inputs); }), "AmortizedPosterior::forward" + rest);
   EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.summary(inputs); }), "AmortizedPosterior::summary" + rest);
   EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.compute_loss(inputs); }), "AmortizedPosterior::compute_loss" + rest);
+}
+
+TEST(AmortizerErrors, ASharedSummaryNetworkBelongsToOneAmortizer) {
+  const Inputs inputs = random_inputs({});
+  const auto shared = std::make_shared<DeepSet>(small_deep_set());
+  std::optional<AmortizedPosterior> first(std::in_place, small_flow(2), shared);
+  first->build(inputs);
+  randomize(*first);
+  const Array before = first->log_posterior(inputs);
+  AmortizedPosterior second(small_flow(2), shared);
+  EXPECT_TRUE(sentence<ConfigurationError>([&] {
+                second.build(inputs);
+              }).starts_with("AmortizedPosterior: the summary network was built by another amortizer, which would lose its weights"));
+  EXPECT_EQ(first->log_posterior(inputs), before);
+  AmortizedPosterior copied(small_flow(2), DeepSet(*shared));  // a copy belongs to none
+  copied.build(inputs);
+  randomize(copied, 3);
+  EXPECT_EQ(first->log_posterior(inputs), before);
+  first.reset();
+  AmortizedPosterior third(small_flow(2), shared);
+  third.build(inputs);
+  EXPECT_TRUE(third.is_built());
+}
+
+TEST(AmortizedPosterior, InvertibleNetworksAreCopied) {
+  const Inputs inputs = random_inputs({});
+  const InvertibleNetwork flow = small_flow(2);
+  AmortizedPosterior first(flow, small_deep_set());
+  first.build(inputs);
+  randomize(first);
+  const Array before = first.log_posterior(inputs);
+  AmortizedPosterior second(flow, small_deep_set());
+  second.build(inputs);
+  AmortizedPosterior third(first.inference_net(), small_deep_set());  // that of an amortizer with weights
+  third.build(inputs);
+  randomize(third, 7);
+  EXPECT_EQ(first.log_posterior(inputs), before);
+}
+
+TEST(AmortizedPosterior, NetworksMayHaveSeedsOfTheirOwn) {
+  const Inputs inputs = random_inputs({});
+  const auto weights = [&](const AmortizedPosteriorOptions& options, const char* name) {
+    AmortizedPosterior amortizer(small_flow(2), small_deep_set(), options);
+    amortizer.build(inputs);
+    nn::ParameterStore& store = amortizer.store();
+    const std::span<const float> w = store.value(store.find(name));
+    return std::vector<float>(w.begin(), w.end());
+  };
+  const char* const flow = "inference_net.coupling.0.net1.s.0.kernel";
+  const char* const summary = "summary_net.output.kernel";
+  const AmortizedPosteriorOptions one{.seed = 1}, apart{.seed = 1, .summary_seed = 2}, two{.seed = 2};
+  EXPECT_EQ(weights(apart, flow), weights(one, flow));
+  EXPECT_EQ(weights(apart, summary), weights(two, summary));
+  EXPECT_EQ(weights({.seed = 2, .inference_seed = 1}, flow), weights(one, flow));
 }
 
 TEST(AmortizerErrors, NumberOfDraws) {

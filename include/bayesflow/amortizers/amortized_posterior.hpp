@@ -23,9 +23,10 @@ namespace bayesflow {
 /// Settings of an AmortizedPosterior.
 struct AmortizedPosteriorOptions {
   Latent latent = gaussian_latent();
-  double summary_mmd_weight = 0.0;  ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
+  double summary_mmd_weight = 0.0;         ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
   std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
-  int threads = 0;                  ///< for sampling and densities; 0: as many as the machine has
+  std::optional<std::uint64_t> inference_seed = {}, summary_seed = {};  ///< of one network alone; none: `seed`
+  int threads = 0;                                                      ///< for sampling and densities; 0: as many as the machine has
 };
 
 /// Loss by component.
@@ -46,20 +47,22 @@ struct SampleOptions {
   std::uint64_t seed = 0;  ///< the same seed gives the same draws
 };
 
-/// q(parameters | summary_net(summary_conditions), direct_conditions). Copies share their networks and weights.
+/// q(parameters | summary_net(summary_conditions), direct_conditions). Networks are copied into it: it has weights of its own. Copies of an
+/// amortizer are handles of the same networks and weights.
 /// Radev et al. (2020), BayesFlow: learning complex stochastic models with invertible neural networks.
 class AmortizedPosterior {
  public:
   /// With a summary network (any class derived from SummaryNetwork; it is copied).
   template <class Summary>
-    requires std::derived_from<Summary, SummaryNetwork>
-  AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net, AmortizedPosteriorOptions options = {})
+  requires std::derived_from<Summary, SummaryNetwork> AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net,
+                                                                         AmortizedPosteriorOptions options = {})
       : AmortizedPosterior(std::move(inference_net), std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
   /// Without: direct conditions only.
   explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
       : AmortizedPosterior(std::move(inference_net), std::shared_ptr<SummaryNetwork>(), std::move(options)) {}
 
-  /// With a summary network that is shared, or chosen at run time (null: none).
+  /// With a summary network that is chosen at run time (null: none). It belongs to the first amortizer that builds it: another one throws
+  /// ConfigurationError as long as that one lives.
   AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options = {});
 
   /// Shapes of the inputs of a first batch; absent where there are none.
