@@ -29,7 +29,7 @@ struct GenerativeModel::State {
     report.push_back(std::move(line));
   }
   void say_shape(const char* what, const std::optional<Array>& context) {
-    say(context ? fmt::format("Shape of {}: {}", what, context->shape().to_string()) : fmt::format("No optional {} provided.", what));
+    if (context) say(fmt::format("Shape of {}: {}", what, context->shape().to_string()));
   }
 };
 

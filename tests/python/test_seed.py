@@ -213,8 +213,8 @@ def test_the_notebook_runs(full, record_property):
 
     said = log(cells)
     for line in ("Performing 2 pilot runs with the anonymous model...", "Shape of parameter batch after 2 pilot simulations: (batch_size = 2, 4)",
-                 "Shape of simulation batch after 2 pilot simulations: (batch_size = 2, 50, 4)", "No optional prior non-batchable context provided.",
-                 "No optional simulation batchable context provided.", "Performing a consistency check with provided components...", "Done.",
+                 "Shape of simulation batch after 2 pilot simulations: (batch_size = 2, 50, 4)",
+                 "Performing a consistency check with provided components...", "Done.",
                  "Generated 200 simulations for validation.", "Validation, Epoch: 10, Loss: "):  # fmt: skip
         assert line in said, line
     assert "Warning" not in said and "Traceback" not in said

@@ -55,10 +55,6 @@ TEST(GenerativeModel, ReportsThePilotRuns) {
       "Performing 2 pilot runs with the anonymous model...",
       "Shape of parameter batch after 2 pilot simulations: (batch_size = 2, 4)",
       "Shape of simulation batch after 2 pilot simulations: (batch_size = 2, 50, 4)",
-      "No optional prior non-batchable context provided.",
-      "No optional prior batchable context provided.",
-      "No optional simulation non-batchable context provided.",
-      "No optional simulation batchable context provided.",
   };
   EXPECT_EQ(logged, expected);
   EXPECT_EQ(model.pilot_report(), expected);
