@@ -106,8 +106,16 @@ class Output(np.ndarray):
         return self.view(np.ndarray)
 
 
-def output(array):
-    return array.view(Output)
+def output(values):
+    return values.view(Output) if isinstance(values, np.ndarray) else Scalar(values)
+
+
+class Scalar(float):
+    """A float that also answers to `.numpy()`, as v1's tensors do."""
+
+    def numpy(self):
+        """The same number as NumPy has it, float32."""
+        return np.float32(self)
 
 
 def as_path(value, name):

@@ -91,7 +91,7 @@ def _band_options(given):
 def plot_sbc_ecdf(post_samples: ArrayLike, prior_samples: ArrayLike, difference: bool = False, stacked: bool = False, fig_size: Size | None = None,
                   param_names: Names | None = None, label_fontsize: float = 16, legend_fontsize: float = 14, title_fontsize: float = 18,
                   tick_fontsize: float = 12, rank_ecdf_color: Color = LIGHT_RED, fill_color: Color = "grey", n_row: int | None = None,
-                  n_col: int | None = None, ecdf_bands_kwargs: Settings | None = None) -> Figure:
+                  n_col: int | None = None, *, ecdf_bands_kwargs: Settings | None = None) -> Figure:
     """ECDFs of the fractional ranks in a band that an exact posterior's curve stays inside with the given confidence, exactly.
 
     post_samples: (B, S, P); prior_samples: (B, P). `difference`: minus the diagonal; `stacked`: all parameters in one panel.

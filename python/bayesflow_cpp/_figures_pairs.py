@@ -105,7 +105,7 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
 
 def plot_posterior_2d(posterior_draws: ArrayLike, prior: Prior | None = None, prior_draws: ArrayLike | None = None, param_names: Names | None = None,
                       height: float = 3, label_fontsize: float = 14, legend_fontsize: float = 16, tick_fontsize: float = 12, post_color: Color = RED,
-                      prior_color: Color = "gray", post_alpha: float = 0.9, prior_alpha: float = 0.7, truth: ArrayLike | None = None) -> Figure:
+                      prior_color: Color = "gray", post_alpha: float = 0.9, prior_alpha: float = 0.7, *, truth: ArrayLike | None = None) -> Figure:
     """Marginal and joint densities of one data set's posterior, over the prior if given.
 
     posterior_draws: (S, P); `prior_draws`: (N, P), or drawn S times from `prior` (which also lends its parameter names); `truth`: (P),

@@ -146,7 +146,7 @@ def engine_model(model, skip_test):
     """The engine's own model if prior and simulator are compiled and no Python function makes a context, else None."""
     parts = (model.prior, model.simulator)
     for part in parts:
-        context = part.context_gen
+        context = part._contexts
         if not isinstance(part._function, CFunction):
             return None
         if context is not None and (context.batchable_context_fun is not None or context.non_batchable_context_fun is not None):

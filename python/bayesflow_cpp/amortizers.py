@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, output
+from ._arrays import Scalar, as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, output
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
-from .networks import InvertibleNetwork, _SummaryNetwork, require_inference
+from .networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
 
 if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
-    from ._types import ArrayLike, Names, Path, Simulations
+    from ._types import ArrayLike, Function, Names, Path, Simulations
     from .building_blocks import SummaryNetwork
     from .networks import DeepSet
 
@@ -36,17 +36,22 @@ class AmortizedPosterior:
         None: standard normal.
     summary_loss_fun : "MMD", optional
         Adds the squared maximum mean discrepancy between summaries and standard normals to the loss, times `summary_loss_weight`.
+    name : str, optional
+        For `summary()` and reprs.
     seed : int, optional
-        Of initialization; None: the trainer's.
+        Of initialization; None: the trainer's. A network's own `seed` goes before.
     threads : int
         For sampling and densities; 0: as many as the machine has.
+
+    Networks carry their weights, as in v1: amortizers made of the same network objects share them. Sharing one network of two is an error; `copy.copy(net)`
+    gives a network with the same options and weights of its own.
 
     Inputs are dictionaries with `parameters` (B, P) or (B, N, P), `summary_conditions` (B, ...) and `direct_conditions` (B, C).
     """
 
     def __init__(self, inference_net: InvertibleNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
                  latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
-                 summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+                 name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
         if not isinstance(inference_net, InvertibleNetwork):
             raise ConfigurationError(f"AmortizedPosterior: inference_net must be an InvertibleNetwork; got {type(inference_net).__name__}")
         if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
@@ -69,28 +74,84 @@ class AmortizedPosterior:
         self.seed, self._threads = seed, as_count(threads, "AmortizedPosterior: threads", 0)
         self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
         self._engine, self._calls, self.info = None, 0, None
+        self.name = as_net_name(name, self)
         self._trained = {}  # what a trainer did, for files
-        for net in (inference_net, summary_net):
-            if net is not None:
-                net._amortizer = self
+        self._disowned = False
+        self._owner = self._shared()
+        for net in self._networks() if self._owner is None else ():
+            net._amortizer = self
+
+    latent_is_dynamic = False
+
+    @property
+    def summary_loss(self) -> Function | None:
+        """The function of summaries whose value joins the loss, `summary_loss_weight` times; None: none."""
+        from .losses import mmd_summary_space
+
+        return mmd_summary_space if self._mmd else None
+
+    def _networks(self):
+        return [net for net in (self.inference_net, self.summary_net) if net is not None]
+
+    def _shared(self):
+        """The amortizer whose weights these networks carry already; None: there is none."""
+        owners = {id(net._amortizer): net._amortizer for net in self._networks() if net._amortizer is not None}
+        for owner in owners.values():
+            mine, theirs = self._sharing(), owner._sharing()
+            if self.seed is None:
+                mine["seed"] = theirs["seed"]
+            other = [f"{key} = {theirs[key]!r}; got {value!r}" for key, value in mine.items() if value != theirs[key]]
+            if owner.is_built:
+                net = "inference_net" if self.inference_net._amortizer is owner else "summary_net"
+                if owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
+                    raise ConfigurationError(
+                        f"AmortizedPosterior: {net} carries the weights of another amortizer, whose other network is not the one given here; amortizers share all of their "
+                        f"networks or none. Give both networks of that amortizer, or copy.copy({net}), which has the same options and weights of its own"
+                    )
+                if other:
+                    raise ConfigurationError(
+                        f"AmortizedPosterior: these networks carry the weights of another amortizer, which has {other[0]}. Make new networks, or give "
+                        "copy.copy(net) for each, which has the same options and weights of its own"
+                    )
+            elif other or owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
+                owner._disowned = True
+                continue
+            return owner
+        return None
+
+    def _sharing(self):
+        return dict(latent_dist=self._df, summary_loss_weight=self._mmd, seed=self.seed, threads=self._threads)
+
+    @property
+    def _df(self):
+        return None if self.latent_dist is None else self.latent_dist.df
 
     @property
     def _core(self):
+        if self._owner is not None:
+            return self._owner._core
+        if self._disowned:
+            raise ConfigurationError("AmortizedPosterior: before this amortizer had weights, its networks were given to another one; use that, or make new networks")
         if self._engine is None:
-            seeds = {net.seed for net in (self.inference_net, self.summary_net) if net is not None and net.seed is not None}
-            if self.seed is not None:
-                seeds.add(self.seed)
-            if len(seeds) > 1:
-                raise ConfigurationError(f"AmortizedPosterior: its networks and the amortizer need one seed of initialization; got {sorted(seeds)}")
-            df = None if self.latent_dist is None else self.latent_dist.df
-            summary = None if self.summary_net is None else self.summary_net._factory
-            self._engine = _core.AmortizedPosterior(self.inference_net._options, summary, df, self._mmd, seeds.pop() if seeds else None, self._threads)
+            flow, summary = self.inference_net, self.summary_net
+            seeds = [flow.seed, None if summary is None else summary.seed]
+            seed, given = self.seed, set(seeds) - {None}
+            if seed is None and len(given) == 1:
+                seed = given.pop()
+            self._engine = _core.AmortizedPosterior(flow._options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads)
         return self._engine
+
+    def _parts(self):
+        return [("inference_net", self.inference_net), ("summary_net", self.summary_net)][: len(self._networks())]
+
+    def _table(self):
+        return self.weights(), sum(self._core.buffers().values())
 
     @property
     def is_built(self) -> bool:
         """Whether the weights are there: after the first trainer or call."""
-        return self._engine is not None and self._engine.is_built
+        owner = self if self._owner is None else self._owner
+        return owner._engine is not None and owner._engine.is_built
 
     def __repr__(self):
         weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
@@ -110,7 +171,7 @@ class AmortizedPosterior:
         """{dotted name: float32 array}, copies."""
         return self._core.weights()
 
-    def __call__(self, input_dict: Simulations, return_summary: bool = False, training: bool = False) -> tuple[Any, Any]:
+    def __call__(self, input_dict: Simulations, return_summary: bool = False, *, training: bool = False) -> tuple[Any, Any]:
         """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
         require_inference("AmortizedPosterior", training)
         z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
@@ -119,43 +180,54 @@ class AmortizedPosterior:
 
     call = __call__
 
-    def call_loop(self, input_list: Sequence[Simulations], return_summary: bool = False, training: bool = False) -> tuple[Any, Any]:
+    def call_loop(self, input_list: Sequence[Simulations], return_summary: bool = False, *, training: bool = False) -> tuple[Any, Any]:
         """The same for a list of inputs, joined on axis 0."""
-        parts = [self(inputs, return_summary, training) for inputs in _inputs_list(input_list, "call_loop")]
+        parts = [self(inputs, return_summary, training=training) for inputs in _inputs_list(input_list, "call_loop")]
         join = lambda arrays: output(np.concatenate(arrays))  # noqa: E731
         if return_summary:
             return (join([p[0][0] for p in parts]), join([p[0][1] for p in parts])), join([p[1] for p in parts])
         return join([p[0] for p in parts]), join([p[1] for p in parts])
 
-    def summary(self, input_dict: Simulations) -> np.ndarray | None:
-        """Outputs of the summary network, (B, summary_dim) float32; None without one."""
+    def summary(self, input_dict: Simulations | None = None, *, print_fn: Function | None = None, expand_nested: bool = False) -> np.ndarray | None:
+        """Outputs of the summary network, (B, summary_dim) float32; None without one.
+
+        Without inputs, what Keras' models print by that name: a table of the networks and their numbers of weights; `expand_nested`: of all layers;
+        `print_fn`: a function that is given each line instead."""
+        if input_dict is None:
+            print_summary(self, print_fn, expand_nested)
+            return None
         if self.summary_net is None:
             return None
         return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
 
-    def compute_loss(self, input_dict: Simulations, training: bool = False) -> float:
+    def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> Scalar:
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
         require_inference("AmortizedPosterior.compute_loss", training)
         loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
-        return loss + summary_loss
+        return Scalar(loss + summary_loss)
 
-    def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
-        """Posterior draws for each data set: (B, n_samples, P) float32, also for one data set.
+    def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None, keepdims: bool = False) -> np.ndarray:
+        """Posterior draws for each data set: (B, n_samples, P) float32; of one data set (n_samples, P), as in v1, or (1, n_samples, P) with `keepdims`.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
         """
         if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
             raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {n_samples!r}")
+        keepdims = as_flag(keepdims, "AmortizedPosterior.sample: keepdims")
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
         draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
+        if len(draws) == 1 and not keepdims:
+            draws = draws[0]
         return draws if to_numpy else output(draws)
 
     def sample_loop(self, input_list: Sequence[Simulations], n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
-        """The same for a list of inputs, joined on axis 0; with a `seed` the i-th has seed + i."""
+        """The same for a list of inputs, joined on axis 0: (number of data sets, n_samples, P); with a `seed` the i-th has seed + i."""
         inputs_list = _inputs_list(input_list, "sample_loop")
-        return np.concatenate([self.sample(inputs, n_samples, to_numpy, seed=None if seed is None else seed + i) for i, inputs in enumerate(inputs_list)])
+        seeds = [None if seed is None else seed + i for i in range(len(inputs_list))]
+        draws = np.concatenate([self.sample(inputs, n_samples, seed=s, keepdims=True) for inputs, s in zip(inputs_list, seeds)])
+        return draws if to_numpy else output(draws)
 
     def log_posterior(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
@@ -194,8 +266,9 @@ class AmortizedPosterior:
 
     def __getstate__(self):
         state = dict(self.__dict__)
-        engine = state.pop("_engine")
-        if self.is_built:
+        state.pop("_engine")
+        if self._owner is None and self.is_built:
+            engine = self._engine
             with tempfile.TemporaryDirectory() as folder:
                 path = os.path.join(folder, "model.h5")
                 engine.save(path, "", [], {})
@@ -207,9 +280,8 @@ class AmortizedPosterior:
         file = state.pop("_file", None)
         self.__dict__.update(state)
         self._engine = None
-        for net in (self.inference_net, self.summary_net):
-            if net is not None:
-                net._amortizer = self
+        for net in self._networks() if self._owner is None else ():
+            net._amortizer = self
         if file is not None:
             with tempfile.TemporaryDirectory() as folder:
                 path = os.path.join(folder, "model.h5")
@@ -230,8 +302,12 @@ def _inputs_list(inputs, owner):
 
 class _LoadedSummary(_SummaryNetwork):
     def __init__(self, amortizer):
-        super().__init__(None)
+        super().__init__(None, "summary_network")
         self._amortizer = amortizer
+
+    @property
+    def _factory(self):
+        raise ConfigurationError("a network of a file cannot be made again without its weights; make a new one with the same options")
 
     def __repr__(self):
         return f"<summary network of a file; {self._weights()}>"
@@ -239,7 +315,9 @@ class _LoadedSummary(_SummaryNetwork):
 
 class _LoadedInvertible(InvertibleNetwork):
     def __init__(self, amortizer, num_params):
-        self.seed, self._alone, self._amortizer, self.latent_dim = None, None, amortizer, num_params
+        self.seed, self._alone, self._amortizer, self.latent_dim, self.name = None, None, amortizer, num_params, "invertible_network"
+
+    _options = _LoadedSummary._factory
 
     def __repr__(self):
         return f"<InvertibleNetwork(num_params={self.latent_dim}) of a file; {self._weights()}>"
@@ -262,7 +340,8 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Amor
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
     out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
-    out.latent_dist, out.latent_dim = None, engine.num_params
+    out.latent_dist, out.latent_dim, out._owner, out._disowned = None, engine.num_params, None, False
+    out.name = as_net_name(None, out)
     out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
     out.inference_net = _LoadedInvertible(out, engine.num_params)
     out.summary_net = _LoadedSummary(out) if engine.has_summary_net else None

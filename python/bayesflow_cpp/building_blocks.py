@@ -371,13 +371,16 @@ class SummaryNetwork(_SummaryNetwork):
     ----------
     seed : int, optional
         Of initialization; None: the trainer's.
+    name : str, optional
+        For `summary()`.
     """
 
     # Here too, for classes that forget super().__init__().
     seed = _alone = _amortizer = _traced = _declared = None
+    name = "summary_network"
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int | None = None, *, name: str | None = None) -> None:
+        super().__init__(seed, name)
 
     def __repr__(self):
         if self._traced is None:
@@ -388,9 +391,9 @@ class SummaryNetwork(_SummaryNetwork):
         """(B, ..., d) -> (B, summary_dim), of symbolic tensors."""
         raise ConfigurationError(f"{type(self).__name__} must have a method call(self, x) that returns its summaries (docs/python_networks.md)")
 
-    def __call__(self, x: ArrayLike | SymbolicTensor, training: bool = False) -> Any:
+    def __call__(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within another network's `call`, a part of that network."""
-        return self.call(x) if isinstance(x, SymbolicTensor) else super().__call__(x, training)
+        return self.call(x) if isinstance(x, SymbolicTensor) else super().__call__(x, training=training)
 
     @property
     def summary_dim(self) -> int:

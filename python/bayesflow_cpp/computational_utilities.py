@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core, _numbers
-from ._arrays import as_array, as_choice, as_count, as_flag, as_float64, as_function, as_number, required
+from ._arrays import Scalar, as_array, as_choice, as_count, as_flag, as_float64, as_function, as_number, output, required
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def gaussian_kernel_matrix(x: ArrayLike, y: ArrayLike, sigmas: ArrayLike | None 
     x, y = _samples(x, "x"), _samples(y, "y")
     _same_width(x, y, ("x", "y"))
     if sigmas is None:
-        return _d.kernel_matrix(x, y, "gaussian")
+        return output(_d.kernel_matrix(x, y, "gaussian"))
     squares = _squared_distances(x, y)
-    return sum(np.exp(-squares / (2 * s)) for s in _variances(sigmas))
+    return output(sum(np.exp(-squares / (2 * s)) for s in _variances(sigmas)))
 
 
 def inverse_multiquadratic_kernel_matrix(x: ArrayLike, y: ArrayLike, sigmas: ArrayLike | None = None) -> np.ndarray:
@@ -83,18 +83,18 @@ def inverse_multiquadratic_kernel_matrix(x: ArrayLike, y: ArrayLike, sigmas: Arr
     x, y = _samples(x, "x"), _samples(y, "y")
     _same_width(x, y, ("x", "y"))
     if sigmas is None:
-        return _d.kernel_matrix(x, y, "inverse_multiquadratic")
+        return output(_d.kernel_matrix(x, y, "inverse_multiquadratic"))
     squares = _squared_distances(x, y)
-    return sum(s / (s + squares) for s in _variances(sigmas))
+    return output(sum(s / (s + squares) for s in _variances(sigmas)))
 
 
-def mmd_kernel(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
+def mmd_kernel(x: ArrayLike, y: ArrayLike, kernel: Function) -> Scalar:
     """Biased estimate of the squared MMD of x (N, d) and y (M, d): mean k(x, x) + mean k(y, y) - 2 mean k(x, y).
 
     kernel: a function such as `gaussian_kernel_matrix`."""
     x, y = _samples(x, "x"), _samples(y, "y")
     as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
-    return float(np.mean(_gram(kernel, x, x)) + np.mean(_gram(kernel, y, y)) - 2 * np.mean(_gram(kernel, x, y)))
+    return Scalar(np.mean(_gram(kernel, x, x)) + np.mean(_gram(kernel, y, y)) - 2 * np.mean(_gram(kernel, x, y)))
 
 
 def _gram(kernel, x, y):
@@ -102,7 +102,7 @@ def _gram(kernel, x, y):
     return as_array(kernel(x.copy(), y.copy()), "what kernel returns")
 
 
-def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
+def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> Scalar:
     """Unbiased estimate of the squared MMD: sums over different rows only, divided by n (n - 1). It may be negative."""
     x, y = _samples(x, "x"), _samples(y, "y")
     as_function(kernel, "kernel", "two samples (N, d) and (M, d), such as gaussian_kernel_matrix")
@@ -110,7 +110,7 @@ def mmd_kernel_unbiased(x: ArrayLike, y: ArrayLike, kernel: Function) -> float:
     if n < 2 or m < 2:
         raise ShapeError(f"mmd_kernel_unbiased needs at least two rows of each sample; got {n} and {m}")
     within = lambda k, size: (np.sum(k) - np.trace(k)) / (size * (size - 1))
-    return float(within(_gram(kernel, x, x), n) + within(_gram(kernel, y, y), m) - 2 * np.mean(_gram(kernel, x, y)))
+    return Scalar(within(_gram(kernel, x, x), n) + within(_gram(kernel, y, y), m) - 2 * np.mean(_gram(kernel, x, y)))
 
 
 def expected_calibration_error(m_true: ArrayLike, m_pred: ArrayLike, num_bins: int = 10) -> tuple[list[float], list[np.ndarray], list[np.ndarray]]:
@@ -131,7 +131,8 @@ def maximum_mean_discrepancy(source_samples: ArrayLike, target_samples: ArrayLik
     weight, minimum = as_number(mmd_weight, "mmd_weight"), as_number(minimum, "minimum")
     if not (np.isfinite(weight) and np.isfinite(minimum)):
         raise ArgumentError(f"mmd_weight and minimum must be finite; got {weight} and {minimum}")
-    return _d.maximum_mean_discrepancy(_samples(source_samples, "source_samples"), _samples(target_samples, "target_samples"), kernel, weight, minimum)
+    source, target = _samples(source_samples, "source_samples"), _samples(target_samples, "target_samples")
+    return Scalar(_d.maximum_mean_discrepancy(source, target, kernel, weight, minimum))
 
 
 def get_coverage_probs(z: ArrayLike, u: ArrayLike) -> np.ndarray:

@@ -16,7 +16,7 @@ DEFAULT_KEYS = {
     key: key
     for key in (
         "prior_draws", "obs_data", "sim_data", "batchable_context", "non_batchable_context", "prior_batchable_context",
-        "prior_non_batchable_context", "prior_context", "sim_batchable_context", "sim_non_batchable_context", "summary_conditions",
+        "prior_non_batchable_context", "prior_context", "hyper_prior_draws", "shared_prior_draws", "local_prior_draws", "sim_batchable_context", "sim_non_batchable_context", "summary_conditions",
         "direct_conditions", "parameters", "hyper_parameters", "local_parameters", "shared_parameters", "observables", "targets", "conditions",
         "posterior_inputs", "likelihood_inputs", "model_outputs", "model_indices",
     )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+import os
+import zipfile
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import _core
 from ._absent import absent
+from ._arrays import Scalar, as_count, as_flag, as_path
+from .exceptions import ArgumentError, IoError
+from .optimizers import options_of
 
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
-    from ._types import DataFrame
+    from ._types import DataFrame, Path, Simulations
 
-__all__ = ["LossHistory", "RegressionLRAdjuster"]
+__all__ = ["LossHistory", "RegressionLRAdjuster", "SimulationMemory"]
 
 
 class LossHistory:
@@ -22,10 +28,11 @@ class LossHistory:
 
     "Loss" is what bars, messages and `compute_loss` call so, and what early stopping judges: it holds the summary loss, and no weight decay.
     "Summary.Loss" is the summary loss alone, "W.Decay" the weight decay; what is zero throughout is left out, and "Loss" alone is called "Default.Loss".
+    In tables it answers to both names.
     """
 
-    def __init__(self, runs: Iterable[Any]) -> None:
-        self._runs = list(runs)
+    def __init__(self, *, runs: Iterable[Any] = ()) -> None:
+        self._runs = [_Run(np.asarray(run.train_losses), np.asarray(run.val_losses)) for run in runs]
 
     @property
     def number_of_runs(self) -> int:
@@ -52,11 +59,17 @@ class LossHistory:
 
     def last_total_loss(self) -> float:
         """That of the last step, in nats per data set."""
-        return float(self.total_loss[-1])
+        return self._last(self.total_loss, "steps")
 
     def last_total_val_loss(self) -> float:
         """That of the last validated epoch, without weight decay."""
-        return float(self.total_val_loss[-1])
+        return self._last(self.total_val_loss, "validated epochs")
+
+    @staticmethod
+    def _last(losses, what):
+        if not len(losses):
+            raise ArgumentError(f"LossHistory: there are no {what} yet")
+        return Scalar(losses[-1])
 
     def get_plottable(self) -> DataFrame | dict[str, DataFrame]:
         """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation.
@@ -83,12 +96,76 @@ class LossHistory:
         return (["Default.Loss"] if names == ["Loss"] else names), values[:, keep]
 
 
+class _Run(NamedTuple):
+    train_losses: np.ndarray
+    val_losses: np.ndarray
+
+
 def _frame(values, columns):
     try:
-        import pandas as pd
-    except ImportError:
+        from ._loss_frame import LossFrame
+    except ImportError:  # of pandas
         return values  # a training must not end with an error for want of a table
-    return pd.DataFrame(values, columns=columns)
+    return LossFrame(values, columns=columns)
+
+
+class SimulationMemory:
+    """Keeps the first `capacity_in_batches` configured batches of training; `Trainer(memory=...)` fills it.
+
+    stores_raw : bool
+        Has no meaning: v1 reads it nowhere either. It is taken so that programs for v1 run.
+    """
+
+    file_name = "memory"
+
+    def __init__(self, stores_raw: bool = True, capacity_in_batches: int = 50) -> None:
+        self.stores_raw = as_flag(stores_raw, "SimulationMemory: stores_raw")
+        self._capacity = as_count(capacity_in_batches, "SimulationMemory: capacity_in_batches")
+        self._batches = []
+
+    def __repr__(self):
+        return f"<SimulationMemory: {self.size_in_batches} of {self._capacity} batches>"
+
+    @property
+    def size_in_batches(self) -> int:
+        """Batches that it holds."""
+        return len(self._batches)
+
+    def store(self, forward_dict: Simulations) -> None:
+        """Keeps a batch if there is room."""
+        if not self.is_full():
+            self._batches.append(copy.deepcopy(forward_dict))
+
+    def get_memory(self) -> list[Simulations]:
+        """Copies of the batches that it holds."""
+        return copy.deepcopy(self._batches)
+
+    def is_full(self) -> bool:
+        """Whether there is no room for more."""
+        return self.size_in_batches >= self._capacity
+
+    def save_to_file(self, file_path: Path) -> None:
+        """Writes memory.npz into the folder `file_path`: the arrays of its batches."""
+        path = os.path.join(as_path(file_path, "SimulationMemory.save_to_file: file_path"), f"{self.file_name}.npz")
+        arrays = {f"{i}/{key}": np.asarray(value) for i, batch in enumerate(self._batches) for key, value in batch.items() if value is not None}
+        with open(f"{path}.part", "wb") as file:
+            np.savez(file, **{name: array for name, array in arrays.items() if array.dtype.kind in "fiub"})
+        os.replace(f"{path}.part", path)
+
+    def load_from_file(self, file_path: Path) -> None:
+        """Reads it again, if it is there; what does not fit into this memory is left out."""
+        path = os.path.join(as_path(file_path, "SimulationMemory.load_from_file: file_path"), f"{self.file_name}.npz")
+        if not os.path.exists(path):
+            return
+        batches = {}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                for name in file.files:
+                    number, _, key = name.partition("/")
+                    batches.setdefault(int(number), {})[key] = file[name]
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise IoError(f'"{path}" is no file of a simulation memory, or damaged ({error}); remove it to begin with an empty one') from error
+        self._batches = [batches[i] for i in sorted(batches)][: self._capacity]
 
 
 class RegressionLRAdjuster:
@@ -96,6 +173,8 @@ class RegressionLRAdjuster:
 
     Parameters
     ----------
+    optimizer : optional
+        Has no meaning: what is adjusted is the optimizer of the training function that is given the adjuster. It is taken so that programs for v1 run.
     period : int
         Steps whose losses are looked at.
     wait_between_fits, patience : int
@@ -106,10 +185,15 @@ class RegressionLRAdjuster:
         What the rate is multiplied by; this times `period` steps pass before the next fit; reductions before a plateau ends the run.
     """
 
-    def __init__(self, period: int = 1000, wait_between_fits: int = 10, patience: int = 10, tolerance: float = -0.05, reduction_factor: float = 0.25,
+    def __init__(self, optimizer: Any = None, period: int = 1000, wait_between_fits: int = 10, patience: int = 10, tolerance: float = -0.05, reduction_factor: float = 0.25,
                  cooldown_factor: float = 2.0, num_resets: int = 3) -> None:
         self._shown = f"period={period}, patience={patience}, tolerance={tolerance}, reduction_factor={reduction_factor}, num_resets={num_resets}"
-        self._core = _core.LRAdjusterOptions(period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
+        options_of(optimizer)  # a number here was meant as the period
+        self._arguments = (period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
+        self._core = _core.LRAdjusterOptions(*self._arguments)
+
+    def __reduce__(self):
+        return type(self), (None, *self._arguments)
 
     def __repr__(self):
         return f"RegressionLRAdjuster({self._shown})"
@@ -118,5 +202,4 @@ class RegressionLRAdjuster:
 SimulationDataset = absent("SimulationDataset", "train_offline takes forward dictionaries, lists of them, and files, and shuffles all rows itself")
 MultiSimulationDataset = absent("MultiSimulationDataset", "model comparison is not there; train one AmortizedPosterior per model")
 EarlyStopper = absent("EarlyStopper", "training functions take early_stopping=True and early_stopping_args")
-SimulationMemory = absent("SimulationMemory", "keep simulations with GenerativeModel.presimulate or simulation.save_simulations; trainer.diagnose_* simulate afresh")
 MemoryReplayBuffer = absent("MemoryReplayBuffer", "train_experience_replay has its own, of buffer_capacity batches")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_flag, as_function, as_number, is_whole, required, shown
+from ._arrays import Scalar, as_flag, as_function, as_number, is_whole, output, required, shown
 from .exceptions import ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def _digamma(x):
     return shift + np.log(x) - 0.5 / x - s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760)))))
 
 
-def kl_latent_space_gaussian(z: ArrayLike, log_det_J: ArrayLike) -> float:
+def kl_latent_space_gaussian(z: ArrayLike, log_det_J: ArrayLike) -> Scalar:
     """Mean negative log density of latents z (..., P) under standard normals, with log determinants log_det_J (...). Unlike v1's it keeps
     the constant P / 2 log(2 pi), so that it is a density's."""
     z, log_det = _latents(z, log_det_J)
-    return float(np.mean(0.5 * (z**2).sum(-1) + 0.5 * z.shape[-1] * math.log(2 * math.pi) - log_det))
+    return Scalar(np.mean(0.5 * (z**2).sum(-1) + 0.5 * z.shape[-1] * math.log(2 * math.pi) - log_det))
 
 
-def kl_latent_space_student(v: ArrayLike, z: ArrayLike, log_det_J: ArrayLike) -> float:
+def kl_latent_space_student(v: ArrayLike, z: ArrayLike, log_det_J: ArrayLike) -> Scalar:
     """The same under independent Student-t latents with v degrees of freedom (a number, or one per data set (...))."""
     v, (z, log_det) = required(v, "v"), _latents(z, log_det_J)
     if v.ndim and v.shape != log_det.shape:
@@ -46,7 +46,7 @@ def kl_latent_space_student(v: ArrayLike, z: ArrayLike, log_det_J: ArrayLike) ->
     _require_positive(v, "v, the degrees of freedom,")
     d = z.shape[-1]
     constant = d * (_lgamma(v / 2) - _lgamma((v + 1) / 2) + 0.5 * np.log(v * math.pi))
-    return float(np.mean(constant + (v + 1) / 2 * np.log1p(z**2 / v[..., None]).sum(-1) - log_det))
+    return Scalar(np.mean(constant + (v + 1) / 2 * np.log1p(z**2 / v[..., None]).sum(-1) - log_det))
 
 
 def _latents(z, log_det_J):
@@ -78,24 +78,24 @@ def _models(model_indices, values, name):
     return one_hot, values
 
 
-def kl_dirichlet(model_indices: ArrayLike, alpha: ArrayLike) -> float:
+def kl_dirichlet(model_indices: ArrayLike, alpha: ArrayLike) -> Scalar:
     """Mean divergence of Dirichlet(alpha (n, J)), without the evidence for the true model (one-hot model_indices (n, J)), from the uniform."""
     one_hot, alpha = _models(model_indices, alpha, "alpha")
     _require_positive(alpha, "alpha, the concentrations,")
     a = alpha * (1 - one_hot) + one_hot
     total = a.sum(1, keepdims=True)
     kl = ((a - 1) * (_digamma(a) - _digamma(total))).sum(1) + _lgamma(total)[:, 0] - _lgamma(a).sum(1) - math.lgamma(a.shape[1])
-    return float(kl.mean())
+    return Scalar(kl.mean())
 
 
-def mmd_summary_space(summary_outputs: ArrayLike, z_dist: Function = np.random.standard_normal, kernel: str = "gaussian") -> float:
+def mmd_summary_space(summary_outputs: ArrayLike, z_dist: Function = np.random.standard_normal, kernel: str = "gaussian") -> Scalar:
     """Squared MMD of summaries (n, d) and as many draws of `z_dist(shape)`."""
     summaries = required(summary_outputs, "summary_outputs", (2,), "data sets, summaries")
     draws = required(as_function(z_dist, "z_dist", "a shape")(summaries.shape), "what z_dist(shape) returns", (2,))
-    return _core.diagnostics.maximum_mean_discrepancy(summaries, draws, kernel, 1.0, 0.0)
+    return Scalar(_core.diagnostics.maximum_mean_discrepancy(summaries, draws, kernel, 1.0, 0.0))
 
 
-def log_loss(model_indices: ArrayLike, preds: ArrayLike, evidential: bool = False, label_smoothing: float = 0.01) -> float:
+def log_loss(model_indices: ArrayLike, preds: ArrayLike, evidential: bool = False, label_smoothing: float = 0.01) -> Scalar:
     """Mean cross-entropy of one-hot model_indices (n, J) and predictions (n, J): probabilities, or concentrations if `evidential`."""
     one_hot, preds = _models(model_indices, preds, "preds")
     if label_smoothing is not None:
@@ -105,10 +105,10 @@ def log_loss(model_indices: ArrayLike, preds: ArrayLike, evidential: bool = Fals
         one_hot = one_hot * (1 - label_smoothing) + label_smoothing / one_hot.shape[1]
     if as_flag(evidential, "evidential"):
         preds = preds / preds.sum(1, keepdims=True)
-    return float(-(one_hot * np.log(np.clip(preds, 1e-15, 1 - 1e-15))).sum(1).mean())
+    return Scalar(-(one_hot * np.log(np.clip(preds, 1e-15, 1 - 1e-15))).sum(1).mean())
 
 
-def norm_diff(tensor_a: ArrayLike, tensor_b: ArrayLike, axis: int | None = None, ord: str | float = "euclidean") -> float | np.ndarray:
+def norm_diff(tensor_a: ArrayLike, tensor_b: ArrayLike, axis: int | None = None, ord: str | float = "euclidean") -> Scalar | np.ndarray:
     """Norm of the difference of two arrays, over all entries or along `axis`. ord: "euclidean" or what numpy.linalg.norm knows."""
     a, b = required(tensor_a, "tensor_a"), required(tensor_b, "tensor_b")
     try:
@@ -119,12 +119,12 @@ def norm_diff(tensor_a: ArrayLike, tensor_b: ArrayLike, axis: int | None = None,
     if not all(is_whole(i) and -difference.ndim <= i < difference.ndim for i in axes) or len({i % difference.ndim for i in axes}) < len(axes):
         raise ConfigurationError(f"axis must be None or axes of a difference of shape {difference.shape}; got {shown(axis)}")
     if isinstance(ord, str) and ord == "euclidean":
-        return np.sqrt((difference**2).sum(axis))
+        return output(np.sqrt((difference**2).sum(axis)))
     if axis is None:
         difference, axis = difference.ravel(), 0
     if not isinstance(ord, (str, int, float, np.number, type(None))):
         raise ConfigurationError(f'ord must be "euclidean" or an order that numpy.linalg.norm knows; got {shown(ord)}')
     try:
-        return np.linalg.norm(difference, ord=ord, axis=axis)
+        return output(np.linalg.norm(difference, ord=ord, axis=axis))
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(f'ord must be "euclidean" or an order that numpy.linalg.norm knows; got {shown(ord)} for axis {shown(axis)}: {error}') from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from .exceptions import ConfigurationError, OperationNotSupportedError
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._types import ArrayLike, Settings, Size
+    from ._types import ArrayLike, Function, Settings, Size
 
 __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
@@ -31,10 +32,43 @@ def require_inference(owner, training):
         raise OperationNotSupportedError(f"{owner}: dropout is on while a Trainer trains, and only then; leave training out, or use mc_dropout in coupling_settings")
 
 
+def as_net_name(name, net):
+    """Keras' names of models: what the user says, else the class' name in small letters."""
+    if name is None:
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(net).__name__.lstrip("_")).lower()
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"{type(net).__name__}: name must be a text or None; got {shown(name)}")
+    return name
+
+
+def print_summary(model, print_fn, expand_nested):
+    """Keras' table: networks, or all of their layers, with the shapes of their kernels and their numbers of weights."""
+    if not model.is_built:
+        raise ConfigurationError(f"{type(model).__name__}.summary: the networks have no weights yet; call the model on a batch first, or make its Trainer")
+    weights, fixed = model._table()
+    layers = {}
+    for name, array in weights.items():
+        stem = name.rpartition(".")[0] if expand_nested else name.partition(".")[0]
+        layers.setdefault(stem or name, []).append(array)
+    of_networks = {prefix: f"{net.name} ({type(net).__name__})" for prefix, net in model._parts()}
+    rows = [("Layer", "Kernel", "Param #")]
+    for stem, arrays in layers.items():
+        kernel = max(arrays, key=lambda a: a.ndim) if expand_nested else None
+        rows.append((of_networks.get(stem, stem), "multiple" if kernel is None else str(kernel.shape), f"{sum(a.size for a in arrays):,}"))
+    widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
+    line, double = "_" * sum(widths), "=" * sum(widths)
+    trainable = sum(array.size for array in weights.values())
+    text = ["".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    totals = [f"Total params: {trainable + fixed:,}", f"Trainable params: {trainable:,}", f"Non-trainable params: {fixed:,}"]
+    for row in (f'Model: "{model.name}"', line, text[0], double, *text[1:], double, *totals, line):
+        (print if print_fn is None else print_fn)(row)
+
+
 class _Network:
     """A network is described in Python; its weights live in the engine: in the amortizer's, once there is one, else in its own."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, name=None):
+        self.name = as_net_name(name, self)
         self.seed = seed  # of initialization; None: the trainer's, or 0
         self._alone = None  # weights before there is an amortizer
         self._amortizer = None
@@ -44,6 +78,23 @@ class _Network:
         if self.seed is None:
             self.seed = self._amortizer.seed if self._amortizer is not None and self._amortizer.seed is not None else 0
         return self.seed
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the weights are there: after the first call, or that of its amortizer."""
+        return self._owner() is not None or self._alone is not None
+
+    def summary(self, *, print_fn: Function | None = None, expand_nested: bool = False) -> None:
+        """Prints Keras' table: the network and its number of weights; `expand_nested`: all layers; `print_fn` is given each line instead."""
+        print_summary(self, print_fn, expand_nested)
+
+    def _parts(self):
+        return [(self._prefix[:-1], self)]
+
+    def _table(self):
+        engine = self._alone if self._owner() is None else self._owner()
+        mine = {name: array for name, array in engine.weights().items() if name.startswith(self._prefix)}
+        return mine, sum(count for name, count in engine.buffers().items() if name.startswith(self._prefix))
 
     def _owner(self):
         """The amortizer's engine, if the weights are there."""
@@ -70,7 +121,7 @@ class _SummaryNetwork(_Network):
 
     _prefix = "summary_net."
 
-    def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+    def __call__(self, x: ArrayLike, *, training: bool = False) -> np.ndarray:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
         if x is None:
             raise ConfigurationError(f"{type(self).__name__}: x must be data sets (B, ..., d); got None")
@@ -82,6 +133,10 @@ class _SummaryNetwork(_Network):
         if self._alone is None:
             self._alone = _core.StandaloneSummary(self._factory, x.shape, self._seed())
         return output(self._alone(x))
+
+    def call(self, x: ArrayLike, *, training: bool = False) -> np.ndarray:
+        """The same as calling the network."""
+        return self(x, training=training)
 
 
 class DeepSet(_SummaryNetwork):
@@ -105,8 +160,8 @@ class DeepSet(_SummaryNetwork):
 
     def __init__(self, summary_dim: int = 10, num_dense_s1: int = 2, num_dense_s2: int = 2, num_dense_s3: int = 2, num_equiv: int = 2,
                  dense_s1_args: Settings | None = None, dense_s2_args: Settings | None = None, dense_s3_args: Settings | None = None,
-                 pooling_fun: str = "mean", *, linear_path: bool = False, seed: int | None = None) -> None:  # fmt: skip
-        super().__init__(seed)
+                 pooling_fun: str = "mean", *, name: str | None = None, linear_path: bool = False, seed: int | None = None) -> None:  # fmt: skip
+        super().__init__(seed, name)
         if callable(pooling_fun):
             raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
         _few("DeepSet", num_dense_s1=num_dense_s1, num_dense_s2=num_dense_s2, num_dense_s3=num_dense_s3, num_equiv=num_equiv)
@@ -173,14 +228,15 @@ class InvertibleNetwork(_Network):
 
     def __init__(self, num_params: int, num_coupling_layers: int = 6, coupling_design: str = "affine", coupling_settings: Settings | None = None,
                  permutation: str = "fixed", use_act_norm: bool = True, act_norm_init: ArrayLike | None = None, use_soft_flow: bool = False,
-                 soft_flow_bounds: Size = (1e-3, 5e-2), *, seed: int | None = None) -> None:  # fmt: skip
-        super().__init__(seed)
+                 soft_flow_bounds: Size = (1e-3, 5e-2), *, name: str | None = None, seed: int | None = None) -> None:  # fmt: skip
+        super().__init__(seed, name)
         _few("InvertibleNetwork", num_coupling_layers=num_coupling_layers)
         as_choice(coupling_design, "InvertibleNetwork: coupling_design", self.available_designs)
         low, high = as_numbers(soft_flow_bounds, "InvertibleNetwork: soft_flow_bounds", 2)
         if not 0 < low <= high:
             raise ConfigurationError(f"InvertibleNetwork: soft_flow_bounds must be two positive numbers, the lower one first; got {shown(soft_flow_bounds)}")
-        self.latent_dim = num_params
+        self.latent_dim, self.permutation, self.use_act_norm = num_params, permutation, use_act_norm
+        self.soft_flow, self.soft_low, self.soft_high = as_flag(use_soft_flow, "InvertibleNetwork: use_soft_flow"), low, high
         spline = None
         if coupling_design == "interleaved":
             if coupling_settings is not None and set(as_arguments(coupling_settings, "coupling_settings")) != {"affine", "spline"}:
@@ -220,19 +276,21 @@ class InvertibleNetwork(_Network):
             raise ConfigurationError("InvertibleNetwork.create_config: num_params is required")
         return build_meta_dict(kwargs, {"num_params": None, **DEFAULT_SETTING_INVERTIBLE_NET}, "InvertibleNetwork.create_config")
 
-    def __call__(self, targets: ArrayLike, condition: ArrayLike | None = None, inverse: bool = False,
+    def __call__(self, targets: ArrayLike, condition: ArrayLike | None = None, inverse: bool = False, *,
                  training: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """(z, log_det_J), or the targets of latents if `inverse`. Targets (B, P) or (B, N, P); condition (B, C), (B, N, C) or None."""
-        return self.inverse(targets, condition, training) if inverse else self.forward(targets, condition, training)
+        return self.inverse(targets, condition, training=training) if inverse else self.forward(targets, condition, training=training)
 
-    def forward(self, targets: ArrayLike, condition: ArrayLike | None = None, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    call = __call__
+
+    def forward(self, targets: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Latents like the targets, and log-determinants (B,) or (B, N)."""
         require_inference("InvertibleNetwork", training)
         targets, condition, engine = self._prepare("targets", targets, condition)
         z, log_det_J = engine(True)(targets, condition)
         return output(z), output(log_det_J)
 
-    def inverse(self, z: ArrayLike, condition: ArrayLike | None = None, training: bool = False) -> np.ndarray:
+    def inverse(self, z: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> np.ndarray:
         """Targets whose latents are z."""
         require_inference("InvertibleNetwork", training)
         z, condition, engine = self._prepare("z", z, condition)

@@ -91,11 +91,11 @@ class _Optimizer:
 
     def __init__(self, kind, learning_rate, **options):
         name = type(self).__name__
-        if callable(learning_rate):
+        if callable(learning_rate) and not isinstance(learning_rate, _Function):
             learning_rate = _Function(learning_rate)
-        elif not (learning_rate is None or hasattr(learning_rate, "_native")):
+        elif not (learning_rate is None or isinstance(learning_rate, _Function) or hasattr(learning_rate, "_native")):
             learning_rate = _rate(learning_rate, f"{name}: learning_rate")
-        self.learning_rate, self._options = learning_rate, options
+        self.learning_rate, self._options, self._kind = learning_rate, options, kind
         in_engine = {"beta_1": "beta1", "beta_2": "beta2"}
         defaults = dict(beta1=0.9, beta2=0.999, epsilon=1e-7, weight_decay=0.0, momentum=0.0)
         clipped = options["global_clipnorm"] is not None
@@ -104,6 +104,12 @@ class _Optimizer:
         if not all(map(math.isfinite, given.values())):
             raise ConfigurationError(f"{name}: options must be finite; got {', '.join(f'{k} = {v}' for k, v in options.items())}")
         self._core = _core.OptimizerOptions(kind, getattr(learning_rate, "_native", learning_rate), **{**defaults, **given})
+
+    def __getstate__(self):
+        return {"learning_rate": self.learning_rate, "_options": self._options, "_kind": self._kind}
+
+    def __setstate__(self, state):
+        _Optimizer.__init__(self, state["_kind"], state["learning_rate"], **state["_options"])
 
     def __repr__(self):
         rate = self.learning_rate

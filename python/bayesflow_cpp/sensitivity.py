@@ -68,7 +68,7 @@ def misspecification_experiment(trainer: Trainer, generator: Function, first_con
     for i, a in enumerate(first):
         for j, b in enumerate(second):
             conditions = configure(as_function(generator(a, b), f"what generator({a}, {b}) returns", "a batch size")(n_sim))
-            draws = as_float64(amortizer.sample(conditions, n_posterior_samples), "draws")
+            draws = as_float64(amortizer.sample(conditions, n_posterior_samples, keepdims=True), "draws")
             error[i, j] = as_number(error_function(required(conditions.get("parameters"), 'the configurator\'s "parameters"'), draws), "what error_function returns")
             mmd[i, j] = np.sqrt(_core.diagnostics.maximum_mean_discrepancy(summaries(conditions), well_specified, "gaussian", 1.0, 0.0))
     p2, p1 = np.meshgrid(second, first)

@@ -61,6 +61,10 @@ class ContextGenerator:
 
     def generate_context(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """{"non_batchable_context": ..., "batchable_context": [...]}; extra arguments reach `batchable_context_fun`."""
+        if _overridden(self, "batchable_context", "non_batchable_context"):
+            non_batchable = self.non_batchable_context()
+            args = (non_batchable, *args) if self.use_non_batchable_for_batchable else args
+            return {"non_batchable_context": non_batchable, "batchable_context": self.batchable_context(batch_size, *args, **kwargs)}
         return self._draw(batch_size, _core.Rng(0, "context"), self._advance(batch_size), None, args, kwargs)
 
     def __call__(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -98,16 +102,49 @@ class ContextGenerator:
         return {"non_batchable_context": non_batchable, "batchable_context": self._draw_batchable(batch_size, streams, first, args, kwargs)}
 
 
+class _OwnContexts:
+    """A context generator of the user's, as v1 takes it: a function of a batch size that returns both contexts."""
+
+    _takes_rng = False
+
+    def __init__(self, function, owner):
+        self._function, self._owner = function, owner
+        self.batchable_context_fun = self.non_batchable_context_fun = function
+
+    def _draw(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
+        out = self._function(batch_size, *args, **kwargs)
+        if not isinstance(out, dict) or not {"batchable_context", "non_batchable_context"} <= set(out):
+            got = sorted(out) if isinstance(out, dict) else type(out).__name__
+            raise ConfigurationError(f'{self._owner}: its context_generator must return a dictionary with "batchable_context" and "non_batchable_context"; got {got}')
+        return {**out, "non_batchable_context": out["non_batchable_context"] if non_batchable is None else non_batchable}
+
+
+def _overridden(generator, *methods):
+    """Whether a subclass of ContextGenerator has its own of one of these methods."""
+    return any(getattr(type(generator), m) is not getattr(ContextGenerator, m) for m in methods)
+
+
+def _contexts_of(generator, owner):
+    """What draws contexts for a prior or simulator; None: nothing does."""
+    drawing = ("batchable_context", "non_batchable_context", "generate_context", "__call__")
+    if generator is None or isinstance(generator, ContextGenerator) and not _overridden(generator, *drawing):
+        return generator
+    if callable(generator):
+        return _OwnContexts(generator, owner)
+    raise ConfigurationError(
+        f'{owner}: context_generator must be a ContextGenerator, or a function of a batch size that returns {{"batchable_context": ..., '
+        f'"non_batchable_context": ...}}; got {type(generator).__name__}'
+    )
+
+
 class _Part:
     """What priors and simulators have in common."""
 
     def __init__(self, owner, batched, single, context_generator):
         if (batched is None) == (single is None):
             raise ConfigurationError(f"{owner}: exactly one function is required, for single simulations or for batches; got {'both' if single else 'none'}")
-        if context_generator is not None and not isinstance(context_generator, ContextGenerator):
-            raise ConfigurationError(f"{owner}: context_generator must be a ContextGenerator; got {type(context_generator).__name__}")
         self.is_batched = batched is not None
-        self.context_gen = context_generator
+        self.context_gen, self._contexts = context_generator, _contexts_of(context_generator, owner)
         self._function = native_or_keyed(batched if self.is_batched else single, owner)
         if self.is_batched and isinstance(self._function, NativeFunction):
             raise ConfigurationError(f"{owner}: compiled functions make one simulation at a time; give it as the function of single simulations")
@@ -130,16 +167,20 @@ class _Part:
 
     @property
     def _has_non_batchable_context(self):
-        return self.context_gen is not None and self.context_gen.non_batchable_context_fun is not None
+        return self._contexts is not None and self._contexts.non_batchable_context_fun is not None
+
+    @property
+    def _depends_on_batch(self):
+        return self.is_batched or isinstance(self._contexts, _OwnContexts)
 
     @property
     def _reproducible(self):
-        return (isinstance(self._function, NativeFunction) or self._function.takes_rng) and (self.context_gen is None or self.context_gen._takes_rng)
+        return (isinstance(self._function, NativeFunction) or self._function.takes_rng) and (self._contexts is None or self._contexts._takes_rng)
 
     def _context(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
-        if self.context_gen is None:
+        if self._contexts is None:
             return {"non_batchable_context": None, "batchable_context": None}
-        return self.context_gen._draw(batch_size, streams.branch("context"), first, non_batchable, args, kwargs)
+        return self._contexts._draw(batch_size, streams.branch("context"), first, non_batchable, args, kwargs)
 
     def _run(self, batch_size, parameters, context, streams, first, args, kwargs):
         """The user's function on a whole batch: (batch_size, ...). It is given copies, so that what it changes in place stays as it was drawn."""
@@ -243,14 +284,16 @@ class Prior(_Part):
         ``f([batchable_contexts], [non_batchable_context], batch_size=B)`` -> (B, P).
     prior_fun : callable, optional
         ``f([batchable_context], [non_batchable_context])`` -> (P,); called B times. Or a compiled function (see `compile_cpp`, `CFunction`).
-    context_generator : ContextGenerator, optional
+    context_generator : ContextGenerator or callable, optional
+        A callable gets a batch size and returns {"batchable_context", "non_batchable_context"}.
     param_names : list of str, optional
         For figures, reports and files.
     """
 
-    def __init__(self, batch_prior_fun: Function | None = None, prior_fun: Function | None = None, context_generator: ContextGenerator | None = None,
+    def __init__(self, batch_prior_fun: Function | None = None, prior_fun: Function | None = None, context_generator: ContextGenerator | Function | None = None,
                  param_names: Names | None = None) -> None:
         super().__init__("Prior", batch_prior_fun, prior_fun, context_generator)
+        self.prior, self.batched_prior = prior_fun, batch_prior_fun
         self.param_names = None if param_names is None else as_names(param_names, "Prior: param_names")
 
     def __call__(self, batch_size: int, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -289,12 +332,14 @@ class Simulator(_Part):
     simulator_fun : callable, optional
         ``f(params, [batchable_context], [non_batchable_context])`` with params (P,) -> one data set; called B times. Or a compiled function,
         which runs on all cores (see `compile_cpp`, `CFunction`).
-    context_generator : ContextGenerator, optional
+    context_generator : ContextGenerator or callable, optional
+        A callable gets a batch size and returns {"batchable_context", "non_batchable_context"}.
     """
 
     def __init__(self, batch_simulator_fun: Function | None = None, simulator_fun: Function | None = None,
-                 context_generator: ContextGenerator | None = None) -> None:
+                 context_generator: ContextGenerator | Function | None = None) -> None:
         super().__init__("Simulator", batch_simulator_fun, simulator_fun, context_generator)
+        self.simulator = batch_simulator_fun if self.is_batched else simulator_fun
 
     def __call__(self, params: ArrayLike, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """{"sim_data": (B, ...), "batchable_context": list or None, "non_batchable_context": value or None}; extra arguments reach the function."""
@@ -385,19 +430,20 @@ class GenerativeModel:
         True: no pilot simulations.
     prior_is_batched, simulator_is_batched : bool
         What plain callables are.
-    name : str
+    name : str, optional
     seed : int
         Of `model(batch_size)` for functions that take an `rng`; training has the trainer's seed.
     """
 
     def __init__(self, prior: Prior | Function, simulator: Simulator | Function, skip_test: bool = False, prior_is_batched: bool = False,
-                 simulator_is_batched: bool | None = None, name: str = "anonymous", *, seed: int = 0) -> None:
+                 simulator_is_batched: bool | None = None, name: str | None = "anonymous", *, seed: int = 0) -> None:
         if not isinstance(prior, Prior):
             prior = Prior(batch_prior_fun=prior) if prior_is_batched else Prior(prior_fun=prior)
         if not isinstance(simulator, Simulator):
             if simulator_is_batched is None:
                 raise ConfigurationError("GenerativeModel: a plain simulator function needs simulator_is_batched=True or False, or wrap it in a Simulator")
             simulator = Simulator(batch_simulator_fun=simulator) if simulator_is_batched else Simulator(simulator_fun=simulator)
+        name = "anonymous" if name is None else name
         self.prior, self.simulator, self.name, self.seed = prior, simulator, name, seed
         self.param_names = prior.param_names
         self.prior_is_batched, self.simulator_is_batched = prior.is_batched, simulator.is_batched
@@ -409,7 +455,7 @@ class GenerativeModel:
             self._maker,
             param_names=self.param_names or [],
             one_context_per_batch=prior._has_non_batchable_context or simulator._has_non_batchable_context,
-            depends_on_batch=prior.is_batched or simulator.is_batched,
+            depends_on_batch=prior._depends_on_batch or simulator._depends_on_batch,
             reproducible=prior._reproducible and simulator._reproducible,
             name=name,
             seed=seed,
@@ -420,7 +466,7 @@ class GenerativeModel:
         compiled = ", compiled" if self._is_native else ""
         return f"<GenerativeModel {self.name!r}: {self.prior!r}, {self.simulator!r}, seed {self.seed}{compiled}>"
 
-    def __call__(self, batch_size: int, prior_args: Mapping[str, Any] = {}, sim_args: Mapping[str, Any] = {}, **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, batch_size: int, *, prior_args: Mapping[str, Any] = {}, sim_args: Mapping[str, Any] = {}, **kwargs: Any) -> dict[str, Any]:
         """`batch_size` simulations as a forward dictionary of six fields; absent contexts are None."""
         prior_args, sim_args = as_arguments(prior_args, "prior_args"), as_arguments(sim_args, "sim_args")
         if kwargs:
@@ -476,6 +522,9 @@ class SimulationStore:
     def __init__(self, path: Path) -> None:
         self._core = _core.SimulationStore(as_path(path, "SimulationStore: path"))
         self.path, self.info = self._core.path, self._core.info
+
+    def __reduce__(self):
+        return SimulationStore, (self.path,)
 
     def __len__(self):
         return len(self._core)

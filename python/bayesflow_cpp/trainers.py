@@ -17,15 +17,15 @@ from ._progress import TrainingProgress
 from .amortizers import AmortizedPosterior
 from .configuration import DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
-from .helper_classes import LossHistory, RegressionLRAdjuster
-from .optimizers import options_of
+from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
+from .optimizers import Adam, options_of
 from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
 
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from ._types import DataFrame, Figure, Function, Path, Settings, Simulations
-    from .optimizers import Adam, AdamW, SGD
+    from .optimizers import AdamW, SGD
 
 __all__ = ["Trainer"]
 
@@ -55,14 +55,18 @@ class _TrainingModel:
 class _Configurator:
     """The user's configurator as the engine calls it; `arguments` are those of the present call."""
 
-    def __init__(self, function):
+    def __init__(self, function, memory=None):
         self.function, self.arguments = function, {}
+        self.memory, self.rows = memory, None  # rows of a batch of the present call, whose batches the memory keeps
 
     def __call__(self, forward):
-        inputs = self.function(from_core(forward), **self.arguments)
+        forward = from_core(forward)
+        inputs = self.function(forward, **self.arguments)
         if not isinstance(inputs, dict) or inputs.get("parameters") is None:
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise ConfigurationError(f'configurator: it must return a dictionary with "parameters" and "summary_conditions" or "direct_conditions"; got {got}')
+        if self.memory is not None and len(forward["prior_draws"]) == self.rows:
+            self.memory.store(inputs)
         return tuple(as_float64(inputs.get(key), f"configurator: {key}") for key in ("parameters", "summary_conditions", "direct_conditions"))
 
 
@@ -84,6 +88,11 @@ class Trainer:
         Checkpoints.
     default_lr : float
         Where no optimizer is given: Adam with a cosine decay from this to 0.
+    memory : bool or helper_classes.SimulationMemory
+        Keeps the first batches of training, configured, for `diagnose_latent2d` and `diagnose_sbc_histograms` (`trainer.simulation_memory`); `memory_kwargs`
+        are its arguments. Without one these functions simulate afresh.
+    num_models : int, optional
+        Has no meaning here: v1 reads it for model comparison only. It is taken so that programs for v1 run.
     seed : int
         Of initialization, simulations and noise: one seed, one result, for any number of threads.
     threads : int
@@ -99,8 +108,8 @@ class Trainer:
     """
 
     def __init__(self, amortizer: AmortizedPosterior, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
-                 checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False, memory: bool = False,
-                 *, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
+                 checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False,
+                 memory: bool | SimulationMemory = False, *, memory_kwargs: Settings | None = None, num_models: int | None = None, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
                  checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True) -> None:  # fmt: skip
         as_choice(nonfinite, "Trainer: nonfinite", ("refuse", "drop", "redraw"))
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
@@ -112,12 +121,16 @@ class Trainer:
             raise ConfigurationError(f"Trainer: configurator must be callable, forward dictionary -> input dictionary; got {type(configurator).__name__}")
         if as_flag(skip_checks, "Trainer: skip_checks"):
             raise OperationNotSupportedError("Trainer: the check gives the networks their widths, so it cannot be skipped; leave skip_checks out (it costs two simulations)")
-        if as_flag(memory, "Trainer: memory"):
-            raise OperationNotSupportedError("Trainer: no memory of simulations is needed, because the diagnose_* functions simulate afresh; leave memory out")
+        if num_models is not None:
+            as_count(num_models, "Trainer: num_models")
+        self.simulation_memory = _memory(memory, memory_kwargs, checkpoint_path)
+        self.optimizer = self._kept_optimizer = None  # that of the last call, if it is to be reused
         self.amortizer, self.generative_model = amortizer, generative_model
         self.configurator = DefaultPosteriorConfigurator() if configurator is None else configurator
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
-        self._configurator = None if configurator is None or isinstance(configurator, DefaultPosteriorConfigurator) else _Configurator(configurator)
+        self._own_configurator = configurator is not None and not isinstance(configurator, DefaultPosteriorConfigurator)
+        wrapped = self._own_configurator or self.simulation_memory is not None
+        self._configurator = _Configurator(self.configurator, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
         self._progress = TrainingProgress(progress)
         self._core = _core.Trainer(
@@ -135,7 +148,7 @@ class Trainer:
             maker = _TrainingModel(model._maker.forward)
             prior, simulator = model.prior, model.simulator
             contextual = prior._has_non_batchable_context or simulator._has_non_batchable_context
-            batched, reproducible = prior.is_batched or simulator.is_batched, prior._reproducible and simulator._reproducible
+            batched, reproducible = prior._depends_on_batch or simulator._depends_on_batch, prior._reproducible and simulator._reproducible
             names, name = model.param_names or [], model.name
         elif callable(model):
             takes_arguments = lambda batch_size, streams, first, prior_context, sim_context, **arguments: model(batch_size, **arguments)  # noqa: E731
@@ -169,7 +182,7 @@ class Trainer:
         epochs, iterations_per_epoch, batch_size : int
         optimizer : optimizers.Adam, AdamW or SGD, optional
         reuse_optimizer : bool
-            The optimizer's moments stay for the next call; its schedule starts anew.
+            The optimizer stays for the next call (`trainer.optimizer`), with its moments; its schedule starts anew.
         early_stopping : bool
             Ends when the validation loss has not fallen for `early_stopping_args["patience"]` epochs (default 5) by at least
             "min_improvement" (default 0.001); the best epoch's weights are restored.
@@ -193,7 +206,7 @@ class Trainer:
 
     def train_offline(self, simulations_dict: Simulations | Sequence[Simulations] | SimulationStore | Path, epochs: int, batch_size: int, save_checkpoint: bool = True,
                       optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, early_stopping: bool = False,
-                      use_autograph: bool = True, validation_sims: int | Simulations | None = None, *, lr_adjuster: RegressionLRAdjuster | None = None,
+                      validation_sims: int | Simulations | None = None, use_autograph: bool = True, *, lr_adjuster: RegressionLRAdjuster | None = None,
                       conf_args: Settings | None = None, net_args: Settings | None = None, val_model_args: Settings | None = None,
                       val_conf_args: Settings | None = None, early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Passes over given simulations, all rows in a new order each epoch, the last batch kept.
@@ -269,9 +282,10 @@ class Trainer:
             raise ConfigurationError(f"{mode}: model_args need a generative model of Python functions")
         if model_args and isinstance(self.generative_model, GenerativeModel) and not set(model_args) <= {"prior_args", "sim_args"}:
             raise ConfigurationError(f'{mode}: model_args of a GenerativeModel are {{"prior_args": {{...}}, "sim_args": {{...}}}}; got the keys {sorted(model_args)}')
-        if conf_args and self._configurator is None:
+        if conf_args and not self._own_configurator:
             raise ConfigurationError(f"{mode}: conf_args need a configurator of your own; the default one takes none")
         run["validation_sims"] = self._validation(validation_sims, val_model_args)
+        optimizer = self._kept_optimizer if optimizer is None else optimizer
         run["optimizer"] = options_of(optimizer)
         run["reuse_optimizer"] = as_flag(reuse_optimizer, f"{mode}: reuse_optimizer")
         run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
@@ -280,7 +294,7 @@ class Trainer:
         if self._maker is not None:
             self._maker.arguments = model_args or {}
         if self._configurator is not None:
-            self._configurator.arguments = conf_args or {}
+            self._configurator.arguments, self._configurator.rows = conf_args or {}, run["batch_size"]
         _training.append(threading.get_ident())
         try:
             summary = getattr(self._core, mode)(**run)
@@ -290,7 +304,11 @@ class Trainer:
             if self._maker is not None:
                 self._maker.arguments = {}
             if self._configurator is not None:
-                self._configurator.arguments = {}
+                self._configurator.arguments, self._configurator.rows = {}, None
+        self._kept_optimizer = optimizer if run["reuse_optimizer"] else None
+        self.optimizer = (Adam() if optimizer is None else optimizer) if run["reuse_optimizer"] else None
+        if self.simulation_memory is not None and self.checkpoint_path is not None:
+            self.simulation_memory.save_to_file(self.checkpoint_path)
         self.amortizer._trained = self._facts()
         if summary.stop == "interrupted":
             _tell_main_thread()
@@ -337,39 +355,50 @@ class Trainer:
     @property
     def loss_history(self) -> LossHistory:
         """Losses of all runs."""
-        return LossHistory(self.runs)
+        return LossHistory(runs=self.runs)
 
     def load_pretrained_network(self) -> bool:
         """Whether a checkpoint was found; the constructor has restored it by then."""
         return any(run.resumed for run in self.runs) or bool(self.runs)
 
-    def diagnose_latent2d(self, inputs: Simulations | None = None, conf_args: Settings | None = None, net_args: Settings | None = None,
+    def diagnose_latent2d(self, inputs: Simulations | Sequence[Simulations] | None = None, *, conf_args: Settings | None = None, net_args: Settings | None = None,
                           plot_args: Settings | None = None) -> Figure:
-        """The latents of `inputs` (a forward dictionary), or of 500 fresh simulations, as a pair grid; they should be standard normal. A Figure."""
+        """The latents of `inputs` (a forward dictionary, or a list of them), of the simulation memory, or of 500 fresh simulations, as a pair grid; they
+        should be standard normal. A Figure."""
         from .diagnostics import plot_latent_space_2d
 
-        z, _ = self.amortizer(self._diagnosed(inputs, conf_args))
+        inputs = self._diagnosed(inputs, conf_args, net_args)
+        z = np.concatenate([self.amortizer(part)[0] for part in inputs])
         return plot_latent_space_2d(z, **as_arguments(plot_args, "plot_args"))
 
-    def diagnose_sbc_histograms(self, inputs: Simulations | None = None, n_samples: int | None = None, conf_args: Settings | None = None,
+    def diagnose_sbc_histograms(self, inputs: Simulations | Sequence[Simulations] | None = None, n_samples: int | None = None, *, conf_args: Settings | None = None,
                                 net_args: Settings | None = None, plot_args: Settings | None = None) -> Figure:
-        """Histograms of the ranks of `inputs`' parameters (a forward dictionary), or of 500 fresh simulations, among `n_samples` posterior draws
-        (default: a twentieth of the number of data sets, at least 20). A Figure."""
+        """Histograms of the ranks of the parameters of `inputs` (a forward dictionary, or a list of them), of the simulation memory, or of 500 fresh
+        simulations, among `n_samples` posterior draws (default: a twentieth of the number of data sets, at least 20). A Figure."""
         from .diagnostics import plot_sbc_histograms
 
-        inputs = self._diagnosed(inputs, conf_args)
-        count = max(20, -(-len(inputs["parameters"]) // 20)) if n_samples is None else as_count(n_samples, "diagnose_sbc_histograms: n_samples")
-        return plot_sbc_histograms(self.amortizer.sample(inputs, count), inputs["parameters"], **as_arguments(plot_args, "plot_args"))
+        inputs = self._diagnosed(inputs, conf_args, net_args)
+        truths = np.concatenate([part["parameters"] for part in inputs])
+        count = max(20, -(-len(truths) // 20)) if n_samples is None else as_count(n_samples, "diagnose_sbc_histograms: n_samples")
+        plot_args = {"param_names": getattr(self.generative_model, "param_names", None), **as_arguments(plot_args, "plot_args")}
+        return plot_sbc_histograms(self.amortizer.sample_loop(inputs, count), truths, **plot_args)
 
-    def _diagnosed(self, inputs, conf_args):
+    def _diagnosed(self, inputs, conf_args, net_args):
+        """A list of configured batches."""
+        if as_arguments(net_args, "net_args"):
+            raise OperationNotSupportedError(f"networks take no further arguments; got net_args = {net_args}")
+        arguments = as_arguments(conf_args, "conf_args")
+        if inputs is None and self.simulation_memory is not None and self.simulation_memory.size_in_batches:
+            return self.simulation_memory.get_memory()
         if inputs is None:
             if self.generative_model is None:
                 raise ConfigurationError("without a generative model, give the simulations that are to be diagnosed")
             inputs = self.generative_model(500)
-        arguments = as_arguments(conf_args, "conf_args")
-        if arguments and self._configurator is None:
+        if arguments and not self._own_configurator:
             raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
-        return self.configurator(own(inputs), **arguments)
+        if not len(_as_list(inputs)):
+            raise ConfigurationError("the list of simulations that are to be diagnosed is empty")
+        return [self.configurator(own(part), **arguments) for part in _as_list(inputs)]
 
     def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
                             num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0) -> MmdTestResult:  # fmt: skip
@@ -399,6 +428,22 @@ class MmdTestResult(tuple):
         self = super().__new__(cls, (null, observed))
         self.mmd_null, self.mmd_observed, self.p_value, self.critical_value = null, observed, p_value, critical_value
         return self
+
+
+def _memory(memory, memory_kwargs, checkpoint_path):
+    """v1's ways to say it: True, or a SimulationMemory."""
+    arguments = as_arguments(memory_kwargs, "Trainer: memory_kwargs")
+    if not isinstance(memory, SimulationMemory):
+        if not as_flag(memory, "Trainer: memory"):
+            if arguments:
+                raise ConfigurationError("Trainer: memory_kwargs have no effect without memory=True")
+            return None
+        memory = SimulationMemory(**arguments)
+    elif arguments:
+        raise ConfigurationError("Trainer: memory_kwargs belong to memory=True; the given SimulationMemory has its own")
+    if checkpoint_path is not None:
+        memory.load_from_file(as_path(checkpoint_path, "Trainer: checkpoint_path"))
+    return memory
 
 
 def _as_list(value):
