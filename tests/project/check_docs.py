@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Pages of documentation that name a program, <!-- code: examples/x.cpp -->, show only code of it, which the tests compile and run; and relative links lead somewhere."""
+"""Pages of documentation that name a program, <!-- code: examples/x.cpp -->, show only code of it, which the tests compile and run; relative links lead somewhere;
+the files that CONTRIBUTING.md names are there; CITATION.cff has the version of version.hpp."""
 import pathlib
 import re
 import sys
@@ -12,7 +13,7 @@ def lines(text):
 
 
 problems, compared = [], 0
-for page in [ROOT / "README.md", ROOT / "HACKING.md", *sorted(ROOT.glob("docs/**/*.md"))]:
+for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "HACKING.md", *sorted(ROOT.glob("docs/**/*.md"))]:
     text, name = page.read_text(), page.relative_to(ROOT)
     for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", text, flags=re.S)):
         if not (page.parent / link).exists():
@@ -26,6 +27,12 @@ for page in [ROOT / "README.md", ROOT / "HACKING.md", *sorted(ROOT.glob("docs/**
         compared += 1
         if not any(program[i : i + len(wanted)] == wanted for i in range(len(program))):
             problems.append(f"{name}: this code is not in {source.group(1)}:\n{block}")
+for name in re.findall(r"`([\w.-]+/[\w./*-]*)`", (ROOT / "CONTRIBUTING.md").read_text()):
+    if not name.startswith("build/") and not any(ROOT.glob(name)):
+        problems.append(f"CONTRIBUTING.md: there is no {name}")
+version = ".".join(re.findall(r"#define BAYESFLOW_VERSION_\w+ (\d+)", (ROOT / "include/bayesflow/core/version.hpp").read_text()))
+if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text():
+    problems.append(f"CITATION.cff: its version is not {version}")
 if not compared:
     problems.append("no page names a program; has the mark changed?")
 print("\n".join(problems) or f"links lead somewhere, {compared} pieces of code are compiled")
