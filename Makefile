@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup setup-tests setup-checks library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize check-debian13 check-clang valgrind tidy format clean bench-files
+.PHONY: quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER = $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -18,8 +18,10 @@ configure = mkdir -p build && cmake --preset release $(1) > build/configure.log 
 $(BUILD)/build.ninja: | setup
 	@$(call configure,-DBAYESFLOW_TESTS=OFF)  # until something needs them
 
-build: setup-tests $(BUILD)/build.ninja
+configured: setup-tests $(BUILD)/build.ninja
 	@grep -q '^BAYESFLOW_TESTS:BOOL=ON' $(BUILD)/CMakeCache.txt || { $(call configure,-DBAYESFLOW_TESTS=ON); }
+
+build: configured
 	@cmake --build $(BUILD) -j $(JOBS)
 
 quickstart: setup $(BUILD)/build.ninja  ## the tutorial's workflow: simulate, train, sample, compare with the exact posterior
@@ -113,6 +115,10 @@ sanitize: setup-tests  ## address and undefined-behaviour sanitizers, then the t
 	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
 	done
 
+sanitize-unit: setup-tests  ## the tests of the layers alone with address and undefined-behaviour sanitizers: what .ci/run does
+	@cmake --preset asan > /dev/null && cmake --build build/asan -j $(JOBS) --target unit_tests
+	@ctest --test-dir build/asan -j $(JOBS) -L '^unit$$' --output-on-failure
+
 valgrind: build   ## every test of files under valgrind, which sees into HDF5 (the sanitizers do not); a small part of it is in make test
 	@tests/io/valgrind.sh $(BUILD)/tests/test_io '*'
 
@@ -121,6 +127,9 @@ check-debian13:   ## builds and runs the fast tests in Debian 13 (GCC 14, then C
 
 check-clang: setup-tests  ## the same here with Debian 12's Clang 14
 	@tests/project/fast_tests.sh clang++-14
+
+check: setup-checks configured  ## the sources without a build: formatting, headers that compile alone, clang-tidy on what changed
+	@tests/project/checks.sh $(BUILD)
 
 tidy: setup-checks build  ## clang-tidy over the library
 	@run-clang-tidy -quiet -j $(JOBS) -p $(BUILD) '^$(CURDIR)/src/'

@@ -1,4 +1,5 @@
 /// Rows of the op table: products of many matrices, softmax, normalization, attention.
+#include <algorithm>
 #include <cmath>
 
 #include "support/op_table.hpp"

@@ -1,4 +1,5 @@
 /// Rows of the op table: axes, broadcasts, reductions with masks, gathers.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
