@@ -158,7 +158,9 @@ struct Reader {
 /// Fields of an aggregate: the most initializers that it takes.
 struct Anything {
   template <class T>
-  operator T() const;
+  operator T() const {
+    throw std::logic_error("only counted, never called");
+  }
 };
 template <class T, class... Fields>
 consteval std::size_t fields_of() {

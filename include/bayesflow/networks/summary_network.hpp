@@ -32,7 +32,7 @@ class SummaryNetwork {
     Owner() = default;
     ~Owner() = default;
     Owner(const Owner&) {}
-    Owner& operator=(const Owner&) { return *this; }
+    Owner& operator=(const Owner&) { return *this; }  // NOLINT(bugprone-unhandled-self-assignment): it copies nothing
     std::weak_ptr<void> of;
   };
   friend class AmortizedPosterior;
