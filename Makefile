@@ -44,6 +44,7 @@ $(VENV)/requirements-test.txt: python/requirements-test.txt | setup
 	@$(VENV)/bin/pip install $(QUIET) --disable-pip-version-check -r $< && cp $< $@
 
 venv: build $(VENV)/requirements-test.txt  ## a virtual environment with the Python package and what its tests need
+	@echo "Compiling the Python package's extension module: minutes, the first time"
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
 	  --config-settings=build-dir=build/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
 
@@ -122,7 +123,7 @@ sanitize-unit: setup-tests  ## the tests of the layers alone with address and un
 valgrind: build   ## every test of files under valgrind, which sees into HDF5 (the sanitizers do not); a small part of it is in make test
 	@tests/io/valgrind.sh $(BUILD)/tests/test_io '*'
 
-check-debian13:   ## builds and runs the fast tests in Debian 13 (GCC 14, then Clang 19), in build/debian-trixie: before each release; needs debootstrap
+check-debian13: setup-checks  ## builds and runs the fast tests in Debian 13 (GCC 14, then Clang 19), in build/debian-trixie: before each release
 	@tests/project/debian.sh trixie tests/project/fast_tests.sh g++ clang++-19
 
 check-clang: setup-tests  ## the same here with Debian 12's Clang 14

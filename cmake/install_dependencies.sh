@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install_dependencies.sh [GROUP...]: installs the Debian packages of these groups that are missing, and says nothing if there are none. Groups: library (the default) is
 # what the library, the Python package and the tutorial are built with; tests is what tests and benchmarks need besides, browser what looks at the report in one;
-# checks is for formatting and clang-tidy. Where packages cannot be installed (no apt-get, no root), it looks for the programs and headers themselves, and says which are not there.
+# checks is for formatting, clang-tidy and a Debian 13 to test in. Where packages cannot be installed (no apt-get, no root), it looks for the programs and headers themselves, and says which are not there.
 set -euo pipefail
 cd /
 [ $# -gt 0 ] || set -- library
@@ -35,6 +35,7 @@ tests   | libc6-dbg           | debugging symbols of the C library              
 browser | chromium            | Chromium                                          | chromium
 checks  | clang-format        | clang-format 14                                   | clang-format
 checks  | clang-tidy          | clang-tidy 14                                     | clang-tidy
+checks  | debootstrap         | debootstrap                                       | debootstrap
 '
 
 rows() {  # the rows of the wanted groups, fields separated by single bars

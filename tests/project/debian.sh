@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # debian.sh SUITE COMMAND...: runs a command on this tree in another Debian (trixie, say), which lies in build/debian-<suite> with its packages, its copy of the tree, what
-# was built and a compiler cache of its own, so that the next time is short. Needs Linux, root and debootstrap (apt-get install debootstrap; make setup-checks does).
+# was built and a compiler cache of its own, so that the next time is short. Needs Linux, root and debootstrap (make setup-checks).
 # Packages come from where this machine's own come from; BAYESFLOW_DEBIAN_MIRROR names another place.
 set -euo pipefail
 suite=$1; shift
@@ -29,7 +29,6 @@ mount -t proc proc "$0/proc"
 mount -t tmpfs tmpfs "$0/dev/shm"
 exec chroot "$0" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive JOBS="$JOBS" sh -c '
   cd /bayesflow
-  command -v git > /dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends git; } > /dev/null
   cmake/install_dependencies.sh library tests
   for compiler; do  # those named among the arguments
     case $compiler in clang++-*) command -v "$compiler" > /dev/null || apt-get install -y -q --no-install-recommends "clang-${compiler#clang++-}" libomp-"${compiler#clang++-}"-dev > /dev/null ;; esac

@@ -51,4 +51,24 @@ printf '#!/bin/sh\n[ "$1" = -u ] && echo 1000\n' > "$work/id"
 run debian library
 [ $status -eq 1 ] || fail "status $status"
 says "an administrator does it by"
+
+# make: the compiler cache that setup installs serves the first build already; a configuration that fails ends it, and is shown.
+machine first make mkdir tr nproc "$(command -v test)"
+printf '#!/bin/sh\nexit 1\n' > "$work/first/dpkg-query"
+printf '#!/bin/sh\n[ "$1" = -u ] && echo 0\n' > "$work/root" && ln -sf "$work/root" "$work/first/id"
+cat > "$work/first/apt-get" <<END
+#!/bin/sh
+[ "\$1" = update ] || { echo > $work/first/ccache; chmod +x $work/first/ccache; }
+END
+cat > "$work/first/cmake" <<END
+#!/bin/sh
+[ "\$1" = --build ] || { echo "\$BAYESFLOW_LAUNCHER" > $work/launcher; echo "no Highway"; exit 1; }
+END
+ln -s "$(command -v chmod)" "$work/first/"
+chmod +x "$work/root" "$work/first/"{dpkg-query,apt-get,cmake}
+mkdir -p "$work/tree/cmake" && cp "$(dirname "$script")/../Makefile" "$work/tree/" && cp "$script" "$work/tree/cmake/"
+status=0; env -i PATH="$work/first" "$work/first/make" -C "$work/tree" library > "$work/out" 2>&1 || status=$?
+[ $status -ne 0 ] || fail "a configuration that failed was passed over"
+says "no Highway"
+[ "$(cat "$work/launcher")" = "$work/first/ccache" ] || fail "the launcher was \"$(cat "$work/launcher")\""
 echo "what is missing is said"
