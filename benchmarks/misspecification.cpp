@@ -2,8 +2,8 @@
 ///   bench_misspecification [steps] [repetitions]     5000 training steps and 200 repetitions by default
 /// A few observed data sets come from a model that is wrong in one way; how often does a test at level 0.05 say so? Three references for
 /// their summaries: simulations without end, 20 simulations in all (what is left of a costly simulator), and the standard normal that the
-/// regularization aims at, which needs none. Beside them, what can be reached at all where only the prior's mean is in question: the chi-square
-/// test of the observations' means by someone who knows the model.
+/// regularization aims at, which needs none. Beside them, what can be reached at all where only the prior's mean is in question: the
+/// chi-square test of the observations' means by someone who knows the model.
 #include <algorithm>
 #include <bayesflow/bayesflow.hpp>
 #include <cmath>
@@ -33,8 +33,8 @@ bf::GenerativeModel model(const Truth& t = {"as trained"}) {
                              }));
 }
 
-/// n |mean of all observations|^2 / (1 + 1/50): chi-square with 4 degrees of freedom under the model that was trained. Of all tests that prefer no
-/// direction none finds a moved mean more often.
+/// n |mean of all observations|^2 / (1 + 1/50): chi-square with 4 degrees of freedom under the model that was trained. Of all tests that
+/// prefer no direction none finds a moved mean more often.
 bool chi_square_rejects(const bf::Array& data) {
   constexpr double kCritical = 9.487729;  // exceeded with probability 0.05
   const std::int64_t n = data.dim(0), observations = data.dim(1), width = data.dim(2);
@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
     const double critical_simulated = critical(simulated, [&](std::uint64_t i) { return summaries(truths[0], kObserved, 10000 + i); });
     const double critical_normal = critical(normal, [&](std::uint64_t i) { return normals(kObserved, 1 + i); });
     std::printf("summary_mmd_weight %g: loss on fresh data %.3f, MMD^2 of 2000 summaries to a standard normal %.3f\n", weight,
-                a.compute_loss(inputs(truths[0], 2000, 2)).loss,
+                a.compute_loss(inputs(truths[0], 2000, 2))["loss"],
                 bf::mmd_squared_unbiased(summaries(truths[0], 2000, 3), normals(2000, 9999)));
     std::printf("  %-28s %12s %15s %15s %15s\n", "share of rejections", "simulations", "20 simulations", "standard normal", "chi-square");
     for (const Truth& t : truths) {

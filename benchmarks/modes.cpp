@@ -27,7 +27,7 @@ bf::AmortizedPosterior tutorial() {
 void report(const char* name, const bf::AmortizedPosterior& amortizer, const bf::TrainingSummary& run) {
   const bf::Simulations fresh = model().simulate(2000, 99, "fresh", 0);
   constexpr double kOptimum = -2.188;
-  const double training = run.history.epochs.back().train.total(), loss = amortizer.compute_loss(bf::default_configurator(fresh)).loss;
+  const double training = run.history.epochs.back().train.total(), loss = amortizer.compute_loss(bf::default_configurator(fresh))["loss"];
   std::printf("%-50s %6zu steps: training loss %.3f, fresh data %.3f, gap %.3f, half the difference %.3f\n", name, run.history.steps.size(),
               training, loss, loss - kOptimum, (loss - training) / 2);
   if (run.stop == bf::TrainingSummary::Stop::stopped_early) std::printf("  %s\n", run.reason.c_str());

@@ -76,10 +76,10 @@ int main(int argc, char** argv) {
 
   const auto simulated = model(300);
   const auto test = trainer.configure(simulated);
-  const bf::Array draws = trainer.amortizer().sample(test, 250);
+  const bf::Array draws = amortizer.sample(test, 250);
   draw_diagnostics(draws, test.parameters);
   change_and_save(draws, test.parameters);
-  const bf::Array latents = trainer.amortizer().forward(test).z;  // of the true parameters
+  const bf::Array latents = amortizer.forward(test).z;  // of the true parameters
   draw_one_posterior(draws.row(0), test.parameters.row(0), prior, latents);
   draw_predictions(draws.row(0), simulated.sim_data.row(0), simulator);
 

@@ -11,9 +11,9 @@ namespace bf = bayesflow;
 constexpr int D = 4, n_obs = 50;
 
 /// Draws for 500 new data sets, compared with the exact posterior and drawn. Returns the mean negative log posterior density.
-double compare(const bf::Trainer& trainer, const std::filesystem::path& results) {
+double compare(const bf::Trainer& trainer, const bf::AmortizedPosterior& amortizer, const std::filesystem::path& results) {
   const auto test_sims = trainer.configure(trainer.model()(500));
-  const auto draws = trainer.amortizer().sample(test_sims, 1000);
+  const auto draws = amortizer.sample(test_sims, 1000);
   std::printf("posterior draws: %s\n", draws.shape().to_string().c_str());
 
   // The exact posterior is N(sum(x) / (n + 1), 1 / (n + 1)) in each dimension.
@@ -22,7 +22,7 @@ double compare(const bf::Trainer& trainer, const std::filesystem::path& results)
   const bf::Array error = (draws.mean(1) - exact) / exact_sd;
   const double rms = std::sqrt((error * error).mean());
   const double ratio = draws.std_along(1, 1).mean() / exact_sd;
-  const double loss = -trainer.amortizer().log_posterior(test_sims).mean();
+  const double loss = -amortizer.log_posterior(test_sims).mean();
   std::printf("compared with the exact posterior, over 500 new data sets:\n");
   std::printf("  posterior means are off by %.3f exact standard deviations (rms)\n", rms);
   std::printf("  posterior standard deviations are %.3f times the exact ones\n", ratio);
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   std::printf("%s\n", run.full().c_str());
 
   std::filesystem::create_directories(results);
-  const double loss = compare(trainer, results);
+  const double loss = compare(trainer, amortizer, results);
   // All numbers, all figures, and a verdict whether this posterior can be trusted, on one page.
   const auto report = bf::report(trainer, results / "report.html");
   std::printf("verdict: %s\n", report.verdict.sentence.c_str());

@@ -103,7 +103,7 @@ TruthResult train_and_compare(const TruthModel& model, const TestSets& tests, co
                        .handle_interrupt = false});
   const bf::TrainingSummary run =
       trainer.train_online({.epochs = settings.epochs, .iterations_per_epoch = settings.iterations, .batch_size = settings.batch_size});
-  TruthResult r = compare(model, tests, trainer.amortizer(), settings.draws);
+  TruthResult r = compare(model, tests, trainer.trained<bf::AmortizedPosterior>(), settings.draws);
   r.seed = seed;
   r.completed = run.stop == bf::TrainingSummary::Stop::completed;
   r.loss = run.history.epochs.empty() ? std::nan("") : run.history.epochs.back().train.total();

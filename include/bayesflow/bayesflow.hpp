@@ -17,6 +17,7 @@
 #include "bayesflow/diagnostics/joint_test.hpp"
 #include "bayesflow/diagnostics/latent.hpp"
 #include "bayesflow/diagnostics/losses.hpp"
+#include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/diagnostics/model_comparison.hpp"
 #include "bayesflow/diagnostics/posterior_predictive.hpp"
 #include "bayesflow/diagnostics/recovery.hpp"
@@ -36,5 +37,4 @@
 #include "bayesflow/report/report.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"
-#include "bayesflow/training/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"

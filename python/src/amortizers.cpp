@@ -88,8 +88,8 @@ void bind_amortizers(nb::module_& m) {
           "compute_loss",
           [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
             const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
-            const Losses losses = without_gil([&] { return self.compute_loss(inputs); });
-            return nb::make_tuple(losses.loss, losses.summary_loss, losses.weight_decay);
+            const LossTerms losses = without_gil([&] { return self.compute_loss(inputs); });
+            return nb::make_tuple(losses["loss"], losses["summary_loss"], losses[kWeightDecay]);
           },
           p, s, d)
       .def(

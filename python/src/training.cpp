@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "arrays.hpp"
-#include "bayesflow/training/misspecification.hpp"
+#include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "module.hpp"
 #include "training/interrupt.hpp"
@@ -88,10 +88,10 @@ ProgressCallback progress_of(nb::object function, double interval) {
     last = now;
     const nb::gil_scoped_acquire gil;
     try {
-      const nb::object validation = p.validation ? nb::cast(p.validation->loss + p.validation->summary_loss) : nb::none();
+      const nb::object validation = p.validation ? nb::cast(p.validation->objective()) : nb::none();
       const nb::object answer = (*shared)(p.epoch, p.epochs, p.iteration, p.iterations,
-                                          nb::make_tuple(p.losses.loss, p.losses.summary_loss, p.losses.weight_decay), p.average_loss,
-                                          p.learning_rate, p.epoch_done, validation);
+                                          nb::make_tuple(p.losses["loss"], p.losses["summary_loss"], p.losses[kWeightDecay]),
+                                          p.average_loss, p.learning_rate, p.epoch_done, validation);
       return nb::cast<bool>(answer) ? Control::proceed : Control::stop;
     } catch (nb::python_error& error) {
       throw PythonFailure(error);
@@ -137,7 +137,7 @@ const char* stop_name(TrainingSummary::Stop stop) {
 }
 
 Array losses_of(const TrainingSummary& summary, bool validation) {
-  std::vector<Losses> rows;
+  std::vector<LossTerms> rows;
   if (validation) {
     for (const EpochRecord& epoch : summary.history.epochs)
       if (epoch.validated) rows.push_back(epoch.validation);
@@ -146,7 +146,7 @@ Array losses_of(const TrainingSummary& summary, bool validation) {
   }
   Array out({static_cast<std::int64_t>(rows.size()), 3});
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const double values[] = {rows[i].loss, rows[i].summary_loss, rows[i].weight_decay};
+    const double values[] = {rows[i]["loss"], rows[i]["summary_loss"], rows[i][kWeightDecay]};
     std::copy_n(values, 3, out.data() + 3 * i);
   }
   return out;
@@ -390,8 +390,9 @@ void bind_training(nb::module_& m) {
             MmdTest out;
             {
               const nb::gil_scoped_release nogil;
-              out = reference ? mmd_hypothesis_test(self.amortizer(), observed, Inputs{Array(), std::move(reference), {}}, options)
-                              : mmd_hypothesis_test(self.amortizer(), observed, self.model(), options);
+              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, Inputs{Array(), std::move(reference), {}},
+                                                    options)
+                              : mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, self.model(), options);
             }
             return nb::make_tuple(Array({static_cast<std::int64_t>(out.null_distribution.size())}, out.null_distribution), out.observed,
                                   out.p_value, out.critical_value);

@@ -127,7 +127,12 @@ Tensor AmortizedPosterior::condition(Tape& tape, const Inputs& inputs, Tensor* s
   return ops::concat(parts);
 }
 
-AmortizedPosterior::LossTensors AmortizedPosterior::loss(Tape& tape, const Inputs& inputs) const {
+std::vector<std::string> AmortizedPosterior::loss_names() const {
+  if (state_->options.summary_mmd_weight > 0) return {"loss", "summary_loss"};
+  return {"loss"};
+}
+
+Trainable::LossTensors AmortizedPosterior::loss(Tape& tape, const Inputs& inputs) const {
   require_built("loss");
   const State& s = *state_;
   if (inputs.parameters.empty() || inputs.parameters.dim(0) != inputs.batch_size())
@@ -143,27 +148,14 @@ AmortizedPosterior::LossTensors AmortizedPosterior::loss(Tape& tape, const Input
   };
   const Tensor in[] = {theta, c};
   Tensor nll = tape.map_rows(plan_flow(s.inference, theta.shape()), in, negative_log_density);
-  out.total = out.loss = ops::mean(nll);
+  out.total = out.terms[0] = ops::mean(nll);
   if (s.options.summary_mmd_weight > 0) {
     Tensor normals = tape.filled(summary.shape(), 0);
     tape.rng().fill_normal(std::span<float>(normals.data(), static_cast<std::size_t>(normals.size())));
-    out.summary_loss = ops::scale(ops::mmd(summary, normals), static_cast<float>(s.options.summary_mmd_weight));
-    out.total = ops::add(out.loss, out.summary_loss);
+    out.terms[1] = ops::scale(ops::mmd(summary, normals), static_cast<float>(s.options.summary_mmd_weight));
+    out.total = ops::add(out.terms[0], out.terms[1]);
   }
   return out;
-}
-
-double AmortizedPosterior::weight_decay() const {
-  double total = 0;
-  nn::ParameterStore& store = state_->store;
-  for (std::size_t i = 0; i < store.table().size(); ++i) {
-    const double l2 = static_cast<double>(store.table()[i].l2);
-    if (l2 <= 0) continue;
-    double square = 0;
-    for (const float w : store.value(static_cast<int>(i))) square += static_cast<double>(w) * static_cast<double>(w);
-    total += l2 * square;
-  }
-  return total;
 }
 
 void AmortizedPosterior::update_state() {

@@ -91,12 +91,17 @@ class AmortizedPosterior::Pass {
   std::lock_guard<std::mutex> lock_;
 };
 
-Losses AmortizedPosterior::compute_loss(const Inputs& inputs) const {
+LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   require_built("compute_loss");
   inputs.check("AmortizedPosterior::compute_loss");
   const Pass pass(*state_);
   const LossTensors t = loss(*pass, inputs);
-  return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0, weight_decay()};
+  auto names = std::make_shared<std::vector<std::string>>(loss_names());
+  names->emplace_back(kWeightDecay);
+  LossTerms out(std::move(names));
+  for (std::size_t i = 0; i + 1 < out.size(); ++i) out.set(i, static_cast<double>(t.terms[i].data()[0]));
+  out.set(out.size() - 1, weight_decay());
+  return out;
 }
 
 Array AmortizedPosterior::summary(const Inputs& inputs) const {
@@ -120,9 +125,9 @@ Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlo
   Tape& tape = *pass;
   Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
   const Tensor in[] = {theta, c};
-  return to_array(tape.map_rows(
-      plan_shards(theta.dim(0), rows_per_item(theta.shape())), in,
-      [&](Tape& t, std::span<const Tensor> x) { return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1])); }));
+  return to_array(tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
+    return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1]));
+  }));
 }
 
 AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {

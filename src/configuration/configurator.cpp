@@ -17,6 +17,11 @@ std::int64_t Inputs::batch_size() const {
   throw SummaryStatsError("Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
 }
 
+Inputs Inputs::rows(std::int64_t first, std::int64_t last) const {
+  const auto part = [&](const std::optional<Array>& a) { return a ? std::optional<Array>(a->slice(first, last)) : std::nullopt; };
+  return {parameters.empty() ? Array() : parameters.slice(first, last), part(summary_conditions), part(direct_conditions)};
+}
+
 namespace {
 
 struct Field {
@@ -50,7 +55,8 @@ void Inputs::check(const char* owner) const {
       throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner, name,
                                    values->shape().to_string(), batch));
   if (const std::string bad = non_finite(); !bad.empty())
-    throw ArgumentError(fmt::format("{}: {}; every value must be finite: drop such data sets, or replace the values as in training", owner, bad));
+    throw ArgumentError(
+        fmt::format("{}: {}; every value must be finite: drop such data sets, or replace the values as in training", owner, bad));
 }
 
 namespace {

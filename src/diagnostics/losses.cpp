@@ -9,9 +9,18 @@
 namespace bayesflow::diagnostics {
 namespace {
 
-constexpr const char* kComponents[] = {"Loss", "Summary Loss", "W.Decay", "Total"};
-
-std::array<double, 4> components(const Losses& l) { return {l.objective(), l.summary_loss, l.weight_decay, l.total()}; }
+/// "summary_loss" -> "Summary Loss"; weight decay has v1's short form.
+std::string title(std::string_view term) {
+  if (term == kWeightDecay) return "W.Decay";
+  std::string out(term);
+  bool starts = true;
+  for (char& c : out) {
+    if (c == '_') c = ' ';
+    if (starts && c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    starts = c == ' ';
+  }
+  return out;
+}
 
 /// Mean of the last `window` values; steps are correlated, so its error comes from the means of ten batches.
 Estimate last_mean(const Array& train, std::int64_t column, std::int64_t window) {
@@ -77,29 +86,41 @@ LossCurves losses(std::vector<std::string> names, const Array& train, const Arra
 }
 
 LossCurves losses(const History& history, const LossesOptions& options) {
-  std::vector<int> used{0};
-  for (int k = 1; k < 3; ++k)
-    if (std::any_of(history.steps.begin(), history.steps.end(),
-                    [k](const StepRecord& s) { return components(s.losses)[static_cast<std::size_t>(k)] != 0; }))
-      used.push_back(k);
-  if (used.size() > 1) used.push_back(3);
-  std::vector<std::string> names;
-  for (const int k : used) names.emplace_back(kComponents[k]);
-  const auto columns = static_cast<std::int64_t>(used.size());
-  const auto matrix = [&](const std::vector<std::array<double, 4>>& rows) {
+  if (history.steps.empty()) throw ArgumentError("losses: there are no training steps; train first");
+  const LossTerms& first = history.steps.front().losses;
+  const auto is_zero = [&](std::size_t k) {
+    return std::all_of(history.steps.begin(), history.steps.end(), [k](const StepRecord& s) { return s.losses.value(k) == 0; });
+  };
+  std::vector<std::size_t> used;
+  bool decays = false;
+  for (std::size_t k = 0; k < first.size(); ++k) {
+    if (is_zero(k)) continue;
+    const bool decay = first.name(k) == kWeightDecay, only_term = first.size() == 2;
+    decays = decays || decay;
+    if (decay || (first.name(k) != "loss" && !only_term)) used.push_back(k);
+  }
+  std::vector<std::string> names{"Loss"};
+  for (const std::size_t k : used) names.push_back(title(first.name(k)));
+  if (decays) names.emplace_back("Total");
+  const auto columns = static_cast<std::int64_t>(names.size());
+  const auto matrix = [&](const std::vector<const LossTerms*>& rows) {
     Array m({static_cast<std::int64_t>(rows.size()), columns});
-    for (std::size_t r = 0; r < rows.size(); ++r)
-      for (std::int64_t c = 0; c < columns; ++c) m(static_cast<std::int64_t>(r), c) = rows[r][static_cast<std::size_t>(used[index(c)])];
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      double* row = m.data() + static_cast<std::int64_t>(r) * columns;
+      row[0] = rows[r]->objective();
+      for (std::size_t c = 0; c < used.size(); ++c) row[1 + c] = rows[r]->value(used[c]);
+      if (decays) row[1 + used.size()] = rows[r]->total();
+    }
     return m;
   };
-  std::vector<std::array<double, 4>> train, validation;
-  for (const StepRecord& s : history.steps) train.push_back(components(s.losses));
+  std::vector<const LossTerms*> train, validation;
+  for (const StepRecord& s : history.steps) train.push_back(&s.losses);
   std::vector<double> at;
   std::int64_t steps = 0;
   for (const EpochRecord& e : history.epochs) {
     steps += e.steps;
     if (!e.validated) continue;
-    validation.push_back(components(e.validation));
+    validation.push_back(&e.validation);
     at.push_back(real(steps));
   }
   return losses(std::move(names), matrix(train), matrix(validation), std::move(at), options);

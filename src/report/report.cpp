@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/core/errors.hpp"
-#include "core/path.hpp"
 #include "bayesflow/core/version.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/density.hpp"
@@ -19,6 +19,7 @@
 #include "bayesflow/diagnostics/sbc.hpp"
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "core/path.hpp"
 #include "figures/file.hpp"
 #include "figures/markup.hpp"
 #include "report/html.hpp"
@@ -446,7 +447,7 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   positive(options.num_draws, "num_draws");
   options.report.validate();
   ReportOptions filled = options.report;
-  const AmortizedPosterior& amortizer = trainer.amortizer();
+  const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   const Inputs inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0));
   if (inputs.parameters.rank() != 2)
     throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",

@@ -33,7 +33,7 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-bool finite(const Losses& l) { return std::isfinite(l.total()); }
+bool finite(const LossTerms& l) { return std::isfinite(l.total()); }
 bool all_finite(const nn::ParameterStore& store) {
   return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
 }
@@ -109,7 +109,7 @@ Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSourc
   constexpr std::int64_t kMostReserved = 1 << 20;
   run_.summary.history.steps.reserve(static_cast<std::size_t>(std::min(total_, kMostReserved)));
   run_.summary.history.epochs.reserve(static_cast<std::size_t>(std::min(source.epochs(), kMostReserved)));
-  if (run_.best.values.empty()) run_.best.begin(s_.amortizer.store());
+  if (run_.best.values.empty()) run_.best.begin(s_.trainable->store());
 }
 
 void Loop::end(Stop stop, std::string reason) {
@@ -183,7 +183,7 @@ void Loop::step() {
   const bool loss_is_finite = finite(record.losses);
   if (loss_is_finite) {
     const Stopwatch watch(summary.update_seconds);
-    run_.best.judge(s_.amortizer.store(), record.losses.objective(), static_cast<std::int64_t>(summary.history.steps.size()));
+    run_.best.judge(s_.trainable->store(), record.losses.objective(), static_cast<std::int64_t>(summary.history.steps.size()));
     result = s_.optimizer->step(s_.workspace->gradients, s_.pool);
   }
   ++s_.counters.steps;
@@ -196,9 +196,8 @@ void Loop::step() {
   EpochRecord& e = run_.record;
   ++e.steps;
   const double n = static_cast<double>(e.steps);
-  e.train.loss += (record.losses.loss - e.train.loss) / n;
-  e.train.summary_loss += (record.losses.summary_loss - e.train.summary_loss) / n;
-  e.train.weight_decay += (record.losses.weight_decay - e.train.weight_decay) / n;
+  if (!e.train.size()) e.train = LossTerms(s_.loss_names);
+  for (std::size_t i = 0; i < e.train.size(); ++i) e.train.set(i, e.train.value(i) + (record.losses.value(i) - e.train.value(i)) / n);
   if (adjuster_) {
     adjuster_->update(record.losses.objective());
     if (adjuster_->factor() != *factor_) {
@@ -226,7 +225,7 @@ void Loop::diverge(const Inputs& inputs, bool loss_is_finite) {
   const std::string cause = inputs.non_finite();
   end(Stop::diverged, fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite{}. {} {}", run_.epoch + 1, run_.step,
                                   loss_is_finite ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
-                                  run_.best.restore(s_.amortizer.store()),
+                                  run_.best.restore(s_.trainable->store()),
                                   cause.empty() ? "Lower the learning rate, or standardize parameters and data."
                                                 : "Let the configurator drop or replace such values."));
   s_.log(LogLevel::warning, run_.summary.reason);
@@ -257,7 +256,7 @@ void Loop::end_epoch() {
   if (!diverged && stopper_ && e.validated) {
     const double loss = e.validation.objective();
     if (std::isfinite(loss) && (run_.best_epoch.epoch == 0 || loss < run_.best_epoch.loss)) {
-      const nn::ParameterStore& store = s_.amortizer.store();
+      const nn::ParameterStore& store = s_.trainable->store();
       run_.best_epoch.values.assign(store.values(), store.values() + store.size());
       run_.best_epoch.epoch = run_.epoch + 1;
       run_.best_epoch.loss = loss;
@@ -355,10 +354,10 @@ void Loop::summary_warning(std::string text) {
 TrainingSummary Loop::finish() {
   TrainingSummary& summary = run_.summary;
   const bool unfinished = summary.stop == Stop::interrupted;
-  if (summary.stop != Stop::diverged && !all_finite(s_.amortizer.store())) {
+  if (summary.stop != Stop::diverged && !all_finite(s_.trainable->store())) {
     // The last update of a run is judged by no loss.
     end(Stop::diverged, fmt::format("Training diverged in its last step: a weight is not finite. {} Lower the learning rate.",
-                                    run_.best.restore(s_.amortizer.store())));
+                                    run_.best.restore(s_.trainable->store())));
     s_.log(LogLevel::warning, summary.reason);
   } else if (unfinished) {
     save(false);
@@ -378,7 +377,7 @@ TrainingSummary Loop::finish() {
               fmt::format("{} of {} simulations were not finite and were {}; what was learnt is the posterior given a finite simulation.",
                           dropped + redrawn, run_.nonfinite.simulated, dropped ? "dropped" : "redrawn"));
     if (stopper_ && run_.best_epoch.epoch != 0 && run_.best_epoch.epoch != run_.epoch && summary.stop != Stop::diverged) {
-      put_back(s_.amortizer.store(), run_.best_epoch.values);
+      put_back(s_.trainable->store(), run_.best_epoch.values);
       summary.kept_epoch = run_.best_epoch.epoch;
       summary.reason += fmt::format(" The weights of epoch {}, with the lowest validation loss {:.4f}, were put back.",
                                     run_.best_epoch.epoch, run_.best_epoch.loss);
@@ -386,7 +385,7 @@ TrainingSummary Loop::finish() {
     if (summary.stop != Stop::diverged && summary.stop != Stop::stopped_by_callback) remark_on_best_epoch();
   }
   const bool learnt_all_it_could = summary.stop == Stop::completed || summary.stop == Stop::stopped_early || summary.stop == Stop::plateau;
-  if (validation_ && learnt_all_it_could) s_.find_unlearnt(*validation_, summary);
+  if (validation_ && learnt_all_it_could) s_.review(*validation_, summary);
   summary.seconds = seconds_before_ + since(start_);
   if (s_.checkpoints) {
     if (summary.stop != Stop::interrupted) {
@@ -508,7 +507,7 @@ void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool r
     nn::OptimizerOptions chosen = settings.optimizer.value_or(nn::OptimizerOptions{});
     schedule = chosen.learning_rate;
     chosen.learning_rate = nn::constant(options.default_lr);
-    optimizer = std::make_unique<nn::Optimizer>(amortizer.store(), std::move(chosen));
+    optimizer = std::make_unique<nn::Optimizer>(trainable->store(), std::move(chosen));
     schedule_is_lost = false;
   } else if (settings.optimizer) {
     schedule = settings.optimizer->learning_rate;
@@ -541,7 +540,7 @@ TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMak
   const std::int64_t total = source->total_steps();
   const auto factor = std::make_shared<double>(1.0);
   begin_optimizer(settings, run, resumes, total, factor);
-  workspace = std::make_unique<Workspace>(amortizer.store());
+  workspace = std::make_unique<Workspace>(trainable->store());
   struct GiveBack {
     TrainerState& state;
     bool keep_optimizer;

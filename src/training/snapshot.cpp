@@ -14,8 +14,9 @@ namespace bayesflow::training {
 namespace {
 
 using Json = nlohmann::json;
-constexpr io::Format kFormat{.kind = "checkpoint", .version = 1};
-constexpr std::int64_t kStepColumns = 5, kEpochColumns = 9;
+// Version 1 had no names of loss terms: its losses are those of kFirstTerms.
+constexpr io::Format kFormat{.kind = "checkpoint", .version = 2};
+const std::vector<std::string> kFirstTerms = {"loss", "summary_loss", "weight_decay"};
 
 // JSON has no infinities and no exact decimals by promise: numbers that must come back bit for bit go into arrays.
 Json counters_to_json(const Counters& c) { return {c.simulated, c.validated, c.shuffled, c.steps}; }
@@ -24,27 +25,42 @@ Counters counters_from_json(const Json& j) {
   return {simulated, validated, shuffled, steps};
 }
 
-std::vector<double> step_rows(const History& history) {
-  std::vector<double> out;
-  out.reserve(history.steps.size() * static_cast<std::size_t>(kStepColumns));
-  for (const StepRecord& s : history.steps)
-    out.insert(out.end(), {s.losses.loss, s.losses.summary_loss, s.losses.weight_decay, s.learning_rate, s.gradient_norm});
+/// The terms of a run's losses; none before its first step.
+LossTerms::Names terms_of(const History& history) {
+  return history.steps.empty() ? std::make_shared<const std::vector<std::string>>() : history.steps.front().losses.names();
+}
+
+/// A step is a row of `step_columns` numbers: the terms, the learning rate, the norm of the gradient. An epoch is one of `epoch_columns`:
+/// the terms in training, 1 if there was a validation, the terms in validation, the number of steps, seconds.
+std::size_t step_columns(const LossTerms::Names& terms) { return terms->size() + 2; }
+std::size_t epoch_columns(const LossTerms::Names& terms) { return 2 * terms->size() + 3; }
+
+/// Appends the values of `terms`; zeros if nothing has been measured.
+void append(std::vector<double>& row, const LossTerms::Names& terms, const LossTerms& losses) {
+  for (std::size_t i = 0; i < terms->size(); ++i) row.push_back(losses.size() ? losses.value(i) : 0.0);
+}
+LossTerms terms_from(const LossTerms::Names& terms, const double* values) {
+  LossTerms out(terms);
+  for (std::size_t i = 0; i < out.size(); ++i) out.set(i, values[i]);
   return out;
 }
 
-std::vector<double> epoch_row(const EpochRecord& e) {
-  return {e.train.loss,      e.train.summary_loss,      e.train.weight_decay,      e.validated ? 1.0 : 0.0,
-          e.validation.loss, e.validation.summary_loss, e.validation.weight_decay, static_cast<double>(e.steps),
-          e.seconds};
+void append(std::vector<double>& rows, const LossTerms::Names& terms, const EpochRecord& e) {
+  append(rows, terms, e.train);
+  rows.push_back(e.validated ? 1.0 : 0.0);
+  append(rows, terms, e.validation);
+  rows.insert(rows.end(), {static_cast<double>(e.steps), e.seconds});
 }
-EpochRecord epoch_from(const io::ArchiveReader& in, const std::string& path, const double* r) {
-  if (!(r[7] >= 0 && r[7] < 9007199254740992.0))
-    in.refuse(path, fmt::format("holds an epoch of {} steps", r[7]));  // 2^53; NaN is caught as well
-  return {{r[0], r[1], r[2]}, r[3] != 0, {r[4], r[5], r[6]}, static_cast<std::int64_t>(r[7]), r[8]};
+EpochRecord epoch_from(const io::ArchiveReader& in, const std::string& path, const LossTerms::Names& terms, const double* row) {
+  const double* after = row + terms->size();
+  const double steps = after[1 + terms->size()];
+  if (!(steps >= 0 && steps < 9007199254740992.0)) in.refuse(path, fmt::format("holds an epoch of {} steps", steps));  // 2^53, or NaN
+  return {terms_from(terms, row), after[0] != 0, terms_from(terms, after + 1), static_cast<std::int64_t>(steps), after[2 + terms->size()]};
 }
 
 Json summary_to_json(const TrainingSummary& t) {
   return {{"call", t.call},
+          {"loss_terms", *terms_of(t.history)},
           {"stop", static_cast<int>(t.stop)},
           {"reason", t.reason},
           {"warnings", t.warnings},
@@ -97,19 +113,36 @@ std::string get_text(const io::ArchiveReader& in, const std::string& path) {
 
 void put_summary(io::ArchiveWriter& out, const std::string& group, const TrainingSummary& t) {
   put_text(out, group + "/summary", summary_to_json(t).dump(-1, ' ', false, Json::error_handler_t::replace));
-  out.array(group + "/steps", {static_cast<std::int64_t>(t.history.steps.size()), kStepColumns}, step_rows(t.history));
+  const LossTerms::Names terms = terms_of(t.history);
+  std::vector<double> rows;
+  rows.reserve(t.history.steps.size() * step_columns(terms));
+  for (const StepRecord& s : t.history.steps) {
+    append(rows, terms, s.losses);
+    rows.insert(rows.end(), {s.learning_rate, s.gradient_norm});
+  }
+  out.array(group + "/steps", {static_cast<std::int64_t>(t.history.steps.size()), static_cast<std::int64_t>(step_columns(terms))},
+            std::move(rows));
   std::vector<double> epochs;
-  for (const EpochRecord& e : t.history.epochs)
-    for (const double v : epoch_row(e)) epochs.push_back(v);
-  out.array(group + "/epochs", {static_cast<std::int64_t>(t.history.epochs.size()), kEpochColumns}, std::move(epochs));
+  for (const EpochRecord& e : t.history.epochs) append(epochs, terms, e);
+  out.array(group + "/epochs", {static_cast<std::int64_t>(t.history.epochs.size()), static_cast<std::int64_t>(epoch_columns(terms))},
+            std::move(epochs));
 }
 
-TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group) {
-  TrainingSummary t = summary_from_json(in, Json::parse(get_text(in, group + "/summary")));
+/// `terms` gets the names of the run's loss terms.
+TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group, LossTerms::Names& terms) {
+  const Json json = Json::parse(get_text(in, group + "/summary"));
+  TrainingSummary t = summary_from_json(in, json);
+  auto names = in.format_version() == 1 ? kFirstTerms : json.at("loss_terms").get<std::vector<std::string>>();
+  if (names.size() > LossTerms::kMost) in.refuse(group + "/summary", fmt::format("names {} loss terms", names.size()));
+  terms = std::make_shared<const std::vector<std::string>>(std::move(names));
   const auto steps = in.array<double>(group + "/steps"), epochs = in.array<double>(group + "/epochs");
-  for (std::size_t i = 0; i + 4 < steps.size(); i += 5)
-    t.history.steps.push_back({{steps[i], steps[i + 1], steps[i + 2]}, steps[i + 3], steps[i + 4]});
-  for (std::size_t i = 0; i + 8 < epochs.size(); i += 9) t.history.epochs.push_back(epoch_from(in, group + "/epochs", &epochs[i]));
+  const std::size_t n = terms->size(), of_step = step_columns(terms), of_epoch = epoch_columns(terms);
+  if (steps.size() % of_step != 0 || epochs.size() % of_epoch != 0)
+    in.refuse(group, "holds losses of another number of terms than it names");
+  for (std::size_t i = 0; i < steps.size(); i += of_step)
+    t.history.steps.push_back({terms_from(terms, &steps[i]), steps[i + n], steps[i + n + 1]});
+  for (std::size_t i = 0; i < epochs.size(); i += of_epoch)
+    t.history.epochs.push_back(epoch_from(in, group + "/epochs", terms, &epochs[i]));
   return t;
 }
 
@@ -136,7 +169,10 @@ void put_run(io::ArchiveWriter& out, const Run& run) {
   out.array("unfinished/numbers", {6},
             std::vector<double>{run.best.loss, run.best.sum, run.best_epoch.loss, run.stopper.reference, run.adjuster.factor,
                                 run.adjuster.slope});
-  out.array("unfinished/epoch", {kEpochColumns}, epoch_row(run.record));
+  std::vector<double> epoch;
+  append(epoch, terms_of(run.summary.history), run.record);
+  const auto columns = static_cast<std::int64_t>(epoch.size());
+  out.array("unfinished/epoch", {columns}, std::move(epoch));
   put(out, "unfinished/best_weights", run.best.values);
   put(out, "unfinished/best_epoch_weights", run.best_epoch.values);
   put(out, "unfinished/adjuster_losses", run.adjuster.losses);
@@ -144,7 +180,8 @@ void put_run(io::ArchiveWriter& out, const Run& run) {
 
 Run get_run(const io::ArchiveReader& in) {
   Run run;
-  run.summary = get_summary(in, "unfinished");
+  LossTerms::Names terms;
+  run.summary = get_summary(in, "unfinished", terms);
   const Json j = Json::parse(get_text(in, "unfinished/position"));
   run.first = counters_from_json(j.at("first"));
   run.optimizer_first = io::integer<std::int64_t>(j.at("optimizer_first"));
@@ -172,8 +209,8 @@ Run get_run(const io::ArchiveReader& in) {
   run.adjuster.factor = numbers[4];
   run.adjuster.slope = numbers[5];
   const auto epoch = in.array<double>("unfinished/epoch");
-  if (epoch.size() != static_cast<std::size_t>(kEpochColumns)) in.refuse("unfinished/epoch", "does not hold 9 numbers");
-  run.record = epoch_from(in, "unfinished/epoch", epoch.data());
+  if (epoch.size() != epoch_columns(terms)) in.refuse("unfinished/epoch", fmt::format("does not hold {} numbers", epoch_columns(terms)));
+  run.record = epoch_from(in, "unfinished/epoch", terms, epoch.data());
   run.best.values = in.array<float>("unfinished/best_weights");
   run.best_epoch.values = in.array<float>("unfinished/best_epoch_weights");
   run.adjuster.losses = in.array<double>("unfinished/adjuster_losses");
@@ -302,7 +339,10 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
       optimizer.second = in.array<float>("optimizer/second_moments");
     }
     const auto runs = io::integer<std::size_t>(state.at("runs"));
-    for (std::size_t i = 0; i < runs; ++i) s.runs.push_back(get_summary(in, fmt::format("runs/{:06}", i)));
+    for (std::size_t i = 0; i < runs; ++i) {
+      LossTerms::Names terms;
+      s.runs.push_back(get_summary(in, fmt::format("runs/{:06}", i), terms));
+    }
     if (state.at("unfinished").get<bool>()) s.unfinished = get_run(in);
     s.replay = get_replay(in);
     return s;

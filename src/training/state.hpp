@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "training/checkpoints.hpp"
 #include "training/run.hpp"
@@ -34,9 +33,10 @@ struct Workspace {
 };
 
 struct TrainerState {
-  TrainerState(AmortizedPosterior a, std::optional<GenerativeModel> m, TrainerOptions o);
+  TrainerState(std::shared_ptr<Trainable> t, std::optional<GenerativeModel> m, TrainerOptions o);
 
-  AmortizedPosterior amortizer;
+  std::shared_ptr<Trainable> trainable;
+  LossTerms::Names loss_names;  // its own, and weight decay
   std::optional<GenerativeModel> model;
   TrainerOptions options;
   ThreadPool pool;
@@ -66,10 +66,10 @@ struct TrainerState {
   using SourceMaker = std::function<std::unique_ptr<BatchSource>(const Run&)>;
   TrainingSummary train(const RunSettings& settings, const SourceMaker& make_source);
 
-  [[nodiscard]] Losses gradient(const Inputs& inputs, bool has_decay);
-  [[nodiscard]] Losses validate(const Inputs& inputs, bool has_decay);
+  [[nodiscard]] LossTerms gradient(const Inputs& inputs, bool has_decay);
+  [[nodiscard]] LossTerms validate(const Inputs& inputs, bool has_decay);
   [[nodiscard]] bool has_decay() const;
-  void find_unlearnt(const Inputs& validation, TrainingSummary& summary);
+  void review(const Inputs& validation, TrainingSummary& summary) const;
 
   [[nodiscard]] Snapshot snapshot(const Run* run) const;
   void restore(Snapshot snapshot, const std::string& file);

@@ -29,8 +29,12 @@ void TrainerOptions::validate() const {
 
 namespace training {
 
-TrainerState::TrainerState(AmortizedPosterior a, std::optional<GenerativeModel> m, TrainerOptions o)
-    : amortizer(std::move(a)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
+TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<GenerativeModel> m, TrainerOptions o)
+    : trainable(std::move(t)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
+  if (!trainable) throw ArgumentError("Trainer: there is nothing to train (a null pointer); give an amortizer");
+  auto names = std::make_shared<std::vector<std::string>>(trainable->loss_names());
+  names->emplace_back(kWeightDecay);
+  loss_names = std::move(names);
   if (!options.checkpoint_path.empty()) checkpoints = std::make_unique<Checkpoints>(options.checkpoint_path, options.max_to_keep);
 }
 
@@ -59,10 +63,10 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
   log(LogLevel::info, "Performing a consistency check with provided components...");
   try {
     const Inputs inputs = options.configurator(two());
-    amortizer.build(inputs, options.seed);
+    trainable->build(inputs, options.seed);
     Tape tape;
     tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});
-    const auto check = amortizer.loss(tape, inputs);
+    const auto check = trainable->loss(tape, inputs);
     if (!std::isfinite(static_cast<double>(check.total.data()[0])))
       throw ConfigurationError("the loss of two simulations is not finite; check the scale of parameters and data");
   } catch (const std::exception& error) {
@@ -75,51 +79,59 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
 }
 
 bool TrainerState::has_decay() const {
-  for (const nn::ParameterInfo& p : amortizer.store().table())
+  for (const nn::ParameterInfo& p : trainable->store().table())
     if (p.l2 > 0) return true;
   return false;
 }
 
-Losses TrainerState::gradient(const Inputs& inputs, bool has_decay) {
+namespace {
+
+/// Adds the values of a batch's terms to `out`, times `share`.
+void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double share) {
+  for (std::size_t i = 0; i + 1 < out.size(); ++i) out.set(i, out.value(i) + share * static_cast<double>(tensors.terms[i].data()[0]));
+}
+
+}  // namespace
+
+LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   const bayesflow::detail::FlushDenormals guard;
-  amortizer.update_state();
+  trainable->update_state();
   auto& [tape, gradients] = *workspace;
   gradients.clear();
   tape.reset(
       {.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = gradients.lanes(), .pool = &pool});
-  const auto t = amortizer.loss(tape, inputs);
+  const Trainable::LossTensors t = trainable->loss(tape, inputs);
   tape.backward(t.total);
-  return {static_cast<double>(t.loss.data()[0]), t.summary_loss ? static_cast<double>(t.summary_loss.data()[0]) : 0.0,
-          has_decay ? amortizer.weight_decay() : 0.0};
+  LossTerms out(loss_names);
+  add_terms(out, t, 1);
+  if (has_decay) out.set(out.size() - 1, trainable->weight_decay());
+  return out;
 }
 
-Losses TrainerState::validate(const Inputs& inputs, bool has_decay) {
+LossTerms TrainerState::validate(const Inputs& inputs, bool has_decay) {
   // In pieces, so that memory does not grow with the validation data (O53).
   constexpr std::int64_t kPiece = 1024;
   const std::int64_t all = inputs.batch_size();
-  Losses out;
+  LossTerms out(loss_names);
   Tape& tape = workspace->tape;
   for (std::int64_t first = 0; first < all; first += kPiece) {
     const std::int64_t last = std::min(all, first + kPiece);
-    Inputs part;
-    if (all > kPiece) {
-      part.parameters = inputs.parameters.slice(first, last);
-      if (inputs.summary_conditions) part.summary_conditions = inputs.summary_conditions->slice(first, last);
-      if (inputs.direct_conditions) part.direct_conditions = inputs.direct_conditions->slice(first, last);
-    }
     tape.reset({.gradients = false, .training = false, .seed = options.seed, .step = counters.steps, .pool = &pool});
-    const auto t = amortizer.loss(tape, all > kPiece ? part : inputs);
-    const double share = static_cast<double>(last - first) / static_cast<double>(all);
-    out.loss += share * static_cast<double>(t.loss.data()[0]);
-    if (t.summary_loss) out.summary_loss += share * static_cast<double>(t.summary_loss.data()[0]);
+    add_terms(out, trainable->loss(tape, all > kPiece ? inputs.rows(first, last) : inputs),
+              static_cast<double>(last - first) / static_cast<double>(all));
   }
-  out.weight_decay = has_decay ? amortizer.weight_decay() : 0.0;
+  if (has_decay) out.set(out.size() - 1, trainable->weight_decay());
   return out;
+}
+
+void TrainerState::review(const Inputs& validation, TrainingSummary& summary) const {
+  for (const std::string& sentence : trainable->review(validation, model ? model->param_names() : std::vector<std::string>()))
+    warn(summary, sentence);
 }
 
 Snapshot TrainerState::snapshot(const Run* run) const {
   Snapshot out;
-  const nn::ParameterStore& store = amortizer.store();
+  const nn::ParameterStore& store = trainable->store();
   out.seed = options.seed;
   out.table = store.table();
   out.weights.assign(store.values(), store.values() + store.size());
@@ -149,7 +161,7 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
         file, what));
   };
   if (from.seed != options.seed) refuse(fmt::format("its seed is {}, this trainer's is {}", from.seed, options.seed));
-  nn::ParameterStore& store = amortizer.store();
+  nn::ParameterStore& store = trainable->store();
   const auto& mine = store.table();
   for (std::size_t i = 0; i < std::max(mine.size(), from.table.size()); ++i) {
     const auto describe = [i](const std::vector<nn::ParameterInfo>& t) {
@@ -191,6 +203,21 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
   }
   copy(from.weights, store.values());
   store.buffers() = std::move(from.buffers);
+  // Terms by name: an older file has some that this loss lacks, all of them zero.
+  const auto rename = [&](LossTerms& losses) { losses = losses.under(loss_names); };
+  const auto rename_all = [&](History& history) {
+    for (StepRecord& step : history.steps) rename(step.losses);
+    for (EpochRecord& epoch : history.epochs) {
+      rename(epoch.train);
+      rename(epoch.validation);
+    }
+  };
+  for (TrainingSummary& run : from.runs) rename_all(run.history);
+  if (from.unfinished) {
+    rename_all(from.unfinished->summary.history);
+    rename(from.unfinished->record.train);
+    rename(from.unfinished->record.validation);
+  }
   counters = from.counters;
   runs = std::move(from.runs);
   loaded = runs.size();
@@ -221,9 +248,9 @@ void TrainerState::resume_from_checkpoint() {
 
 }  // namespace training
 
-Trainer::Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options) {
+Trainer::Trainer(std::shared_ptr<Trainable> trained, GenerativeModel model, TrainerOptions options) {
   options.validate();
-  state_ = std::make_unique<State>(std::move(amortizer), std::optional<GenerativeModel>(std::move(model)), std::move(options));
+  state_ = std::make_unique<State>(std::move(trained), std::optional<GenerativeModel>(std::move(model)), std::move(options));
   State& s = *state_;
   s.check_consistency([&s] {
     // Two there must be, even if some are dropped later.
@@ -234,17 +261,16 @@ Trainer::Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOpt
   });
 }
 
-Trainer::Trainer(AmortizedPosterior amortizer, TrainerOptions options) {
+Trainer::Trainer(std::shared_ptr<Trainable> trained, TrainerOptions options) {
   options.validate();
-  state_ = std::make_unique<State>(std::move(amortizer), std::nullopt, std::move(options));
+  state_ = std::make_unique<State>(std::move(trained), std::nullopt, std::move(options));
 }
 
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
-AmortizedPosterior& Trainer::amortizer() { return state_->amortizer; }
-const AmortizedPosterior& Trainer::amortizer() const { return state_->amortizer; }
+Trainable& Trainer::trainable() const { return *state_->trainable; }
 const GenerativeModel& Trainer::model() const { return state_->require_model("model"); }
 const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }

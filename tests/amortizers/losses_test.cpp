@@ -13,13 +13,13 @@ TEST(SummaryLoss, IsReportedApartAndGrowsWithItsWeight) {
   const auto losses = [&](double weight) {
     return random_posterior(inputs, small_flow(2), {.summary_mmd_weight = weight}).compute_loss(inputs);
   };
-  const Losses none = losses(0), one = losses(1), three = losses(3);
-  EXPECT_EQ(none.summary_loss, 0);
-  EXPECT_GT(one.summary_loss, 0);
-  EXPECT_NEAR(three.summary_loss, 3 * one.summary_loss, 1e-5 * three.summary_loss);
-  EXPECT_EQ(one.loss, none.loss);
-  EXPECT_EQ(one.weight_decay, 0);
-  EXPECT_EQ(one.total(), one.loss + one.summary_loss);
+  const LossTerms none = losses(0), one = losses(1), three = losses(3);
+  EXPECT_EQ(none["summary_loss"], 0);
+  EXPECT_GT(one["summary_loss"], 0);
+  EXPECT_NEAR(three["summary_loss"], 3 * one["summary_loss"], 1e-5 * three["summary_loss"]);
+  EXPECT_EQ(one["loss"], none["loss"]);
+  EXPECT_EQ(one["weight_decay"], 0);
+  EXPECT_EQ(one.total(), one["loss"] + one["summary_loss"]);
 }
 
 TEST(SummaryLoss, IsSmallForSummariesThatAreStandardNormal) {
@@ -34,9 +34,9 @@ TEST(SummaryLoss, IsSmallForSummariesThatAreStandardNormal) {
   inputs.summary_conditions = Rng(4).normal({300, 1, 3});
   AmortizedPosterior amortizer(small_flow(2), HandThrough(), {.summary_mmd_weight = 1});
   amortizer.build(inputs);
-  const double near = amortizer.compute_loss(inputs).summary_loss;
+  const double near = amortizer.compute_loss(inputs)["summary_loss"];
   *inputs.summary_conditions += 2.0;
-  const double far = amortizer.compute_loss(inputs).summary_loss;
+  const double far = amortizer.compute_loss(inputs)["summary_loss"];
   EXPECT_GT(near, 0);
   EXPECT_GT(far, 10 * near);
 }
@@ -98,7 +98,7 @@ TEST(Loss, ItsGradientIsThatOfTheWholeBatchHoweverTheFlowsRowsAreCut) {
       const Inputs inputs = random_inputs({.sets = sets});
       AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2, design));
       expect_gradient_of_total(amortizer, inputs);
-      EXPECT_NEAR(amortizer.compute_loss(inputs).loss, -amortizer.log_posterior(inputs).mean(), 1e-5);
+      EXPECT_NEAR(amortizer.compute_loss(inputs)["loss"], -amortizer.log_posterior(inputs).mean(), 1e-5);
     }
 }
 
@@ -117,10 +117,10 @@ TEST(WeightDecay, IsReportedApart) {
     }
   }
   EXPECT_EQ(regularized, 6 * 2 * 2 * 2);  // layers, halves, nets for scale and shift, hidden layers
-  const Losses losses = amortizer.compute_loss(inputs);
-  EXPECT_NEAR(losses.weight_decay, expected, 1e-6 * expected);
-  EXPECT_NEAR(losses.loss, -amortizer.log_posterior(inputs).mean(), 1e-5);  // without it
-  EXPECT_EQ(losses.total(), losses.loss + losses.weight_decay);
+  const LossTerms losses = amortizer.compute_loss(inputs);
+  EXPECT_NEAR(losses["weight_decay"], expected, 1e-6 * expected);
+  EXPECT_NEAR(losses["loss"], -amortizer.log_posterior(inputs).mean(), 1e-5);  // without it
+  EXPECT_EQ(losses.total(), losses["loss"] + losses["weight_decay"]);
 }
 
 }  // namespace

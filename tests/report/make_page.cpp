@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   training.warnings = {"a warning"};
   bf::Rng rng(1);
   for (int i = 0; i < 2000; ++i)
-    training.history.steps.push_back({.losses = {.loss = rng.normal(), .summary_loss = 1, .weight_decay = 0.1}});
+    training.history.steps.push_back({.losses = {{"loss", rng.normal()}, {"summary_loss", 1}, {"weight_decay", 0.1}}});
   options.training = training;
   options.latents = rng.normal({200, parameters});
   options.log_posterior = rng.normal({200});

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/networks/deep_set.hpp"
@@ -79,7 +80,7 @@ TEST(Report, HoldsEverySectionThatIsAskedFor) {
   training.simulations = 12345;
   training.seed = 77;
   training.warnings = {"theta_1 was not <learnt>"};
-  for (int i = 0; i < 100; ++i) training.history.steps.push_back({.losses = {.loss = 2.0 - 0.01 * i}});
+  for (int i = 0; i < 100; ++i) training.history.steps.push_back({.losses = {{"loss", 2.0 - 0.01 * i}}});
   options.training = training;
   options.latents = Rng(1).normal({100, 2});
   options.log_posterior = Rng(2).normal({100});

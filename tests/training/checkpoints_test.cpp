@@ -48,7 +48,7 @@ TEST(Checkpoints, TheNewestAreKeptAndTheTrainerSaysThatItResumes) {
   {
     Trainer trainer(tiny_posterior(), model(), in(folder.path()));
     const TrainingSummary run = trainer.train_online(kRun);
-    weights = weights_of(trainer.amortizer());
+    weights = weights_of(trainer.trained<AmortizedPosterior>());
     EXPECT_NE(run.checkpoint.find("checkpoint_0"), std::string::npos);
   }
   const auto names = files(folder.path());
@@ -56,7 +56,7 @@ TEST(Checkpoints, TheNewestAreKeptAndTheTrainerSaysThatItResumes) {
   EXPECT_EQ(names.back(), "lock");
   std::vector<std::string> log;
   Trainer trainer(tiny_posterior(), model(), in(folder.path(), &log));
-  EXPECT_EQ(weights_of(trainer.amortizer()), weights);
+  EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights);
   EXPECT_NE(log.back().find("Resumes from the checkpoint"), std::string::npos) << log.back();
 }
 
@@ -75,10 +75,10 @@ TEST(Checkpoints, TwoTrainersDoNotShareAFolder) {
     const auto before = everything(folder.path());
     refused();
     EXPECT_EQ(everything(folder.path()), before);
-    weights = weights_of(first.amortizer());
+    weights = weights_of(first.trained<AmortizedPosterior>());
   }
   Trainer third(tiny_posterior(), model(), in(folder.path()));
-  EXPECT_EQ(weights_of(third.amortizer()), weights);
+  EXPECT_EQ(weights_of(third.trained<AmortizedPosterior>()), weights);
 }
 
 TEST(Checkpoints, OfAnotherModelAreRefusedAndStay) {
@@ -87,7 +87,7 @@ TEST(Checkpoints, OfAnotherModelAreRefusedAndStay) {
   {
     Trainer trainer(tiny_posterior(), model(), in(folder.path()));
     (void)trainer.train_online(kRun);
-    weights = weights_of(trainer.amortizer());
+    weights = weights_of(trainer.trained<AmortizedPosterior>());
   }
   const auto before = everything(folder.path());
   TrainerOptions seed = in(folder.path());
@@ -102,7 +102,7 @@ TEST(Checkpoints, OfAnotherModelAreRefusedAndStay) {
             std::string::npos);
   EXPECT_EQ(everything(folder.path()), before);
   Trainer trainer(tiny_posterior(), model(), in(folder.path()));
-  EXPECT_EQ(weights_of(trainer.amortizer()), weights);
+  EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights);
 }
 
 // A later library wrote it. To go on from an older one would undo its work, and in the end remove the file.
@@ -128,7 +128,7 @@ TEST(Checkpoints, OfANewerFormatAreRefusedAndStay) {
   auto before = everything(folder.path());
   EXPECT_EQ(error_text([&] { Trainer t(tiny_posterior(), model(), in(folder.path())); }),
             "\"" + (folder / newest).string() +
-                "\" has format 7 of a checkpoint file, written by version 0.1.0; this library, 0.1.0, reads formats up to 1: update it");
+                "\" has format 7 of a checkpoint file, written by version 0.1.0; this library, 0.1.0, reads formats up to 2: update it");
   EXPECT_EQ(everything(folder.path()), before);
   // Nor are the simulations of a round, which may have cost days, made anew and replaced.
   for (const std::string& name : names)
@@ -200,7 +200,7 @@ TEST(Checkpoints, ADamagedOneIsReportedAndTheOneBeforeIsUsed) {
     }
     std::vector<std::string> log;
     Trainer trainer(tiny_posterior(), model(), in(folder.path(), &log));
-    EXPECT_EQ(weights_of(trainer.amortizer()), weights[0]);
+    EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights[0]);
     EXPECT_TRUE(std::any_of(log.begin(), log.end(), [&](const std::string& l) {
       return l.find("cannot be used, and the one before it is tried") != std::string::npos && l.find(newest) != std::string::npos;
     }));
@@ -222,12 +222,12 @@ void expect_that_a_read_only_folder_is_survived(const TemporaryFolder& folder, c
   Trainer untouched(tiny_posterior(), model(), {.threads = 1});
   const std::vector<float> weights = [&] {
     (void)untouched.train_rounds(rounds);
-    return weights_of(untouched.amortizer());
+    return weights_of(untouched.trained<AmortizedPosterior>());
   }();
   {
     Trainer* self = nullptr;
     options.progress = [&](const Progress& p) {
-      if (p.epoch == 1 && p.epoch_done) after_first = weights_of(self->amortizer());
+      if (p.epoch == 1 && p.epoch_done) after_first = weights_of(self->trained<AmortizedPosterior>());
       if (p.epoch != 2 || p.iteration != 3 || p.epoch_done) return Control::proceed;
       while (files(path) !=
              std::vector<std::string>{"checkpoint_000001.h5", "lock", "simulations_000000000000.h5", "simulations_000000000008.h5"})
@@ -240,7 +240,7 @@ void expect_that_a_read_only_folder_is_survived(const TemporaryFolder& folder, c
     self = &trainer;
     const TrainingSummary run = trainer.train_rounds(rounds);
     EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
-    EXPECT_EQ(weights_of(trainer.amortizer()), weights) << "training itself must not notice";
+    EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights) << "training itself must not notice";
     ASSERT_EQ(run.warnings.size(), 2U);
     EXPECT_NE(run.warnings[0].find("The simulations of round 3 could not be kept: cannot write"), std::string::npos) << run.warnings[0];
     EXPECT_NE(run.warnings[1].find("A checkpoint could not be written: cannot write"), std::string::npos) << run.warnings[1];
@@ -250,9 +250,9 @@ void expect_that_a_read_only_folder_is_survived(const TemporaryFolder& folder, c
   change(false);
   options.progress = {};
   Trainer trainer(tiny_posterior(), model(), options);
-  EXPECT_EQ(weights_of(trainer.amortizer()), after_first);
+  EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), after_first);
   EXPECT_EQ(trainer.train_rounds(rounds).resumed, 1);
-  EXPECT_EQ(weights_of(trainer.amortizer()), weights);
+  EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights);
 }
 
 TEST(Checkpoints, AFolderWithoutPermissionDoesNotEndTraining) {
@@ -347,14 +347,14 @@ TrainingSummary run_of_the_stored_checkpoint(Trainer& trainer) {
 /// Names and shapes of what a file holds; texts (with seconds and paths in them) count as one.
 std::map<std::string, std::vector<std::uint64_t>> layout(const fs::path& file) {
   std::map<std::string, std::vector<std::uint64_t>> out;
-  for (const auto& [name, entry] : io::open_verified(file, {.kind = "checkpoint", .version = 1}, O_RDONLY).index.entries)
+  for (const auto& [name, entry] : io::open_verified(file, {.kind = "checkpoint", .version = 2}, O_RDONLY).index.entries)
     out[name] = entry.type == io::NumberType::uint8 ? std::vector<std::uint64_t>{1} : entry.extents;
   return out;
 }
 
 // Whoever changes what a checkpoint holds needs a new version, a new file (BAYESFLOW_MAKE_DATA=FOLDER keeps the one that is made here;
 // those of a released format are never made anew) and a test like the next.
-TEST(CheckpointFormats, TheStoredRunStillMakesTheSameLayout) {
+TEST(CheckpointFormat, TheStoredRunStillMakesTheSameLayout) {
   const TemporaryFolder work;
   TrainerOptions options = in(work.path());
   options.progress = [](const Progress& p) {
@@ -363,38 +363,43 @@ TEST(CheckpointFormats, TheStoredRunStillMakesTheSameLayout) {
   };
   Trainer trainer(tiny_posterior(), model(), options);
   const TrainingSummary run = run_of_the_stored_checkpoint(trainer);
+  if (const char* folder = std::getenv("BAYESFLOW_MAKE_DATA")) {
+    fs::copy_file(run.checkpoint, fs::path(folder) / "checkpoint_format_2.h5");
+    std::printf("%.17g %.17g\n", trainer.runs()[0].history.steps[1].losses["loss"], run.history.steps[7].losses["loss"]);
+  }
   const auto fresh = layout(run.checkpoint);
   EXPECT_GT(fresh.size(), 10U);
-  EXPECT_EQ(fresh, layout(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5"));
-  if (const char* folder = std::getenv("BAYESFLOW_MAKE_DATA")) {
-    fs::copy_file(run.checkpoint, fs::path(folder) / "checkpoint_format_1.h5");
-    std::printf("%.17g %.17g\n", trainer.runs()[0].history.steps[1].losses.loss, run.history.steps[7].losses.loss);
-  }
+  EXPECT_EQ(fresh, layout(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_2.h5"));
 }
 
-TEST(CheckpointFormats, Version1) {
+/// Version 1 had no names of loss terms.
+class CheckpointFormats : public testing::TestWithParam<int> {};
+
+TEST_P(CheckpointFormats, AreReadForEver) {
   const TemporaryFolder folder;
-  fs::copy_file(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5", folder / "checkpoint_000012.h5");
+  fs::copy_file(fs::path(BAYESFLOW_IO_DATA) / ("checkpoint_format_" + std::to_string(GetParam()) + ".h5"), folder / "checkpoint_000012.h5");
   Trainer trainer(tiny_posterior(), model(), in(folder.path()));
   const TrainingSummary run = run_of_the_stored_checkpoint(trainer);
   EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
   EXPECT_EQ(run.resumed, 1);
   ASSERT_EQ(run.history.steps.size(), 10U);
-  EXPECT_EQ(trainer.runs()[0].history.steps[1].losses.loss, kFirstLoss);
-  EXPECT_EQ(run.history.steps[7].losses.loss, kLastLoss);
+  EXPECT_EQ(trainer.runs()[0].history.steps[1].losses["loss"], kFirstLoss);
+  EXPECT_EQ(run.history.steps[7].losses["loss"], kLastLoss);
   // Made here from the beginning, it differs by what another processor rounds otherwise.
   Trainer straight(tiny_posterior(), model(), {.threads = 1});
   const TrainingSummary whole = run_of_the_stored_checkpoint(straight);
   for (std::size_t i = 0; i < 10; ++i) EXPECT_NEAR(run.history.steps[i].losses.total(), whole.history.steps[i].losses.total(), 1e-4) << i;
 }
 
+INSTANTIATE_TEST_SUITE_P(Version, CheckpointFormats, testing::Values(1, 2));
+
 // Found by fuzzing: a number of steps that no integer can hold.
-TEST(CheckpointFormats, ForgedNumbersOfStepsAreRefused) {
+TEST(CheckpointFormat, ForgedNumbersOfStepsAreRefused) {
   const TemporaryFolder folder;
   const fs::path file = folder / "checkpoint_000001.h5";
   const std::string stored = contents(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5");
   put_contents(file, stored);
-  const io::Index index = io::open_verified(file, {.kind = "checkpoint", .version = 1}, O_RDONLY).index;
+  const io::Index index = io::open_verified(file, {.kind = "checkpoint", .version = 2}, O_RDONLY).index;
   for (const char* path : {"unfinished/epoch", "unfinished/epochs", "runs/000000/epochs"})
     for (const double steps : {-3.0e204, -1.0, 1e19, std::numeric_limits<double>::quiet_NaN()}) {
       std::string bytes = stored;
@@ -405,7 +410,7 @@ TEST(CheckpointFormats, ForgedNumbersOfStepsAreRefused) {
     }
 }
 
-TEST(CheckpointFormats, ForgedIntegersAreRefused) {
+TEST(CheckpointFormat, ForgedIntegersAreRefused) {
   const TemporaryFolder folder;
   std::string bytes = contents(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5");
   const std::string stored = "\"offset\":112,", forged = "\"offset\":1e9,";

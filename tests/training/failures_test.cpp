@@ -319,7 +319,7 @@ TEST(Configurators, MayStandardizeAndOneHot) {
                   }});
   const TrainingSummary run =
       trainer.train_online({.epochs = 3, .iterations_per_epoch = 200, .optimizer = {{.learning_rate = nn::cosine(5e-3, 600)}}});
-  EXPECT_LT(run.history.epochs.back().train.loss, 0.3);  // knowing nothing, it would be 1.42
+  EXPECT_LT(run.history.epochs.back().train["loss"], 0.3);  // knowing nothing, it would be 1.42
 }
 
 // --- parameters that are not learnt ---

@@ -22,23 +22,24 @@ TEST(History, HasEveryStepAndTheMeansOfEveryEpoch) {
   ASSERT_EQ(run.history.epochs.size(), 3U);
   const nn::Schedule rate = nn::cosine(1e-3, 21);
   for (std::size_t e = 0; e < 3; ++e) {
-    Losses mean;
+    double loss = 0, summary_loss = 0, weight_decay = 0;  // means of the epoch
     for (std::size_t i = 0; i < 7; ++i) {
       const StepRecord& step = run.history.steps[7 * e + i];
       EXPECT_EQ(step.learning_rate, rate(static_cast<std::int64_t>(7 * e + i)));
       EXPECT_GT(step.gradient_norm, 0);
-      EXPECT_GT(step.losses.summary_loss, 0);
-      EXPECT_GT(step.losses.weight_decay, 0);
-      EXPECT_EQ(step.losses.total(), step.losses.loss + step.losses.summary_loss + step.losses.weight_decay);
-      mean.loss += step.losses.loss / 7;
-      mean.summary_loss += step.losses.summary_loss / 7;
-      mean.weight_decay += step.losses.weight_decay / 7;
+      EXPECT_GT(step.losses["summary_loss"], 0);
+      EXPECT_GT(step.losses["weight_decay"], 0);
+      EXPECT_EQ(step.losses.total(), step.losses["loss"] + step.losses["summary_loss"] + step.losses["weight_decay"]);
+      EXPECT_EQ(step.losses.objective(), step.losses["loss"] + step.losses["summary_loss"]);
+      loss += step.losses["loss"] / 7;
+      summary_loss += step.losses["summary_loss"] / 7;
+      weight_decay += step.losses["weight_decay"] / 7;
     }
     const EpochRecord& epoch = run.history.epochs[e];
     EXPECT_EQ(epoch.steps, 7);
-    EXPECT_NEAR(epoch.train.loss, mean.loss, 1e-12);
-    EXPECT_NEAR(epoch.train.summary_loss, mean.summary_loss, 1e-12);
-    EXPECT_NEAR(epoch.train.weight_decay, mean.weight_decay, 1e-12);
+    EXPECT_NEAR(epoch.train["loss"], loss, 1e-12);
+    EXPECT_NEAR(epoch.train["summary_loss"], summary_loss, 1e-12);
+    EXPECT_NEAR(epoch.train["weight_decay"], weight_decay, 1e-12);
     EXPECT_FALSE(epoch.validated);
   }
   EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
@@ -61,8 +62,8 @@ TEST(History, ValidatesOnGivenSimulations) {
   const Simulations given = model.simulate(30, 5, "given", 0);
   const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .validation_sims = given});
   for (const EpochRecord& epoch : run.history.epochs) EXPECT_TRUE(epoch.validated);
-  EXPECT_NE(run.history.epochs[0].validation.loss, run.history.epochs[1].validation.loss);
-  EXPECT_NEAR(run.history.epochs[1].validation.loss, amortizer.compute_loss(trainer.configure(given)).loss, 1e-6);
+  EXPECT_NE(run.history.epochs[0].validation["loss"], run.history.epochs[1].validation["loss"]);
+  EXPECT_NEAR(run.history.epochs[1].validation["loss"], amortizer.compute_loss(trainer.configure(given))["loss"], 1e-6);
   EXPECT_GT(run.validate_seconds, 0);
 }
 
@@ -113,7 +114,7 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
   std::vector<double> validation;
   Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.progress = [&](const Progress& p) {
                     seen.push_back(p);
-                    if (p.validation) validation.push_back(p.validation->loss);
+                    if (p.validation) validation.push_back((*p.validation)["loss"]);
                     return Control::proceed;
                   }});
   const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .validation_sims = 5});
@@ -127,7 +128,7 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
     EXPECT_EQ(p.iteration, static_cast<std::int64_t>(iteration + 1));
     EXPECT_EQ(p.iterations, 3);
     EXPECT_EQ(p.epoch_done, i % 4 == 3);
-    EXPECT_EQ(p.losses.loss, run.history.steps[step].losses.loss);
+    EXPECT_EQ(p.losses["loss"], run.history.steps[step].losses["loss"]);
     EXPECT_EQ(p.learning_rate, run.history.steps[step].learning_rate);
     if (i % 4 == 0) sum = 0;
     if (!p.epoch_done) sum += p.losses.objective();
@@ -136,8 +137,8 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
     EXPECT_NEAR(p.seconds_left * p.iterations_per_second, 5 - static_cast<double>(step), 1e-9);
   }
   ASSERT_EQ(validation.size(), 2U);
-  EXPECT_EQ(validation[0], run.history.epochs[0].validation.loss);
-  EXPECT_EQ(validation[1], run.history.epochs[1].validation.loss);
+  EXPECT_EQ(validation[0], run.history.epochs[0].validation["loss"]);
+  EXPECT_EQ(validation[1], run.history.epochs[1].validation["loss"]);
 }
 
 TEST(ProgressCallbacks, CanStopARunInAndAfterAnEpoch) {
@@ -173,16 +174,16 @@ TEST(ConsoleProgress, WritesOneLinePerEpochIntoAFile) {
     p.iteration = 119;
     EXPECT_EQ(callback(p), Control::proceed);  // in the middle of an epoch: nothing
     p.iteration = 120;
-    p.losses = {.loss = -2.1234};
+    p.losses = {{"loss", -2.1234}};
     p.average_loss = -2.0456;
     p.learning_rate = 3.9123e-4;
     p.iterations_per_second = 431.6;
     p.seconds_left = 83.4;
     p.epoch_done = true;
     EXPECT_EQ(callback(p), Control::proceed);
-    const Losses validation{.loss = -2.5};
+    const LossTerms validation{{"loss", -2.5}};
     p.validation = &validation;
-    p.losses.weight_decay = 0.25;
+    p.losses = {{"loss", -2.1234}, {"weight_decay", 0.25}};
     p.seconds_left = 7384;
     EXPECT_EQ(callback(p), Control::proceed);
   });

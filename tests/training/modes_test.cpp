@@ -257,7 +257,7 @@ TEST(EarlyStopping, JudgesTheLossThatIsReported) {
   options.progress = [&](const Progress& p) {
     if (p.epoch_done) {
       weights.push_back(weights_of(amortizer));
-      reported.push_back(p.validation->loss + p.validation->summary_loss);
+      reported.push_back((*p.validation)["loss"] + (*p.validation)["summary_loss"]);
       with_decay.push_back(p.validation->total());
     }
     return Control::proceed;

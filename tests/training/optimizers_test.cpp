@@ -130,7 +130,7 @@ TEST(CallsInARow, TrainFurther) {
   for (int call = 0; call < 3; ++call)
     loss.push_back(trainer.train_online({.epochs = 1, .iterations_per_epoch = 100, .optimizer = {{.learning_rate = nn::constant(2e-3)}}})
                        .history.epochs[0]
-                       .train.loss);
+                       .train["loss"]);
   EXPECT_LT(loss[1], loss[0] - 0.1);
   EXPECT_LT(loss[2], loss[1]);
 }

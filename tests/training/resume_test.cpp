@@ -239,12 +239,12 @@ TEST(ResumedProgram, TrainsOnIfItsCallsAreNew) {
   {
     Trainer trainer(tiny_posterior(), model(), in(folder.path()));
     (void)trainer.train_online(kShort);
-    weights = weights_of(trainer.amortizer());
+    weights = weights_of(trainer.trained<AmortizedPosterior>());
   }
   Trainer trainer(tiny_posterior(), model(), in(folder.path(), Resume::state));
-  EXPECT_EQ(weights_of(trainer.amortizer()), weights);
+  EXPECT_EQ(weights_of(trainer.trained<AmortizedPosterior>()), weights);
   (void)trainer.train_online(kShort);
-  EXPECT_NE(weights_of(trainer.amortizer()), weights);
+  EXPECT_NE(weights_of(trainer.trained<AmortizedPosterior>()), weights);
   EXPECT_EQ(trainer.runs().size(), 2U);
 }
 

@@ -32,12 +32,13 @@ struct Outcome {
 };
 
 inline Outcome outcome_of(Trainer& trainer, const TrainingSummary& run, const GenerativeModel& model) {
-  Outcome out{weights_of(trainer.amortizer()), {}, {}, {}, run.reason};
+  Outcome out{weights_of(trainer.trained<AmortizedPosterior>()), {}, {}, {}, run.reason};
   for (const StepRecord& s : run.history.steps)
-    out.steps.insert(out.steps.end(), {s.losses.loss, s.losses.summary_loss, s.losses.weight_decay, s.learning_rate, s.gradient_norm});
+    out.steps.insert(out.steps.end(),
+                     {s.losses["loss"], s.losses["summary_loss"], s.losses["weight_decay"], s.learning_rate, s.gradient_norm});
   for (const EpochRecord& e : run.history.epochs)
     out.epochs.insert(out.epochs.end(), {e.train.total(), e.validation.total(), static_cast<double>(e.steps)});
-  const Array draws = trainer.amortizer().sample(trainer.configure(model.simulate(3, 1, "test", 0)), 20);
+  const Array draws = trainer.trained<AmortizedPosterior>().sample(trainer.configure(model.simulate(3, 1, "test", 0)), 20);
   out.draws.assign(draws.data(), draws.data() + draws.size());
   return out;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/training/trainer.hpp"
 

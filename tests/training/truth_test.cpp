@@ -53,7 +53,7 @@ TEST_F(Truth, MeansOfAGaussian) {
     EXPECT_LT(d.mean, 0.2);
     EXPECT_NEAR(d.ratio, 1, 0.06);
     // 500 data sets scatter around the optimum with a standard deviation of sqrt(1/2 / 500) = 0.03.
-    EXPECT_NEAR(amortizer.compute_loss(test).loss, 0.220, 0.12);
+    EXPECT_NEAR(amortizer.compute_loss(test)["loss"], 0.220, 0.12);
   }
 }
 

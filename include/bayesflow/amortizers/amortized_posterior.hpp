@@ -17,6 +17,7 @@
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/nn/parameters.hpp"
+#include "bayesflow/training/trainable.hpp"
 
 namespace bayesflow {
 
@@ -29,17 +30,6 @@ struct AmortizedPosteriorOptions {
   int threads = 0;                                                      ///< for sampling and densities; 0: as many as the machine has
 };
 
-/// Loss by component.
-struct Losses {
-  double loss = 0;  ///< mean of -log p(z) - log |det J|: the negative log posterior density
-  double summary_loss = 0;
-  double weight_decay = 0;
-  /// The loss wherever one number is reported or compared: without weight decay, which says nothing about the data.
-  [[nodiscard]] double objective() const { return loss + summary_loss; }
-  /// What the optimizer lowers.
-  [[nodiscard]] double total() const { return loss + summary_loss + weight_decay; }
-};
-
 struct SaveAmortizerOptions;
 
 /// Settings of a sampling call.
@@ -50,7 +40,10 @@ struct SampleOptions {
 /// q(parameters | summary_net(summary_conditions), direct_conditions). Networks are copied into it: it has weights of its own. Copies of an
 /// amortizer are handles of the same networks and weights.
 /// Radev et al. (2020), BayesFlow: learning complex stochastic models with invertible neural networks.
-class AmortizedPosterior {
+///
+/// Loss terms: "loss", the mean of -log p(z) - log |det J|, which is the negative log posterior density; "summary_loss" with
+/// summary_mmd_weight > 0.
+class AmortizedPosterior : public Trainable {
  public:
   /// With a summary network (any class derived from SummaryNetwork; it is copied).
   template <class Summary>
@@ -71,7 +64,7 @@ class AmortizedPosterior {
   };
   /// Infers all widths from a first batch and initializes the weights, with the seed of the options, else this one, else 0. The trainer
   /// does it in its consistency check with its own seed.
-  void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {});
+  void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {}) override;
   void build(const BuiltFor& shapes, std::optional<std::uint64_t> seed = {});
   [[nodiscard]] bool is_built() const;
   [[nodiscard]] std::int64_t number_of_parameters() const;
@@ -97,8 +90,8 @@ class AmortizedPosterior {
   [[nodiscard]] Forward forward(const Inputs& inputs) const;
   /// Outputs of the summary network: (batch, summary_dim).
   [[nodiscard]] Array summary(const Inputs& inputs) const;
-  /// Mean loss without dropout.
-  [[nodiscard]] Losses compute_loss(const Inputs& inputs) const;
+  /// Mean loss without dropout, with "weight_decay" as its last term.
+  [[nodiscard]] LossTerms compute_loss(const Inputs& inputs) const;
 
   /// Writes everything that `load_amortizer` needs: see model_file.hpp.
   void save(const std::filesystem::path& path) const;
@@ -108,14 +101,13 @@ class AmortizedPosterior {
   [[nodiscard]] const BuiltFor& built_for() const;
 
   // --- for trainers and tests ---
-  struct LossTensors {
-    Tensor total, loss, summary_loss;  ///< one element each; summary_loss may be absent
-  };
-  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& inputs) const;
-  [[nodiscard]] double weight_decay() const;
-  void update_state();  ///< once per training step
-  [[nodiscard]] nn::ParameterStore& store();
-  [[nodiscard]] const nn::ParameterStore& store() const;
+  [[nodiscard]] std::vector<std::string> loss_names() const override;
+  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& inputs) const override;
+  void update_state() override;
+  /// Names parameters whose posterior is about as wide as the prior: a stalled run.
+  [[nodiscard]] std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const override;
+  [[nodiscard]] nn::ParameterStore& store() override;
+  [[nodiscard]] const nn::ParameterStore& store() const override;
 
  private:
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;

@@ -13,10 +13,12 @@ namespace bayesflow {
 
 /// Input of a posterior amortizer. Axis 0 of each is the data set.
 struct Inputs {
-  Array parameters = {};                         ///< (batch, P) or (batch, n, P); may be empty for sampling
-  std::optional<Array> summary_conditions = {};  ///< given to the summary network: (batch, n, d), ...
-  std::optional<Array> direct_conditions = {};   ///< joined to the summaries: (batch, c)
+  Array parameters = {};                          ///< (batch, P) or (batch, n, P); may be empty for sampling
+  std::optional<Array> summary_conditions = {};   ///< given to the summary network: (batch, n, d), ...
+  std::optional<Array> direct_conditions = {};    ///< joined to the summaries: (batch, c)
   [[nodiscard]] std::int64_t batch_size() const;  ///< from whichever is there; throws SummaryStatsError if nothing is
+  /// Data sets `first` to `last` - 1.
+  [[nodiscard]] Inputs rows(std::int64_t first, std::int64_t last) const;
   /// The first value that is not finite, as part of a sentence ("nan in summary_conditions of data set 3"); empty if there is none.
   [[nodiscard]] std::string non_finite() const;
   /// Throws ShapeError if there is no data set or axis 0 of the fields differs, and ArgumentError for a value that is not finite.

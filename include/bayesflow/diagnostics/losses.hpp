@@ -16,9 +16,10 @@ struct LossesOptions {
   void validate() const;
 };
 
-/// Losses per step and per validation. Components that are zero throughout (no summary loss, no weight decay) are left out.
+/// Losses per step and per validation, a column for each term of the loss. Terms that are zero throughout (no weight decay, say) are left
+/// out, but for the first.
 struct LossCurves {
-  std::vector<std::string> names;  ///< (C) "Loss" (with the summary loss), and "Summary Loss", "W.Decay", "Total" (with decay) where there are such
+  std::vector<std::string> names;  ///< (C) "Loss" (all terms but weight decay), the terms where there are several, "W.Decay", "Total"
   std::vector<double> steps;       ///< (N) 1, 2, ...
   Array train;                     ///< (N, C)
   Array moving_average;            ///< (N, C) trailing mean over `window` steps (fewer at the start)

@@ -5,22 +5,22 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/training/loss_terms.hpp"
 
 namespace bayesflow {
 
 /// One training step.
 struct StepRecord {
-  Losses losses;
+  LossTerms losses;
   double learning_rate = 0;
   double gradient_norm = 0;  ///< before clipping
 };
 
 /// One epoch: averages over its steps, and the validation loss if there is validation.
 struct EpochRecord {
-  Losses train;
+  LossTerms train;
   bool validated = false;
-  Losses validation;
+  LossTerms validation;
   std::int64_t steps = 0;
   double seconds = 0;
 };

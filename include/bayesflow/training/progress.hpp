@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <functional>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/training/loss_terms.hpp"
 
 namespace bayesflow {
 
@@ -16,13 +16,13 @@ enum class Control : std::uint8_t { proceed, stop };
 struct Progress {
   std::int64_t epoch = 1, epochs = 1;          ///< from 1
   std::int64_t iteration = 0, iterations = 0;  ///< of the epoch
-  Losses losses;                               ///< of this step
-  double average_loss = 0;                     ///< Losses::objective, mean over the epoch so far
+  LossTerms losses;                            ///< of this step
+  double average_loss = 0;                     ///< LossTerms::objective, mean over the epoch so far
   double learning_rate = 0;
   double iterations_per_second = 0;
-  double seconds_left = 0;                     ///< of the whole run
+  double seconds_left = 0;  ///< of the whole run
   bool epoch_done = false;
-  const Losses* validation = nullptr;          ///< when epoch_done and there is validation
+  const LossTerms* validation = nullptr;  ///< when epoch_done and there is validation
 };
 using ProgressCallback = std::function<Control(const Progress&)>;
 

@@ -1,20 +1,23 @@
 /// Training.
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <memory>
+#include <utility>
 #include <vector>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/core/errors.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/training/history.hpp"
 #include "bayesflow/training/options.hpp"
+#include "bayesflow/training/trainable.hpp"
 
 namespace bayesflow {
 
-/// Trains an amortizer on a generative model, or on simulations alone. The constructor checks that model, configurator and networks fit
-/// together with two simulations (without a model the first call does it with two of its data sets); a failure is a ConfigurationError with
-/// its cause.
+/// Trains an amortizer, or another Trainable, on a generative model, or on simulations alone. The constructor checks that model,
+/// configurator and networks fit together with two simulations (without a model the first call does it with two of its data sets); a
+/// failure is a ConfigurationError with its cause.
 ///
 /// All training functions share one loop. A loss, gradient or weight that is not finite ends the run with the best weights so far, judged
 /// by the mean loss of 100 steps. After an exception (of a simulator, say) the weights are those of the last step, and another call goes on
@@ -25,9 +28,16 @@ namespace bayesflow {
 /// stopped. Throws IoError if the folder cannot be used or another trainer uses it.
 class Trainer {
  public:
-  Trainer(AmortizedPosterior amortizer, GenerativeModel model, TrainerOptions options = {});
+  /// The trainer keeps a copy, which shares its weights with `trained`.
+  template <std::derived_from<Trainable> T>
+  Trainer(T trained, GenerativeModel model, TrainerOptions options = {})
+      : Trainer(std::make_shared<T>(std::move(trained)), std::move(model), std::move(options)) {}
   /// For train_offline and train_from_presimulation.
-  explicit Trainer(AmortizedPosterior amortizer, TrainerOptions options = {});
+  template <std::derived_from<Trainable> T>
+  explicit Trainer(T trained, TrainerOptions options = {}) : Trainer(std::make_shared<T>(std::move(trained)), std::move(options)) {}
+  /// The same for an object that is shared, or chosen at run time.
+  Trainer(std::shared_ptr<Trainable> trained, GenerativeModel model, TrainerOptions options = {});
+  explicit Trainer(std::shared_ptr<Trainable> trained, TrainerOptions options = {});
   ~Trainer();
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
@@ -59,8 +69,15 @@ class Trainer {
 
   /// What each call so far returned, those of a checkpoint included: the history over all runs.
   [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
-  [[nodiscard]] AmortizedPosterior& amortizer();
-  [[nodiscard]] const AmortizedPosterior& amortizer() const;
+  /// What is trained.
+  [[nodiscard]] Trainable& trainable() const;
+  /// The same as an object of its class; throws ArgumentError if it is of another.
+  template <std::derived_from<Trainable> T>
+  [[nodiscard]] T& trained() const {
+    T* object = dynamic_cast<T*>(&trainable());
+    if (!object) throw ArgumentError("Trainer::trained: what is trained is of another class; ask for its own");
+    return *object;
+  }
   /// Throws ConfigurationError if the trainer was made without one.
   [[nodiscard]] const GenerativeModel& model() const;
 

@@ -1,4 +1,4 @@
-#include "bayesflow/training/misspecification.hpp"
+#include "bayesflow/diagnostics/misspecification.hpp"
 
 #include <fmt/format.h>
 

@@ -1,14 +1,13 @@
-/// Does a trained amortizer tell anything about each parameter?
+/// Does a trained posterior say anything about each parameter?
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "training/state.hpp"
+#include "bayesflow/amortizers/amortized_posterior.hpp"
 
-namespace bayesflow::training {
-
+namespace bayesflow {
 namespace {
 
 /// Share of the variance of values (sets, draws) that lies between data sets. Both parts are taken from the draws and not from the
@@ -30,13 +29,13 @@ double share_between(const std::vector<double>& values, std::int64_t sets, std::
 
 /// A stalled run returns the prior for a parameter: flat rank histograms and a fair loss do not show it, contraction does. A parameter
 /// of which the data tell the size and not the sign has posteriors with one mean: its distance from the middle is looked at as well.
-void TrainerState::find_unlearnt(const Inputs& validation, TrainingSummary& summary) {
+std::vector<std::string> AmortizedPosterior::review(const Inputs& held_out, const std::vector<std::string>& names) const {
   constexpr std::int64_t kDraws = 50;
   constexpr double kLeast = 0.05;
-  if (validation.parameters.rank() != 2 || validation.parameters.dim(0) < 20) return;
-  const Array draws = amortizer.sample(validation, kDraws);
+  if (held_out.parameters.rank() != 2 || held_out.parameters.dim(0) < 20) return {};
+  const Array draws = sample(held_out, kDraws);
   const std::int64_t sets = draws.dim(0), width = draws.dim(2);
-  const std::vector<std::string> names = model ? model->param_names() : std::vector<std::string>();
+  std::vector<std::string> out;
   for (std::int64_t j = 0; j < width; ++j) {
     std::vector<double> values(static_cast<std::size_t>(sets * kDraws));
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = draws.data()[static_cast<std::int64_t>(i) * width + j];
@@ -48,11 +47,12 @@ void TrainerState::find_unlearnt(const Inputs& validation, TrainingSummary& summ
     if (std::max(contraction, share_between(values, sets, kDraws)) >= kLeast) continue;
     const std::string name =
         names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
-    warn(summary,
-         fmt::format("{} was not learnt: its posterior is about as wide as its prior (contraction {:.2f}); train longer, try another "
-                     "seed, or check that the data say anything about it",
-                     name, contraction));
+    out.push_back(
+        fmt::format("{} was not learnt: its posterior is about as wide as its prior (contraction {:.2f}); train longer, try another "
+                    "seed, or check that the data say anything about it",
+                    name, contraction));
   }
+  return out;
 }
 
-}  // namespace bayesflow::training
+}  // namespace bayesflow

@@ -1,0 +1,49 @@
+/// What a Trainer trains.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bayesflow/autodiff/tensor.hpp"
+#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/nn/parameters.hpp"
+#include "bayesflow/training/loss_terms.hpp"
+
+namespace bayesflow {
+
+/// Networks with a loss. Amortizers are made of it, and so is anything else that a Trainer shall train: derive from it. An object of a
+/// class derived from it is a handle: its copies share the weights, so that the one that a user keeps is trained by the Trainer's copy.
+class Trainable {
+ public:
+  virtual ~Trainable() = default;
+
+  /// Infers all widths from a first batch and initializes the weights from `seed`; does nothing if that has been done. Throws
+  /// ConfigurationError or ShapeError if the batch does not fit.
+  virtual void build(const Inputs& first, std::optional<std::uint64_t> seed) = 0;
+  [[nodiscard]] virtual nn::ParameterStore& store() = 0;
+  [[nodiscard]] virtual const nn::ParameterStore& store() const = 0;
+
+  /// The terms of the loss, at most LossTerms::kMost - 1; the trainer adds weight decay. They do not change.
+  [[nodiscard]] virtual std::vector<std::string> loss_names() const = 0;
+  /// The value of each term for a batch: tensors of one element, each a mean over the data sets.
+  struct LossTensors {
+    std::array<Tensor, LossTerms::kMost> terms;  ///< in the order of the names
+    Tensor total;                                ///< their sum, of which the gradient is taken
+  };
+  /// Records the loss of a batch on the tape. Called by one thread at a time.
+  [[nodiscard]] virtual LossTensors loss(Tape& tape, const Inputs& batch) const = 0;
+  /// Called before each training step: changes state that no gradient reaches (the vectors of spectral normalization, say).
+  virtual void update_state() {}
+
+  /// Looks at what was learnt when a run has ended. Each sentence about something amiss becomes a warning of the run. `held_out` are
+  /// validation data; `names` are those of the parameters, or empty.
+  [[nodiscard]] virtual std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const;
+
+  /// sum over parameters of l2 |w|^2
+  [[nodiscard]] double weight_decay() const;
+};
+
+}  // namespace bayesflow
