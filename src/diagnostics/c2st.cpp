@@ -7,7 +7,7 @@
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
 #include "bayesflow/nn/layers.hpp"
-#include "bayesflow/nn/optimizer.hpp"
+#include "bayesflow/training/trainer.hpp"
 #include "diagnostics/numbers.hpp"
 #include "diagnostics/special.hpp"
 
@@ -19,11 +19,39 @@ constexpr std::int64_t kBatch = 200;
 constexpr double kRate = 1e-3, kL2 = 1e-4, kLeastGain = 1e-4;
 constexpr int kPatience = 10;
 
-/// Rows of both classes, standardized; label 1 is the target.
-struct Samples {
-  std::vector<float> x;
-  std::vector<float> y;
-  std::int64_t width = 0;
+/// Rows of both samples, standardized: `sim_data` (N, d), with label 1 for the target in `prior_draws` (N, 1).
+using Samples = Simulations;
+
+/// logit of P(target | row), trained by cross-entropy.
+class Classifier : public Trainable {
+ public:
+  explicit Classifier(std::int64_t units) : state_(std::make_shared<State>(units)) {}
+
+  void build(const Inputs& first, std::optional<std::uint64_t> seed) override {
+    state_->net.build(nn::Builder(state_->store, seed.value_or(0)), first.direct_conditions->dim(1));
+  }
+  [[nodiscard]] nn::ParameterStore& store() override { return state_->store; }
+  [[nodiscard]] const nn::ParameterStore& store() const override { return state_->store; }
+  [[nodiscard]] std::vector<std::string> loss_names() const override { return {"cross_entropy"}; }
+  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& batch) const override {
+    // log(1 + e^z) - y z
+    const Tensor z = logit(tape, *batch.direct_conditions), y = tape.input(batch.parameters);
+    LossTensors out;
+    out.terms[0] = out.total = ops::mean(ops::subtract(ops::activate(z, Activation::softplus), ops::multiply(y, z)));
+    return out;
+  }
+  [[nodiscard]] Tensor logit(Tape& tape, const Array& rows) const { return state_->net(tape, tape.input(rows)); }
+
+ private:
+  struct State {
+    explicit State(std::int64_t units)
+        : net({{.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
+               {.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
+               {.units = 1, .activation = Activation::identity, .kernel_regularizer = kL2 / 2 / real(kBatch)}}) {}
+    nn::Mlp net;
+    nn::ParameterStore store;
+  };
+  std::shared_ptr<State> state_;
 };
 
 struct Told {
@@ -32,61 +60,38 @@ struct Told {
 /// Trains on some rows and tells others. `fold` numbers the random streams.
 Told tell(const Samples& all, const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& test, const C2stOptions& options,
           std::int64_t fold) {
-  const std::int64_t units = options.hidden_units_per_dim * all.width;
-  nn::ParameterStore store;
-  const Rng rng(options.seed, "c2st fold", static_cast<std::uint64_t>(fold));
-  nn::Mlp mlp({{.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
-               {.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
-               {.units = 1, .activation = Activation::identity, .kernel_regularizer = kL2 / 2 / real(kBatch)}});
-  mlp.build(nn::Builder(store, rng.at(static_cast<std::uint64_t>(fold)).bits()), all.width);
-  nn::GradientBuffers gradients(store, 1);
-  nn::Optimizer optimizer(store, {.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0});
-  ThreadPool alone(1);
-  Tape tape;
-  std::vector<float> x, cotangent;
-  const auto forward = [&](const std::vector<std::int64_t>& rows, std::int64_t first, std::int64_t last, bool learn) {
-    tape.reset({.gradients = learn, .training = learn, .lanes = gradients.lanes(), .pool = &alone});
-    x.clear();
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* row = all.x.data() + rows[index(i)] * all.width;
-      x.insert(x.end(), row, row + all.width);
-    }
-    return mlp(tape, tape.input({last - first, all.width}, x.data()));
-  };
-  const auto n = static_cast<std::int64_t>(train.size());
+  const Classifier classifier(options.hidden_units_per_dim * all.sim_data.dim(1));
   double best = std::numeric_limits<double>::infinity();
   int waiting = 0;
-  for (std::int64_t epoch = 0; epoch < options.max_epochs && waiting < kPatience; ++epoch) {
-    const std::vector<std::int64_t> order = rng.branch("shuffle", static_cast<std::uint64_t>(epoch)).permutation(n);
-    std::vector<std::int64_t> rows(index(n));
-    for (std::int64_t i = 0; i < n; ++i) rows[index(i)] = train[index(order[index(i)])];
-    double loss = 0;
-    for (std::int64_t first = 0; first < n; first += kBatch) {
-      const std::int64_t last = std::min(n, first + kBatch);
-      gradients.clear();
-      const Tensor logit = forward(rows, first, last, true);
-      cotangent.clear();
-      for (std::int64_t i = first; i < last; ++i) {
-        const double z = static_cast<double>(logit.data()[i - first]), y = static_cast<double>(all.y[index(rows[index(i)])]);
-        // log(1 + e^z) - y z, without overflow; its derivative is sigmoid(z) - y.
-        loss += (std::max(z, 0.0) + std::log1p(std::exp(-std::fabs(z))) - y * z) / real(n);
-        cotangent.push_back(static_cast<float>((1 / (1 + std::exp(-z)) - y) / real(last - first)));
-      }
-      tape.backward(logit, cotangent.data());
-      optimizer.step(gradients, alone);
-    }
-    waiting = loss > best - kLeastGain ? waiting + 1 : 0;
-    best = std::min(best, loss);
-  }
+  Trainer trainer(
+      classifier,
+      {.configurator = [](const Simulations& s) { return Inputs{.parameters = s.prior_draws, .direct_conditions = s.sim_data}; },
+       .seed = Rng(options.seed, "c2st fold", static_cast<std::uint64_t>(fold)).bits(),
+       .threads = 1,
+       .progress =
+           [&](const Progress& p) {
+             if (!p.epoch_done) return Control::proceed;
+             waiting = p.average_loss > best - kLeastGain ? waiting + 1 : 0;
+             best = std::min(best, p.average_loss);
+             return waiting < kPatience ? Control::proceed : Control::stop;
+           },
+       .handle_interrupt = false});
+  (void)trainer.train_offline(
+      all.take(train), {.epochs = options.max_epochs,
+                        .batch_size = kBatch,
+                        .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0}});
   Told out;
+  Tape tape;
+  const Samples tested = all.take(test);
   const auto count = static_cast<std::int64_t>(test.size());
   for (std::int64_t first = 0; first < count; first += 1000) {
     const std::int64_t last = std::min(count, first + 1000);
-    const Tensor logit = forward(test, first, last, false);
+    tape.reset({.gradients = false, .training = false});
+    const Tensor logit = classifier.logit(tape, tested.sim_data.slice(first, last));
     for (std::int64_t i = first; i < last; ++i) {
       const bool target = logit.data()[i - first] > 0;
       out.as_target += target;
-      out.right += target == (all.y[index(test[index(i)])] > 0.5F);
+      out.right += target == (tested.prior_draws.data()[i] > 0.5);
     }
   }
   return out;
@@ -144,7 +149,6 @@ C2st c2st(const Array& source, const Array& target, const C2stOptions& options) 
   const Rng rng(options.seed, "c2st rows");
   const std::vector<std::int64_t> from_source = rng.at(0).permutation(source.dim(0)), from_target = rng.at(1).permutation(target.dim(0));
   const std::int64_t n = out.num_per_class;
-  Samples all;
   std::vector<std::int64_t> kept;
   std::vector<double> means, scales;
   for (std::int64_t c = 0; c < source.dim(1); ++c) {
@@ -160,20 +164,20 @@ C2st c2st(const Array& source, const Array& target, const C2stOptions& options) 
       out.dropped_columns.push_back(c);
     }
   }
-  all.width = static_cast<std::int64_t>(kept.size());
   const std::int64_t folds = options.n_folds;
   if (kept.empty()) {  // nothing to tell them by
     out.fold_accuracy.assign(index(folds), 0.5);
     out.accuracy = {0.5, std::sqrt(0.25 / real(2 * n))};
     return out;
   }
+  Samples all{.prior_draws = Array({2 * n, 1}), .sim_data = Array({2 * n, static_cast<std::int64_t>(kept.size())})};
   for (std::int64_t i = 0; i < 2 * n; ++i) {  // source and target in turn
     const bool is_target = i % 2 == 1;
     for (std::size_t c = 0; c < kept.size(); ++c) {
       const double v = is_target ? target(from_target[index(i / 2)], kept[c]) : source(from_source[index(i / 2)], kept[c]);
-      all.x.push_back(static_cast<float>((v - means[c]) / scales[c]));
+      all.sim_data(i, static_cast<std::int64_t>(c)) = (v - means[c]) / scales[c];
     }
-    all.y.push_back(is_target ? 1.0F : 0.0F);
+    all.prior_draws(i, 0) = is_target ? 1 : 0;
   }
   // Each fold is told by a classifier of all others, for the accuracy, and by one of the folds before it, for the test; those of the
   // last fold are the same.
