@@ -47,6 +47,11 @@ int main(int argc, char** argv) {
   if (run.history.steps.empty()) return 2;
   Sum sum;
   sum.add(amortizer.store().values(), static_cast<std::size_t>(amortizer.store().size()) * sizeof(float));
-  for (const bf::StepRecord& s : run.history.steps) sum.add(&s, sizeof s);
+  for (const bf::StepRecord& s : run.history.steps) {
+    const auto terms = s.losses.values();
+    sum.add(terms.data(), terms.size_bytes());
+    sum.add(&s.learning_rate, sizeof s.learning_rate);
+    sum.add(&s.gradient_norm, sizeof s.gradient_norm);
+  }
   std::printf("%016llx %zu steps\n", static_cast<unsigned long long>(sum.value), run.history.steps.size());
 }

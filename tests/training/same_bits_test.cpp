@@ -1,6 +1,7 @@
 // One seed, one result: weights, history and draws, for any number of threads and simulators that end in any order.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <string>
