@@ -177,6 +177,15 @@ void register_products() {
   }
 }
 
+/// Google Benchmark 1.8 has another field.
+template <class Run>
+bool failed(const Run& run) {
+  if constexpr (requires { run.error_occurred; })
+    return run.error_occurred;
+  else
+    return run.skipped != decltype(run.skipped){};
+}
+
 /// Prints as usual, and remembers times to print what is compared side by side.
 class Reporter final : public benchmark::ConsoleReporter {
  public:
@@ -184,7 +193,7 @@ class Reporter final : public benchmark::ConsoleReporter {
   void ReportRuns(const std::vector<Run>& runs) override {
     benchmark::ConsoleReporter::ReportRuns(runs);
     for (const Run& run : runs) {
-      if (run.error_occurred || run.run_type != Run::RT_Iteration) continue;
+      if (failed(run) || run.run_type != Run::RT_Iteration) continue;
       const std::string full = run.benchmark_name();
       const std::size_t slash = full.find_last_of('/');
       const std::string name = full.substr(0, slash), what = full.substr(slash + 1);

@@ -215,7 +215,7 @@ TEST(StudentT, DegreesOfFreedomMustBePositive) {
   tape.reset({});
   const Tensor z = tape.filled({2, 3}, 1);
   for (const auto& [df, text] : {std::pair{0.0f, "0"}, {-2.0f, "-2"}, {INFINITY, "inf"}, {NAN, "nan"}})
-    EXPECT_EQ(sentence<ArgumentError>([&] { ops::student_t_log_density(z, df); }),
+    EXPECT_EQ(sentence<ArgumentError>([&, value = df] { ops::student_t_log_density(z, value); }),
               std::string("student_t_log_density: df must be positive and finite; got ") + text);
 }
 

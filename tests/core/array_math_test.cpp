@@ -65,7 +65,8 @@ TEST(ArrayMath, OperatorsInPlace) {
   EXPECT_EQ(a, kTable);
   a += a;
   EXPECT_EQ(a, 2.0 * kTable);
-  a -= a;
+  const Array& itself = a;
+  a -= itself;
   EXPECT_EQ(a, Array({2, 3}));
   EXPECT_EQ(a.data(), data);
 }

@@ -121,7 +121,7 @@ TEST(Distributions, GammaOfAHugeShapeIsNormal) {
 TEST(Distributions, Beta) {
   Rng rng(110);
   for (const auto& [a, b] : {std::pair{0.5, 0.5}, {1.0, 1.0}, {2.0, 3.0}, {0.1, 0.2}, {30.0, 1.0}, {1e3, 2e3}, {0.2, 50.0}}) {
-    const auto x = draws([&, a = a, b = b] { return rng.beta(a, b); });
+    const auto x = draws([&, alpha = a, beta = b] { return rng.beta(alpha, beta); });
     EXPECT_TRUE(follows(x, cdf_of(boost::math::beta_distribution<>(a, b)))) << a << " " << b;
     for (const double v : x) ASSERT_TRUE(v >= 0 && v <= 1);
   }

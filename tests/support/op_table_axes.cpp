@@ -177,8 +177,8 @@ std::vector<Op> axis_ops() {
       {{3, 4}, {3, 4}}, {{1, 2}, {0, 2}},  {{1, 32, 64}, {8, 32, 64}}};
   for (const auto& [from, to] : repeats)
     broadcast.cases.push_back(case_of(
-        {sample("broadcast", from)}, [to = to](Tape&, Inputs x) { return Tensors{ops::broadcast(x[0], to)}; },
-        [to = to](Numbers x) { return Arrays{filled(to, [&](const Index& index) { return at(x[0], index); })}; }, 0, to[0] == 8,
+        {sample("broadcast", from)}, [shape = to](Tape&, Inputs x) { return Tensors{ops::broadcast(x[0], shape)}; },
+        [shape = to](Numbers x) { return Arrays{filled(shape, [&](const Index& index) { return at(x[0], index); })}; }, 0, to[0] == 8,
         "to " + to.to_string()));
   rows.push_back(std::move(broadcast));
 

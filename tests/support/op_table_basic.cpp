@@ -207,8 +207,8 @@ std::vector<Op> shape_ops() {
   for (const auto& [from, to] : changes) {
     OpCase c;
     c.inputs = {sample("reshape", from)};
-    c.forward = [to = to](Tape&, Inputs x) { return Tensors{ops::reshape(x[0], to)}; };
-    c.reference = [to = to](Numbers x) { return Arrays{x[0].reshape(to)}; };
+    c.forward = [shape = to](Tape&, Inputs x) { return Tensors{ops::reshape(x[0], shape)}; };
+    c.reference = [shape = to](Numbers x) { return Arrays{x[0].reshape(shape)}; };
     c.measured = from.rank() == 3;
     reshape.cases.push_back(std::move(c));
   }
