@@ -57,6 +57,24 @@ TEST(Masks, PaddingChangesNothing) {
     const std::int64_t n = x.dim(1);
     return ops::attention(x, x, x, {.heads = 2}, m ? ops::broadcast(ops::reshape(m, {1, 1, n}), {1, n, n}) : m);
   });
+  const auto cell = [](Tape& tape, std::int64_t gates, const Shape& bias) {
+    return ops::Cell{tape.input(sample("cell/W", {6, gates * 5})), tape.input(sample("cell/U", {5, gates * 5}, 0, 0.5)),
+                     tape.input(sample("cell/b", bias))};
+  };
+  for (const bool reverse : {false, true})
+    for (const bool sequences : {false, true}) {
+      const ops::SequenceOptions o{reverse, sequences};
+      expect_padding_changes_nothing("lstm", [&](Tensor x, Tensor m) { return ops::lstm(x, cell(x.tape(), 4, {20}), o, m); });
+      expect_padding_changes_nothing("gru", [&](Tensor x, Tensor m) { return ops::gru(x, cell(x.tape(), 3, {2, 15}), o, m); });
+    }
+  for (const auto padding : {ops::Padding::same, ops::Padding::causal}) {
+    const ops::WindowOptions o{.padding = padding};
+    expect_padding_changes_nothing("conv1d", [&](Tensor x, Tensor m) {
+      return ops::conv1d(m ? ops::mask_rows(x, m) : x, x.tape().input(sample("conv/W", {4, 6, 3}, 0, 0.3)), {}, o);
+    });
+    expect_padding_changes_nothing("max_pool_1d", [&](Tensor x, Tensor m) { return ops::max_pool_1d(x, 3, o, m); });
+    expect_padding_changes_nothing("mean_pool_1d", [&](Tensor x, Tensor m) { return ops::mean_pool_1d(x, 3, o, m); });
+  }
   expect_padding_changes_nothing("mask_rows", [](Tensor x, Tensor m) { return m ? ops::mask_rows(x, m) : ops::scale(x, 1); });
 }
 
@@ -99,6 +117,53 @@ TEST(Attention, DropoutActsOnWeightsInTrainingOnly) {
   EXPECT_NE(run(true, 0.5f, 1), run(true, 0.0f, 1));
   EXPECT_NE(run(true, 0.5f, 1), run(true, 0.5f, 2));
   EXPECT_EQ(run(true, 0.5f, 1), run(true, 0.5f, 1));
+}
+
+/// The cells from the public vocabulary, one step after the other.
+Tensor composed_cell(bool gru, Tensor x, const ops::Cell& cell) {
+  const std::int64_t times = x.dim(1), n = cell.recurrent_kernel.dim(0);
+  const auto gate = [n](Tensor z, std::int64_t k, Activation a) { return ops::activate(ops::columns(z, k * n, (k + 1) * n), a); };
+  Tape& tape = x.tape();
+  Tensor h = tape.filled({x.dim(0), n}, 0), c = h;
+  const Tensor bias = gru ? ops::slice(cell.bias, 0, 0, 1) : cell.bias;
+  for (std::int64_t t = 0; t < times; ++t) {
+    Tensor z = ops::dense(ops::reshape(ops::slice(x, 1, t, t + 1), {x.dim(0), x.dim(2)}), {cell.kernel, bias});
+    Tensor q = gru ? ops::dense(h, {cell.recurrent_kernel, ops::slice(cell.bias, 0, 1, 2)}) : ops::matmul(h, cell.recurrent_kernel);
+    using enum Activation;
+    if (gru) {
+      Tensor both = ops::add(z, q), update = gate(both, 0, sigmoid), reset = gate(both, 1, sigmoid);
+      Tensor candidate = ops::activate(ops::add(gate(z, 2, identity), ops::multiply(reset, gate(q, 2, identity))), tanh);
+      h = ops::add(ops::multiply(update, ops::subtract(h, candidate)), candidate);
+    } else {
+      z = ops::add(z, q);
+      c = ops::add(ops::multiply(gate(z, 1, sigmoid), c), ops::multiply(gate(z, 0, sigmoid), gate(z, 2, tanh)));
+      h = ops::multiply(gate(z, 3, sigmoid), ops::activate(c, tanh));
+    }
+  }
+  return h;
+}
+
+TEST(Recurrent, FusedCellsAgreeWithTheComposedOnes) {
+  for (const bool gru : {false, true}) {
+    const std::int64_t width = gru ? 15 : 20;
+    const Array in[] = {sample("composed/x", {3, 6, 4}), sample("composed/W", {4, width}, 0, 0.5), sample("composed/U", {5, width}, 0, 0.5),
+                        sample("composed/b", gru ? Shape{2, width} : Shape{width})};
+    std::vector<std::vector<float>> seen[2];
+    for (const std::size_t composed : {0, 1}) {
+      Tape tape;
+      tape.reset({});
+      std::vector<Tensor> x;
+      for (const Array& a : in) x.push_back(tape.input(a, true));
+      const ops::Cell cell{x[1], x[2], x[3]};
+      Tensor h = composed ? composed_cell(gru, x[0], cell) : gru ? ops::gru(x[0], cell) : ops::lstm(x[0], cell);
+      tape.backward(ops::multiply(h, h));
+      seen[composed].emplace_back(h.data(), h.data() + h.size());
+      for (const Tensor& t : x) seen[composed].emplace_back(t.grad(), t.grad() + t.size());
+    }
+    for (std::size_t t = 0; t < seen[0].size(); ++t)
+      for (std::size_t i = 0; i < seen[0][t].size(); ++i)
+        ASSERT_NEAR(seen[0][t][i], seen[1][t][i], 4e-6) << gru << ": " << t << " at " << i;
+  }
 }
 
 TEST(LogSoftmax, AnAbsentEntryHasTheLogarithmOfZeroAndNoGradient) {

@@ -25,7 +25,7 @@ Array sample_away_from_zero(const std::string& name, const Shape& shape, double 
 const std::vector<Op>& op_table() {
   static const std::vector<Op> table = [] {
     std::vector<Op> all;
-    for (const auto& family : {dense_ops, elementwise_ops, shape_ops, flow_ops, density_ops, axis_ops, attention_ops})
+    for (const auto& family : {dense_ops, elementwise_ops, shape_ops, flow_ops, density_ops, axis_ops, attention_ops, series_ops})
       for (Op& op : family()) {
         // Shapes describe a case unless its author has said more.
         for (OpCase& c : op.cases) {

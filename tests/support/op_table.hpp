@@ -48,6 +48,7 @@ struct Op {
 [[nodiscard]] std::vector<Op> density_ops();
 [[nodiscard]] std::vector<Op> axis_ops();
 [[nodiscard]] std::vector<Op> attention_ops();
+[[nodiscard]] std::vector<Op> series_ops();
 
 // --- for the authors of rows ---
 /// Normal numbers rounded to float32, the same for the same name.
