@@ -23,7 +23,8 @@ void bind_building_blocks(nb::module_& m) {
                                  .last = last,
                                  .axes = axes};
           },
-          "name"_a, "op"_a, "sources"_a, "layer"_a = "", "activation"_a = "linear", "number"_a = 0.0, "first"_a = 0, "last"_a = 0, "axes"_a = 0);
+          "name"_a, "op"_a, "sources"_a, "layer"_a = "", "activation"_a = "linear", "number"_a = 0.0, "first"_a = 0, "last"_a = 0,
+          "axes"_a = 0);
 
   m.def(
       "graph_network",

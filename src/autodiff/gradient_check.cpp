@@ -104,9 +104,7 @@ class Mover {
       varied_.values[static_cast<std::size_t>(e)] = static_cast<float>(moved(static_cast<std::size_t>(e), direction, elements, h));
     loss_(terms);
   }
-  void restore() {
-    std::copy(before_.begin(), before_.end(), varied_.values.begin());
-  }
+  void restore() { std::copy(before_.begin(), before_.end(), varied_.values.begin()); }
 
   Varied& varied_;
   const LossTerms& loss_;

@@ -20,10 +20,10 @@ namespace bayesflow::spline {
 /// Knots and slopes of one spline; `work` holds 5 (K + 1) doubles.
 struct Knots {
   std::int64_t bins;
-  double *x, *y, *d;       // K + 1 each
-  double *w, *h;           // K each
-  double slope;            // S
-  double log_offset;       // inside logarithms
+  double *x, *y, *d;  // K + 1 each
+  double *w, *h;      // K each
+  double slope;       // S
+  double log_offset;  // inside logarithms
 };
 [[nodiscard]] Knots make_knots(const float* raw, const ops::SplineOptions& options, double* work);
 

@@ -16,8 +16,8 @@ constexpr std::align_val_t kAlignment{64};
 constexpr int kClasses = 18;  // 2^0 .. 2^17 doubles, up to 1 MiB a block
 constexpr std::size_t kCacheBytes = std::size_t{8} << 20;
 
-// From here on a block is mapped, and goes back to the system at once. The allocator would keep it: having seen one such block freed it serves the next
-// ones from its heap, which shrinks from the end only.
+// From here on a block is mapped, and goes back to the system at once. The allocator would keep it: having seen one such block freed it
+// serves the next ones from its heap, which shrinks from the end only.
 constexpr std::int64_t kMapped = std::int64_t{1} << 19;  // doubles, 4 MiB
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -60,7 +60,8 @@ double* allocate_doubles(std::int64_t count) {
   if (count <= 0) return nullptr;
   if (count > std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(double))) throw std::bad_alloc();
   if (is_mapped(count)) {
-    void* pages = ::mmap(nullptr, sizeof(double) * static_cast<std::size_t>(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* pages =
+        ::mmap(nullptr, sizeof(double) * static_cast<std::size_t>(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) throw std::bad_alloc();
     return static_cast<double*>(pages);
   }

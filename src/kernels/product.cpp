@@ -203,21 +203,45 @@ void all_rows(const typename Block::Operands& o, const Tile& t) {
     if (t.ahead.count) ask_for(t.ahead, k, blocks);
     const bool with_sums = t.sums && k == blocks - 1;
     switch (height) {
-      case 1: Block::template run<1>(o, t, row, with_sums); break;
-      case 2: Block::template run<2>(o, t, row, with_sums); break;
-      case 3: Block::template run<3>(o, t, row, with_sums); break;
-      case 4: Block::template run<4>(o, t, row, with_sums); break;
-      case 5: Block::template run<5>(o, t, row, with_sums); break;
-      case 6: Block::template run<6>(o, t, row, with_sums); break;
+      case 1:
+        Block::template run<1>(o, t, row, with_sums);
+        break;
+      case 2:
+        Block::template run<2>(o, t, row, with_sums);
+        break;
+      case 3:
+        Block::template run<3>(o, t, row, with_sums);
+        break;
+      case 4:
+        Block::template run<4>(o, t, row, with_sums);
+        break;
+      case 5:
+        Block::template run<5>(o, t, row, with_sums);
+        break;
+      case 6:
+        Block::template run<6>(o, t, row, with_sums);
+        break;
       default:
         if constexpr (NV == 1) {
           switch (height) {
-            case 7: Block::template run<7>(o, t, row, with_sums); break;
-            case 8: Block::template run<8>(o, t, row, with_sums); break;
-            case 9: Block::template run<9>(o, t, row, with_sums); break;
-            case 10: Block::template run<10>(o, t, row, with_sums); break;
-            case 11: Block::template run<11>(o, t, row, with_sums); break;
-            default: Block::template run<12>(o, t, row, with_sums); break;
+            case 7:
+              Block::template run<7>(o, t, row, with_sums);
+              break;
+            case 8:
+              Block::template run<8>(o, t, row, with_sums);
+              break;
+            case 9:
+              Block::template run<9>(o, t, row, with_sums);
+              break;
+            case 10:
+              Block::template run<10>(o, t, row, with_sums);
+              break;
+            case 11:
+              Block::template run<11>(o, t, row, with_sums);
+              break;
+            default:
+              Block::template run<12>(o, t, row, with_sums);
+              break;
           }
         }
     }
@@ -237,8 +261,12 @@ HWY_INLINE void all_tiles(const Operands& o, Tile t, FindB find_b) {
     const bool partial = t.tail != kLanes;
     find_b(t, col, width);
     switch (vectors) {
-      case 1: partial ? all_rows<1, Block<1, true>>(o, t) : all_rows<1, Block<1, false>>(o, t); break;
-      case 2: partial ? all_rows<2, Block<2, true>>(o, t) : all_rows<2, Block<2, false>>(o, t); break;
+      case 1:
+        partial ? all_rows<1, Block<1, true>>(o, t) : all_rows<1, Block<1, false>>(o, t);
+        break;
+      case 2:
+        partial ? all_rows<2, Block<2, true>>(o, t) : all_rows<2, Block<2, false>>(o, t);
+        break;
       default:
         if constexpr (kMaxVectors == 4) {
           if (vectors == 3)
@@ -384,10 +412,14 @@ void product_of_transposed(const Product& p) {
 void product(const Product& p) {
   if (p.b_transposed && p.cols <= 4 && p.depth >= 2 * kLanes) {
     switch (p.cols) {
-      case 1: return few_columns<1>(p);
-      case 2: return few_columns<2>(p);
-      case 3: return few_columns<3>(p);
-      case 4: return few_columns<4>(p);
+      case 1:
+        return few_columns<1>(p);
+      case 2:
+        return few_columns<2>(p);
+      case 3:
+        return few_columns<3>(p);
+      case 4:
+        return few_columns<4>(p);
     }
   }
   if (!p.b) return product_of_transposed(p);

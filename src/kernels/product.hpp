@@ -50,8 +50,9 @@ struct Product {
 };
 void product(const Product& p);
 
-/// Writes B (depth x cols) to `out` in the order in which a product reads it. The columns that one pass over A's rows takes then lie together
-/// and fill all sets of the first-level cache; rows of 512 bytes would leave half of them empty. Worth it from some 200 rows of A on.
+/// Writes B (depth x cols) to `out` in the order in which a product reads it. The columns that one pass over A's rows takes then lie
+/// together and fill all sets of the first-level cache; rows of 512 bytes would leave half of them empty. Worth it from some 200 rows of A
+/// on.
 void pack(const float* b, std::int64_t ldb, std::int64_t depth, std::int64_t cols, float* out);
 
 /// C (+)= A^T B, and the sums of B's columns if asked for: the gradients of a weight and a bias.  A: depth x rows, B: depth x cols,

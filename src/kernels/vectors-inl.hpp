@@ -7,12 +7,14 @@
 #define BAYESFLOW_KERNELS_VECTORS_INL
 #endif
 
+// Highway's headers in this order:
+// clang-format off
 #include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 #include <cstdint>
 #include <type_traits>
-
-#include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace bayesflow::kernels::HWY_NAMESPACE {

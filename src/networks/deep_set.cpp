@@ -21,22 +21,28 @@ void DeepSetOptions::validate() const {
 }
 
 namespace {
-nn::Mlp stack(std::int64_t depth, const DenseOptions& dense) { return nn::Mlp(std::vector<DenseOptions>(static_cast<std::size_t>(depth), dense)); }
+nn::Mlp stack(std::int64_t depth, const DenseOptions& dense) {
+  return nn::Mlp(std::vector<DenseOptions>(static_cast<std::size_t>(depth), dense));
+}
 }  // namespace
 
 DeepSet::DeepSet(DeepSetOptions options) : options_(std::move(options)) {
   options_.validate();
-  const auto invariant = [&] { return Invariant{stack(options_.num_dense_s1, options_.dense_s1), stack(options_.num_dense_s2, options_.dense_s2)}; };
-  for (std::int64_t i = 0; i < options_.num_equiv; ++i) equivariant_.push_back({invariant(), stack(options_.num_dense_s3, options_.dense_s3)});
+  const auto invariant = [&] {
+    return Invariant{stack(options_.num_dense_s1, options_.dense_s1), stack(options_.num_dense_s2, options_.dense_s2)};
+  };
+  for (std::int64_t i = 0; i < options_.num_equiv; ++i)
+    equivariant_.push_back({invariant(), stack(options_.num_dense_s3, options_.dense_s3)});
   invariant_ = invariant();
   output_ = nn::Dense({.units = options_.summary_dim, .activation = Activation::identity});
 }
 
 void DeepSet::build(const nn::Builder& builder, const Shape& input) {
   if (input.rank() < 3)
-    throw ShapeError(fmt::format("DeepSet: needs data of shape (batch, ..., observations, width); got {}. Add an axis for observations, or use no "
-                                 "summary network and pass the data as direct_conditions",
-                                 input.to_string()));
+    throw ShapeError(
+        fmt::format("DeepSet: needs data of shape (batch, ..., observations, width); got {}. Add an axis for observations, or use no "
+                    "summary network and pass the data as direct_conditions",
+                    input.to_string()));
   std::int64_t width = width_ = input[-1];
   const auto build_invariant = [](Invariant& m, const nn::Builder& b, std::int64_t in) {
     m.s1.build(b.scope("s1"), in);

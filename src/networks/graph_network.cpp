@@ -19,10 +19,11 @@ constexpr std::size_t kMaxConcat = 8;  // of ops::concat
 constexpr std::int64_t kMaxWidth = std::int64_t{1} << 31;
 
 constexpr std::pair<GraphOp, const char*> kNames[] = {
-    {GraphOp::dense, "dense"},         {GraphOp::dropout, "dropout"},     {GraphOp::activation, "activation"}, {GraphOp::add, "add"},
-    {GraphOp::subtract, "subtract"},   {GraphOp::multiply, "multiply"},   {GraphOp::scale, "scale"},           {GraphOp::shift, "shift"},
-    {GraphOp::concat, "concat"},       {GraphOp::columns, "columns"},     {GraphOp::flatten, "flatten"},       {GraphOp::mean_pool, "mean_pool"},
-    {GraphOp::max_pool, "max_pool"},   {GraphOp::sum_pool, "sum_pool"},   {GraphOp::repeat, "repeat"},
+    {GraphOp::dense, "dense"},       {GraphOp::dropout, "dropout"},   {GraphOp::activation, "activation"},
+    {GraphOp::add, "add"},           {GraphOp::subtract, "subtract"}, {GraphOp::multiply, "multiply"},
+    {GraphOp::scale, "scale"},       {GraphOp::shift, "shift"},       {GraphOp::concat, "concat"},
+    {GraphOp::columns, "columns"},   {GraphOp::flatten, "flatten"},   {GraphOp::mean_pool, "mean_pool"},
+    {GraphOp::max_pool, "max_pool"}, {GraphOp::sum_pool, "sum_pool"}, {GraphOp::repeat, "repeat"},
 };
 
 bool pools(GraphOp op) { return op == GraphOp::mean_pool || op == GraphOp::max_pool || op == GraphOp::sum_pool; }
@@ -48,9 +49,12 @@ template <class... Args>
 
 /// Names become names of parameters, in files too.
 void check_name(const std::string& name, const char* what) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-'; };
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+  };
   if (name.empty() || !std::all_of(name.begin(), name.end(), fits))
-    throw ConfigurationError(fmt::format("GraphNetwork: \"{}\" cannot be the name of a {}; use letters, digits, and the signs _ . -", name, what));
+    throw ConfigurationError(
+        fmt::format("GraphNetwork: \"{}\" cannot be the name of a {}; use letters, digits, and the signs _ . -", name, what));
 }
 
 void check_settings(const GraphNode& node) {
@@ -67,11 +71,12 @@ void check_settings(const GraphNode& node) {
   if (!std::isfinite(node.number)) refuse(node, "has the number {}; it must be finite", node.number);
   if (op == GraphOp::dropout && !(node.number >= 0 && node.number < 1))
     refuse(node, "has the probability {}; it must be at least 0 and below 1, so that something is kept", node.number);
-  if (op == GraphOp::flatten && (node.axes < 0 || node.axes == 1)) refuse(node, "has axes = {}; join at least 2, or 0 for all but the batch", node.axes);
+  if (op == GraphOp::flatten && (node.axes < 0 || node.axes == 1))
+    refuse(node, "has axes = {}; join at least 2, or 0 for all but the batch", node.axes);
   const auto [least, most] = sources_of(op);
   if (node.sources.size() < least || node.sources.size() > most)
-    refuse(node, "needs {} source{}; got {}", least == most ? std::to_string(least) : fmt::format("{} to {}", least, most), most == 1 ? "" : "s",
-           node.sources.size());
+    refuse(node, "needs {} source{}; got {}", least == most ? std::to_string(least) : fmt::format("{} to {}", least, most),
+           most == 1 ? "" : "s", node.sources.size());
 }
 
 using Numbers = std::unordered_map<std::string, std::size_t>;
@@ -99,7 +104,8 @@ void GraphOptions::validate() const {
   std::unordered_set<std::string> unused_layers, all;
   for (const GraphLayer& layer : layers) {
     check_name(layer.name, "layer");
-    if (!unused_layers.insert(layer.name).second) throw ConfigurationError(fmt::format("GraphNetwork: two layers are named \"{}\"", layer.name));
+    if (!unused_layers.insert(layer.name).second)
+      throw ConfigurationError(fmt::format("GraphNetwork: two layers are named \"{}\"", layer.name));
     layer.dense.validate(fmt::format("GraphNetwork: layer \"{}\"", layer.name).c_str());
   }
   const std::unordered_set<std::string> known_layers = unused_layers;
@@ -114,7 +120,8 @@ void GraphOptions::validate() const {
     for (const std::string& source : node.sources) {
       if (!before.contains(source))
         refuse(node, "reads \"{}\", {}", source,
-               all.contains(source) ? "which does not come before it; nodes see only \"data\" and the nodes before them" : "but there is no node of that name");
+               all.contains(source) ? "which does not come before it; nodes see only \"data\" and the nodes before them"
+                                    : "but there is no node of that name");
       unused.erase(source);
     }
     if (node.op == GraphOp::dense) {
@@ -128,7 +135,8 @@ void GraphOptions::validate() const {
   for (const GraphNode& node : nodes)
     if (unused.contains(node.name)) refuse(node, "is used by no other node, and is not the last, which is the summary");
   for (const GraphLayer& layer : layers)
-    if (unused_layers.contains(layer.name)) throw ConfigurationError(fmt::format("GraphNetwork: no node uses the layer \"{}\"", layer.name));
+    if (unused_layers.contains(layer.name))
+      throw ConfigurationError(fmt::format("GraphNetwork: no node uses the layer \"{}\"", layer.name));
 }
 
 GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) {
@@ -226,15 +234,15 @@ GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
     int inner = e.inner[from[0]];
     std::int64_t width = e.width[from[0]];
     const auto differ = [&](std::size_t a, std::size_t b, const char* need) {
-      refuse_shape(node, "{}; \"{}\" is {} and \"{}\" is {}. A pooled vector is brought to the shape of observations by repeat", need, node.sources[a],
-                   shape_text(from[a]), node.sources[b], shape_text(from[b]));
+      refuse_shape(node, "{}; \"{}\" is {} and \"{}\" is {}. A pooled vector is brought to the shape of observations by repeat", need,
+                   node.sources[a], shape_text(from[a]), node.sources[b], shape_text(from[b]));
     };
     if (node.op == GraphOp::dense) {
       const std::size_t layer = steps_[numbers.size() - 1].layers.back();
       std::int64_t& inputs = e.layer_inputs[layer];
       if (inputs && inputs != width)
-        refuse_shape(node, "gives its layer \"{}\" inputs of width {}, but another node gives it {}; shared weights need equal widths", node.layer, width,
-                     inputs);
+        refuse_shape(node, "gives its layer \"{}\" inputs of width {}, but another node gives it {}; shared weights need equal widths",
+                     node.layer, width, inputs);
       inputs = width;
       width = layers_[layer].units();
     } else if (of_equal_shapes(node.op)) {
@@ -251,7 +259,8 @@ GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
       width = last - first;
     } else if (node.op == GraphOp::flatten) {
       const std::int64_t axes = node.axes == 0 ? inner + 1 : node.axes;
-      if (axes > inner + 1) refuse_shape(node, "joins {} axes, but \"{}\" is {}, and the batch stays as it is", axes, node.sources[0], shape_text(from[0]));
+      if (axes > inner + 1)
+        refuse_shape(node, "joins {} axes, but \"{}\" is {}, and the batch stays as it is", axes, node.sources[0], shape_text(from[0]));
       for (; inner + 1 > e.inner[from[0]] + 2 - static_cast<int>(axes); --inner) {
         width *= std::min(input[inner], kMaxWidth);
         if (width >= kMaxWidth) break;
@@ -262,7 +271,8 @@ GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
       --inner;
     } else if (node.op == GraphOp::repeat) {
       if (e.inner[from[1]] != inner + 1)
-        refuse_shape(node, "needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"{}\" is {} and \"{}\" is {}",
+        refuse_shape(node,
+                     "needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"{}\" is {} and \"{}\" is {}",
                      node.sources[0], shape_text(from[0]), node.sources[1], shape_text(from[1]));
       ++inner;
     }
@@ -272,7 +282,8 @@ GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
     e.width.push_back(width);
   }
   if (e.inner.back() != 0)
-    refuse_shape(nodes.back(), "is the summary, which must be (batch, width); it is {}. Pool or flatten the observations", shape_text(nodes.size()));
+    refuse_shape(nodes.back(), "is the summary, which must be (batch, width); it is {}. Pool or flatten the observations",
+                 shape_text(nodes.size()));
   return e;
 }
 
@@ -293,11 +304,14 @@ std::int64_t GraphNetwork::summary_dim() const { return summary_dim_; }
 
 Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
   bool fits = x.rank() == input_.rank() && x.cols() == input_[-1];
-  for (int axis = 1; fits && axis < x.rank() - 1; ++axis) fits = x.dim(axis) > 0 && (!fixed_[static_cast<std::size_t>(axis)] || x.dim(axis) == input_[axis]);
+  for (int axis = 1; fits && axis < x.rank() - 1; ++axis)
+    fits = x.dim(axis) > 0 && (!fixed_[static_cast<std::size_t>(axis)] || x.dim(axis) == input_[axis]);
   if (!fits) {
     std::string wanted = "(batch";
-    for (int axis = 1; axis < input_.rank() - 1; ++axis) wanted += fixed_[static_cast<std::size_t>(axis)] ? fmt::format(", {}", input_[axis]) : ", *";
-    throw ShapeError(fmt::format("GraphNetwork: was built for data {}, {}); got {}", wanted, input_.rank() ? input_[-1] : 0, x.shape().to_string()));
+    for (int axis = 1; axis < input_.rank() - 1; ++axis)
+      wanted += fixed_[static_cast<std::size_t>(axis)] ? fmt::format(", {}", input_[axis]) : ", *";
+    throw ShapeError(
+        fmt::format("GraphNetwork: was built for data {}, {}); got {}", wanted, input_.rank() ? input_[-1] : 0, x.shape().to_string()));
   }
   // In the arena: a training step allocates nothing.
   auto* values = static_cast<Tensor*>(tape.arena().bytes((steps_.size() + 1) * sizeof(Tensor)));
@@ -323,13 +337,27 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
           y = links.empty() ? ops::mean_pool(a) : ops::mean_of_chain(links, a, condition);
         break;
       }
-      case GraphOp::dropout: y = tape.training() ? ops::dropout(a, static_cast<float>(node.number)) : a; break;
-      case GraphOp::activation: y = ops::activate(a, node.activation); break;
-      case GraphOp::add: y = ops::add(a, b); break;
-      case GraphOp::subtract: y = ops::subtract(a, b); break;
-      case GraphOp::multiply: y = ops::multiply(a, b); break;
-      case GraphOp::scale: y = ops::scale(a, static_cast<float>(node.number)); break;
-      case GraphOp::shift: y = ops::add_scalar(a, tape.filled({1}, static_cast<float>(node.number))); break;
+      case GraphOp::dropout:
+        y = tape.training() ? ops::dropout(a, static_cast<float>(node.number)) : a;
+        break;
+      case GraphOp::activation:
+        y = ops::activate(a, node.activation);
+        break;
+      case GraphOp::add:
+        y = ops::add(a, b);
+        break;
+      case GraphOp::subtract:
+        y = ops::subtract(a, b);
+        break;
+      case GraphOp::multiply:
+        y = ops::multiply(a, b);
+        break;
+      case GraphOp::scale:
+        y = ops::scale(a, static_cast<float>(node.number));
+        break;
+      case GraphOp::shift:
+        y = ops::add_scalar(a, tape.filled({1}, static_cast<float>(node.number)));
+        break;
       case GraphOp::concat: {
         Tensor parts[kMaxConcat];
         for (std::size_t k = 0; k < step.sources.size(); ++k) parts[k] = values[step.sources[k]];
@@ -346,9 +374,15 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
         y = ops::reshape(a, shape);
         break;
       }
-      case GraphOp::max_pool: y = ops::max_pool(a); break;
-      case GraphOp::sum_pool: y = ops::sum_pool(a); break;
-      case GraphOp::repeat: y = ops::repeat(a, b.dim(-2)); break;
+      case GraphOp::max_pool:
+        y = ops::max_pool(a);
+        break;
+      case GraphOp::sum_pool:
+        y = ops::sum_pool(a);
+        break;
+      case GraphOp::repeat:
+        y = ops::repeat(a, b.dim(-2));
+        break;
     }
   }
   return values[steps_.size()];

@@ -40,8 +40,9 @@ Schedule exponential(double rate, double factor, std::int64_t steps) {
 
 Schedule piecewise(std::vector<std::int64_t> boundaries, std::vector<double> rates) {
   if (rates.size() != boundaries.size() + 1 || !std::is_sorted(boundaries.begin(), boundaries.end()))
-    throw ConfigurationError(fmt::format("piecewise schedule: needs ascending boundaries and one more rate than boundaries; got {} boundaries and {} rates",
-                                         boundaries.size(), rates.size()));
+    throw ConfigurationError(
+        fmt::format("piecewise schedule: needs ascending boundaries and one more rate than boundaries; got {} boundaries and {} rates",
+                    boundaries.size(), rates.size()));
   for (const double r : rates) check_rate(r);
   return [boundaries = std::move(boundaries), rates = std::move(rates)](std::int64_t t) {
     return rates[static_cast<std::size_t>(std::upper_bound(boundaries.begin(), boundaries.end(), t) - boundaries.begin())];

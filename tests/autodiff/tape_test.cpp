@@ -391,9 +391,7 @@ std::vector<float> relu_gradients(bool plain, bool with_condition, Tensor (*cons
   return all;
 }
 
-Tensor dense_of(Tensor y, const char* name) {
-  return ops::matmul(y, y.tape().input(sample(name, {6, 3}), false));
-}
+Tensor dense_of(Tensor y, const char* name) { return ops::matmul(y, y.tape().input(sample(name, {6, 3}), false)); }
 
 TEST(Tape, AReluWhoseDerivativeIsTakenByItsConsumersHasTheGradientOfAPlainOne) {
   using Consumer = Tensor (*)(Tensor);
@@ -406,7 +404,8 @@ TEST(Tape, AReluWhoseDerivativeIsTakenByItsConsumersHasTheGradientOfAPlainOne) {
       {"largest and mean", [](Tensor y) { return ops::add(ops::max_pool(y), ops::mean_pool(y)); }},
       {"product and scale", [](Tensor y) { return ops::add(dense_of(y, "v"), dense_of(ops::scale(y, 2), "u")); }},
       {"scale and product", [](Tensor y) { return ops::add(dense_of(ops::scale(y, 2), "u"), dense_of(y, "v")); }},
-      {"condition", [](Tensor y) {
+      {"condition",
+       [](Tensor y) {
          Tensor pooled = ops::mean_pool(y);
          const ops::Layer layer{y.tape().input(sample("v", {12, 3}), false), {}, Activation::identity};
          return ops::dense_chain(std::span<const ops::Layer>(&layer, 1), y, pooled);
@@ -414,7 +413,8 @@ TEST(Tape, AReluWhoseDerivativeIsTakenByItsConsumersHasTheGradientOfAPlainOne) {
   };
   for (const auto& [name, consumer] : consumers)
     for (const bool with_condition : {false, true}) {
-      const std::vector<float> plain = relu_gradients(true, with_condition, consumer), fused = relu_gradients(false, with_condition, consumer);
+      const std::vector<float> plain = relu_gradients(true, with_condition, consumer),
+                               fused = relu_gradients(false, with_condition, consumer);
       ASSERT_EQ(plain.size(), fused.size());
       double largest = 0;
       for (std::size_t i = 0; i < plain.size(); ++i) {

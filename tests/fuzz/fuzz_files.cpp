@@ -1,5 +1,5 @@
-/// libFuzzer harness over the loaders of model files, stored simulations and checkpoints. The first byte says whether checksums are made right first: without that, nearly everything ends at
-/// the checksum; with it, index, architecture, tables and records are reached.
+/// libFuzzer harness over the loaders of model files, stored simulations and checkpoints. The first byte says whether checksums are made
+/// right first: without that, nearly everything ends at the checksum; with it, index, architecture, tables and records are reached.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -319,8 +319,10 @@ TEST_F(Faults, ForgedFilesAreRefusedOrHarmless) {
 // Found by fuzzing: a JSON number that no integer can hold.
 TEST_F(Faults, NumbersThatAreNoIntegersAreRefused) {
   const auto index = [](const std::string& shape, const std::string& offset, const std::string& attribute) {
-    return io::index_from_json("a.h5", R"({"attributes": {"seed": )" + attribute + R"(}, "datasets": {"x": {"type": "float64", "shape": [)" + shape +
-                                           R"(], "offset": )" + offset + "}}}", 10000);
+    return io::index_from_json("a.h5",
+                               R"({"attributes": {"seed": )" + attribute + R"(}, "datasets": {"x": {"type": "float64", "shape": [)" +
+                                   shape + R"(], "offset": )" + offset + "}}}",
+                               10000);
   };
   const std::string seed = R"({"uint64": 1})";
   EXPECT_EQ(index("2, 3", "4096", seed).entries.at("x").count(), 6U);

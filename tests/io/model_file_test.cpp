@@ -183,8 +183,8 @@ TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
   std::string wide, source = "bent";
   for (int i = 0; i < 7; ++i) {
     const std::string name = "w" + std::to_string(i), q = "\"" + source + "\"";
-    wide += R"({"activation": "identity", "axes": 0, "first": 0, "last": 0, "layer": "", "number": 0.0, "op": "concat", "name": ")" + name + R"(", "sources": [)" +
-            q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "]},";
+    wide += R"({"activation": "identity", "axes": 0, "first": 0, "last": 0, "layer": "", "number": 0.0, "op": "concat", "name": ")" + name +
+            R"(", "sources": [)" + q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "," + q + "]},";
     source = name;
   }
   const std::string last = text.substr(text.find("{", text.find("\"bent\",\n")));

@@ -47,16 +47,17 @@ inline AmortizedPosterior small_amortizer(InvertibleNetworkOptions flow = {}, De
 /// A node of every kind of setting.
 inline GraphOptions small_graph() {
   using enum GraphOp;
-  return {.layers = {{"observation", {.units = 8}}, {"block.inner", {.units = 8, .activation = Activation::tanh, .kernel_regularizer = 0.25}}},
-          .nodes = {{.name = "first", .op = dense, .sources = {"data"}, .layer = "observation"},
-                    {.name = "kept", .op = dropout, .sources = {"first"}, .number = 0.1},
-                    {.name = "second", .op = dense, .sources = {"kept"}, .layer = "block.inner"},
-                    {.name = "third", .op = dense, .sources = {"second"}, .layer = "block.inner"},
-                    {.name = "residual", .op = add, .sources = {"first", "third"}},
-                    {.name = "shorter", .op = scale, .sources = {"residual"}, .number = 1.0 / 3},
-                    {.name = "mean", .op = mean_pool, .sources = {"shorter"}},
-                    {.name = "bent", .op = GraphOp::activation, .sources = {"mean"}, .activation = Activation::softplus},
-                    {.name = "some", .op = columns, .sources = {"bent"}, .first = -5, .last = -1}}};
+  return {
+      .layers = {{"observation", {.units = 8}}, {"block.inner", {.units = 8, .activation = Activation::tanh, .kernel_regularizer = 0.25}}},
+      .nodes = {{.name = "first", .op = dense, .sources = {"data"}, .layer = "observation"},
+                {.name = "kept", .op = dropout, .sources = {"first"}, .number = 0.1},
+                {.name = "second", .op = dense, .sources = {"kept"}, .layer = "block.inner"},
+                {.name = "third", .op = dense, .sources = {"second"}, .layer = "block.inner"},
+                {.name = "residual", .op = add, .sources = {"first", "third"}},
+                {.name = "shorter", .op = scale, .sources = {"residual"}, .number = 1.0 / 3},
+                {.name = "mean", .op = mean_pool, .sources = {"shorter"}},
+                {.name = "bent", .op = GraphOp::activation, .sources = {"mean"}, .activation = Activation::softplus},
+                {.name = "some", .op = columns, .sources = {"bent"}, .first = -5, .last = -1}}};
 }
 
 inline AmortizedPosterior small_graph_amortizer() {

@@ -17,7 +17,7 @@ struct Case {
   std::int64_t rows, depth, cols;
   Start start = Start::zero;
   Epilogue epilogue = Epilogue::none;
-  bool transposed_at_hand = false;  // as well as B
+  bool transposed_at_hand = false;         // as well as B
   std::int64_t period = 1, first_row = 0;  // of init
 
   [[nodiscard]] std::string text() const {
@@ -312,7 +312,8 @@ TEST(TransposedProduct, IsRightForEveryShape) {
         Matrix c = before, alone = before;
         Numbers sums = sums_before;
         transposed_product({a.data(), a.stride, b.data(), b.stride, alone.data(), alone.stride, rows, depth, cols, accumulate});
-        transposed_product({a.data(), a.stride, b.data(), b.stride, c.data(), c.stride, rows, depth, cols, accumulate, sums.data(), accumulate_sums});
+        transposed_product(
+            {a.data(), a.stride, b.data(), b.stride, c.data(), c.stride, rows, depth, cols, accumulate, sums.data(), accumulate_sums});
         for (std::int64_t j = 0; j < cols; ++j) {
           double exact = accumulate_sums ? sums_before[j] : 0, magnitude = std::fabs(exact);
           for (std::int64_t p = 0; p < depth; ++p) exact += b(p, j), magnitude += std::fabs(b(p, j));

@@ -41,11 +41,9 @@ TEST(PythonTwin, TheSameContextsAsFunctionsOfPython) {
   const auto contexts = [&] { return ContextGenerator({.batchable = uniform, .non_batchable = uniform}); };
   const Prior prior([](const Context& c, Rng& rng) { return Array({1}, rng.uniform() + c.batchable->item() + c.non_batchable->item()); },
                     {.context = contexts()});
-  const Simulator simulator(
-      [](const Array& theta, const Context& c, Rng& rng) {
-        return Array({1}, rng.uniform() + theta[0] + c.batchable->item() + c.non_batchable->item());
-      },
-      {.context = contexts()});
+  const Simulator simulator([](const Array& theta, const Context& c,
+                               Rng& rng) { return Array({1}, rng.uniform() + theta[0] + c.batchable->item() + c.non_batchable->item()); },
+                            {.context = contexts()});
   const GenerativeModel model(prior, simulator, {.seed = 11});
   std::uint64_t hash = 0xcbf29ce484222325;
   for (const int batch_size : {3, 4}) {

@@ -47,7 +47,8 @@ class PointEstimator : public Trainable {
 
  private:
   struct State {
-    nn::Mlp net{{{.units = 8, .activation = Activation::tanh, .kernel_regularizer = 1e-4}, {.units = 2, .activation = Activation::identity}}};
+    nn::Mlp net{
+        {{.units = 8, .activation = Activation::tanh, .kernel_regularizer = 1e-4}, {.units = 2, .activation = Activation::identity}}};
     nn::ParameterStore store;
     bool built = false;
   };

@@ -12,7 +12,7 @@ namespace bayesflow {
 /// A latent distribution: any log density that is made of operations, with a sampler that belongs to it.
 struct Latent {
   std::string name;
-  std::function<Tensor(Tensor z)> log_density;        ///< (..., D) -> (...), constants included
+  std::function<Tensor(Tensor z)> log_density;                                 ///< (..., D) -> (...), constants included
   std::function<void(Rng& rng, std::span<float> z, std::int64_t dim)> sample;  ///< fills rows of width dim
 };
 

@@ -59,8 +59,8 @@ class Arena {
   std::size_t used_ = 0, capacity_ = 0;
 };
 
-/// Arenas that are used side by side and reset together. From the second like pass on they lie in one block, so that small ones fill huge pages
-/// together instead of wasting one each.
+/// Arenas that are used side by side and reset together. From the second like pass on they lie in one block, so that small ones fill huge
+/// pages together instead of wasting one each.
 class ArenaGroup {
  public:
   /// Makes all memory free, and arenas 0 to count - 1 ready.

@@ -72,9 +72,9 @@ class alignas(64) Tape {  // those of two threads share no cache line
   [[nodiscard]] Rng& rng() { return rng_; }  ///< another stream for every step and shard
 
   // --- leaves ---
-  Tensor input(const Array& values, bool needs_grad = false);  ///< rounded to float32
+  Tensor input(const Array& values, bool needs_grad = false);                      ///< rounded to float32
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
-  Tensor wrap(const Shape& shape, const float* values);        ///< not copied: must outlive the pass
+  Tensor wrap(const Shape& shape, const float* values);                            ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
   /// A parameter, the `number`-th of its model. Its gradient goes to the lane's buffer from `offset` on; without a lane it needs none.
   Tensor parameter(const Shape& shape, const float* value, std::int64_t offset, int number);
@@ -183,8 +183,8 @@ class alignas(64) Tape {  // those of two threads share no cache line
   std::size_t used_value_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk, or of a fork's sub-network
   std::int64_t product_flops_ = 0;
-  Tensor output_;          // of a child
-  bool is_child_ = false;  // shards are not cut again
+  Tensor output_;               // of a child
+  bool is_child_ = false;       // shards are not cut again
   bool is_subnetwork_ = false;  // a child of a fork
 };
 

@@ -13,8 +13,8 @@ namespace detail {
 /// What a Tensor points to; lives in the tape's arena.
 struct Node {
   float* value = nullptr;
-  float* grad = nullptr;              // null until something flows back
-  std::uint8_t* grad_set = nullptr;   // 0: the next contribution is stored, else added
+  float* grad = nullptr;             // null until something flows back
+  std::uint8_t* grad_set = nullptr;  // 0: the next contribution is stored, else added
   Tape* tape = nullptr;
   Shape shape;
   bool needs_grad = false;
@@ -35,7 +35,7 @@ class Tensor {
   [[nodiscard]] int rank() const { return node_->shape.rank(); }
   [[nodiscard]] std::int64_t dim(int axis) const { return node_->shape[axis]; }
   [[nodiscard]] std::int64_t size() const { return node_->shape.size(); }
-  [[nodiscard]] std::int64_t cols() const { return rank() ? dim(-1) : 1; }  ///< extent of the last axis
+  [[nodiscard]] std::int64_t cols() const { return rank() ? dim(-1) : 1; }          ///< extent of the last axis
   [[nodiscard]] std::int64_t rows() const { return cols() ? size() / cols() : 0; }  ///< product of the others
   [[nodiscard]] const float* data() const { return node_->value; }
   [[nodiscard]] float* data() { return node_->value; }

@@ -23,13 +23,13 @@ void release_doubles(double* data, std::int64_t count) noexcept;
 ///   Array x({2, 3});  x(1, 2) = 4.0;  auto m = x.mean(0);  auto y = (x - m) / 2.0;
 class Array {
  public:
-  Array() = default;                                    ///< rank 1, no elements
+  Array() = default;  ///< rank 1, no elements
   explicit Array(const Shape& shape, double fill = 0.0);
-  Array(const Shape& shape, std::span<const double> values);  ///< throws ShapeError if sizes differ
-  static Array scalar(double value);                    ///< rank 0
-  static Array of(std::initializer_list<double> values);      ///< rank 1
+  Array(const Shape& shape, std::span<const double> values);                   ///< throws ShapeError if sizes differ
+  static Array scalar(double value);                                           ///< rank 0
+  static Array of(std::initializer_list<double> values);                       ///< rank 1
   static Array of(std::initializer_list<std::initializer_list<double>> rows);  ///< rank 2 (one column: of({...}).expand_dims(1))
-  static Array arange(std::int64_t count);              ///< 0, 1, ..., count - 1
+  static Array arange(std::int64_t count);                                     ///< 0, 1, ..., count - 1
   static Array linspace(double first, double last, std::int64_t count);
 
   Array(const Array& other);
@@ -66,16 +66,16 @@ class Array {
   [[nodiscard]] double item() const;
 
   // --- shapes ---
-  [[nodiscard]] Array reshape(const Shape& shape) const;      ///< same number of elements
+  [[nodiscard]] Array reshape(const Shape& shape) const;  ///< same number of elements
   [[nodiscard]] Array flatten() const;
   [[nodiscard]] Array expand_dims(int axis) const;
-  [[nodiscard]] Array squeeze(int axis) const;                ///< throws ShapeError if the extent is not one
-  [[nodiscard]] Array transpose() const;                      ///< reverses the axes
+  [[nodiscard]] Array squeeze(int axis) const;  ///< throws ShapeError if the extent is not one
+  [[nodiscard]] Array transpose() const;        ///< reverses the axes
   [[nodiscard]] Array swap_axes(int a, int b) const;
-  [[nodiscard]] Array broadcast_to(const Shape& shape) const; ///< NumPy rules
+  [[nodiscard]] Array broadcast_to(const Shape& shape) const;  ///< NumPy rules
 
   // --- parts ---
-  [[nodiscard]] Array row(std::int64_t index) const;          ///< entry of axis 0, rank one less
+  [[nodiscard]] Array row(std::int64_t index) const;  ///< entry of axis 0, rank one less
   void set_row(std::int64_t index, const Array& value);
   [[nodiscard]] std::span<const double> row_values(std::int64_t index) const;
   [[nodiscard]] Array slice(std::int64_t first, std::int64_t last) const;    ///< rows [first, last) of axis 0

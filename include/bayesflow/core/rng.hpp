@@ -40,7 +40,7 @@ class Rng {
   [[nodiscard]] std::uint64_t position() const { return position_; }
   void set_position(std::uint64_t blocks);
 
-  std::uint64_t bits();                                     ///< 64 uniform bits
+  std::uint64_t bits();  ///< 64 uniform bits
   // UniformRandomBitGenerator, for std:: distributions and algorithms
   using result_type = std::uint64_t;
   static constexpr result_type min() { return 0; }
@@ -49,24 +49,30 @@ class Rng {
 
   // --- scalars ---
   // (Templates, so that rng.normal({4}) can only mean a shape.)
-  double uniform() { return uniform_scalar(0.0, 1.0); }     ///< [0, 1), 53 random bits
+  double uniform() { return uniform_scalar(0.0, 1.0); }  ///< [0, 1), 53 random bits
   template <Number A, Number B>
-  double uniform(A low, B high) { return uniform_scalar(static_cast<double>(low), static_cast<double>(high)); }
-  double normal() { return normal_scalar(0.0, 1.0); }       ///< Box-Muller
+  double uniform(A low, B high) {
+    return uniform_scalar(static_cast<double>(low), static_cast<double>(high));
+  }
+  double normal() { return normal_scalar(0.0, 1.0); }  ///< Box-Muller
   template <Number A, Number B = double>
-  double normal(A loc, B scale = 1.0) { return normal_scalar(static_cast<double>(loc), static_cast<double>(scale)); }
+  double normal(A loc, B scale = 1.0) {
+    return normal_scalar(static_cast<double>(loc), static_cast<double>(scale));
+  }
   double lognormal(double mean = 0.0, double sigma = 1.0);
   double exponential(double scale = 1.0);
   template <Number A, Number B = double>
-  double gamma(A shape, B scale = 1.0) { return gamma_scalar(static_cast<double>(shape), static_cast<double>(scale)); }  ///< Marsaglia and Tsang (2000)
+  double gamma(A shape, B scale = 1.0) {
+    return gamma_scalar(static_cast<double>(shape), static_cast<double>(scale));
+  }  ///< Marsaglia and Tsang (2000)
   double beta(double a, double b);
   double student_t(double df);
   double cauchy(double loc = 0.0, double scale = 1.0);
   std::int64_t integers(std::int64_t low, std::int64_t high);  ///< [low, high), without bias
-  std::int64_t poisson(double mean);                        ///< exact for every mean up to 9.2e18
+  std::int64_t poisson(double mean);                           ///< exact for every mean up to 9.2e18
   std::int64_t binomial(std::int64_t trials, double probability);
   bool bernoulli(double probability);
-  std::int64_t categorical(std::span<const double> weights);   ///< weights need not sum to one
+  std::int64_t categorical(std::span<const double> weights);  ///< weights need not sum to one
   std::vector<std::int64_t> permutation(std::int64_t count);
   Array dirichlet(std::span<const double> concentration);
 
@@ -81,7 +87,7 @@ class Rng {
 
   // --- bulk, for the engine ---
   void fill_normal(std::span<double> out);
-  void fill_normal(std::span<float> out);                   ///< the same numbers, rounded
+  void fill_normal(std::span<float> out);  ///< the same numbers, rounded
   void fill_uniform(std::span<double> out);
 
  private:
@@ -93,9 +99,9 @@ class Rng {
   std::uint64_t seed_ = 0;
   std::uint64_t key_ = 0;
   std::uint64_t index_ = 0;
-  std::uint64_t position_ = 0;               // next block to compute
-  std::array<std::uint64_t, 2> block_{};     // the present block
-  int left_ = 0;                             // unused 64-bit words of it
+  std::uint64_t position_ = 0;            // next block to compute
+  std::array<std::uint64_t, 2> block_{};  // the present block
+  int left_ = 0;                          // unused 64-bit words of it
   double spare_normal_ = 0.0;
   bool has_spare_normal_ = false;
 };

@@ -15,18 +15,18 @@ enum class Pooling : std::uint8_t { mean, max };
 
 /// Settings of a DeepSet, v1's names and defaults.
 struct DeepSetOptions {
-  std::int64_t summary_dim = 10;      ///< width of the summary; not less than the number of parameters
-  std::int64_t num_dense_s1 = 2;      ///< dense layers before pooling
-  std::int64_t num_dense_s2 = 2;      ///< dense layers after pooling
-  std::int64_t num_dense_s3 = 2;      ///< dense layers of an equivariant module, over each observation and the pooled vector
-  std::int64_t num_equiv = 2;         ///< equivariant modules before the invariant one
-  DenseOptions dense_s1 = {};         ///< 64 units, relu, Glorot uniform
+  std::int64_t summary_dim = 10;  ///< width of the summary; not less than the number of parameters
+  std::int64_t num_dense_s1 = 2;  ///< dense layers before pooling
+  std::int64_t num_dense_s2 = 2;  ///< dense layers after pooling
+  std::int64_t num_dense_s3 = 2;  ///< dense layers of an equivariant module, over each observation and the pooled vector
+  std::int64_t num_equiv = 2;     ///< equivariant modules before the invariant one
+  DenseOptions dense_s1 = {};     ///< 64 units, relu, Glorot uniform
   DenseOptions dense_s2 = {};
   DenseOptions dense_s3 = {};
   Pooling pooling = Pooling::mean;
-  bool linear_path = false;           ///< the mean of the raw observations joins the last layer's input; see docs/design/training.md
+  bool linear_path = false;  ///< the mean of the raw observations joins the last layer's input; see docs/design/training.md
   std::function<Tensor(Tensor)> pooling_fun = {};  ///< of your own, (..., N, d) -> (..., d); overrides `pooling`
-  void validate() const;              ///< throws ConfigurationError
+  void validate() const;                           ///< throws ConfigurationError
 };
 
 /// x: (batch, ..., N, d) -> (batch, ..., summary_dim); N may differ between batches.

@@ -26,7 +26,7 @@ enum class GraphOp : std::uint8_t {
   mean_pool,   ///< over the observations: (batch, ..., N, d) -> (batch, ..., d)
   max_pool,
   sum_pool,
-  repeat,      ///< of two sources p (batch, ..., d) and x (batch, ..., N, e): p for each observation of x, (batch, ..., N, d)
+  repeat,  ///< of two sources p (batch, ..., d) and x (batch, ..., N, e): p for each observation of x, (batch, ..., N, d)
 };
 [[nodiscard]] const char* to_string(GraphOp op);
 /// The reverse. Throws ConfigurationError listing the names.

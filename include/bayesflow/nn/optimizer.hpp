@@ -16,14 +16,14 @@ enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
 /// Settings of an Optimizer. Defaults are Keras' and v1's.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
-  Schedule learning_rate = {};       ///< empty: the trainer's cosine decay
-  double beta1 = 0.9;                ///< Adam: decay of the first moment
-  double beta2 = 0.999;              ///< Adam: decay of the second moment
-  double epsilon = 1e-7;             ///< Adam: added to sqrt(v)
-  double weight_decay = 0.004;       ///< AdamW only (Loshchilov and Hutter 2019): w -= rate decay w
-  double momentum = 0.0;             ///< SGD only
-  double global_clipnorm = 1.0;      ///< gradients are scaled by min(1, this / norm of all of them); 0: no clipping
-  void validate() const;             ///< throws ConfigurationError naming field, value and constraint
+  Schedule learning_rate = {};   ///< empty: the trainer's cosine decay
+  double beta1 = 0.9;            ///< Adam: decay of the first moment
+  double beta2 = 0.999;          ///< Adam: decay of the second moment
+  double epsilon = 1e-7;         ///< Adam: added to sqrt(v)
+  double weight_decay = 0.004;   ///< AdamW only (Loshchilov and Hutter 2019): w -= rate decay w
+  double momentum = 0.0;         ///< SGD only
+  double global_clipnorm = 1.0;  ///< gradients are scaled by min(1, this / norm of all of them); 0: no clipping
+  void validate() const;         ///< throws ConfigurationError naming field, value and constraint
 };
 
 /// What one step did.

@@ -15,10 +15,10 @@ namespace bayesflow {
 struct Simulations {
   std::optional<Array> prior_non_batchable_context = {};
   std::optional<Array> prior_batchable_context = {};
-  Array prior_draws = {};                           ///< (batch, parameters) or (batch, n, parameters)
+  Array prior_draws = {};  ///< (batch, parameters) or (batch, n, parameters)
   std::optional<Array> sim_non_batchable_context = {};
   std::optional<Array> sim_batchable_context = {};
-  Array sim_data = {};                              ///< (batch, ...)
+  Array sim_data = {};  ///< (batch, ...)
 
   [[nodiscard]] std::int64_t batch_size() const { return prior_draws.dim(0); }
   /// Rows of every batched field.

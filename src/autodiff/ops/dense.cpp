@@ -1,9 +1,10 @@
 /// Chains of dense layers: nearly all arithmetic of the library.
+#include "bayesflow/autodiff/ops/dense.hpp"
+
 #include <algorithm>
 #include <cstring>
 
 #include "autodiff/check.hpp"
-#include "bayesflow/autodiff/ops/dense.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/product.hpp"
@@ -35,12 +36,12 @@ struct Chain {
   Activation activation[kMaxLayers];
   std::int64_t in[kMaxLayers], out[kMaxLayers];
   Tensor x, condition, y;
-  std::int64_t rows, period;       // period: rows that share one row of the condition
-  std::int64_t x_cols, c_cols;     // of the first layer's input
-  float* outputs[kMaxLayers];      // activations of each layer, all rows
-  float* inputs[kMaxLayers];       // before the activation, where its derivative needs that
-  std::int64_t pooled;             // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
-  std::uint8_t* positive;          // of the last layer's outputs, if they are pooled after a relu: all that the way back needs of them
+  std::int64_t rows, period;    // period: rows that share one row of the condition
+  std::int64_t x_cols, c_cols;  // of the first layer's input
+  float* outputs[kMaxLayers];   // activations of each layer, all rows
+  float* inputs[kMaxLayers];    // before the activation, where its derivative needs that
+  std::int64_t pooled;          // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
+  std::uint8_t* positive;       // of the last layer's outputs, if they are pooled after a relu: all that the way back needs of them
 
   /// What layer l reads, from `row` on: the condition's half of the first layer aside.
   [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }
@@ -63,8 +64,8 @@ void multiply(const Chain& c, const kernels::Product& p) {
 }
 
 /// `wt`: W^T, if it is at hand; `packed`: W, packed, or null.
-void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row, std::int64_t rows,
-                   float* z, float* y) {
+void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row,
+                   std::int64_t rows, float* z, float* y) {
   kernels::Product p{};
   p.a = h;
   p.lda = l ? c.in[l] : c.x_cols;
@@ -142,7 +143,8 @@ void add_gradients(const Chain& c, const float* h, std::int64_t ldh, const float
   arena.rewind(mark);
 }
 
-/// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as its derivative wants it.
+/// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as
+/// its derivative wants it.
 void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt,
                         Tensor x, std::int64_t row, GradSink dx, float* panel, kernels::Ahead ahead = {}) {
   kernels::Product p{};
@@ -219,7 +221,8 @@ void backward_chain(const Chain& c) {
     }
     for (int l = last; l > 0; --l) {
       const float* h = c.input_of(l, row);
-      add_gradients(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], of_block(dw[l], first_block), of_block(db[l], first_block), arena);
+      add_gradients(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], of_block(dw[l], first_block), of_block(db[l], first_block),
+                    arena);
       const Activation below = c.activation[l - 1];
       kernels::Product p{};
       p.a = dz;
@@ -294,7 +297,8 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   for (int l = 0; l < c.count; ++l) {
     const Layer& layer = layers[static_cast<std::size_t>(l)];
     require(layer.kernel.rank() == 2 && layer.kernel.dim(0) == width,
-            "dense_chain: layer {} needs inputs of width {} (kernel {}); got width {}", l, layer.kernel.dim(0), shape_of(layer.kernel), width);
+            "dense_chain: layer {} needs inputs of width {} (kernel {}); got width {}", l, layer.kernel.dim(0), shape_of(layer.kernel),
+            width);
     c.kernel[l] = layer.kernel;
     c.bias[l] = layer.bias;
     c.activation[l] = layer.activation;

@@ -1,11 +1,12 @@
 /// Log-densities, distances between samples, and normalized kernels.
+#include "bayesflow/autodiff/ops/density.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "autodiff/check.hpp"
 #include "autodiff/mmd_kernel.hpp"
-#include "bayesflow/autodiff/ops/density.hpp"
 
 namespace bayesflow::ops {
 namespace {
@@ -49,7 +50,8 @@ Tensor gaussian_log_density(Tensor z) {
 }
 
 Tensor student_t_log_density(Tensor z, float df) {
-  if (!(df > 0) || !std::isfinite(df)) throw ArgumentError(fmt::format("student_t_log_density: df must be positive and finite; got {}", df));
+  if (!(df > 0) || !std::isfinite(df))
+    throw ArgumentError(fmt::format("student_t_log_density: df must be positive and finite; got {}", df));
   Tensor y = z.tape().result(z.shape().slice(0, -1), {z});
   const std::int64_t rows = y.size(), cols = z.cols();
   const double v = static_cast<double>(df), d = static_cast<double>(cols);
@@ -63,7 +65,8 @@ Tensor student_t_log_density(Tensor z, float df) {
     const GradSink sink = grad_sink(z);
     for (std::int64_t i = 0; i < rows; ++i) {
       double s = 0;
-      for (std::int64_t j = 0; j < cols; ++j) s += static_cast<double>(z.data()[i * cols + j]) * static_cast<double>(z.data()[i * cols + j]);
+      for (std::int64_t j = 0; j < cols; ++j)
+        s += static_cast<double>(z.data()[i * cols + j]) * static_cast<double>(z.data()[i * cols + j]);
       const auto factor = static_cast<float>(-(v + d) / (v + s)) * grad_of(y)[i];
       for (std::int64_t j = 0; j < cols; ++j) {
         const float g = factor * z.data()[i * cols + j];
@@ -112,8 +115,8 @@ Tensor mmd(Tensor x, Tensor y) {
 }
 
 Tensor spectral_normalize(Tensor kernel, std::span<const float> u) {
-  require(kernel.rank() == 2 && static_cast<std::int64_t>(u.size()) == kernel.dim(1), "spectral_normalize: kernel {} needs a vector of {} values; got {}",
-          shape_of(kernel), kernel.dim(1), u.size());
+  require(kernel.rank() == 2 && static_cast<std::int64_t>(u.size()) == kernel.dim(1),
+          "spectral_normalize: kernel {} needs a vector of {} values; got {}", shape_of(kernel), kernel.dim(1), u.size());
   Tape& tape = kernel.tape();
   const std::int64_t k = kernel.dim(0), n = kernel.dim(1);
   float *left = tape.arena().floats(k), *right = tape.arena().floats(n);
@@ -136,7 +139,8 @@ Tensor spectral_normalize(Tensor kernel, std::span<const float> u) {
   normalize(right, n);
   double sigma = 0;
   for (std::int64_t i = 0; i < k; ++i)
-    for (std::int64_t j = 0; j < n; ++j) sigma += static_cast<double>(left[i]) * static_cast<double>(w[i * n + j]) * static_cast<double>(right[j]);
+    for (std::int64_t j = 0; j < n; ++j)
+      sigma += static_cast<double>(left[i]) * static_cast<double>(w[i * n + j]) * static_cast<double>(right[j]);
   Tensor y = tape.result(kernel.shape(), {kernel});
   const auto divisor = static_cast<float>(std::max(1.0, sigma));
   for (std::int64_t i = 0; i < k * n; ++i) y.data()[i] = w[i] / divisor;

@@ -1,8 +1,9 @@
 /// Elementwise operations.
+#include "bayesflow/autodiff/ops/elementwise.hpp"
+
 #include <algorithm>
 
 #include "autodiff/check.hpp"
-#include "bayesflow/autodiff/ops/elementwise.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow::ops {

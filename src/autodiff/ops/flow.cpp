@@ -1,10 +1,11 @@
 /// Parts of normalizing flows.
+#include "bayesflow/autodiff/ops/flow.hpp"
+
 #include <algorithm>
 #include <cmath>
 
 #include "autodiff/check.hpp"
 #include "autodiff/spline.hpp"
-#include "bayesflow/autodiff/ops/flow.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow::ops {
@@ -27,7 +28,9 @@ void deliver_columns(Tensor to, std::int64_t rows, std::int64_t cols, F value) {
   }
 }
 
-double* doubles(Arena& arena, std::int64_t count) { return static_cast<double*>(arena.bytes(static_cast<std::size_t>(count) * sizeof(double))); }
+double* doubles(Arena& arena, std::int64_t count) {
+  return static_cast<double*>(arena.bytes(static_cast<std::size_t>(count) * sizeof(double)));
+}
 
 /// LU factors with partial pivoting, in double precision; the arena holds them.
 struct Lu {
@@ -35,7 +38,10 @@ struct Lu {
   double *a, *x;  // the factors, and a column of the inverse
   std::int64_t* pivot;
   Lu(Tensor w, Arena& arena)
-      : n(w.dim(0)), a(doubles(arena, n * n)), x(doubles(arena, n)), pivot(static_cast<std::int64_t*>(arena.bytes(static_cast<std::size_t>(n) * sizeof(std::int64_t)))) {
+      : n(w.dim(0)),
+        a(doubles(arena, n * n)),
+        x(doubles(arena, n)),
+        pivot(static_cast<std::int64_t*>(arena.bytes(static_cast<std::size_t>(n) * sizeof(std::int64_t)))) {
     for (std::int64_t i = 0; i < n * n; ++i) a[i] = static_cast<double>(w.data()[i]);
     for (std::int64_t k = 0; k < n; ++k) {
       std::int64_t p = k;
