@@ -1,6 +1,7 @@
 /// Every operation of the table with every instruction set of this machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "bayesflow/autodiff/gradient_check.hpp"
