@@ -5,10 +5,11 @@
 The modules and names are those of BayesFlow v1: `simulation`, `networks`, `amortizers`, `trainers`, `configuration`, `diagnostics`, ...
 """
 
-from . import _calls, _core, _log
+from . import _absent, _calls, _core, _log
 
 _log.set_up()
 _calls.set_up(_core)
+_absent.set_up()
 __version__: str = _core.__version__
 
 from . import amortizers, computational_utilities, configuration, default_settings, diagnostics, exceptions, helper_classes, inference_networks  # noqa: E402

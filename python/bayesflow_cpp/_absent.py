@@ -1,33 +1,117 @@
-"""Names of BayesFlow v1 that are not there: whoever uses one is told what to use instead."""
+"""Names of BayesFlow v1 and 2 that are not there: whoever uses or imports one is told what to use instead."""
+
+import sys
+from pathlib import Path
 
 from .exceptions import OperationNotSupportedError
 
+
+def page(name):
+    """Where a page of the documentation lies: it is part of a wheel."""
+    here = Path(__file__).parent
+    inside = here / "docs"
+    return str((inside if inside.is_dir() else here.parents[1] / "docs") / name)
+
+
+_BLOCKS = f"written from building blocks ({page('python_networks.md')})"
+_TRAINED = "here a model is trained by trainers.Trainer(amortizers.AmortizedPosterior(...), simulation.GenerativeModel(...))"
+_SIMULATED = "here it is simulation.GenerativeModel(simulation.Prior(prior_fun=...), simulation.Simulator(simulator_fun=...))"
+_CONFIGURED = "here a configurator, a function of the forward dictionary, does that: trainers.Trainer(..., configurator=...)"
+_GIVEN = "here training functions take simulations: trainer.train_offline(dictionary or file, ...), trainer.train_online(...)"
+_JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_histograms, plot_sbc_ecdf, plot_z_score_contraction, ..., and report() runs them all"
+
 MODULES = {
-    "attention": "attention is not there yet; a DeepSet is for exchangeable observations, other networks are written from building blocks (docs/python_networks.md)",
+    "attention": f"attention is not there yet; a DeepSet is for exchangeable observations, other networks are {_BLOCKS}",
     "benchmarks": "v1's benchmark models are not there; two moons is in examples/two_moons.ipynb",
     "coupling_networks": "couplings are parts of networks.InvertibleNetwork: its coupling_design and coupling_settings describe them",
     "experimental": "rectified flows are not there; use an AmortizedPosterior, with coupling_design=\"spline\" for posteriors of many shapes",
     "helper_functions": "merge_left_into_right and build_meta_dict are in default_settings; training has no need of the others",
-    "helper_networks": "layers are described in networks.InvertibleNetwork and networks.DeepSet; your own networks are written from building blocks (docs/python_networks.md)",
+    "helper_networks": f"layers are described in networks.InvertibleNetwork and networks.DeepSet; your own networks are {_BLOCKS}",
     "mcmc": "surrogates for MCMC are not there, because AmortizedLikelihood is not; sample from an AmortizedPosterior",
     "version": "the version is bayesflow_cpp.__version__",
     "wrappers": "spectral norm is switched on by coupling_settings={\"spec_norm\": True}",
 }
+VERSION_2 = {
+    **dict.fromkeys(("BasicWorkflow", "Workflow", "EnsembleWorkflow", "workflows"), _TRAINED),
+    **dict.fromkeys(("Approximator", "ContinuousApproximator", "PointApproximator", "ScoringRuleApproximator", "approximators"), _TRAINED),
+    **dict.fromkeys(("ModelComparisonApproximator", "ModelComparisonSimulator"), "model comparison is not there; train one AmortizedPosterior per model"),
+    **dict.fromkeys(("make_simulator", "LambdaSimulator", "simulators"), _SIMULATED),
+    **dict.fromkeys(("Adapter", "adapters", "augmentations"), _CONFIGURED),
+    **dict.fromkeys(("OfflineDataset", "OnlineDataset", "DiskDataset", "EnsembleDataset", "datasets"), _GIVEN),
+    "distributions": "latents are latents.MultivariateStudentT(df), or None for a standard normal: AmortizedPosterior(latent_dist=...)",
+    **dict.fromkeys(("metrics", "plots"), _JUDGED),
+    **dict.fromkeys(("scores", "scoring_rules", "links"), "point estimators are not there; use means or quantiles of an AmortizedPosterior's draws"),
+    "utils": "there is no module of helpers; numbers of figures are in diagnostics, v1's helpers in computational_utilities",
+}
+VERSION_2_NETWORKS = {
+    "CouplingFlow": "here it is networks.InvertibleNetwork(num_params, num_coupling_layers, coupling_design=\"affine\" or \"spline\")",
+    **dict.fromkeys(
+        ("FlowMatching", "DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow", "PointInferenceNetwork", "ScoringRuleNetwork"),
+        "use networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
+    ),
+    **dict.fromkeys(("TimeSeriesNetwork", "FusionNetwork", "FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
+}
+
+
+def _sentence(name):
+    """What is said of a name of the package, or of a module below one that is not there; None for one that nobody had."""
+    first, *rest = name.split(".")
+    if first == "diagnostics" and rest:
+        first = rest[0]
+    if first in MODULES:
+        return f"bayesflow_cpp has no module {first}: {MODULES[first]}"
+    return f"bayesflow_cpp has no {first}, which is BayesFlow 2's: {VERSION_2[first]}" if first in VERSION_2 else None
 
 
 def module(name):
     """The package's `__getattr__`."""
-    if name in MODULES:
-        raise AttributeError(f"bayesflow_cpp has no module {name}: {MODULES[name]}")
-    raise AttributeError(f"module 'bayesflow_cpp' has no attribute {name!r}")
+    raise AttributeError(_sentence(name) or f"module 'bayesflow_cpp' has no attribute {name!r}")
+
+
+class _Finder:
+    """Answers `import bayesflow_cpp.x` and `from bayesflow_cpp import x`, which know nothing of `__getattr__`'s words."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        package, _, rest = name.partition(".")
+        sentence = _sentence(rest) if package == __package__ and rest else None
+        if sentence:
+            raise ModuleNotFoundError(sentence)  # without its name: the import statement would use words of its own
+
+
+def set_up():
+    if not any(isinstance(finder, type) and finder.__name__ == "_Finder" and finder.__module__ == __name__ for finder in sys.meta_path):
+        sys.meta_path.append(_Finder)
+
+
+class _Absent(type):
+    """The class of what stands for a class, function or setting that is not there: whatever is done with it ends in the sentence."""
+
+    def __new__(cls, name, bases, namespace):
+        for base in bases:
+            base._refuse()
+        return super().__new__(cls, name, bases, namespace)
+
+    def _refuse(cls):
+        raise OperationNotSupportedError(f"{cls.__name__} is not there; {cls._instead}")
+
+    def __call__(cls, *args, **kwargs):
+        cls._refuse()
+
+    def __getitem__(cls, key):
+        cls._refuse()
+
+    def __getattr__(cls, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        cls._refuse()
 
 
 def absent(name, instead):
-    """What stands for a class or function that is not there."""
+    """What stands for a class, function or setting that is not there."""
+    return _Absent(name, (), {"_instead": instead, "__doc__": f"Not there; {instead}.", "__module__": __name__})
 
-    def call(*args, **kwargs):
-        raise OperationNotSupportedError(f"{name} is not there; {instead}")
 
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"Not there; {instead}."
-    return call
+def absent_of_version_2():
+    """{name: stand-in} of BayesFlow 2's networks, which have no names of their own here."""
+    return {name: absent(name, f"it is BayesFlow 2's: {instead}") for name, instead in VERSION_2_NETWORKS.items()}

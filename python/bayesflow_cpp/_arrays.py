@@ -21,6 +21,9 @@ def as_array(value, name):
         else:
             array = np.asanyarray(value)
     except Exception as error:
+        ragged = _ragged(value)
+        if ragged:
+            raise ShapeError(f"{name} must be a rectangular array, all parts of one shape; got a {type(value).__name__} of {ragged}") from error
         hint = "; copy it to the CPU first" if _is_elsewhere(value) else ""
         raise ConfigurationError(f"{name} must be an array of numbers; got {type(value).__name__}, which NumPy cannot read: {error}{hint}") from error
     refuse_masked(value, name)
@@ -31,7 +34,7 @@ def refuse_masked(value, name):
     """Raises if `value`, an array or a list of such, has masked values: NumPy takes what lies under the masks of arrays in a list."""
     count = _masked(value)
     if count:
-        raise ConfigurationError(f"{name} has {count} masked values; fill them in, and give the mask to the network as data if it matters")
+        raise ConfigurationError(f"{name} has {count} masked value{'s' if count > 1 else ''}; fill them in, and give the mask to the network as data if it matters")
 
 
 def _masked(value):
@@ -53,6 +56,24 @@ def own(value):
     return value
 
 
+def _ragged(value):
+    """What is in a list whose parts have different shapes: "shapes (5,) and (3,)"; empty for anything else."""
+    if not isinstance(value, (list, tuple)):
+        return ""
+    shapes = []
+    for part in value:
+        try:
+            shape = np.shape(part)
+        except ValueError:
+            shape = None
+        if shape not in shapes:
+            shapes.append(shape)
+    if len(shapes) == 1:
+        return _ragged(value[0])
+    told = ["parts that differ again" if shape is None else str(shape) for shape in shapes[:4]]
+    return f"the shapes {', '.join(told[:-1])} and {told[-1]}" if len(shapes) <= 4 else f"the shapes {', '.join(told)}, ..."
+
+
 def _is_elsewhere(value):
     """Whether a tensor says that it lies on a device other than the CPU."""
     try:
@@ -68,6 +89,9 @@ def as_float64(value, name, ndim=None, axes=""):
         return None
     array = as_array(value, name)
     if array.dtype.kind == "O":
+        text = next((part for part in array.flat if isinstance(part, (str, bytes))), None)
+        if text is not None:
+            raise ConfigurationError(f"{name} must hold numbers; got texts, {text!r} for one: convert them (astype(float)), or code categories as numbers")
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -75,7 +99,8 @@ def as_float64(value, name, ndim=None, axes=""):
                 f"{name} must be a rectangular array of numbers; got {type(value).__name__} with entries of other kinds or lengths: {error}"
             ) from error
     if array.dtype.kind not in "fiub":
-        raise ConfigurationError(f"{name} must hold real numbers; got dtype {array.dtype}")
+        hint = ": convert them (astype(float)), or code categories as numbers" if array.dtype.kind in "SU" else ""
+        raise ConfigurationError(f"{name} must hold real numbers; got dtype {array.dtype}{hint}")
     if ndim is not None and array.ndim not in ndim:
         wanted = " or ".join(str(n) for n in ndim)
         raise ShapeError(f"{name} must have {wanted} axes{axes and f' ({axes})'}; got shape {array.shape}")
@@ -126,6 +151,8 @@ def as_path(value, name):
         raise ConfigurationError(f"{name} must be a path (a text or a pathlib.Path); got {type(value).__name__}") from None
     if not path or "\0" in path:
         raise ConfigurationError(f"{name} must be a path; got {path!r}")
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise ConfigurationError(f"{name} must be a path in UTF-8; got {path!r}: rename the file or folder")
     return path
 
 
@@ -197,6 +224,7 @@ def as_arguments(value, name):
 
 def as_number(value, name):
     """A float of a number; texts are none, though float() takes some of them."""
+    refuse_masked(value, name)
     if not isinstance(value, (str, bytes, list, tuple)) and getattr(value, "ndim", 0) == 0:
         try:
             return float(value)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _numbers
-from ._arrays import as_float64
+from ._arrays import as_float64, shown
 from ._panels import RED, checked_names, dress, parameter_names, pyplot
-from .exceptions import ShapeError
+from .exceptions import ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
     from ._types import ArrayLike, Color, Figure, Names
@@ -103,6 +103,13 @@ def _pair_grid(numbers, names, height, color, reference_color, label_fontsize, t
     return figure
 
 
+def _drawn(prior, count, function):
+    out = prior(count)
+    if not isinstance(out, dict) or out.get("prior_draws") is None:
+        raise ConfigurationError(f'{function}: prior({count}) must return a dictionary with "prior_draws"; got {shown(out)}')
+    return out["prior_draws"]
+
+
 def plot_posterior_2d(posterior_draws: ArrayLike, prior: Prior | None = None, prior_draws: ArrayLike | None = None, param_names: Names | None = None,
                       height: float = 3, label_fontsize: float = 14, legend_fontsize: float = 16, tick_fontsize: float = 12, post_color: Color = RED,
                       prior_color: Color = "gray", post_alpha: float = 0.9, prior_alpha: float = 0.7, *, truth: ArrayLike | None = None) -> Figure:
@@ -114,8 +121,10 @@ def plot_posterior_2d(posterior_draws: ArrayLike, prior: Prior | None = None, pr
     if draws.ndim != 2:
         raise ShapeError(f"posterior_draws must have shape (draws, parameters), those of one data set; got {draws.shape}. "
                          "Take one of several: posterior_draws[0]")
+    if prior is not None and not callable(prior):
+        raise ConfigurationError(f"plot_posterior_2d: prior must be a Prior; got {shown(prior)}. Draws of a prior are given as prior_draws=...")
     if prior_draws is None and prior is not None:
-        prior_draws = as_float64(prior(len(draws))["prior_draws"], "prior draws")
+        prior_draws = as_float64(_drawn(prior, len(draws), "plot_posterior_2d"), "prior draws")
     if param_names is None and prior is not None:
         param_names = getattr(prior, "param_names", None)
     names = parameter_names(param_names, draws.shape[1])
@@ -133,7 +142,12 @@ def plot_prior2d(prior: Prior, param_names: Names | None = None, n_samples: int 
     """Marginal and joint densities of a prior, with the draws themselves in the upper triangle.
 
     prior: a Prior, or a function of the number of draws that returns {"prior_draws": (n, P)}. Returns the Figure; numbers: `pairs`."""
-    draws = as_float64(prior(n_samples)["prior_draws"], "prior draws")
+    if not callable(prior):
+        raise ConfigurationError(
+            f"plot_prior2d: prior must be a Prior, or a function of the number of draws that returns {{\"prior_draws\": (n, P)}}; got {shown(prior)}. Draws are drawn by "
+            "plot_posterior_2d(draws)"
+        )
+    draws = as_float64(_drawn(prior, n_samples, "plot_prior2d"), "prior draws")
     if draws.ndim > 2:
         draws = draws.reshape(-1, draws.shape[-1])
     if param_names is None:

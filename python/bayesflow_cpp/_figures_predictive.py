@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _numbers
-from ._arrays import as_array, as_float64
+from ._arrays import as_array, as_float64, as_number
 from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent, zero_if_never_below
 from .exceptions import ArgumentError
 
@@ -107,7 +107,9 @@ def plot_pushforward(generative_model: GenerativeModel, parameter_draws: ArrayLi
         names = [f"Aggregator function {i + 1}" for i in range(len(functions))]
     if funcs_labels is not None:
         names = checked_names(funcs_labels, len(functions), "funcs_labels", "functions")
-    aggregated = [[float(function(simulation.copy())) for simulation in data] for function in functions]
+    aggregated = [
+        [as_number(function(simulation.copy()), f"what {name} returns") for simulation in data] for function, name in zip(functions, names)
+    ]
     figures = []
     if show_raw_sims and data.ndim == 2:
         side = min(int(np.ceil(np.sqrt(len(data)))), 7)

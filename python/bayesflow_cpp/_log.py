@@ -30,7 +30,7 @@ class _Handler(logging.StreamHandler):
         pass
 
     def emit(self, record):
-        if not logging.getLogger().handlers:
+        if not logging.getLogger().handlers and self.stream is not None:  # a program without a terminal may have none
             super().emit(record)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_count, as_draws, as_float64, as_names
+from ._arrays import as_array, as_count, as_draws, as_float64, as_names, as_number
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ def names_of(names):
 
 
 def _pair(post_samples, prior_samples):
+    if getattr(post_samples, "ndim", 0) == 2 and getattr(prior_samples, "ndim", 0) == 3:
+        raise ShapeError("posterior draws (data sets, draws, parameters) come first, then truths (data sets, parameters); exchange them")
     post = as_draws(post_samples, "post_samples", (3,), "data sets, draws, parameters")
     return post, as_float64(prior_samples, "prior_samples", (2,), "data sets, parameters")
 
 
 def median_abs_deviation(samples: ArrayLike, axis: int = 0) -> np.ndarray:
     """Median distance from the median along `axis`, unscaled: the error bar of v1's recovery figure."""
-    samples = np.asarray(samples)
+    samples = as_array(samples, "samples")
     return np.median(np.abs(samples - np.median(samples, axis=axis, keepdims=True)), axis=axis)
 
 
@@ -218,7 +220,7 @@ def posterior_predictive(post_samples: ArrayLike, observed: ArrayLike, simulator
     quantiles of every data value."""
     if statistics is None:
         statistics = {"mean": np.mean, "standard deviation": np.std, "minimum": np.min, "maximum": np.max}
-    wrapped = {str(name): (lambda data, f=function: float(f(data))) for name, function in dict(statistics).items()}
+    wrapped = {str(name): (lambda data, f=function, name=name: as_number(f(data), f"what the statistic {name} returns")) for name, function in dict(statistics).items()}
     return _d.posterior_predictive(as_float64(post_samples, "post_samples", (3,)), as_float64(observed, "observed"), simulate_by(simulator), wrapped,
                                    max_draws, list(probabilities))
 

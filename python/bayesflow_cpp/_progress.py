@@ -31,7 +31,9 @@ def presimulation_progress(n, show):
 
 
 def _tqdm():
-    """A widget in a notebook that has ipywidgets, a line of text everywhere else; None without tqdm."""
+    """A widget in a notebook that has ipywidgets, a line of text everywhere else; None without tqdm, or without a terminal's stream."""
+    if sys.stderr is None:
+        return None
     try:
         from tqdm.std import TqdmWarning, tqdm as text_bar
     except ImportError:

@@ -39,9 +39,12 @@ _FIELDS = {
 }
 _SENTENCES = (
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),
+    (r"\bStoredPrecision::(\w+)", r'precision="\1"'),
     (r"\bThreadPool: (?=threads)", ""),
     (r": give it as LoadAmortizerOptions::\w+", ": load the file in C++, with that code"),
     (r"check the code that you give as LoadAmortizerOptions, or load", "or load"),
+    (r"\bGenerativeModelOptions::skip_test = true\b", "skip_test=True"),
+    (r"\bx\.expand_dims\(0\)", "x[None]"),
     (r"LoadAmortizerOptions::verify = false", "verify=False"),
 )
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import Scalar, as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, output
+from ._absent import absent, page
+from ._arrays import Scalar, as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
@@ -52,12 +53,14 @@ class AmortizedPosterior:
     def __init__(self, inference_net: InvertibleNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
                  latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
                  name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+        if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, InvertibleNetwork):
+            raise ConfigurationError("AmortizedPosterior: the inference network comes first, then the summary network; exchange them")
         if not isinstance(inference_net, InvertibleNetwork):
             raise ConfigurationError(f"AmortizedPosterior: inference_net must be an InvertibleNetwork; got {type(inference_net).__name__}")
         if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
             raise ConfigurationError(
                 f"AmortizedPosterior: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "
-                "written with this package's building blocks (docs/python_networks.md)"
+                f"written with this package's building blocks ({page('python_networks.md')})"
             )
         if as_flag(latent_is_dynamic, "AmortizedPosterior: latent_is_dynamic"):
             raise OperationNotSupportedError("AmortizedPosterior: a latent distribution that depends on the conditions is not there; use latent_is_dynamic=False")
@@ -211,8 +214,10 @@ class AmortizedPosterior:
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
         """
-        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
-            raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {n_samples!r}")
+        if isinstance(n_samples, dict):
+            raise ConfigurationError("AmortizedPosterior.sample: the inputs come first, then n_samples: sample(input_dict, 1000)")
+        if not is_whole(n_samples) or n_samples < 1:
+            raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {shown(n_samples)}")
         keepdims = as_flag(keepdims, "AmortizedPosterior.sample: keepdims")
         if seed is None:
             seed, self._calls = self._calls, self._calls + 1
@@ -348,16 +353,9 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Amor
     return out
 
 
-def _absent(name, instead):
-    def amortizer(*args, **kwargs):
-        raise OperationNotSupportedError(f"{name} is not there yet; {instead}")
-
-    return amortizer
-
-
-AmortizedLikelihood = _absent("AmortizedLikelihood", "use an AmortizedPosterior with the roles of parameters and data exchanged in the configurator")
-AmortizedPosteriorLikelihood = _absent("AmortizedPosteriorLikelihood", "train an AmortizedPosterior")
-AmortizedModelComparison = _absent("AmortizedModelComparison", "train one AmortizedPosterior per model")
-TwoLevelAmortizedPosterior = _absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
-AmortizedPointEstimator = _absent("AmortizedPointEstimator", "use means or quantiles of draws of an AmortizedPosterior")
-AmortizedTarget = _absent("AmortizedTarget", "it was the base of v1's amortizers; there is AmortizedPosterior")
+AmortizedLikelihood = absent("AmortizedLikelihood", "use an AmortizedPosterior with the roles of parameters and data exchanged in the configurator")
+AmortizedPosteriorLikelihood = absent("AmortizedPosteriorLikelihood", "train an AmortizedPosterior")
+AmortizedModelComparison = absent("AmortizedModelComparison", "train one AmortizedPosterior per model")
+TwoLevelAmortizedPosterior = absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
+AmortizedPointEstimator = absent("AmortizedPointEstimator", "use means or quantiles of draws of an AmortizedPosterior")
+AmortizedTarget = absent("AmortizedTarget", "it was the base of v1's amortizers; there is AmortizedPosterior")

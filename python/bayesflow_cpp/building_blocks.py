@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
+from ._absent import page
 from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
 from .networks import _dense, _SummaryNetwork
 
@@ -27,7 +28,7 @@ __all__ = ["Dense", "Dropout", "SummaryNetwork", "activation", "concat", "elu", 
 
 _THERE_IS = (
     "a network's `call` describes what the engine is to compute, with Dense, Dropout, mean_pool, max_pool, sum_pool, concat, repeat, flatten, "
-    "activation, x[..., a:b], and + - * with tensors of the same shape or with numbers (docs/python_networks.md)"
+    "activation, x[..., a:b], and + - * with tensors of the same shape or with numbers (" + page("python_networks.md") + ")"
 )
 
 
@@ -389,7 +390,7 @@ class SummaryNetwork(_SummaryNetwork):
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         """(B, ..., d) -> (B, summary_dim), of symbolic tensors."""
-        raise ConfigurationError(f"{type(self).__name__} must have a method call(self, x) that returns its summaries (docs/python_networks.md)")
+        raise ConfigurationError(f"{type(self).__name__} must have a method call(self, x) that returns its summaries ({page('python_networks.md')})")
 
     def __call__(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within another network's `call`, a part of that network."""

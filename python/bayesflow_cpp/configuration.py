@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
+from ._absent import absent
 from ._arrays import as_float64
-from .exceptions import ConfigurationError, OperationNotSupportedError
+from .exceptions import ArgumentError, ConfigurationError, ShapeError
 from .simulation import FORWARD_KEYS
 
 if TYPE_CHECKING:
@@ -41,34 +42,46 @@ class DefaultPosteriorConfigurator:
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         parameters, summary, direct = _configure(forward_dict)
-        cast = lambda x: None if x is None else x.astype(self.default_float_type)  # noqa: E731
-        return {"summary_conditions": cast(summary), "direct_conditions": cast(direct), "parameters": cast(parameters)}
+        arrays = {"summary_conditions": summary, "direct_conditions": direct, "parameters": parameters}
+        return {name: self._cast(array, name) for name, array in arrays.items()}
+
+    def _cast(self, array, name):
+        if array is None:
+            return None
+        with np.errstate(over="ignore"):
+            out = array.astype(self.default_float_type)
+        lost = np.isinf(out) & np.isfinite(array)
+        if lost.any():
+            at = tuple(np.argwhere(lost)[0])
+            column = f", column {at[-1]}" if len(at) > 1 else ""
+            raise ArgumentError(
+                f"configurator: {array[at]:g} in {name} of data set {at[0]}{column} is beyond the range of {out.dtype} ({np.finfo(out.dtype).max:.2g}); scale such "
+                "values, in training and here"
+            )
+        return out
 
 
 def _configure(forward):
     if not isinstance(forward, dict):
         raise ConfigurationError(f"configurator: a forward dictionary is required; got {type(forward).__name__}")
-    data = forward.get("sim_data")
-    if data is None:
-        data = forward.get("obs_data")
-    elif forward.get("obs_data") is not None:
+    given = [name for name in ("sim_data", "obs_data") if forward.get(name) is not None]
+    if len(given) == 2:
         raise ConfigurationError('configurator: the forward dictionary holds both "sim_data" and "obs_data"; keep the one that is meant')
-    if data is None:
+    if not given:
         raise ConfigurationError('configurator: the forward dictionary needs "sim_data" or "obs_data"')
-    arrays = {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS}
-    arrays["sim_data"] = as_float64(data, "sim_data")
+    arrays = {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS if key != "sim_data"}
+    data = arrays["sim_data"] = as_float64(forward[given[0]], given[0])
     known = arrays["prior_draws"] is not None
     if not known:  # real data
-        arrays["prior_draws"] = np.zeros((arrays["sim_data"].shape[0] if arrays["sim_data"].ndim else 0, 1))
+        if data.ndim < 2:
+            raise ShapeError(f"configurator: {given[0]} of shape {data.shape} needs the axis of data sets first: one data set x is x[None], many of one number x[:, None]")
+        arrays["prior_draws"] = np.zeros((len(data), 1))
     parameters, summary, direct = _core.default_configurator(arrays)
     return parameters if known else None, summary, direct
 
 
 def _absent(name):
-    def configurator(*args, **kwargs):
-        raise OperationNotSupportedError(f"{name} belongs to an amortizer that is not there yet; AmortizedPosterior has DefaultPosteriorConfigurator")
-
-    return configurator
+    return absent(name, "it belongs to an amortizer that is not there yet; AmortizedPosterior has DefaultPosteriorConfigurator")
 
 
 DefaultLikelihoodConfigurator = _absent("DefaultLikelihoodConfigurator")

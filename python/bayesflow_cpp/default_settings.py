@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from ._absent import absent
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,3 +77,17 @@ def build_meta_dict(user_dict: Settings, default: Any, owner: str = "settings") 
     if unknown:
         raise ConfigurationError(f"{owner}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(map(repr, unknown))}; there are {', '.join(default)}")
     return merge_left_into_right(user_dict, default)
+
+
+Setting = absent("Setting", "settings are dictionaries")
+MetaDictSetting = absent("MetaDictSetting", "settings are dictionaries")
+DEFAULT_SETTING_INVARIANT_NET = absent("DEFAULT_SETTING_INVARIANT_NET", "the defaults are the arguments of networks.DeepSet")
+_OF_NO_NETWORK = "it belongs to a network that is not there"
+DEFAULT_SETTING_MULTI_CONV = absent("DEFAULT_SETTING_MULTI_CONV", _OF_NO_NETWORK)
+DEFAULT_SETTING_DENSE_RECT = absent("DEFAULT_SETTING_DENSE_RECT", _OF_NO_NETWORK)
+DEFAULT_SETTING_DENSE_ATTENTION = absent("DEFAULT_SETTING_DENSE_ATTENTION", _OF_NO_NETWORK)
+DEFAULT_SETTING_DENSE_EVIDENTIAL = absent("DEFAULT_SETTING_DENSE_EVIDENTIAL", _OF_NO_NETWORK)
+DEFAULT_SETTING_DENSE_PMP = absent("DEFAULT_SETTING_DENSE_PMP", _OF_NO_NETWORK)
+DEFAULT_SETTING_ATTENTION = absent("DEFAULT_SETTING_ATTENTION", _OF_NO_NETWORK)
+DEFAULT_SETTING_EVIDENTIAL_NET = absent("DEFAULT_SETTING_EVIDENTIAL_NET", _OF_NO_NETWORK)
+DEFAULT_SETTING_PMP_NET = absent("DEFAULT_SETTING_PMP_NET", _OF_NO_NETWORK)

@@ -5,6 +5,7 @@
     fig = bf.diagnostics.plot_sbc_ecdf(post, test_sims["parameters"], difference=True)
 """
 
+from ._absent import VERSION_2, absent
 from ._figures_calibration import plot_coverage, plot_recovery, plot_sbc_ecdf, plot_sbc_histograms, plot_z_score_contraction
 from ._figures_models import plot_calibration_curves, plot_confusion_matrix
 from ._figures_pairs import plot_latent_space_2d, plot_posterior_2d, plot_prior2d
@@ -37,6 +38,8 @@ from ._numbers import (
 )
 
 sbc_histogram = sbc_histograms
+plots = absent("plots", f"it is BayesFlow 2's: {VERSION_2['plots']}")
+metrics = absent("metrics", f"it is BayesFlow 2's: {VERSION_2['metrics']}")
 
 # Written out for type checkers.
 __all__ = [

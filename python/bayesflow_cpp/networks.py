@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
+from ._absent import absent, absent_of_version_2, page
 from ._arrays import as_arguments, as_choice, as_flag, as_float64, as_number, as_numbers, is_whole, output, shown
 from .default_settings import (
     DEFAULT_SETTING_AFFINE_COUPLING,
@@ -163,7 +164,7 @@ class DeepSet(_SummaryNetwork):
                  pooling_fun: str = "mean", *, name: str | None = None, linear_path: bool = False, seed: int | None = None) -> None:  # fmt: skip
         super().__init__(seed, name)
         if callable(pooling_fun):
-            raise OperationNotSupportedError('DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork (docs/python_networks.md)')
+            raise OperationNotSupportedError(f'DeepSet: pooling_fun must be "mean" or "max"; for pooling of your own write a SummaryNetwork ({page("python_networks.md")})')
         _few("DeepSet", num_dense_s1=num_dense_s1, num_dense_s2=num_dense_s2, num_dense_s3=num_dense_s3, num_equiv=num_equiv)
         self.summary_dim = summary_dim
         dense = [_dense(DEFAULT_SETTING_DENSE_DEEP_SET if args is None else args, f"dense_{s}_args") for s, args in
@@ -380,24 +381,17 @@ def _coupling_options(merged):
     )
 
 
-def _absent(name, instead):
-    def network(*args, **kwargs):
-        raise OperationNotSupportedError(f"{name} is not there yet; {instead}")
+_OWN = f"write a SummaryNetwork of dense layers and pooling ({page('python_networks.md')})"
+SetTransformer = absent("SetTransformer", "use a DeepSet for exchangeable observations")
+TimeSeriesTransformer = absent("TimeSeriesTransformer", _OWN)
+SequenceNetwork = absent("SequenceNetwork", _OWN)
+SequentialNetwork = absent("SequentialNetwork", _OWN)
+SplitNetwork = absent("SplitNetwork", _OWN)
+HierarchicalNetwork = absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
+EvidentialNetwork = absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
+PMPNetwork = absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 
-    network.__name__ = name
-    network.__doc__ = f"Not there yet; {instead}."
-    return network
-
-
-_OWN = "write a SummaryNetwork of dense layers and pooling (docs/python_networks.md)"
-SetTransformer = _absent("SetTransformer", "use a DeepSet for exchangeable observations")
-TimeSeriesTransformer = _absent("TimeSeriesTransformer", _OWN)
-SequenceNetwork = _absent("SequenceNetwork", _OWN)
-SequentialNetwork = _absent("SequentialNetwork", _OWN)
-SplitNetwork = _absent("SplitNetwork", _OWN)
-HierarchicalNetwork = _absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
-EvidentialNetwork = _absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
-PMPNetwork = _absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
+globals().update(absent_of_version_2())
 
 from . import building_blocks  # noqa: E402  (they use what is above)
 from .building_blocks import *  # noqa: E402, F403

@@ -146,4 +146,4 @@ def options_of(optimizer):
         return None
     if isinstance(optimizer, _Optimizer):
         return optimizer._core
-    raise ConfigurationError(f"optimizer must be one of bayesflow_cpp.optimizers (Adam, AdamW, SGD) or None; got {type(optimizer).__name__}")
+    raise ConfigurationError(f"optimizer must be one of bayesflow_cpp.optimizers (Adam, AdamW, SGD) or None; got {type(optimizer).__module__}.{type(optimizer).__qualname__}")

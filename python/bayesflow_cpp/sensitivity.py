@@ -63,11 +63,11 @@ def misspecification_experiment(trainer: Trainer, generator: Function, first_con
     def summaries(conditions):
         return as_float64(amortizer.summary(conditions), "summaries", (2,))
 
-    well_specified = summaries(configure(trainer.generative_model(n_sim)))
+    well_specified = summaries(configure(trainer._as_trained(trainer.generative_model(n_sim))))
     error, mmd = np.zeros((len(first), len(second))), np.zeros((len(first), len(second)))
     for i, a in enumerate(first):
         for j, b in enumerate(second):
-            conditions = configure(as_function(generator(a, b), f"what generator({a}, {b}) returns", "a batch size")(n_sim))
+            conditions = configure(trainer._as_trained(as_function(generator(a, b), f"what generator({a}, {b}) returns", "a batch size")(n_sim)))
             draws = as_float64(amortizer.sample(conditions, n_posterior_samples, keepdims=True), "draws")
             error[i, j] = as_number(error_function(required(conditions.get("parameters"), 'the configurator\'s "parameters"'), draws), "what error_function returns")
             mmd[i, j] = np.sqrt(_core.diagnostics.maximum_mean_discrepancy(summaries(conditions), well_specified, "gaussian", 1.0, 0.0))

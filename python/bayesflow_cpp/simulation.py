@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
+from ._absent import absent
 from ._arrays import as_arguments, as_array, as_count, as_float64, as_names, as_path, own, refuse_masked
 from ._functions import KeyedFunction, name_of
 from ._native import NativeFunction, native_or_keyed
@@ -116,6 +117,8 @@ class _OwnContexts:
         if not isinstance(out, dict) or not {"batchable_context", "non_batchable_context"} <= set(out):
             got = sorted(out) if isinstance(out, dict) else type(out).__name__
             raise ConfigurationError(f'{self._owner}: its context_generator must return a dictionary with "batchable_context" and "non_batchable_context"; got {got}')
+        for key in ("batchable_context", "non_batchable_context"):
+            refuse_masked(out[key], f"{self._owner}: {key}")
         return {**out, "non_batchable_context": out["non_batchable_context"] if non_batchable is None else non_batchable}
 
 
@@ -143,6 +146,9 @@ class _Part:
     def __init__(self, owner, batched, single, context_generator):
         if (batched is None) == (single is None):
             raise ConfigurationError(f"{owner}: exactly one function is required, for single simulations or for batches; got {'both' if single else 'none'}")
+        for function in (batched, single):
+            if isinstance(function, _Part):
+                raise ConfigurationError(f"{owner}: its function is a {type(function).__name__}; give the function that draws, or use the {type(function).__name__} itself")
         self.is_batched = batched is not None
         self.context_gen, self._contexts = context_generator, _contexts_of(context_generator, owner)
         self._function = native_or_keyed(batched if self.is_batched else single, owner)
@@ -195,10 +201,19 @@ class _Part:
             shared = () if non_batchable is None else (own(non_batchable),)
             lead = () if batchable is None else (own(batchable),)
             if parameters is None:
-                return as_array(self._returned(self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs)), self._name)
+                try:
+                    draws = self._function(streams.at(first), *lead, *shared, *args, batch_size=batch_size, **kwargs)
+                except TypeError as error:
+                    if "batch_size" not in str(error):
+                        raise
+                    raise ConfigurationError(
+                        f"Prior: {error}. The first argument, batch_prior_fun, draws a whole batch and takes batch_size; a function of one draw is given as "
+                        "Prior(prior_fun=...)"
+                    ) from error
+                return as_array(self._returned(draws), self._name)
             out = self._returned(self._function(streams.at(first), parameters, *lead, *shared, *args, **kwargs))
             refuse_masked(out, f"{self._name}: its data")
-            return out
+            return as_array(out, f"{self._name}: its data") if isinstance(out, (list, tuple)) else out
         function, rows = self._function, _Rows(self._name, first, batch_size)
         keyed = function.takes_rng
         stream = streams
@@ -220,6 +235,9 @@ class _Part:
     def _returned(self, result):
         if result is None:
             raise SimulationError(f"{self._name}: its function returned None; end it with return and an array")
+        if isinstance(result, (dict, set, str, bytes)):
+            of = f" with the keys {', '.join(map(repr, list(result)[:6]))}" if isinstance(result, dict) else ""
+            raise SimulationError(f"{self._name}: its function returned a {type(result).__name__}{of}; return the numbers as one array (np.array([...]))")
         return result
 
     def _failure(self, number, parameters, b, error):
@@ -381,12 +399,12 @@ def to_core(forward):
     """A forward dictionary as the engine takes it: float64 arrays and None."""
     if not isinstance(forward, dict):
         raise ConfigurationError(f"a generative model must return a dictionary with the keys of bayesflow_cpp's forward dictionary; got {type(forward).__name__}")
-    if "obs_data" in forward and forward.get("sim_data") is None:
-        forward = {**forward, "sim_data": forward["obs_data"]}
-    for key in ("prior_draws", "sim_data"):
+    data = "obs_data" if forward.get("sim_data") is None and forward.get("obs_data") is not None else "sim_data"
+    names = {"sim_data": data}
+    for key in ("prior_draws", data):
         if forward.get(key) is None:
-            raise ConfigurationError(f'forward dictionary: "{key}" is required; got the keys {sorted(forward)}')
-    return {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS}
+            raise ConfigurationError(f'forward dictionary: "{key}" is required; got the keys {sorted(map(str, forward))}')
+    return {key: as_float64(forward.get(names.get(key, key)), names.get(key, key)) for key in FORWARD_KEYS}
 
 
 FORWARD_KEYS = (
@@ -437,6 +455,10 @@ class GenerativeModel:
 
     def __init__(self, prior: Prior | Function, simulator: Simulator | Function, skip_test: bool = False, prior_is_batched: bool = False,
                  simulator_is_batched: bool | None = None, name: str | None = "anonymous", *, seed: int = 0) -> None:
+        if isinstance(prior, Simulator) or isinstance(simulator, Prior):
+            raise ConfigurationError(
+                f"GenerativeModel: the prior comes first, then the simulator; got a {type(prior).__name__} and a {type(simulator).__name__}: exchange them"
+            )
         if not isinstance(prior, Prior):
             prior = Prior(batch_prior_fun=prior) if prior_is_batched else Prior(prior_fun=prior)
         if not isinstance(simulator, Simulator):
@@ -552,13 +574,6 @@ def save_simulations(simulations: Simulations, path: Path, *, model_name: str = 
     _core.save_simulations(to_core(simulations), as_path(path, "save_simulations: path"), model_name, as_names(param_names, "save_simulations: param_names"), precision)
 
 
-def TwoLevelPrior(*args, **kwargs):
-    raise OperationNotSupportedError("TwoLevelPrior: hierarchical models are not there yet; a flat Prior over (hyper, local) parameters can be trained")
-
-
-def TwoLevelGenerativeModel(*args, **kwargs):
-    raise OperationNotSupportedError("TwoLevelGenerativeModel: hierarchical models are not there yet; use a GenerativeModel with a flat Prior")
-
-
-def MultiGenerativeModel(*args, **kwargs):
-    raise OperationNotSupportedError("MultiGenerativeModel: model comparison is not there yet; train one AmortizedPosterior per model")
+TwoLevelPrior = absent("TwoLevelPrior", "hierarchical models are not there yet; a flat Prior over (hyper, local) parameters can be trained")
+TwoLevelGenerativeModel = absent("TwoLevelGenerativeModel", "hierarchical models are not there yet; use a GenerativeModel with a flat Prior")
+MultiGenerativeModel = absent("MultiGenerativeModel", "model comparison is not there yet; train one AmortizedPosterior per model")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from .optimizers import AdamW, SGD
 
 __all__ = ["Trainer"]
+
+_of_folder = weakref.WeakValueDictionary()  # checkpoint folder -> the trainer of this process that keeps its runs there
 
 # Training in a daemon thread ends after its present step when the interpreter does (a long simulation is waited for this long).
 atexit.register(_core.end_trainings, 60.0)
@@ -83,7 +87,8 @@ class Trainer:
     checkpoint_path : str, optional
         A folder in which everything that the result depends on is kept, after every epoch, every `checkpoint_minutes` and at the end. A program that
         was killed is run again: it finds it, and its unfinished call goes on, to the same bits as if it had never stopped if the model's functions
-        take an `rng`.
+        take an `rng`. Calls that had ended are not repeated (see `resume`): a warning says so. A new Trainer of the same folder takes it over from
+        a former one of the same process, which then trains no more: a notebook's cell may be run again.
     max_to_keep : int
         Checkpoints.
     default_lr : float
@@ -115,6 +120,8 @@ class Trainer:
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
         as_choice(resume, "Trainer: resume", ("program", "state"))
         progress = progress if callable(progress) else as_flag(progress, "Trainer: progress")
+        if isinstance(generative_model, AmortizedPosterior):
+            raise ConfigurationError(f"Trainer: the amortizer comes first, then the generative model; got a {type(amortizer).__name__} first: exchange them")
         if not isinstance(amortizer, AmortizedPosterior):
             raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior; got {type(amortizer).__name__}")
         if configurator is not None and not callable(configurator):
@@ -133,10 +140,18 @@ class Trainer:
         self._configurator = _Configurator(self.configurator, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
         self._progress = TrainingProgress(progress)
+        self._trains, self._is_replaced = 0, False  # calls of training functions that go on
+        folder = "" if checkpoint_path is None else os.path.realpath(as_path(checkpoint_path, "Trainer: checkpoint_path"))
+        former = _of_folder.get(folder)
+        if former is not None and former._trains == 0:  # a notebook's cell that is run again: the name still holds the trainer of the last time
+            former._core.release_checkpoints()
+            former._is_replaced = True
         self._core = _core.Trainer(
             amortizer._core, model, self._configurator, seed, threads, default_lr, progress if callable(progress) else self._progress, 0.1, nonfinite,
             max_dropped_share, overlap, "" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep, checkpoint_minutes, resume == "state",
         )  # fmt: skip
+        if folder:
+            _of_folder[folder] = self
 
     @staticmethod
     def _engine_model(model):
@@ -263,6 +278,10 @@ class Trainer:
 
     def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
                net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
+        if self._is_replaced:
+            raise ConfigurationError(
+                f"{mode}: another Trainer was made for the checkpoint folder {str(self.checkpoint_path)!r}, and has it now; train with that one, or make one anew"
+            )
         given = dict(model_args=model_args, conf_args=conf_args, net_args=net_args, val_model_args=val_model_args, val_conf_args=val_conf_args)
         for name, value in {**given, "early_stopping_args": early_stopping_args}.items():
             as_arguments(value, f"{mode}: {name}")
@@ -296,9 +315,11 @@ class Trainer:
         if self._configurator is not None:
             self._configurator.arguments, self._configurator.rows = conf_args or {}, run["batch_size"]
         _training.append(threading.get_ident())
+        self._trains += 1
         try:
             summary = getattr(self._core, mode)(**run)
         finally:
+            self._trains -= 1
             _training.remove(threading.get_ident())
             self._progress.close()
             if self._maker is not None:
@@ -398,7 +419,22 @@ class Trainer:
             raise ConfigurationError("conf_args need a configurator of your own; the default one takes none")
         if not len(_as_list(inputs)):
             raise ConfigurationError("the list of simulations that are to be diagnosed is empty")
-        return [self.configurator(own(part), **arguments) for part in _as_list(inputs)]
+        return [self.configurator(own(self._as_trained(part)), **arguments) for part in _as_list(inputs)]
+
+    def _as_trained(self, simulations):
+        """As training sees them: one number per simulation is one column, and what is not finite is left out, if `nonfinite` allows that."""
+        if not isinstance(simulations, dict):
+            return simulations
+        simulations, data = dict(simulations), "sim_data" if simulations.get("sim_data") is not None else "obs_data"
+        if simulations.get("prior_draws") is None or simulations.get(data) is None:
+            return simulations  # observations, or dictionaries of the user's own
+        for key in ("prior_draws", data):
+            if np.ndim(simulations[key]) == 1:
+                simulations[key] = as_float64(simulations[key], key)[:, None]
+        fields = [as_float64(simulations.get(key), key) for key in ("prior_draws", data, "prior_batchable_context", "sim_batchable_context")]
+        if all(field is None or np.isfinite(field).all() for field in fields):
+            return simulations
+        return {**simulations, **from_core(self._core.finite(to_core(simulations)))}
 
     def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
                             num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0) -> MmdTestResult:  # fmt: skip
@@ -407,6 +443,11 @@ class Trainer:
         `observed_data`, `reference_data`: input dictionaries, or summary conditions (data sets). Returns (null distribution, observed), square roots of
         unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too.
         """
+        if self.amortizer.summary_net is None:
+            raise ConfigurationError(
+                "mmd_hypothesis_test: it compares summaries, and this amortizer has no summary network; compare the data themselves by "
+                "diagnostics.mmd_hypothesis_test(observed (n, d), reference (N, d))"
+            )
         observed = observed_data if isinstance(observed_data, dict) else {"summary_conditions": observed_data}
         reference = reference_data.get("summary_conditions") if isinstance(reference_data, dict) else reference_data
         for name, value in (("observed_data", observed.get("summary_conditions")), ("reference_data", reference)):

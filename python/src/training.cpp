@@ -305,12 +305,16 @@ void bind_training(nb::module_& m) {
           "progress_interval"_a, "nonfinite"_a, "max_share"_a, "overlap"_a, "checkpoint_path"_a, "max_to_keep"_a, "checkpoint_minutes"_a,
           "resume_state"_a)
       .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })
+      .def("release_checkpoints", &Trainer::release_checkpoints, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "configure",
           [](const Trainer& self, const nb::dict& forward) {
             const Inputs inputs = self.configure(simulations_from(forward));
             return nb::make_tuple(inputs.parameters, inputs.summary_conditions, inputs.direct_conditions);
           },
+          "forward"_a)
+      .def(
+          "finite", [](const Trainer& self, const nb::dict& forward) { return to_dict(self.finite(simulations_from(forward))); },
           "forward"_a)
       .def(
           "train_online",
@@ -385,6 +389,7 @@ void bind_training(nb::module_& m) {
                                    .level = level,
                                    .bootstrap = bootstrap,
                                    .configurator = [&self](const Simulations& s) { return self.configure(s); },
+                                   .nonfinite = self.options().nonfinite,
                                    .seed = seed};
             const Inputs observed{Array(), std::move(summary), std::move(direct)};
             MmdTest out;

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "amortizers/posterior_state.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "core/float32_range.hpp"
 
 namespace bayesflow {
 namespace {
@@ -55,6 +57,52 @@ class TapeLender {
   std::vector<Tape*> free_;
 };
 
+/// Inputs::check; one data set without the axis of data sets is told from data of a wrong shape.
+void check(const AmortizedPosterior::BuiltFor& built, const Inputs& inputs, const char* owner) {
+  const auto require_axis = [&](const char* name, const std::optional<Array>& given, const std::optional<Shape>& shape, int most) {
+    if (!given || !shape || shape->rank() > most || given->rank() + 1 != shape->rank()) return;
+    std::string wanted = "(batch";
+    for (int i = 1; i < shape->rank(); ++i) wanted += fmt::format(", {}", (*shape)[i]);
+    throw ShapeError(
+        fmt::format("{}: {} of shape {} have an axis too few: the networks were built for {}); one data set x is given as "
+                    "x.expand_dims(0)",
+                    owner, name, given->shape().to_string(), wanted));
+  };
+  require_axis("summary_conditions", inputs.summary_conditions, built.summary_conditions, 3);  // more axes may be left out
+  require_axis("direct_conditions", inputs.direct_conditions, built.direct_conditions, 2);
+  inputs.check(owner);
+}
+
+/// Where a network's results for finite inputs are not finite: data set `b`. Its largest value is where to look.
+[[noreturn]] void refuse_overflow(const char* what, const char* which, const Inputs& inputs, std::int64_t b) {
+  std::string largest;
+  double most = -1;
+  const auto look = [&](const char* name, const Array& values) {
+    if (values.empty()) return;
+    const std::span<const double> row = values.row_values(b);
+    const auto at = std::ranges::max_element(row, {}, [](double x) { return std::abs(x); });
+    if (std::abs(*at) <= most) return;
+    most = std::abs(*at);
+    largest = fmt::format("{} in {}, column {}", *at, name, values.rank() > 1 ? (at - row.begin()) % values.dim(-1) : 0);
+  };
+  look("parameters", inputs.parameters);
+  if (inputs.summary_conditions) look("summary_conditions", *inputs.summary_conditions);
+  if (inputs.direct_conditions) look("direct_conditions", *inputs.direct_conditions);
+  throw ArgumentError(
+      fmt::format("AmortizedPosterior::{}: {} of data set {} are not finite, although its values are: they are too far from those of "
+                  "training for float32. Its largest: {}; scale the values as in training",
+                  what, which, b, largest));
+}
+
+/// Throws ArgumentError if the results of a data set, equally many for each, are `wrong`.
+template <class Number, class Wrong>
+void require_results(const char* what, const char* which, const Inputs& inputs, std::span<const Number> values, Wrong&& wrong) {
+  const std::int64_t batch = inputs.batch_size();
+  const std::size_t each = values.size() / static_cast<std::size_t>(batch);
+  for (std::int64_t b = 0; b < batch; ++b)
+    if (wrong(values.subspan(static_cast<std::size_t>(b) * each, each))) refuse_overflow(what, which, inputs, b);
+}
+
 }  // namespace
 
 /// One pass of inference at a time, with its tape. Memory of small passes is kept, so that the next is quick; that of large ones goes back
@@ -93,7 +141,7 @@ class AmortizedPosterior::Pass {
 
 LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   require_built("compute_loss");
-  inputs.check("AmortizedPosterior::compute_loss");
+  check(state_->built_for, inputs, "AmortizedPosterior::compute_loss");
   const Pass pass(*state_);
   const LossTensors t = loss(*pass, inputs);
   auto names = std::make_shared<std::vector<std::string>>(loss_names());
@@ -106,11 +154,14 @@ LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
 
 Array AmortizedPosterior::summary(const Inputs& inputs) const {
   require_built("summary");
-  inputs.check("AmortizedPosterior::summary");
+  check(state_->built_for, inputs, "AmortizedPosterior::summary");
   if (!state_->summary) throw SummaryStatsError("AmortizedPosterior::summary: there is no summary network");
   const Pass pass(*state_);
   Tensor summary;
   (void)condition(*pass, inputs, &summary);
+  const std::span<const float> values(summary.data(), static_cast<std::size_t>(summary.size()));
+  require_results("summary", "the summaries", inputs, values,
+                  [](auto row) { return std::ranges::any_of(row, [](float x) { return !std::isfinite(x); }); });
   return to_array(summary);
 }
 
@@ -119,15 +170,18 @@ Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlo
   if (inputs.parameters.empty())
     throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what,
                                  num_params(), num_params()));
-  inputs.check(fmt::format("AmortizedPosterior::{}", what).c_str());
+  check(state_->built_for, inputs, fmt::format("AmortizedPosterior::{}", what).c_str());
   const State& s = *state_;
   const Pass pass(*state_);
   Tape& tape = *pass;
   Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
   const Tensor in[] = {theta, c};
-  return to_array(tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
+  const Tensor out = tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
     return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1]));
-  }));
+  });
+  require_results(what, "the results", inputs, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),
+                  [](auto row) { return std::ranges::any_of(row, [](float x) { return std::isnan(x); }); });
+  return to_array(out);
 }
 
 AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {
@@ -175,11 +229,14 @@ void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, st
     const Tensor theta = s.inference.inverse(*tape, z, tape->wrap({1, c_width}, c.data() + b * c_width));
     std::copy_n(theta.data(), rows * width, out + (b * n_samples + first) * width);
   });
+  // One draw of many may be infinite, under heavy tails; all of them are if the conditions overflow.
+  require_results("sample", "the draws", inputs, std::span<const Number>(out, static_cast<std::size_t>(batch * n_samples * width)),
+                  [](auto row) { return std::ranges::none_of(row, [](Number x) { return std::isfinite(x); }); });
 }
 
 AmortizedPosterior::FillLatent AmortizedPosterior::latent_draws(std::int64_t n_samples, const Inputs& inputs, SampleOptions options) const {
   require_built("sample");
-  inputs.check("AmortizedPosterior::sample");
+  check(state_->built_for, inputs, "AmortizedPosterior::sample");
   if (n_samples < 1) throw ArgumentError(fmt::format("AmortizedPosterior::sample: n_samples must be at least 1; got {}", n_samples));
   return
       [this, width = num_params(), streams = Rng(options.seed, "posterior draws")](std::int64_t b, std::int64_t first, std::span<float> z) {
@@ -206,16 +263,18 @@ void AmortizedPosterior::sample_into(std::span<float> out, const Inputs& inputs,
 
 Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& latent) const {
   require_built("sample_from_latent");
-  inputs.check("AmortizedPosterior::sample_from_latent");
+  check(state_->built_for, inputs, "AmortizedPosterior::sample_from_latent");
   const std::int64_t width = num_params();
   if (latent.rank() != 3 || latent.dim(0) != inputs.batch_size() || latent.dim(2) != width)
     throw ShapeError(fmt::format("AmortizedPosterior::sample_from_latent: needs latents ({}, n_samples, {}); got {}", inputs.batch_size(),
                                  width, latent.shape().to_string()));
+  if (!detail::within_float32(latent.values()))
+    throw ArgumentError("AmortizedPosterior::sample_from_latent: the latents must be finite in float32, which networks compute in");
   const std::int64_t n = latent.dim(1);
   Array out = uninitialized_array({inputs.batch_size(), n, width});
   const auto given = [&](std::int64_t b, std::int64_t first, std::span<float> z) {
     const double* from = latent.data() + (b * n + first) * width;
-    for (std::size_t i = 0; i < z.size(); ++i) z[i] = static_cast<float>(from[i]);
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] = static_cast<float>(from[i]);  // checked above
   };
   invert(inputs, n, 0, given, out.data());
   return out;

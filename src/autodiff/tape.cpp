@@ -1,5 +1,7 @@
 #include "bayesflow/autodiff/tape.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -8,6 +10,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
+#include "core/float32_range.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow {
@@ -15,9 +18,9 @@ namespace bayesflow {
 using detail::Node;
 
 ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
-  // A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk halve
-  // what is done once per chunk (nodes, turning weights, the products of pooled rows). A lane costs one more gradient buffer to add up; a
-  // power of two shares out evenly.
+  // A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk
+  // halve what is done once per chunk (nodes, turning weights, the products of pooled rows). A lane costs one more gradient buffer to add
+  // up; a power of two shares out evenly.
   constexpr std::int64_t kRowsPerChunk = 200, kChunksPerLane = 2;
   ShardPlan plan;
   plan.items = items;
@@ -64,6 +67,9 @@ Node* Tape::new_node(const Shape& shape) {
 Tensor Tape::input(const Array& values, bool needs_grad) {
   Node* node = new_node(values.shape());
   node->value = arena_->floats(values.size());
+  if (const double* beyond = detail::beyond_float32(values.values()))
+    throw ArgumentError(fmt::format("input of a network: {} at entry {} of an array of shape {}, {}; scale the values", *beyond,
+                                    beyond - values.data(), values.shape().to_string(), detail::kBeyondFloat32));
   const double* from = values.data();
   for (std::int64_t i = 0, n = values.size(); i < n; ++i) node->value[i] = static_cast<float>(from[i]);
   node->needs_grad = needs_grad && records();
@@ -223,8 +229,8 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
     throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
   const std::size_t call = used_value_arenas_++;
-  // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the next
-  // batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
+  // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the
+  // next batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
   const std::int64_t groups = needs && plan.chunks <= kMaxLanes ? plan.chunks : plan.lanes;
   const auto first_chunk = [&](std::int64_t group) { return plan.chunks * group / groups; };
   if (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<ArenaGroup>());

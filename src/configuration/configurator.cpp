@@ -7,20 +7,10 @@
 #include <cmath>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/float32_range.hpp"
+#include "simulation/batch.hpp"
 
 namespace bayesflow {
-
-std::int64_t Inputs::batch_size() const {
-  if (summary_conditions) return summary_conditions->dim(0);
-  if (direct_conditions) return direct_conditions->dim(0);
-  if (!parameters.empty()) return parameters.dim(0);
-  throw SummaryStatsError("Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
-}
-
-Inputs Inputs::rows(std::int64_t first, std::int64_t last) const {
-  const auto part = [&](const std::optional<Array>& a) { return a ? std::optional<Array>(a->slice(first, last)) : std::nullopt; };
-  return {parameters.empty() ? Array() : parameters.slice(first, last), part(summary_conditions), part(direct_conditions)};
-}
 
 namespace {
 
@@ -34,15 +24,36 @@ std::array<Field, 3> fields(const Inputs& inputs) {
            {"direct_conditions", inputs.direct_conditions ? &*inputs.direct_conditions : nullptr}}};
 }
 
+std::array<Field, 3> conditions_first(const Inputs& inputs) {
+  const auto [parameters, summary, direct] = fields(inputs);
+  return {{summary, direct, parameters}};
+}
+
 }  // namespace
+
+std::int64_t Inputs::batch_size() const {
+  for (const auto& [name, values] : conditions_first(*this)) {
+    if (!values) continue;
+    if (values->rank() == 0) throw ShapeError(fmt::format("Inputs: {} must have an axis of data sets, axis 0; got a single number", name));
+    return values->dim(0);
+  }
+  throw SummaryStatsError("Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+}
+
+Inputs Inputs::rows(std::int64_t first, std::int64_t last) const {
+  const auto part = [&](const std::optional<Array>& a) { return a ? std::optional<Array>(a->slice(first, last)) : std::nullopt; };
+  return {parameters.empty() ? Array() : parameters.slice(first, last), part(summary_conditions), part(direct_conditions)};
+}
 
 std::string Inputs::non_finite() const {
   for (const auto& [name, values] : fields(*this)) {
-    if (!values || values->all_finite()) continue;
+    if (!values || detail::within_float32(values->values())) continue;
     const std::span<const double> all = values->values();
-    const auto bad = std::find_if_not(all.begin(), all.end(), [](double v) { return std::isfinite(v); });
-    const std::int64_t stride = values->rank() ? values->size() / values->dim(0) : 1;
-    return fmt::format("{} in {} of data set {}", *bad, name, (bad - all.begin()) / stride);
+    const auto bad = std::find_if_not(all.begin(), all.end(), [](double v) { return detail::within_float32(v); });
+    const std::int64_t at = bad - all.begin(), stride = values->rank() ? values->size() / values->dim(0) : 1;
+    std::string text = fmt::format("{} in {} of data set {}", detail::unsigned_nan(*bad), name, at / stride);
+    if (values->rank() > 1 && values->dim(-1) > 1) text += fmt::format(", column {}", at % values->dim(-1));
+    return std::isfinite(*bad) ? fmt::format("{}, {}", text, detail::kBeyondFloat32) : text;
   }
   return {};
 }
@@ -54,9 +65,11 @@ void Inputs::check(const char* owner) const {
     if (values && (values->rank() == 0 || values->dim(0) != batch))
       throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner, name,
                                    values->shape().to_string(), batch));
-  if (const std::string bad = non_finite(); !bad.empty())
-    throw ArgumentError(
-        fmt::format("{}: {}; every value must be finite: drop such data sets, or replace the values as in training", owner, bad));
+  if (const std::string bad = non_finite(); !bad.empty()) {
+    const bool beyond = bad.ends_with(detail::kBeyondFloat32);
+    throw ArgumentError(fmt::format("{}: {}; every value must be finite{}: drop such data sets, or replace {}the values as in training",
+                                    owner, bad, beyond ? " in float32, which networks compute in" : "", beyond ? "or scale " : ""));
+  }
 }
 
 namespace {
@@ -89,7 +102,10 @@ Array repeat_over_batch(const Array& context, std::int64_t batch) { return conte
 
 }  // namespace
 
-Inputs default_configurator(const Simulations& s) {
+Inputs default_configurator(const Simulations& given) {
+  std::optional<Simulations> columns;
+  if (given.sim_data.rank() == 1 || given.prior_draws.rank() == 1) detail::make_columns(columns.emplace(given));
+  const Simulations& s = columns ? *columns : given;
   if (s.sim_data.rank() < 2)
     throw ConfigurationError(
         fmt::format("default configurator: the data needs shape (batch, d), (batch, n, d), ...; got {}", s.sim_data.shape().to_string()));

@@ -81,6 +81,7 @@ void MmdTestOptions::validate() const {
   const auto check = [](bool good, const char* name, auto value, const std::string& constraint) {
     if (!good) throw ConfigurationError(fmt::format("MmdTestOptions::{} = {}; it must be {}", name, value, constraint));
   };
+  nonfinite.validate();
   check(num_reference_simulations >= 4, "num_reference_simulations", num_reference_simulations, "at least 4");
   check(level > 0 && level < 1, "level", level, "between 0 and 1");
   const auto least = static_cast<std::int64_t>(std::ceil(1 / level - 1 - 1e-9));
@@ -98,7 +99,9 @@ MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& o
                             const MmdTestOptions& options) {
   options.validate();
   const auto simulate = [&](std::int64_t n, const char* purpose, std::int64_t first) {
-    return options.configurator(model.simulate(n, options.seed, purpose, static_cast<std::uint64_t>(first)));
+    NonFiniteCount ignored;
+    return options.configurator(
+        model.simulate(n, options.seed, purpose, static_cast<std::uint64_t>(first), nullptr, options.nonfinite.keeping_count(), ignored));
   };
   if (options.bootstrap)
     return mmd_hypothesis_test(amortizer, observed, simulate(2 * options.num_reference_simulations, "mmd reference", 0), options);

@@ -448,7 +448,9 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   options.report.validate();
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
-  const Inputs inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0));
+  NonFiniteCount ignored;
+  const Inputs inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
+                                                                   trainer.options().nonfinite.keeping_count(), ignored));
   if (inputs.parameters.rank() != 2)
     throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",
                                          inputs.parameters.shape().to_string()));

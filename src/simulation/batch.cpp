@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/float32_range.hpp"
 
 namespace bayesflow::detail {
 namespace {
@@ -42,11 +43,11 @@ void require_finite(const char* what, const Array& batch, const Array* parameter
     const auto row = batch.row_values(i);
     const auto bad = std::find_if_not(row.begin(), row.end(), [](double v) { return std::isfinite(v); });
     if (bad == row.end()) continue;
+    // Only data may be left out: that leaves the posterior given a finite simulation. `parameters` come with data.
     throw SimulationError(fmt::format(
-        "{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there, or return finite values that mark "
-        "such a simulation and drop it in the configurator",
-        what, index_of(first_index, i), *bad, bad - row.begin(),
-        parameters ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what));
+        "{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there{}", what, index_of(first_index, i),
+        unsigned_nan(*bad), bad - row.begin(), parameters ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what,
+        parameters ? ", or set TrainerOptions::nonfinite to NonFinite::drop, which leaves such simulations out" : ""));
   }
 }
 
@@ -91,6 +92,12 @@ Array checked_batch(const char* what, Array out, std::int64_t batch_size) {
                                       batch_size, out.shape().to_string()));
   if (out.rank() == 1) out = out.expand_dims(1);
   return out;
+}
+
+void make_columns(Simulations& s) {
+  if (s.prior_draws.empty()) return;
+  if (s.prior_draws.rank() == 1) s.prior_draws = s.prior_draws.expand_dims(1);
+  if (s.sim_data.rank() == 1) s.sim_data = s.sim_data.expand_dims(1);
 }
 
 }  // namespace bayesflow::detail

@@ -74,7 +74,11 @@ void GenerativeModel::pilot() {
     two = attempt(2, Rng(s.options.seed, "pilot"), 0, nullptr, nullptr);
     detail::require_finite("simulator", two.sim_data, &two.prior_draws, 0);
   } catch (const std::exception& error) {
-    throw ConfigurationError(fmt::format("GenerativeModel \"{}\": the pilot runs failed: {}", s.options.name, error.what()));
+    // Data that are not finite may be what a trainer's policy is for.
+    const bool of_policy = !two.sim_data.empty() && !two.sim_data.all_finite();
+    throw ConfigurationError(
+        fmt::format("GenerativeModel \"{}\": the pilot runs failed: {}{}", s.options.name, error.what(),
+                    of_policy ? "; a model of which that is expected is made with GenerativeModelOptions::skip_test = true" : ""));
   }
   const std::size_t names = s.traits.param_names.size();
   if (names && static_cast<std::int64_t>(names) != two.prior_draws.dim(-1))

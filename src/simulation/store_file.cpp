@@ -9,6 +9,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
+#include "core/float32_range.hpp"
 #include "io/checksum.hpp"
 
 namespace bayesflow::detail {
@@ -286,6 +287,12 @@ void StoreFile::append(const Simulations& batch, std::uint64_t next_index, const
   const auto rows = static_cast<std::uint64_t>(batch.batch_size());
   if (rows == 0) return commit(next);
   const auto arrays = arrays_of(batch);
+  if (description_.precision == StoredPrecision::float32)
+    for (std::size_t f = 0; f < kFields; ++f)
+      if (const double* beyond = arrays[f] ? detail::beyond_float32(arrays[f]->values()) : nullptr)
+        throw SimulationError(
+            fmt::format("\"{}\": {} holds {}, {}, as which it is to be stored; store it as StoredPrecision::float64, or scale it",
+                        path().string(), field_names()[f], *beyond, detail::kBeyondFloat32));
   make_room(arrays, rows);
   next.used = committed_.used;  // a field may have become flat
 

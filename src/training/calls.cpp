@@ -53,34 +53,17 @@ std::string complete_call(const TrainerState& state, std::string call, const Run
   return call + ")";
 }
 
-Dataset finite_dataset(const std::vector<Simulations>& parts, const TrainerOptions& options, NonFiniteCount& bad, std::string& first_bad) {
+Dataset finite_dataset(const std::vector<Simulations>& parts, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
+                       std::string& first_bad) {
   if (parts.empty()) throw ConfigurationError("Trainer: there are no simulations to train on");
   Dataset data;
-  std::int64_t before = 0;
-  for (std::size_t p = 0; p < parts.size(); ++p) {
-    Simulations part = parts[p];
-    const std::int64_t rows = part.prior_draws.rank() ? part.prior_draws.dim(0) : 0;
-    bad.simulated += rows;
+  for (const Simulations& given : parts) {
     {
       Dataset shapes_are_right;
-      shapes_are_right.add(part);
+      shapes_are_right.add(given);
     }
-    if (const auto wrong = non_finite_rows(part); !wrong.empty()) {
-      std::string what;
-      (void)non_finite_row(part, wrong.front(), &what);
-      what = fmt::format("simulation {} of the training data holds {}", before + wrong.front(), what);
-      if (options.nonfinite.action != NonFinite::drop)
-        throw SimulationError(
-            fmt::format("Trainer: {}; every value must be finite: mend the data, or set TrainerOptions::nonfinite to NonFinite::drop{}",
-                        what, options.nonfinite.action == NonFinite::redraw ? " (given data cannot be redrawn)" : ""));
-      if (first_bad.empty()) first_bad = what;
-      bad.dropped += static_cast<std::int64_t>(wrong.size());
-      std::vector<std::int64_t> good;
-      for (std::int64_t i = 0; i < rows; ++i)
-        if (!std::binary_search(wrong.begin(), wrong.end(), i)) good.push_back(i);
-      part = part.take(good);
-    }
-    before += rows;
+    const auto where = [&, before = bad.simulated](std::int64_t row) { return fmt::format("simulation {} of {}", before + row, what); };
+    Simulations part = finite_rows(given, options.nonfinite, bad, where, first_bad);
     if (part.prior_draws.dim(0) > 0) data.add(std::move(part));
   }
   if (static_cast<double>(bad.dropped) > options.nonfinite.max_share * static_cast<double>(bad.simulated) || data.size() == 0)
@@ -89,6 +72,12 @@ Dataset finite_dataset(const std::vector<Simulations>& parts, const TrainerOptio
         "The first: {}",
         bad.dropped, bad.simulated, options.nonfinite.max_share, first_bad));
   return data;
+}
+
+Simulations finite_part(const Simulations& part, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
+                        std::string& first_bad) {
+  if (part.prior_draws.empty()) return part;
+  return finite_dataset({part}, what, options, bad, first_bad).parts().front();
 }
 
 Simulations two_of(const Dataset& data) {

@@ -33,9 +33,13 @@ template <class Options>
   return s;
 }
 
-/// Given simulations as a dataset, without those that are not finite if the user chose so; otherwise SimulationError.
-[[nodiscard]] Dataset finite_dataset(const std::vector<Simulations>& parts, const TrainerOptions& options, NonFiniteCount& bad,
-                                     std::string& first_bad);
+/// Given simulations as a dataset, without those that are not finite if the user chose so; otherwise SimulationError. Errors call them
+/// `what`.
+[[nodiscard]] Dataset finite_dataset(const std::vector<Simulations>& parts, const char* what, const TrainerOptions& options,
+                                     NonFiniteCount& bad, std::string& first_bad);
+/// The same for one part; without rows it is returned as it is.
+[[nodiscard]] Simulations finite_part(const Simulations& part, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
+                                      std::string& first_bad);
 /// Two simulations of it, for the consistency check.
 [[nodiscard]] Simulations two_of(const Dataset& data);
 [[nodiscard]] std::uint64_t checksum(const Simulations& simulations, std::uint64_t seed = 0);

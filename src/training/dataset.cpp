@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/float32_range.hpp"
+#include "simulation/batch.hpp"
 
 namespace bayesflow::training {
 namespace {
@@ -22,36 +24,50 @@ constexpr std::array<const char*, 4> kRowFields = {"prior_draws", "sim_data", "p
 
 bool has_shared_context(const Simulations& s) { return s.prior_non_batchable_context || s.sim_non_batchable_context; }
 
-}  // namespace
-
-bool non_finite_row(const Simulations& s, std::int64_t row, std::string* what) {
+/// The first value of a row that is not finite, in words; empty if there is none.
+std::string non_finite(const Simulations& s, std::int64_t row) {
   const auto fields = row_fields(s);
   for (std::size_t f = 0; f < fields.size(); ++f) {
     if (!fields[f] || fields[f]->empty()) continue;
     const auto values = fields[f]->row_values(row);
     const auto bad = std::find_if_not(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
     if (bad == values.end()) continue;
-    if (what) {
-      *what = fmt::format("{} at entry {} of {}", *bad, bad - values.begin(), kRowFields[f]);
-      if (f != 0) {
-        *what += " with parameters [";
-        const auto theta = s.prior_draws.row_values(row);
-        for (std::size_t i = 0; i < theta.size() && i < 10; ++i) *what += fmt::format("{}{:.6g}", i ? ", " : "", theta[i]);
-        *what += theta.size() > 10 ? ", ...]" : "]";
-      }
+    std::string what = fmt::format("{} at entry {} of {}", detail::unsigned_nan(*bad), bad - values.begin(), kRowFields[f]);
+    if (f != 0) {
+      what += " with parameters [";
+      const auto theta = s.prior_draws.row_values(row);
+      for (std::size_t i = 0; i < theta.size() && i < 10; ++i) what += fmt::format("{}{:.6g}", i ? ", " : "", theta[i]);
+      what += theta.size() > 10 ? ", ...]" : "]";
     }
-    return true;
+    return what;
   }
-  return false;
+  return {};
 }
 
-std::vector<std::int64_t> non_finite_rows(const Simulations& s) {
-  std::vector<std::int64_t> rows;
+}  // namespace
+
+Simulations finite_rows(Simulations s, const NonFinitePolicy& policy, NonFiniteCount& count,
+                        const std::function<std::string(std::int64_t)>& where, std::string& first) {
+  detail::make_columns(s);
+  const std::int64_t rows = s.batch_size();
+  count.simulated += rows;
   const auto fields = row_fields(s);
-  if (std::all_of(fields.begin(), fields.end(), [](const Array* a) { return !a || a->all_finite(); })) return rows;
-  for (std::int64_t r = 0; r < s.batch_size(); ++r)
-    if (non_finite_row(s, r)) rows.push_back(r);
-  return rows;
+  if (std::all_of(fields.begin(), fields.end(), [](const Array* a) { return !a || a->all_finite(); })) return s;
+  std::vector<std::int64_t> good;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::string what = non_finite(s, row);
+    if (what.empty()) {
+      good.push_back(row);
+      continue;
+    }
+    if (policy.action == NonFinite::refuse)
+      throw SimulationError(fmt::format(
+          "Trainer: {} holds {}; every value must be finite: mend the data, or set TrainerOptions::nonfinite to NonFinite::drop",
+          where(row), what));
+    if (first.empty()) first = fmt::format("{} holds {}", where(row), what);
+  }
+  count.dropped += rows - static_cast<std::int64_t>(good.size());
+  return s.take(good);
 }
 
 void Dataset::add(Simulations part) {

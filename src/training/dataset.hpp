@@ -2,18 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "bayesflow/core/rng.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
 #include "bayesflow/simulation/simulations.hpp"
 
 namespace bayesflow::training {
 
-/// True if some value of row `row` is not finite; `what` then says which.
-[[nodiscard]] bool non_finite_row(const Simulations& simulations, std::int64_t row, std::string* what = nullptr);
-/// Rows with a value that is not finite.
-[[nodiscard]] std::vector<std::int64_t> non_finite_rows(const Simulations& simulations);
+/// Given simulations without those that are not finite, which are counted. They are dropped where the policy is to redraw, too: what is
+/// learnt is the same. `where(row)` says whose simulation it is that is not finite, for errors and for `first`, if that is still empty.
+[[nodiscard]] Simulations finite_rows(Simulations simulations, const NonFinitePolicy& policy, NonFiniteCount& count,
+                                      const std::function<std::string(std::int64_t)>& where, std::string& first);
 
 /// Parts of equal row shapes without a non-batchable context make one group, whose rows may meet in a batch; every part with such a context
 /// is a group of its own.

@@ -30,26 +30,15 @@ Dataset dataset(std::vector<Simulations> parts) {
 }  // namespace
 
 Simulations FiniteRows::operator()(Simulations s, const std::filesystem::path& file) {
-  count_.simulated += s.batch_size();
-  const std::vector<std::int64_t> bad = non_finite_rows(s);
-  if (bad.empty()) return s;
-  count_.dropped += static_cast<std::int64_t>(bad.size());
-  std::string what;
-  (void)non_finite_row(s, bad.front(), &what);
-  if (policy_.action != NonFinite::drop)
-    throw SimulationError(fmt::format(
-        "Trainer: a simulation of \"{}\" holds {}; every value must be finite: mend the file, or set TrainerOptions::nonfinite to "
-        "NonFinite::drop{}",
-        file.string(), what, policy_.action == NonFinite::redraw ? " (stored data cannot be redrawn)" : ""));
+  std::string ignored;
+  Simulations out = finite_rows(
+      std::move(s), policy_, count_, [&](std::int64_t) { return fmt::format("a simulation of \"{}\"", file.string()); }, ignored);
   if (count_.dropped > 10 && static_cast<double>(count_.dropped) > policy_.max_share * static_cast<double>(count_.simulated))
     throw SimulationError(fmt::format(
         "Trainer: {} of {} simulations of \"{}\" so far were not finite: more than NonFinitePolicy::max_share = {}; mend the file, or "
         "raise max_share if this is meant",
         count_.dropped, count_.simulated, file.string(), policy_.max_share));
-  std::vector<std::int64_t> good;
-  for (std::int64_t i = 0; i < s.batch_size(); ++i)
-    if (!std::binary_search(bad.begin(), bad.end(), i)) good.push_back(i);
-  return s.take(good);
+  return out;
 }
 
 StreamSource::StreamSource(SimulationStream stream, const Configurator& configurator, FiniteRows finite, std::uint64_t first_shuffle,

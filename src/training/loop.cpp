@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
+#include "training/calls.hpp"
 #include "training/interrupt.hpp"
 #include "training/prefetch.hpp"
 #include "training/state.hpp"
@@ -175,9 +177,12 @@ void Loop::step() {
                     "least must remain: simulate larger batches or drop fewer",
                     batch->rows, epoch + 1, at + 1));
   StepRecord record;
-  {
+  if (inputs->non_finite().empty()) {
     const Stopwatch watch(summary.gradient_seconds);
     record.losses = s_.gradient(*inputs, has_decay_);
+  } else {  // networks may make a finite loss of such values
+    record.losses = LossTerms(s_.loss_names);
+    record.losses.set(0, std::numeric_limits<double>::quiet_NaN());
   }
   nn::StepResult result;
   const bool loss_is_finite = finite(record.losses);
@@ -227,7 +232,7 @@ void Loop::diverge(const Inputs& inputs, bool loss_is_finite) {
                                   loss_is_finite ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
                                   run_.best.restore(s_.trainable->store()),
                                   cause.empty() ? "Lower the learning rate, or standardize parameters and data."
-                                                : "Let the configurator drop or replace such values."));
+                                                : "Let the configurator drop, replace or scale such values."));
   s_.log(LogLevel::warning, run_.summary.reason);
 }
 
@@ -439,7 +444,11 @@ const TrainingSummary* TrainerState::ended_before(const RunSettings& settings) {
     schedule = settings.optimizer->learning_rate;
     schedule_is_lost = false;
   }
-  log(LogLevel::info, fmt::format("This call had ended before: {}", runs[passed].brief()));
+  log(LogLevel::warning,
+      fmt::format(
+          "{} trained nothing, because the checkpoint has it as a call that ended: {} Its losses are returned. To train on, make another "
+          "call behind it, set TrainerOptions::resume = Resume::state, or use another folder.",
+          settings.call.substr(0, settings.call.find('(')), runs[passed].brief()));
   return &runs[passed++];
 }
 
@@ -479,7 +488,12 @@ Run TrainerState::begin(const RunSettings& settings) {
 std::optional<Inputs> TrainerState::make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary) {
   std::optional<Inputs> validation;
   if (const auto* given = std::get_if<Simulations>(&settings.validation_sims)) {
-    validation = options.configurator(*given);
+    NonFiniteCount bad;
+    std::string first;
+    validation = options.configurator(finite_part(*given, "the validation data", options, bad, first));
+    if (bad.dropped && run.epoch == 0 && run.step == 0)
+      summary.warnings.push_back(fmt::format("{} of {} validation simulations were not finite and were dropped; the first: {}.",
+                                             bad.dropped, bad.simulated, first));
   } else if (const std::int64_t n = std::get<std::int64_t>(settings.validation_sims); n != 0) {
     (void)require_model("validation_sims as a number");
     const std::uint64_t first = run.first.validated;

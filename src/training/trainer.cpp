@@ -63,6 +63,8 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
   log(LogLevel::info, "Performing a consistency check with provided components...");
   try {
     const Inputs inputs = options.configurator(two());
+    if (const std::string bad = inputs.non_finite(); !bad.empty())
+      throw ConfigurationError(fmt::format("the configurator returned {}; let it drop, replace or scale such values", bad));
     trainable->build(inputs, options.seed);
     Tape tape;
     tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});
@@ -254,10 +256,8 @@ Trainer::Trainer(std::shared_ptr<Trainable> trained, GenerativeModel model, Trai
   State& s = *state_;
   s.check_consistency([&s] {
     // Two there must be, even if some are dropped later.
-    NonFinitePolicy policy = s.options.nonfinite;
-    if (policy.action == NonFinite::drop) policy.action = NonFinite::redraw;
     NonFiniteCount ignored;
-    return s.model->simulate(2, s.options.seed, "check", 0, nullptr, policy, ignored);
+    return s.model->simulate(2, s.options.seed, "check", 0, nullptr, s.options.nonfinite.keeping_count(), ignored);
   });
 }
 
@@ -270,10 +270,17 @@ Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
+void Trainer::release_checkpoints() { state_->checkpoints.reset(); }
+const TrainerOptions& Trainer::options() const { return state_->options; }
 Trainable& Trainer::trainable() const { return *state_->trainable; }
 const GenerativeModel& Trainer::model() const { return state_->require_model("model"); }
 const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
+Simulations Trainer::finite(const Simulations& simulations) const {
+  NonFiniteCount count;
+  std::string first;
+  return training::finite_part(simulations, "the given data", state_->options, count, first);
+}
 
 TrainingSummary Trainer::train_online(const OnlineOptions& o) {
   State& s = *state_;
@@ -346,7 +353,8 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
   check.at_least_one(o.batch_size, "batch_size");
   NonFiniteCount bad;
   std::string first_bad;
-  const auto data = std::make_shared<const training::Dataset>(training::finite_dataset(parts, s.options, bad, first_bad));
+  const auto data =
+      std::make_shared<const training::Dataset>(training::finite_dataset(parts, "the training data", s.options, bad, first_bad));
   check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
   if (!s.is_consistent) s.check_consistency([&] { return training::two_of(*data); });
   RunSettings settings =

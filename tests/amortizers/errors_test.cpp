@@ -102,8 +102,10 @@ TEST(AmortizerErrors, OtherWidthsThanInTraining) {
             "DeepSet: was built for data (batch, ..., observations, 3); got (5, 6, 7)");
   other = inputs;
   other.summary_conditions = Array({5, kWidth});
-  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
-            "DeepSet: was built for data (batch, ..., observations, 3); got (5, 3)");
+  EXPECT_EQ(
+      sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
+      "AmortizedPosterior::sample: summary_conditions of shape (5, 3) have an axis too few: the networks were built for (batch, 6, 3); one "
+      "data set x is given as x.expand_dims(0)");
   other = inputs;
   other.direct_conditions = Array({5, 3});
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
@@ -167,6 +169,26 @@ TEST(AmortizerErrors, NoObservations) {
             "DeepSet: was built for data (batch, ..., observations, 3); got (2, 0, 3)");
 }
 
+TEST(AmortizerErrors, NoAxisOfDataSets) {
+  const Inputs inputs = random_inputs({.direct = 2});
+  const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
+  Inputs one = inputs;
+  one.summary_conditions = inputs.summary_conditions->row(0);
+  const Shape shape = one.summary_conditions->shape();
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(one, 10); }),
+            "AmortizedPosterior::sample: summary_conditions of shape " + shape.to_string() +
+                " have an axis too few: the networks were built for " + "(batch, " + shape.to_string().substr(1) +
+                "; one data set x is given as x.expand_dims(0)");
+  one = inputs;
+  one.direct_conditions = Array({2});
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(one); }),
+            "AmortizedPosterior::log_posterior: direct_conditions of shape (2,) have an axis too few: the networks were built for "
+            "(batch, 2); one data set x is given as x.expand_dims(0)");
+  one.summary_conditions = Array::scalar(1.0);
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)one.batch_size(); }),
+            "Inputs: summary_conditions must have an axis of data sets, axis 0; got a single number");
+}
+
 TEST(AmortizerErrors, NoParameters) {
   Inputs inputs = random_inputs({});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
@@ -177,6 +199,46 @@ TEST(AmortizerErrors, NoParameters) {
             "AmortizedPosterior: needs one row of parameters per data set (5); got shape (0,)");
 }
 
+TEST(AmortizerErrors, ValuesBeyondFloat32) {
+  const Inputs good = random_inputs({.direct = 2});
+  const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
+  const std::string rest =
+      ", which is beyond the range of float32 (3.4e+38); every value must be finite in float32, which networks compute in: drop such data "
+      "sets, or replace or scale the values as in training";
+  Inputs bad = good;
+  (*bad.summary_conditions)(3, 1, 2) = 1e39;
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 1); }),
+            "AmortizedPosterior::sample: 1e+39 in summary_conditions of data set 3, column 2" + rest);
+  bad = good;
+  (*bad.direct_conditions)(1, 1) = -1e300;
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }),
+            "AmortizedPosterior::summary: -1e+300 in direct_conditions of data set 1, column 1" + rest);
+  bad = good;
+  bad.parameters(4, 0) = 3.5e38;
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }),
+            "AmortizedPosterior::log_posterior: 3.5e+38 in parameters of data set 4, column 0" + rest);
+  EXPECT_EQ(sentence<ArgumentError>([&] {
+              (void)amortizer.sample_from_latent(good, Array({5, 1, 2}, 1e39));
+            }),
+            "AmortizedPosterior::sample_from_latent: the latents must be finite in float32, which networks compute in");
+  (*bad.summary_conditions)(0, 0, 0) = bad.parameters(4, 0) = std::numeric_limits<float>::max();  // the largest that there is
+  EXPECT_EQ(bad.non_finite(), "");
+}
+
+TEST(AmortizerErrors, ValuesThatOverflowInTheNetworks) {
+  const Inputs good = random_inputs({.direct = 2});
+  const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
+  Inputs bad = good;
+  for (double& x : bad.summary_conditions->values()) x = 2e38;
+  (*bad.summary_conditions)(0, 1, 2) = -3e38;
+  const std::string rest =
+      " of data set 0 are not finite, although its values are: they are too far from those of training for float32. Its largest: -3e+38 in "
+      "summary_conditions, column 2; scale the values as in training";
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 10); }), "AmortizedPosterior::sample: the draws" + rest);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }), "AmortizedPosterior::summary: the summaries" + rest);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }), "AmortizedPosterior::log_posterior: the results" + rest);
+}
+
 TEST(AmortizerErrors, ValuesThatAreNotFinite) {
   const Inputs good = random_inputs({.direct = 1});
   const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
@@ -184,9 +246,9 @@ TEST(AmortizerErrors, ValuesThatAreNotFinite) {
   Inputs bad = good;
   (*bad.summary_conditions)(3, 1, 2) = std::nan("");
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 1); }),
-            "AmortizedPosterior::sample: nan in summary_conditions of data set 3" + rest);
+            "AmortizedPosterior::sample: nan in summary_conditions of data set 3, column 2" + rest);
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }),
-            "AmortizedPosterior::summary: nan in summary_conditions of data set 3" + rest);
+            "AmortizedPosterior::summary: nan in summary_conditions of data set 3, column 2" + rest);
   bad = good;
   (*bad.direct_conditions)(1, 0) = std::numeric_limits<double>::infinity();
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.compute_loss(bad); }),
@@ -194,7 +256,7 @@ TEST(AmortizerErrors, ValuesThatAreNotFinite) {
   bad = good;
   bad.parameters(4, 1) = -std::numeric_limits<double>::infinity();
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }),
-            "AmortizedPosterior::log_posterior: -inf in parameters of data set 4" + rest);
+            "AmortizedPosterior::log_posterior: -inf in parameters of data set 4, column 1" + rest);
 }
 
 TEST(AmortizerErrors, LatentsOfAnotherShape) {

@@ -130,9 +130,16 @@ TEST(DefaultConfigurator, NamesTheShapesThatDoNotFit) {
       "default configurator: the simulator's batchable context of shape (4, 5, 1) cannot be joined to data of shape (4, 5, 5, 2)" + advice);
 }
 
+TEST(DefaultConfigurator, OneNumberPerSimulationIsOneColumn) {
+  const Inputs inputs = default_configurator({.prior_draws = Array({3}, 1.0), .sim_data = Array({3}, 2.0)});
+  EXPECT_EQ(inputs.parameters, Array({3, 1}, 1.0));
+  EXPECT_EQ(*inputs.summary_conditions, Array({3, 1}, 2.0));
+}
+
 TEST(DefaultConfigurator, NamesUnusableData) {
   Simulations s = example({4, 2});
   s.sim_data = Array({4});
+  s.prior_draws = Array();  // observations: four data sets, or one of four numbers?
   EXPECT_EQ(refusal(s), "default configurator: the data needs shape (batch, d), (batch, n, d), ...; got (4,)");
   s = example({4, 2});
   s.prior_draws = Array({3, 2});

@@ -125,8 +125,7 @@ TEST(Simulator, NamesTheSimulationThatIsNotFinite) {
   ThreadPool pool(2);
   EXPECT_EQ(sentence<SimulationError>([&] { (void)simulator(numbered(8), Rng(0), 20, &pool); }),
             "simulator: simulation 23 returned nan at entry 2 with parameters [3]; every value must be finite: check the simulator there, "
-            "or return "
-            "finite values that mark such a simulation and drop it in the configurator");
+            "or set TrainerOptions::nonfinite to NonFinite::drop, which leaves such simulations out");
 }
 
 TEST(Simulator, ReportsBatchedFailures) {

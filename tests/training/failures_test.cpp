@@ -142,8 +142,47 @@ TEST(Divergence, NamesValuesOfTheConfiguratorThatAreNotFinite) {
   EXPECT_EQ(
       run.reason,
       "Training diverged in epoch 1, iteration 7: the loss is not finite, because the configurator returned nan in parameters of data "
-      "set 3. The weights from before training were put back. Let the configurator drop or replace such values.");
+      "set 3, column 1. The weights from before training were put back. Let the configurator drop, replace or scale such values.");
   EXPECT_TRUE(all_finite(weights_of(amortizer)));
+}
+
+TEST(Divergence, NamesValuesBeyondFloat32) {
+  AmortizedPosterior amortizer = tiny_posterior();
+  const auto trained = [&](double value) {
+    std::int64_t calls = 0;
+    Trainer trainer(amortizer, gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
+                      Inputs inputs = default_configurator(s);
+                      if (++calls == 8) (*inputs.summary_conditions)(3, 2, 1) = value;
+                      return inputs;
+                    }});
+    return trainer.train_online({.epochs = 1, .iterations_per_epoch = 20, .batch_size = 4}).reason;
+  };
+  EXPECT_EQ(trained(-1e39),
+            "Training diverged in epoch 1, iteration 7: the loss is not finite, because the configurator returned -1e+39 in "
+            "summary_conditions of data set 3, column 1, which is beyond the range of float32 (3.4e+38). The weights from before training "
+            "were put back. Let the configurator drop, replace or scale such values.");
+  // A network may make a finite loss of an infinity (a ReLU of minus infinity is 0); it is refused all the same.
+  EXPECT_EQ(trained(-std::numeric_limits<double>::infinity()).substr(0, 110),
+            "Training diverged in epoch 1, iteration 7: the loss is not finite, because the configurator returned -inf in s");
+}
+
+TEST(Consistency, NamesWhatTheConfiguratorMadeThatIsNotFinite) {
+  const auto message = [](double value) {
+    return sentence<ConfigurationError>([&] {
+      const Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
+                              Inputs inputs = default_configurator(s);
+                              (*inputs.summary_conditions)(1, 2, 0) = value;
+                              return inputs;
+                            }});
+    });
+  };
+  const std::string begin = "Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: ";
+  EXPECT_EQ(
+      message(kNan),
+      begin + "the configurator returned nan in summary_conditions of data set 1, column 0; let it drop, replace or scale such values");
+  EXPECT_EQ(message(1e39), begin +
+                               "the configurator returned 1e+39 in summary_conditions of data set 1, column 0, which is beyond the range "
+                               "of float32 (3.4e+38); let it drop, replace or scale such values");
 }
 
 // --- prior and simulator ---

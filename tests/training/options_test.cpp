@@ -42,10 +42,20 @@ TEST(OnlineOptionsErrors, ValidationSimulations) {
   Simulations sims = model.simulate(5, 1, "test", 0);
   sims.sim_data(4, 0, 0) = std::nan("");
   Trainer trainer(tiny_posterior(), model);
-  EXPECT_EQ(
-      sentence<ArgumentError>([&] { (void)trainer.train_online({.validation_sims = sims}); }),
-      "Trainer: the validation simulations, configured: nan in summary_conditions of data set 4; every value must be finite: drop such "
-      "data sets, or replace the values as in training");
+  EXPECT_EQ(sentence<SimulationError>([&] { (void)trainer.train_online({.validation_sims = sims}); }).substr(0, 95),
+            "Trainer: simulation 4 of the validation data holds nan at entry 0 of sim_data with parameters [");
+  for (const NonFinite action : {NonFinite::drop, NonFinite::redraw}) {
+    Trainer lenient(tiny_posterior(), model, {.nonfinite = {action, 0.5}});
+    const TrainingSummary run = lenient.train_online({.validation_sims = sims});
+    ASSERT_FALSE(run.warnings.empty());
+    EXPECT_EQ(run.warnings.front().substr(0, 59), "1 of 5 validation simulations were not finite and were drop");
+    EXPECT_EQ(lenient.finite(sims).sim_data, sims.sim_data.slice(0, 4));
+    EXPECT_EQ(lenient.finite(lenient.finite(sims)).prior_draws, sims.prior_draws.slice(0, 4));
+  }
+  EXPECT_EQ(sentence<SimulationError>([&] {
+              (void)Trainer(tiny_posterior(), model, {.nonfinite = {NonFinite::drop, 0.1}}).finite(sims);
+            }).substr(0, 84),
+            "Trainer: 1 of 5 given simulations are not finite, while NonFinitePolicy::max_share i");
   sims = {.prior_draws = Array({0, 2}), .sim_data = Array({0, 4, 2})};
   EXPECT_EQ(sentence<ShapeError>([&] { (void)trainer.train_online({.validation_sims = sims}); }),
             "Trainer: the validation simulations, configured: there are no data sets; axis 0 of the conditions must be at least 1");

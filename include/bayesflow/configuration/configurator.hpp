@@ -19,10 +19,11 @@ struct Inputs {
   [[nodiscard]] std::int64_t batch_size() const;  ///< from whichever is there; throws SummaryStatsError if nothing is
   /// Data sets `first` to `last` - 1.
   [[nodiscard]] Inputs rows(std::int64_t first, std::int64_t last) const;
-  /// The first value that is not finite, as part of a sentence ("nan in summary_conditions of data set 3"); empty if there is none.
+  /// The first value that is not finite, or not in float32, as part of a sentence ("nan in direct_conditions of data set 3, column 1");
+  /// empty if there is none.
   [[nodiscard]] std::string non_finite() const;
-  /// Throws ShapeError if there is no data set or axis 0 of the fields differs, and ArgumentError for a value that is not finite.
-  /// Messages begin with `owner`. Parameters that are absent pass.
+  /// Throws ShapeError if there is no data set or axis 0 of the fields differs, and ArgumentError for a value that is not finite in
+  /// float32. Messages begin with `owner`. Parameters that are absent pass.
   void check(const char* owner) const;
 };
 

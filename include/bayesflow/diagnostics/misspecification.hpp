@@ -23,6 +23,7 @@ struct MmdTestOptions {
   bool bootstrap = false;               ///< null samples are drawn from reference data that are set aside, instead of simulated
   MmdSpace space = MmdSpace::summary;
   Configurator configurator = default_configurator;  ///< for what is simulated
+  NonFinitePolicy nonfinite = {};                    ///< of what is simulated; the same number of data sets is needed, so `drop` redraws
   std::uint64_t seed = 0;
   void validate() const;  ///< throws ConfigurationError naming field, value and constraint
 };

@@ -18,6 +18,8 @@ struct NonFinitePolicy {
   NonFinite action = NonFinite::refuse;
   double max_share = 0.1;  ///< SimulationError once more than ten simulations, and more than this share of all, were not finite
   void validate() const;   ///< throws ConfigurationError
+  /// The same where so many simulations are needed: instead of being dropped they are redrawn.
+  [[nodiscard]] NonFinitePolicy keeping_count() const { return {action == NonFinite::drop ? NonFinite::redraw : action, max_share}; }
 };
 
 /// How often the policy acted.

@@ -42,8 +42,8 @@ struct TrainerOptions {
   ProgressCallback progress = {};
   bool handle_interrupt =
       true;  ///< Ctrl-C (or SIGTERM) ends a run after the present step, a second one at once; former handlers are put back
-  NonFinitePolicy nonfinite =
-      {};  ///< what happens to simulations that are not finite; by default they are errors. Given data cannot be redrawn
+  NonFinitePolicy nonfinite = {};  ///< what happens to simulations that are not finite, here and in reports; by default they are errors.
+                                   ///< Given ones are dropped for `redraw`
   Overlap overlap = Overlap::automatic;
   std::filesystem::path checkpoint_path = {};  ///< a folder; empty: no checkpoints
   int max_to_keep = 3;                         ///< checkpoints

@@ -44,6 +44,8 @@ class Trainer {
 
   /// The trainer's configurator.
   [[nodiscard]] Inputs configure(const Simulations& simulations) const;
+  /// Given simulations without those that are not finite, if TrainerOptions::nonfinite allows that. Throws SimulationError.
+  [[nodiscard]] Simulations finite(const Simulations& simulations) const;
 
   /// Simulates every batch afresh.
   TrainingSummary train_online(const OnlineOptions& options);
@@ -67,8 +69,11 @@ class Trainer {
   /// one file.
   TrainingSummary train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& options);
 
+  /// Writes what waits and frees the checkpoint folder for another trainer. This one trains without checkpoints from then on.
+  void release_checkpoints();
   /// What each call so far returned, those of a checkpoint included: the history over all runs.
   [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
+  [[nodiscard]] const TrainerOptions& options() const;
   /// What is trained.
   [[nodiscard]] Trainable& trainable() const;
   /// The same as an object of its class; throws ArgumentError if it is of another.
