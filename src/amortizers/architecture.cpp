@@ -55,7 +55,8 @@ const Names<Pooling>& names(Pooling) {
 const Names<GraphOp>& names(GraphOp) {
   static const Names<GraphOp> table = [] {
     Names<GraphOp> out;
-    for (int i = 0; i <= static_cast<int>(GraphOp::repeat); ++i) out.emplace_back(static_cast<GraphOp>(i), to_string(static_cast<GraphOp>(i)));
+    for (int i = 0; i <= static_cast<int>(GraphOp::repeat); ++i)
+      out.emplace_back(static_cast<GraphOp>(i), to_string(static_cast<GraphOp>(i)));
     return out;
   }();
   return table;
@@ -85,8 +86,7 @@ struct Writer {
     json[name] = value ? of(*value) : Json();
   }
   template <class T>
-    requires(!kIsPlain<std::vector<T>>)
-  void operator()(const char* name, const std::vector<T>& values) {
+  requires(!kIsPlain<std::vector<T>>) void operator()(const char* name, const std::vector<T>& values) {
     Json& list = json[name] = Json::array();
     for (const T& value : values) list.push_back(of(value));
   }
@@ -139,8 +139,7 @@ struct Reader {
     if (!from.is_null()) nested(from, value.emplace());
   }
   template <class T>
-    requires(!kIsPlain<std::vector<T>>)
-  void operator()(const char* name, std::vector<T>& values) {
+  requires(!kIsPlain<std::vector<T>>) void operator()(const char* name, std::vector<T>& values) {
     ++seen;
     const Json& from = json.at(name);
     if (!from.is_array()) throw std::runtime_error(fmt::format("{} is no list", name));
@@ -283,7 +282,8 @@ Latent latent_from(const std::string& name, const LoadAmortizerOptions& parts) {
   if (parts.latent) return *parts.latent;
   if (name == "gaussian") return gaussian_latent();
   constexpr std::string_view kStudent = "student_t(";
-  if (name.starts_with(kStudent) && name.ends_with(")")) return student_t_latent(std::stod(name.substr(kStudent.size())));
+  if (name.starts_with(kStudent) && name.ends_with(")"))
+    return student_t_latent(io::number_from(std::string_view(name).substr(kStudent.size(), name.size() - kStudent.size() - 1)));
   missing(fmt::format("the model has a latent of your own, \"{}\"", name), "latent");
 }
 
@@ -344,7 +344,7 @@ std::string architecture_of(const AmortizedPosterior& amortizer) {
 }
 
 Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays, std::int64_t max_values) {
-  const Json json = Json::parse(text);
+  const Json json = io::parse_json(text);
   const Reader limits{json, max_arrays, max_values};
   if (json.at("class").get<std::string>() != "AmortizedPosterior") throw std::runtime_error("it is no AmortizedPosterior");
   InvertibleNetworkOptions flow;

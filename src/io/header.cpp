@@ -49,7 +49,7 @@ Json attribute_json(const Attribute& value) {
 Attribute attribute_from(const Json& json) {
   if (json.contains("int64")) return integer<std::int64_t>(json["int64"]);
   if (json.contains("uint64")) return integer<std::uint64_t>(json["uint64"]);
-  if (json.contains("float64")) return std::stod(json["float64"].get<std::string>());
+  if (json.contains("float64")) return number_from(json["float64"].get<std::string>());
   if (json.contains("text")) return json["text"].get<std::string>();
   return json.at("texts").get<std::vector<std::string>>();
 }
@@ -77,7 +77,7 @@ std::string to_json(const Index& index) {
 Index index_from_json(const std::filesystem::path& path, const std::string& text, std::uint64_t file_bytes) {
   Index index;
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_json(text);
     for (const auto& [name, value] : json.at("attributes").items()) index.attributes.emplace(name, attribute_from(value));
     for (const auto& [name, value] : json.at("datasets").items()) {
       Entry entry{type_from(value.at("type").get<std::string>()), integers<std::uint64_t>(value.at("shape")),

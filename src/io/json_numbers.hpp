@@ -1,20 +1,49 @@
-/// Integers out of JSON that anybody may have written.
+/// Numbers out of JSON and text, which may be forged, under any locale.
 #pragma once
 
 #include <fmt/format.h>
+#include <locale.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <clocale>
 #include <concepts>
 #include <cstdint>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace bayesflow::io {
 
-/// Throws std::runtime_error unless `json` is an integer that T holds. The library's own conversion casts any number, and casting 1e300 to an integer is undefined behaviour.
+/// The text of a number: "2.5", "-1e-3", "inf" or "nan"; all of it, and the same under every locale. Throws std::runtime_error.
+[[nodiscard]] inline double number_from(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw std::runtime_error(fmt::format("\"{}\" is where a number should be", text));
+  return value;
+}
+
+/// Parses JSON under the "C" locale: the library's parser reads numbers by strtod, which misreads them where the decimal point has more
+/// than one byte. Throws its exceptions.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text) {
+  static const locale_t classic = ::newlocale(LC_ALL_MASK, "C", nullptr);
+  if (!classic) throw std::bad_alloc();
+  struct Thread {  // the locale of this thread alone
+    locale_t before = ::uselocale(classic);
+    ~Thread() { ::uselocale(before); }
+  } const thread;
+  return nlohmann::json::parse(text);
+}
+
+/// Throws std::runtime_error unless `json` is an integer that T holds. The library's own conversion casts any number, and casting 1e300 to
+/// an integer is undefined behaviour.
 template <std::integral T>
 [[nodiscard]] T integer(const nlohmann::json& json) {
   if (json.is_number_unsigned()) {
@@ -22,7 +51,8 @@ template <std::integral T>
   } else if (json.is_number_integer()) {
     if (const auto value = json.get<std::int64_t>(); std::in_range<T>(value)) return static_cast<T>(value);
   }
-  throw std::runtime_error(fmt::format("{} is where an integer of {} bytes should be", json.is_number() ? json.dump() : json.type_name(), sizeof(T)));
+  throw std::runtime_error(
+      fmt::format("{} is where an integer of {} bytes should be", json.is_number() ? json.dump() : json.type_name(), sizeof(T)));
 }
 
 template <std::integral T>

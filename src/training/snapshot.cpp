@@ -130,7 +130,7 @@ void put_summary(io::ArchiveWriter& out, const std::string& group, const Trainin
 
 /// `terms` gets the names of the run's loss terms.
 TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& group, LossTerms::Names& terms) {
-  const Json json = Json::parse(get_text(in, group + "/summary"));
+  const Json json = io::parse_json(get_text(in, group + "/summary"));
   TrainingSummary t = summary_from_json(in, json);
   auto names = in.format_version() == 1 ? kFirstTerms : json.at("loss_terms").get<std::vector<std::string>>();
   if (names.size() > LossTerms::kMost) in.refuse(group + "/summary", fmt::format("names {} loss terms", names.size()));
@@ -182,7 +182,7 @@ Run get_run(const io::ArchiveReader& in) {
   Run run;
   LossTerms::Names terms;
   run.summary = get_summary(in, "unfinished", terms);
-  const Json j = Json::parse(get_text(in, "unfinished/position"));
+  const Json j = io::parse_json(get_text(in, "unfinished/position"));
   run.first = counters_from_json(j.at("first"));
   run.optimizer_first = io::integer<std::int64_t>(j.at("optimizer_first"));
   run.keeps_optimizer = j.at("keeps_optimizer");
@@ -318,7 +318,7 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
   try {
     Snapshot s;
     s.seed = in.attribute<std::uint64_t>("seed");
-    const Json state = Json::parse(get_text(in, "state"));
+    const Json state = io::parse_json(get_text(in, "state"));
     s.table = table_from_json(state.at("table"));
     s.counters = counters_from_json(state.at("counters"));
     s.weights = in.array<float>("weights");

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "bayesflow/core/errors.hpp"
+#include "io/json_numbers.hpp"
 #include "support/expect.hpp"
 #include "training/support_training.hpp"
 
@@ -226,8 +227,8 @@ TEST(UserFunctions, NanFromTheSimulatorNamesTheSimulation) {
   EXPECT_GE(index, 24U);
   EXPECT_LT(index, 32U);
   const Array theta = gaussian_model(2, 4).simulate(1, 0, "train", index).prior_draws;
-  EXPECT_NEAR(theta[0], std::stod(match[2]), 1e-5);
-  EXPECT_NEAR(theta[1], std::stod(match[3]), 1e-5);
+  EXPECT_NEAR(theta[0], io::number_from(match[2].str()), 1e-5);
+  EXPECT_NEAR(theta[1], io::number_from(match[3].str()), 1e-5);
   EXPECT_GT(theta[0], 0.5);
 }
 
