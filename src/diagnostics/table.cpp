@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <set>
 
-#include "core/path.hpp"
 #include "diagnostics/numbers.hpp"
 #include "io/archive.hpp"
+#include "io/atomic_file.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -53,13 +50,6 @@ std::string json_text(const std::string& text) {
     }
   }
   return out + '"';
-}
-
-void write_text(const std::string& text, const std::string& path) {
-  bayesflow::detail::require_name("cannot write", path);
-  std::ofstream file(path, std::ios::binary);
-  if (file) file << text << std::flush;
-  if (!file) throw IoError(fmt::format("cannot write {}: {}; choose a path that can be written to", path, std::strerror(errno)));
 }
 
 /// A name that HDF5 can hold and that is not in use yet.
@@ -134,8 +124,8 @@ std::string to_json(std::span<const Table> tables) {
   return fmt::to_string(out);
 }
 
-void write_csv(const Table& table, const std::string& path) { write_text(to_csv(table), path); }
-void write_json(std::span<const Table> tables, const std::string& path) { write_text(to_json(tables), path); }
+void write_csv(const Table& table, const std::string& path) { io::write_file(path, to_csv(table)); }
+void write_json(std::span<const Table> tables, const std::string& path) { io::write_file(path, to_json(tables)); }
 
 void write_hdf5(std::span<const Table> tables, const std::string& path) {
   io::ArchiveWriter out({.kind = "tables", .version = 1});

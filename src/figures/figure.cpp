@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "bayesflow/core/errors.hpp"
-#include "figures/file.hpp"
 #include "figures/scene.hpp"
+#include "io/atomic_file.hpp"
 
 namespace bayesflow {
 
@@ -29,7 +29,7 @@ void Figure::save(const std::filesystem::path& path, const figures::SaveOptions&
                                       : extension == ".png" ? FileKind::png
                                                             : FileKind::pdf,
                                       options);
-  figures::write_file(path, content);
+  io::write_file(path, content);
 }
 
 std::vector<Figure> Figure::split() const {

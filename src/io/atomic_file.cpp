@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 
@@ -28,6 +31,29 @@ bool is_temporary_of(const std::string& name, const std::string& target) {
   return !middle.empty() && std::ranges::all_of(middle, [](char c) { return (c >= '0' && c <= '9') || c == '-'; });
 }
 
+/// What will be replaced, if it exists. Throws IoError unless it is a regular file.
+std::optional<struct stat> replaced_file(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return {};
+    fail("cannot write", path, errno);
+  }
+  require_regular("cannot write", path, info.st_mode);
+  return info;
+}
+
+/// The file that a symbolic link leads to, whether it exists or not.
+std::filesystem::path followed(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // the kernel's own limit
+  for (int i = 0;; ++i) {
+    std::error_code error;
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) return path;
+    if (i == kMostLinks) fail("cannot write", path, ELOOP);
+    path = path.parent_path() / target;
+  }
+}
+
 }  // namespace
 
 void remove_leftovers(const std::filesystem::path& path) {
@@ -42,11 +68,12 @@ void remove_leftovers(const std::filesystem::path& path) {
   }
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  detail::require_name("cannot write", path_);
-  if (path_.filename().empty())
-    throw IoError(fmt::format("cannot write \"{}\": this names a folder; give the path of a file", path_.string()));
-  if (std::filesystem::is_directory(path_)) fail("cannot write", path_, EISDIR);
+AtomicFile::AtomicFile(const std::filesystem::path& path) {
+  detail::require_name("cannot write", path);
+  if (path.filename().empty())
+    throw IoError(fmt::format("cannot write \"{}\": this names a folder; give the path of a file", path.string()));
+  const std::optional<struct stat> old = replaced_file(path);
+  path_ = followed(path);
   remove_leftovers(path_);
   for (int attempt = 0;; ++attempt) {
     const std::filesystem::path name = temporary_name(path_, attempt);
@@ -54,9 +81,11 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     if (fd < 0 && errno == EEXIST) continue;
     if (fd < 0) fail("cannot write", path_, errno);
     Descriptor file(name, fd);
-    // Somebody else's clean-up may have come between creation and lock.
+    // The clean-up of another process may have come between creation and lock.
     if (!file.try_lock() || !file.has_its_name()) continue;
     file_ = std::move(file);
+    // The owner first: changing it clears bits of the mode. Only root may give files away; for others the file becomes theirs.
+    if (old && (::fchown(fd, old->st_uid, old->st_gid) == 0 || old->st_uid == ::geteuid())) (void)::fchmod(fd, old->st_mode & 07777);
     return;
   }
 }
@@ -74,6 +103,12 @@ Descriptor AtomicFile::commit() {
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   sync_folder(path_.parent_path());
   return Descriptor(path_, fd);
+}
+
+void write_file(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile out(path);
+  out.file().write(0, std::as_bytes(std::span(content)));
+  out.commit();
 }
 
 }  // namespace bayesflow::io

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include "io/descriptor.hpp"
 
@@ -10,9 +11,12 @@ namespace bayesflow::io {
 /// A temporary file beside `path`, in the same folder, that `commit` brings to the disk and then renames to `path`: whoever looks at
 /// `path`, also after a kill or a power failure, finds the old file or the new one. Without commit nothing remains.
 /// Temporaries that a killed process left behind are removed by the next AtomicFile of the same path; a live one is locked.
+/// A symbolic link stays, and the file that it points to is written. Permissions and owner of a file that is replaced are kept as far as
+/// the system lets us. What exists and is no regular file (a device, a pipe, a socket, a folder) is refused.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  /// Throws IoError.
+  explicit AtomicFile(const std::filesystem::path& path);
   AtomicFile(AtomicFile&&) noexcept = default;
   ~AtomicFile();
 
@@ -21,9 +25,12 @@ class AtomicFile {
   Descriptor commit();
 
  private:
-  std::filesystem::path path_;
+  std::filesystem::path path_;  // that of the file itself, where links were followed
   Descriptor file_;
 };
+
+/// Writes a whole file as AtomicFile does. Throws IoError.
+void write_file(const std::filesystem::path& path, std::string_view content);
 
 /// Removes temporaries of `path` that no live process holds.
 void remove_leftovers(const std::filesystem::path& path);

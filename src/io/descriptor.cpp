@@ -53,17 +53,31 @@ void fail(const char* what, const std::filesystem::path& path, int error) {
   throw IoError(fmt::format("{} \"{}\": {}; {}", what, path.string(), std::strerror(error), advice(error)));
 }
 
+void require_regular(const char* what, const std::filesystem::path& path, unsigned mode) {
+  if (S_ISREG(mode)) return;
+  if (S_ISDIR(mode)) fail(what, path, EISDIR);
+  const char* kind = S_ISCHR(mode)    ? "a character device"
+                     : S_ISBLK(mode)  ? "a block device"
+                     : S_ISFIFO(mode) ? "a pipe"
+                     : S_ISSOCK(mode) ? "a socket"
+                                      : "no regular file";
+  throw IoError(fmt::format("{} \"{}\": this is {}; give the path of a file", what, path.string(), kind));
+}
+
 Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpose) : path_(std::move(path)) {
   detail::require_name(fmt::format("cannot {}", purpose).c_str(), path_);
   // Not blocking, so that a pipe with that name cannot make us wait; for files it means nothing.
   do fd_ = ::open(path_.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666);
   while (fd_ < 0 && errno == EINTR);
-  if (fd_ < 0) fail(fmt::format("cannot {}", purpose).c_str(), path_, errno);
+  int error = fd_ < 0 ? errno : 0;
   struct stat info {};
-  if (::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode)) return;
-  const int error = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+  const bool known = (error ? ::stat(path_.c_str(), &info) : ::fstat(fd_, &info)) == 0;
+  if (!error && known && S_ISREG(info.st_mode)) return;
+  if (!error && !known) error = errno;
   close();
-  fail(fmt::format("cannot {}", purpose).c_str(), path_, error);
+  const std::string what = fmt::format("cannot {}", purpose);
+  if (known) require_regular(what.c_str(), path_, info.st_mode);  // a socket cannot even be opened
+  fail(what.c_str(), path_, error);
 }
 
 Descriptor::Descriptor(Descriptor&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}

@@ -44,6 +44,9 @@ class Descriptor {
 /// Throws IoError: "<what> "<path>": <errno's text>; <what to do>".
 [[noreturn]] void fail(const char* what, const std::filesystem::path& path, int error);
 
+/// Throws IoError, '<what> "<path>": this is a pipe; ...', unless a file of this mode (as stat(2) gives it) is a regular one.
+void require_regular(const char* what, const std::filesystem::path& path, unsigned mode);
+
 /// The kernel copies, and shares blocks where the file system can.
 void copy_range(const Descriptor& from, std::uint64_t from_offset, const Descriptor& to, std::uint64_t to_offset, std::uint64_t bytes);
 

@@ -20,8 +20,8 @@
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "core/path.hpp"
-#include "figures/file.hpp"
 #include "figures/markup.hpp"
+#include "io/atomic_file.hpp"
 #include "report/html.hpp"
 
 namespace bayesflow {
@@ -80,7 +80,7 @@ class Page {
     nav += "</ul></nav>\n";
     report_.path = path;
     // The verdict comes first, the contents after it.
-    figures::write_file(path, page_html(options_.title, "<h1>" + escape_xml(options_.title) + "</h1>\n" + head_ + nav + body_));
+    io::write_file(path, page_html(options_.title, "<h1>" + escape_xml(options_.title) + "</h1>\n" + head_ + nav + body_));
     if (!options_.data_folder.empty()) write_folder();
     return std::move(report_);
   }
@@ -94,7 +94,7 @@ class Page {
       throw IoError(fmt::format("ReportOptions::data_folder = \"{}\": the folder could not be made: {}. Choose one that may be written to.",
                                 options_.data_folder.string(), error.message()));
     for (const Table& table : report_.tables)
-      if (table.rows() > 0) figures::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
+      if (table.rows() > 0) io::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
     diagnostics::write_hdf5(report_.tables, (options_.data_folder / "tables.h5").string());
   }
 

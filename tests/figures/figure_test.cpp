@@ -216,11 +216,10 @@ TEST(FigureSave, SaysWhatIsWrongWithAPath) {
   EXPECT_EQ(message_of<ArgumentError>([&] { simple().save("figure.png", {.renderer = Renderer::builtin}); }),
             "\"figure.png\": the built-in renderer writes SVG only; use the extension .svg, or Renderer::gnuplot");
   EXPECT_EQ(message_of<IoError>([&] { simple().save("/no/such/folder/figure.svg"); }),
-            "\"/no/such/folder/figure.svg\" could not be written: No such file or directory. Check that the folder exists, may be written "
-            "to, and has space.");
-  EXPECT_EQ(
-      message_of<IoError>([&] { simple().save("/dev/full/figure.svg"); }),
-      "\"/dev/full/figure.svg\" could not be written: Not a directory. Check that the folder exists, may be written to, and has space.");
+            "cannot write \"/no/such/folder/figure.svg\": No such file or directory; check the path, and create the folder if it does not "
+            "exist");
+  EXPECT_EQ(message_of<IoError>([&] { simple().save("/dev/full/figure.svg"); }),
+            "cannot write \"/dev/full/figure.svg\": Not a directory; a part of the path is a file, not a folder; check it");
 }
 
 TEST(FigureSave, AFolderInTheWayIsAnErrorAndLeavesNothingBehind) {

@@ -17,8 +17,8 @@ BELOW = {
     "training": {"core", "io", "autodiff", "nn", "simulation", "configuration"},
     "amortizers": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "training"},
     "diagnostics": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
-    "figures": {"core", "simulation", "training", "diagnostics"},
-    "report": {"core", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training", "diagnostics", "figures"},
+    "figures": {"core", "io", "simulation", "training", "diagnostics"},
+    "report": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training", "diagnostics", "figures"},
 }
 THIRD_PARTY = re.compile(r'#include\s*[<"](dnnl|oneapi|hwy|hdf5|H5|nlohmann|fmt|CLI|Random123|mpi)')
 problems = []

@@ -181,8 +181,8 @@ TEST(Report, ConstantParameterDoesNotStopIt) {
 TEST(Report, ErrorsSayWhatToChange) {
   const Case c = gaussian(20, 9, 2);
   EXPECT_EQ(message_of<IoError>([&] { (void)write(c, "/no/such/folder/report.html"); }),
-            "\"/no/such/folder/report.html\" could not be written: No such file or directory. Check that the folder exists, may be written "
-            "to, and has space.");
+            "cannot write \"/no/such/folder/report.html\": No such file or directory; check the path, and create the folder if it does not "
+            "exist");
   ReportOptions options;
   options.family_wise_error = 0;
   EXPECT_EQ(message_of<ConfigurationError>([&] { (void)write(c, temporary("x.html"), options); }),
