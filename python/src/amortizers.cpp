@@ -20,6 +20,14 @@ auto without_gil(F&& f) {
   return f();
 }
 
+/// f on the weights of one training step. Whoever waits for them must not hold the GIL, which who holds them may need.
+template <class F>
+auto reading(const AmortizedPosterior& amortizer, F&& f) {
+  const nb::gil_scoped_release nogil;
+  const nn::WeightLock::Reading lock(amortizer.store().lock());
+  return f();
+}
+
 }  // namespace
 
 void bind_amortizers(nb::module_& m) {
@@ -94,18 +102,21 @@ void bind_amortizers(nb::module_& m) {
           p, s, d)
       .def(
           "run_summary_net",
-          [](const AmortizedPosterior& self, const Array& x) { return to_numpy_float32(run_summary(*self.summary_net(), x)); }, "x"_a)
+          [](const AmortizedPosterior& self, const Array& x) {
+            return to_numpy_float32(reading(self, [&] { return run_summary(*self.summary_net(), x); }));
+          },
+          "x"_a)
       .def(
           "run_flow",
           [](const AmortizedPosterior& self, const Array& targets, const Maybe& condition) {
-            const FlowResult out = run_flow(self.inference_net(), targets, condition);
+            const FlowResult out = reading(self, [&] { return run_flow(self.inference_net(), targets, condition); });
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "targets"_a, "condition"_a.none())
       .def(
           "run_inverse",
           [](const AmortizedPosterior& self, const Array& latent, const Maybe& condition) {
-            return to_numpy_float32(run_inverse(self.inference_net(), latent, condition));
+            return to_numpy_float32(reading(self, [&] { return run_inverse(self.inference_net(), latent, condition); }));
           },
           "latent"_a, "condition"_a.none())
       .def("weights", [](const AmortizedPosterior& self) { return weights_of(self.store()); })

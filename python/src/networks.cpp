@@ -62,10 +62,16 @@ struct StandaloneFlow {
 }  // namespace
 
 nb::dict weights_of(const nn::ParameterStore& store) {
+  std::vector<float> all;
+  {
+    const nb::gil_scoped_release nogil;  // who holds the lock may need the GIL
+    const nn::WeightLock::Reading reading(store.lock());
+    all.assign(store.values(), store.values() + store.size());
+  }
   nb::dict out;
   for (const nn::ParameterInfo& info : store.table()) {
     Array values = uninitialized_array(info.shape);
-    std::copy_n(store.values() + info.offset, values.size(), values.data());
+    std::copy_n(all.begin() + info.offset, values.size(), values.data());
     out[info.name.c_str()] = to_numpy_float32(values);
   }
   return out;

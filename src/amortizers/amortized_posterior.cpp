@@ -67,6 +67,8 @@ void AmortizedPosterior::build(const Inputs& inputs, std::optional<std::uint64_t
 void AmortizedPosterior::build(const BuiltFor& inputs, std::optional<std::uint64_t> seed) {
   State& s = *state_;
   if (s.built) return;
+  const nn::WeightLock::Writing writing(s.store.lock());
+  if (s.built) return;
   const bool has_summary = s.summary && inputs.summary_conditions;
   if (s.summary && !inputs.summary_conditions)
     throw SummaryStatsError("AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
@@ -159,6 +161,7 @@ Trainable::LossTensors AmortizedPosterior::loss(Tape& tape, const Inputs& inputs
 }
 
 void AmortizedPosterior::update_state() {
+  const nn::WeightLock::Writing writing(state_->store.lock());
   if (state_->summary) state_->summary->update_state();
   state_->inference.update_state();
 }

@@ -105,11 +105,11 @@ void require_results(const char* what, const char* which, const Inputs& inputs, 
 
 }  // namespace
 
-/// One pass of inference at a time, with its tape. Memory of small passes is kept, so that the next is quick; that of large ones goes back
+/// One pass of inference at a time, with its tape, all of it by the weights of one training step. Memory of small passes is kept, so that the next is quick; that of large ones goes back
 /// to the system, since a program that has looked at many data sets once need not hold their activations for ever.
 class AmortizedPosterior::Pass {
  public:
-  explicit Pass(State& state) : state_(state), lock_(state.mutex) {
+  explicit Pass(State& state) : state_(state), reading_(state.store.lock()), lock_(state.mutex) {
     renew(state.tape);
     state.tape->reset({.gradients = false, .training = false, .pool = &state.threads()});
   }
@@ -136,6 +136,7 @@ class AmortizedPosterior::Pass {
     if (tape && tape->reserved() > kKept) tape.reset();
   }
   State& state_;
+  nn::WeightLock::Reading reading_;  // before the mutex: see WeightLock
   std::lock_guard<std::mutex> lock_;
 };
 

@@ -8,6 +8,8 @@
 
 #include "amortizers/architecture.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/graph_network.hpp"
 #include "io/archive.hpp"
 
 namespace bayesflow {
@@ -47,7 +49,9 @@ Inputs make_probes(const AmortizedPosterior& amortizer) {
   return out;
 }
 
-void write(io::ArchiveWriter& out, const std::string& path, const Array& array) { out.array(path, array.shape(), array.values()); }
+void write(io::ArchiveWriter& out, const std::string& path, const Array& array) {
+  out.array(path, array.shape(), std::vector<double>(array.values().begin(), array.values().end()));
+}
 
 Array read(const io::ArchiveReader& in, const std::string& path) {
   Array out = uninitialized_array(in.shape(path));
@@ -109,11 +113,27 @@ void read_weights(const io::ArchiveReader& in, nn::ParameterStore& store) {
       if (!known.contains(path)) in.refuse(path, "belongs to no part of the networks that it describes");
 }
 
-}  // namespace
+/// Loads what was written, so that a file that cannot be loaded never takes the place of one that can. A summary network of a user's own
+/// class cannot be made here; then the file itself is checked.
+void verify_written(const AmortizedPosterior& amortizer, const std::filesystem::path& written, const std::filesystem::path& path) {
+  LoadAmortizerOptions parts{.latent = amortizer.options().latent, .threads = 1};
+  const SummaryNetwork* summary = amortizer.summary_net();
+  const auto* deep_set = dynamic_cast<const DeepSet*>(summary);
+  if (deep_set) parts.pooling_fun = deep_set->options().pooling_fun;
+  try {
+    if (!summary || deep_set || dynamic_cast<const GraphNetwork*>(summary))
+      (void)load_amortizer(written, parts);
+    else
+      (void)io::ArchiveReader(written, kModelFormat);
+  } catch (const std::exception& error) {
+    throw IoError(fmt::format("cannot save \"{}\": the new file cannot be loaded again ({}); what was there before is kept", path.string(),
+                              error.what()));
+  }
+}
 
-void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options) {
-  if (!amortizer.is_built())
-    throw ConfigurationError("save_amortizer: the networks have no weights yet; train first (or call build with a first batch)");
+/// Everything but the writing of the file; the weights, the probes' outputs and the rest are copies of one training step.
+io::ArchiveWriter collect(const AmortizedPosterior& amortizer, const SaveAmortizerOptions& options) {
+  const nn::WeightLock::Reading reading(amortizer.store().lock());
   Inputs probes;
   Outputs outputs;
   try {
@@ -137,10 +157,10 @@ void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::
   out.attribute("probe_tolerance", kTolerance);
   const nn::ParameterStore& store = amortizer.store();
   for (const nn::ParameterInfo& p : store.table())
-    out.array(weight_path(p), p.shape, std::span<const float>(store.values() + p.offset, static_cast<std::size_t>(p.shape.size())));
+    out.array(weight_path(p), p.shape, std::vector<float>(store.values() + p.offset, store.values() + p.offset + p.shape.size()));
   for (const nn::Buffer& b : store.buffers()) {
-    if (!b.integers.empty()) out.array(integers_path(b), {static_cast<std::int64_t>(b.integers.size())}, b.integers);
-    if (!b.floats.empty()) out.array(floats_path(b), {static_cast<std::int64_t>(b.floats.size())}, b.floats);
+    if (!b.integers.empty()) out.array(integers_path(b), {static_cast<std::int64_t>(b.integers.size())}, std::vector(b.integers));
+    if (!b.floats.empty()) out.array(floats_path(b), {static_cast<std::int64_t>(b.floats.size())}, std::vector(b.floats));
   }
   for (const auto& [name, array] : info.constants) write(out, "constants/" + name, array);
   if (!probes.parameters.empty()) write(out, "probes/parameters", probes.parameters);
@@ -148,7 +168,15 @@ void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::
   if (probes.direct_conditions) write(out, "probes/direct_conditions", *probes.direct_conditions);
   if (outputs.log_posterior) write(out, "probes/log_posterior", *outputs.log_posterior);
   if (outputs.draws) write(out, "probes/draws", *outputs.draws);
-  out.commit(path);
+  return out;
+}
+
+}  // namespace
+
+void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options) {
+  if (!amortizer.is_built())
+    throw ConfigurationError("save_amortizer: the networks have no weights yet; train first (or call build with a first batch)");
+  collect(amortizer, options).commit(path, [&](const std::filesystem::path& written) { verify_written(amortizer, written, path); });
 }
 
 LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options) {

@@ -1,6 +1,7 @@
 /// Inside an AmortizedPosterior.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -14,7 +15,7 @@ struct AmortizedPosterior::State {
   std::shared_ptr<SummaryNetwork> summary;
   AmortizedPosteriorOptions options;
   nn::ParameterStore store;
-  bool built = false;
+  std::atomic<bool> built = false;  // the last thing that build sets
   std::int64_t direct_width = 0;
   BuiltFor built_for;
 

@@ -33,7 +33,7 @@ void ArchiveWriter::texts(const std::string& path, std::span<const std::string> 
   add(path, {static_cast<std::int64_t>(values.size()), static_cast<std::int64_t>(longest)}, NumberType::uint8, bytes, bytes.size(), true);
 }
 
-void ArchiveWriter::commit(const std::filesystem::path& path) const {
+void ArchiveWriter::commit(const std::filesystem::path& path, const std::function<void(const std::filesystem::path&)>& check) const {
   Header header = make_header(format_);
   Index index{attributes_, {}};
   index.attributes.emplace("bayesflow_format", std::string(format_.kind));
@@ -63,6 +63,7 @@ void ArchiveWriter::commit(const std::filesystem::path& path) const {
   header.sealed_bytes = header.file_bytes - sizeof header;
   header.seal = checksum_of(file, header.sealed_offset, header.sealed_bytes);
   write_header(file, header);
+  if (check) check(file.path());
   out.commit();
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <map>
 #include <span>
@@ -58,8 +59,8 @@ class ArchiveWriter {
   /// A list of texts: in HDF5 of a fixed length, UTF-8; in the index bytes of shape (texts, length of the longest), filled up with zeros.
   void texts(const std::string& path, std::span<const std::string> values);
   /// Writes a temporary file beside `path`, syncs it and renames it: a reader sees the former file or this one. Throws IoError.
-  /// The same contents give the same bytes.
-  void commit(const std::filesystem::path& path) const;
+  /// The same contents give the same bytes. `check` is called with the complete temporary file; if it throws, the former file stays.
+  void commit(const std::filesystem::path& path, const std::function<void(const std::filesystem::path& written)>& check = {}) const;
 
  private:
   struct Item {

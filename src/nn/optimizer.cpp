@@ -125,6 +125,7 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
             static_cast<float>(1 - options_.beta2), static_cast<float>(corrected),
             static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
   }
+  const WeightLock::Writing writing(store_->lock());
   float* values = store_->values();
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(order_.size()), [&](std::int64_t k) {
     const Piece& piece = pieces_[static_cast<std::size_t>(order_[static_cast<std::size_t>(k)])];

@@ -40,7 +40,10 @@ bool all_finite(const nn::ParameterStore& store) {
   return std::all_of(store.values(), store.values() + store.size(), [](float w) { return std::isfinite(w); });
 }
 
-void put_back(nn::ParameterStore& store, const std::vector<float>& values) { std::copy(values.begin(), values.end(), store.values()); }
+void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
+  const nn::WeightLock::Writing writing(store.lock());
+  std::copy(values.begin(), values.end(), store.values());
+}
 
 /// One call of a training function from where `run` stands.
 class Loop {

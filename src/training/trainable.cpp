@@ -7,6 +7,7 @@ std::vector<std::string> Trainable::review(const Inputs& /*held_out*/, const std
 double Trainable::weight_decay() const {
   double total = 0;
   const nn::ParameterStore& parameters = store();
+  const nn::WeightLock::Reading reading(parameters.lock());
   for (const nn::ParameterInfo& p : parameters.table()) {
     const double l2 = static_cast<double>(p.l2);
     if (l2 <= 0) continue;

@@ -97,7 +97,10 @@ void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double sha
 
 LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   const bayesflow::detail::FlushDenormals guard;
-  trainable->update_state();
+  {
+    const nn::WeightLock::Writing writing(trainable->store().lock());  // one step's weights and buffers, for who reads meanwhile
+    trainable->update_state();
+  }
   auto& [tape, gradients] = *workspace;
   gradients.clear();
   tape.reset(
@@ -203,8 +206,11 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     if (!optimizer->second_moments().empty()) copy(from.optimizer->second, optimizer->second_moments().data());
     optimizer->set_steps_taken(from.optimizer->steps);
   }
-  copy(from.weights, store.values());
-  store.buffers() = std::move(from.buffers);
+  {
+    const nn::WeightLock::Writing writing(store.lock());
+    copy(from.weights, store.values());
+    store.buffers() = std::move(from.buffers);
+  }
   // Terms by name: an older file has some that this loss lacks, all of them zero.
   const auto rename = [&](LossTerms& losses) { losses = losses.under(loss_names); };
   const auto rename_all = [&](History& history) {

@@ -12,6 +12,7 @@
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/shape.hpp"
+#include "bayesflow/nn/weight_lock.hpp"
 
 namespace bayesflow::nn {
 
@@ -70,6 +71,8 @@ class ParameterStore {
   [[nodiscard]] std::vector<Buffer>& buffers() { return buffers_; }
   [[nodiscard]] const std::vector<Buffer>& buffers() const { return buffers_; }
 
+  /// What reads or writes values and buffers while others may do so holds it: optimizers, trainers and amortizers do.
+  [[nodiscard]] WeightLock& lock() const { return lock_; }
   [[nodiscard]] float* values() { return values_.get(); }
   [[nodiscard]] const float* values() const { return values_.get(); }
   [[nodiscard]] std::span<float> value(int parameter);
@@ -91,6 +94,7 @@ class ParameterStore {
   std::int64_t used_ = 0, capacity_ = 0;
   std::int64_t number_of_values_ = 0, limit_ = -1;  // none
   std::unordered_map<std::string, int> numbers_;    // by name
+  mutable WeightLock lock_;
 };
 
 /// Gradient lanes for one store.
