@@ -1,0 +1,110 @@
+"""Files: what is there already, foreign locales, what a model file says about its training."""
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+
+LOCALES = pathlib.Path(__file__).parent.parent / "locale" / "make_locales.sh"
+
+
+def savers(small_amortizer, gaussian_model):
+    amortizer = small_amortizer()
+    amortizer.build(np.zeros((2, 10, 4)))
+    model = gaussian_model()
+    draws, truths = np.random.default_rng(1).normal(size=(30, 9, 2)), np.random.default_rng(2).normal(size=(30, 2))
+    recovery = bf.diagnostics.recovery(draws, truths)
+    return {
+        "model.h5": amortizer.save,
+        "simulations.h5": lambda path: bf.simulation.save_simulations(model(5), path),
+        "presimulated.h5": lambda path: model.presimulate(path, 20, batch_size=10),
+        "table.json": recovery.to_json,
+        "table.h5": recovery.to_hdf5,
+        "report.html": lambda path: bf.report(draws, truths, path),
+    }
+
+
+@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html"])
+def test_only_regular_files_are_replaced(name, tmp_path, small_amortizer, gaussian_model):
+    save = savers(small_amortizer, gaussian_model)[name]
+    for kind, make in {
+        "pipe": os.mkfifo,
+        "socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+        "character device": lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3)),
+    }.items():
+        folder = tmp_path / kind[:4]
+        folder.mkdir()
+        try:
+            make(folder / name)
+        except PermissionError:  # devices are root's to make
+            continue
+        before = os.lstat(folder / name).st_mode
+        with pytest.raises(bf.exceptions.IoError, match=f"this is a {kind}; give the path of a file"):
+            save(str(folder / name))
+        assert os.lstat(folder / name).st_mode == before
+        assert os.listdir(folder) == [name]
+
+
+@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html"])
+def test_links_are_followed(name, tmp_path, small_amortizer, gaussian_model):
+    (tmp_path / "there").mkdir()
+    os.symlink(os.path.join("there", name), tmp_path / name)
+    savers(small_amortizer, gaussian_model)[name](str(tmp_path / name))
+    assert (tmp_path / name).is_symlink()
+    assert not (tmp_path / "there" / name).is_symlink()
+    assert (tmp_path / "there" / name).stat().st_size > 0
+
+
+def test_no_number_depends_on_the_locale(tmp_path):
+    subprocess.run([LOCALES, tmp_path / "locales"], check=True)
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import locale, sys
+import numpy as np
+import bayesflow_cpp as bf
+if sys.argv[1] != "C":
+    locale.setlocale(locale.LC_NUMERIC, sys.argv[1])
+    assert locale.localeconv()["decimal_point"] != "."
+folder = sys.argv[2]
+amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(num_params=2, num_coupling_layers=2), latent_dist=bf.latents.student_t(2.5))
+prior = bf.simulation.Prior(prior_fun=lambda rng: rng.normal(size=2))
+simulator = bf.simulation.Simulator(simulator_fun=lambda theta, rng: rng.normal(theta, size=(2,)))
+model = bf.simulation.GenerativeModel(prior, simulator)
+def configurator(sims):
+    return {"parameters": sims["prior_draws"], "direct_conditions": sims["sim_data"]}
+trainer = bf.trainers.Trainer(amortizer, model, configurator=configurator)
+trainer.train_online(1, 20, 16)
+path = folder + "/model.h5"
+amortizer.save(path)
+loaded = bf.amortizers.load_amortizer(path)
+inputs = {"parameters": np.ones((3, 2)), "direct_conditions": np.ones((3, 2))}
+print(amortizer.log_posterior(inputs).tolist(), loaded.log_posterior(inputs).tolist(), loaded.info["final_loss"])
+loaded.save(path)
+print(bf.amortizers.load_amortizer(path).info["final_loss"])
+recovery = bf.diagnostics.recovery(np.random.default_rng(1).normal(size=(30, 9, 2)), np.random.default_rng(2).normal(size=(30, 2)))
+recovery.to_csv(folder)
+import glob
+for file in sorted(glob.glob(folder + "/*.csv")):
+    print(open(file).read())
+print(recovery.to_json(), recovery, amortizer)
+page = bf.report(np.random.default_rng(1).normal(size=(30, 9, 2)), np.random.default_rng(2).normal(size=(30, 2)), folder + "/report.html")
+print(open(folder + "/report.html").read())
+"""
+    )
+    outputs = []
+    for name in ("C", "comma", "arabic"):
+        folder = tmp_path / name
+        folder.mkdir()
+        environment = {**os.environ, "LOCPATH": str(tmp_path / "locales"), "PYTHONUTF8": "1"}
+        run = subprocess.run([sys.executable, program, name, folder], env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        outputs.append(run.stdout.replace(str(folder), ""))
+    assert outputs[1] == outputs[0]
+    assert outputs[2] == outputs[0]
