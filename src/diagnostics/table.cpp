@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "diagnostics/numbers.hpp"
 #include "io/archive.hpp"
 #include "io/atomic_file.hpp"
+#include "io/json_text.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
@@ -16,39 +17,6 @@ std::string csv_text(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + '"';
-}
-
-std::string json_text(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      // "<" could end a script element that holds the numbers in a page.
-      case '<':
-        out += "\\u003c";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20)
-          out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        else
-          out += c;
-    }
-  }
   return out + '"';
 }
 
@@ -99,29 +67,13 @@ std::string to_csv(const Table& table) {
 }
 
 std::string to_json(std::span<const Table> tables) {
-  fmt::memory_buffer out;
-  const auto write = [&](const std::string& text) { out.append(text.data(), text.data() + text.size()); };
-  write("{");
-  for (std::size_t t = 0; t < tables.size(); ++t) {
-    write((t ? ",\n" : "\n") + json_text(tables[t].name) + ": {");
-    for (std::size_t c = 0; c < tables[t].columns.size(); ++c) {
-      const Column& column = tables[t].columns[c];
-      write((c ? ",\n  " : "\n  ") + json_text(column.name) + ": [");
-      for (std::int64_t r = 0; r < column.size(); ++r) {
-        if (r) write(", ");
-        if (const auto* numbers = std::get_if<std::vector<double>>(&column.values)) {
-          const double v = (*numbers)[index(r)];
-          write(std::isfinite(v) ? fmt::format("{}", v) : "null");
-        } else {
-          write(json_text(std::get<std::vector<std::string>>(column.values)[index(r)]));
-        }
-      }
-      write("]");
-    }
-    write("}");
+  using Json = nlohmann::ordered_json;
+  Json out = Json::object();
+  for (const Table& table : tables) {
+    Json& columns = out[table.name] = Json::object();
+    for (const Column& column : table.columns) std::visit([&](const auto& values) { columns[column.name] = values; }, column.values);
   }
-  write("\n}\n");
-  return fmt::to_string(out);
+  return io::json_text(out) + "\n";
 }
 
 void write_csv(const Table& table, const std::string& path) { io::write_file(path, to_csv(table)); }

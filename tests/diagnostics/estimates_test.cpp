@@ -248,7 +248,7 @@ TEST(Tables, CsvAndJson) {
   const Table t{"na\"me", {{"x, \"y\"", std::vector<double>{0.1, NAN, -INFINITY}}, {"θ", std::vector<std::string>{"a,b", "<b>\n", "\\"}}}};
   EXPECT_EQ(to_csv(t), "\"x, \"\"y\"\"\",θ\n0.1,\"a,b\"\nnan,\"<b>\n\"\n-inf,\\\n");
   EXPECT_EQ(to_json(std::vector<Table>{t}),
-            "{\n\"na\\\"me\": {\n  \"x, \\\"y\\\"\": [0.1, null, null],\n  \"θ\": [\"a,b\", \"\\u003cb>\\n\", \"\\\\\"]}\n}\n");
+            "{\"na\\\"me\":{\"x, \\\"y\\\"\":[0.1,null,null],\"θ\":[\"a,b\",\"\\u003cb>\\n\",\"\\\\\"]}}\n");
   EXPECT_EQ(t.rows(), 3);
   EXPECT_EQ(t.column("θ").size(), 3);
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)t.column("z"); }), "table na\"me has no column z; it has x, \"y\", θ");

@@ -161,7 +161,7 @@ TEST(FigureJson, HoldsAllTheData) {
   figure.panels[0].elements.emplace_back(Density{.columns = 2, .rows = 1, .values = {0.1, 0.2}, .levels = {0.1}});
   figure.panels[0].elements.emplace_back(Cells{.rows = 1, .columns = 2, .values = {3, 4}});
   const auto json = nlohmann::json::parse(figure.json());
-  EXPECT_EQ(json["title"], "quotes \" and \\ and lines");
+  EXPECT_EQ(json["title"], "quotes \" and \\ and\nlines");
   EXPECT_EQ(json["panel_width"], 150);
   EXPECT_EQ(json["share_x"], false);
   const auto& panel = json["panels"][0];
