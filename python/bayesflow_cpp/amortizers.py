@@ -344,8 +344,11 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Amor
     threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
-    out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, 0.0
-    out.latent_dist, out.latent_dim, out._owner, out._disowned = None, engine.num_params, None, False
+    out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, engine.summary_mmd_weight
+    # "student_t(2.5)"; files of Python hold no other latent than this and the normal one
+    student_t = engine.latent.startswith("student_t(")
+    out.latent_dist = MultivariateStudentT(float(engine.latent[len("student_t(") : -1])) if student_t else None
+    out.latent_dim, out._owner, out._disowned = engine.num_params, None, False
     out.name = as_net_name(None, out)
     out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
     out.inference_net = _LoadedInvertible(out, engine.num_params)

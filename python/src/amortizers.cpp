@@ -60,6 +60,8 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro("is_built", &AmortizedPosterior::is_built)
       .def_prop_ro("number_of_parameters", &AmortizedPosterior::number_of_parameters)
       .def_prop_ro("num_params", &AmortizedPosterior::num_params)
+      .def_prop_ro("latent", [](const AmortizedPosterior& self) { return self.options().latent.name; })
+      .def_prop_ro("summary_mmd_weight", [](const AmortizedPosterior& self) { return self.options().summary_mmd_weight; })
       .def_prop_ro("has_summary_net", [](const AmortizedPosterior& self) { return self.summary_net() != nullptr; })
       .def(
           "sample",

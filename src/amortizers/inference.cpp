@@ -105,8 +105,9 @@ void require_results(const char* what, const char* which, const Inputs& inputs, 
 
 }  // namespace
 
-/// One pass of inference at a time, with its tape, all of it by the weights of one training step. Memory of small passes is kept, so that the next is quick; that of large ones goes back
-/// to the system, since a program that has looked at many data sets once need not hold their activations for ever.
+/// One pass of inference at a time, with its tape, all of it by the weights of one training step. Memory of small passes is kept, so that
+/// the next is quick; that of large ones goes back to the system, since a program that has looked at many data sets once need not hold
+/// their activations for ever.
 class AmortizedPosterior::Pass {
  public:
   explicit Pass(State& state) : state_(state), reading_(state.store.lock()), lock_(state.mutex) {

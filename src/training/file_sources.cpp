@@ -73,8 +73,15 @@ PresimulationSource::PresimulationSource(std::vector<std::filesystem::path> file
       batch_size_(batch_size) {
   // The schedule has to know the number of all steps.
   for (std::size_t i = 0; i < files_.size() && static_cast<std::int64_t>(i) < epochs_; ++i) {
-    steps_.push_back(loader_ ? dataset(loader_(files_[i])).number_of_batches(batch_size_)
-                             : batches_of(SimulationStore(files_[i]), batch_size_));
+    if (loader_) {
+      const Dataset data = dataset(loader_(files_[i]));
+      steps_.push_back(data.number_of_batches(batch_size_));
+      rows_.push_back(data.size());
+    } else {
+      const SimulationStore store(files_[i]);
+      steps_.push_back(batches_of(store, batch_size_));
+      rows_.push_back(store.size());
+    }
     if (steps_.back() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; take it out of the folder", files_[i].string()));
   }
   files_.resize(steps_.size());
@@ -84,6 +91,12 @@ std::int64_t PresimulationSource::total_steps() const {
   std::int64_t total = 0;
   for (std::int64_t e = 0; e < epochs_; ++e) total += steps(e);
   return total;
+}
+
+std::int64_t PresimulationSource::seen(std::int64_t epoch, std::int64_t step) const {
+  std::int64_t rows = 0;
+  for (std::int64_t e = 0; e < epoch && e < static_cast<std::int64_t>(files_.size()); ++e) rows += rows_[static_cast<std::size_t>(e)];
+  return epoch < static_cast<std::int64_t>(files_.size()) ? rows + seen_of(rows_[file_of(epoch)], steps(epoch), 0, step) : rows;
 }
 
 void PresimulationSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {

@@ -33,6 +33,7 @@ class StreamSource : public BatchSource {
   std::int64_t epochs() const override { return epochs_; }
   std::int64_t steps(std::int64_t) const override { return steps_; }
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
+  std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(stream_.store().size(), steps_, epoch, step); }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
 
  private:
@@ -53,6 +54,7 @@ class PresimulationSource : public BatchSource {
   std::int64_t steps(std::int64_t epoch) const override { return steps_[file_of(epoch)]; }
   std::int64_t total_steps() const override;
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
+  std::int64_t seen(std::int64_t epoch, std::int64_t step) const override;
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
 
  private:
@@ -62,8 +64,8 @@ class PresimulationSource : public BatchSource {
   FiniteRows finite_;
   Loader loader_;
   std::int64_t epochs_, batch_size_;
-  std::vector<std::int64_t> steps_;    // per file
-  std::int64_t open_ = -1, next_ = 0;  // the epoch whose file is open, and its next batch
+  std::vector<std::int64_t> steps_, rows_;  // per file
+  std::int64_t open_ = -1, next_ = 0;       // the epoch whose file is open, and its next batch
   std::optional<SimulationStream> stream_;
   Dataset data_;
   Shuffle order_;

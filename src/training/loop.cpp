@@ -164,7 +164,7 @@ void Loop::step() {
     consistent_ = false;  // a replay buffer has the batch from now on
     inputs = &source_.use(epoch, at, *batch);
   }
-  summary.simulations = source_.simulations(epoch, at);
+  summary.simulations = source_.seen(epoch, at);
   run_.nonfinite = batch->count;
   summary.dropped = settings_.given.dropped + batch->count.dropped;
   summary.redrawn = batch->count.redrawn;

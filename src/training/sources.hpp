@@ -34,11 +34,18 @@ class BatchSource {
   [[nodiscard]] virtual std::int64_t total_steps() const { return epochs() * steps(0); }
   /// Simulations of the trainer's sequence that batches up to and including this one need.
   [[nodiscard]] virtual std::int64_t simulations(std::int64_t epoch, std::int64_t step) const = 0;
+  /// Data sets that the network has seen after this batch: simulated ones, or given ones, which count once however often they come.
+  [[nodiscard]] virtual std::int64_t seen(std::int64_t epoch, std::int64_t step) const { return simulations(epoch, step); }
   /// `pool` is null on another thread than the trainer's.
   virtual void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) = 0;
   /// What to train on once the batch is there; called on the trainer's thread, before the next `make` that reuses `batch`.
   virtual const Inputs& use(std::int64_t /*epoch*/, std::int64_t /*step*/, Batch& batch) { return batch.inputs; }
 };
+
+/// Data sets of `rows` given ones, in `steps` batches an epoch, that were seen after batch `step` of epoch `epoch`.
+[[nodiscard]] inline std::int64_t seen_of(std::int64_t rows, std::int64_t steps, std::int64_t epoch, std::int64_t step) {
+  return epoch > 0 ? rows : rows * (step + 1) / steps;
+}
 
 /// Simulates for training, with the user's wish for values that are not finite, and counts these.
 class Simulating {
@@ -114,6 +121,7 @@ class OfflineSource : public BatchSource {
   std::int64_t epochs() const override { return epochs_; }
   std::int64_t steps(std::int64_t) const override { return data_->number_of_batches(batch_size_); }
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
+  std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(data_->size(), steps(epoch), epoch, step); }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
 
  private:

@@ -1,5 +1,5 @@
-/// Part of every test program: with BAYESFLOW_TEST_LOCALE=comma, a locale of make_locales.sh, all its tests run where 2.5 is written 2,5, in
-/// C and in C++ (ctest -L locale).
+/// Part of every test program: with BAYESFLOW_TEST_LOCALE=comma, a locale of make_locales.sh, all its tests run where 2.5 is written 2,5,
+/// in C and in C++ (ctest -L locale).
 #include <gtest/gtest.h>
 
 #include <clocale>

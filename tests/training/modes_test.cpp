@@ -203,13 +203,18 @@ TEST(Presimulation, FilesInTheOrderOfTheirNumbersBatchesAsStored) {
   EXPECT_EQ(seen.batches[5][0], 1000);
   EXPECT_EQ(seen.batches[7][0], 200) << "round and round";
   EXPECT_EQ(run.history.epochs.size(), 4U);
+  EXPECT_EQ(run.simulations, 15);
+  EXPECT_EQ(trainer.train_from_presimulation(folder.path(), {.batch_size = 3, .max_epochs = 2}).simulations, 10);
+  EXPECT_EQ(trainer.train_offline(folder / "sims_9.h5", {.epochs = 2, .batch_size = 3}).simulations, 5);
   EXPECT_THROW((void)trainer.train_from_presimulation(folder / "none", {}), IoError);
 }
 
 TEST(ModelLess, TrainersSaySoWhereTheyWouldHaveToSimulate) {
   Trainer trainer(tiny_posterior(), TrainerOptions{.threads = 1});
   EXPECT_THROW((void)trainer.train_online({}), ConfigurationError);
-  EXPECT_EQ(trainer.train_offline(numbered(20), {.epochs = 2, .batch_size = 8}).history.steps.size(), 6U);
+  const TrainingSummary run = trainer.train_offline(numbered(20), {.epochs = 2, .batch_size = 8});
+  EXPECT_EQ(run.history.steps.size(), 6U);
+  EXPECT_EQ(run.simulations, 20);
 }
 
 TEST(EarlyStopping, FiresAtThePatienceThNonImprovementAndPutsTheBestWeightsBack) {

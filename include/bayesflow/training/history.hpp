@@ -39,7 +39,7 @@ struct TrainingSummary {
   std::string reason;  ///< a sentence
   History history;
   std::vector<std::string> warnings;  ///< sentences, for example about a parameter that was not learnt
-  std::int64_t simulations = 0;       ///< data sets simulated for training
+  std::int64_t simulations = 0;       ///< data sets seen in training: simulated ones, or given ones, once however many epochs
   std::int64_t dropped = 0;           ///< of the data sets, those left out because of a value that is not finite
   std::int64_t redrawn = 0;           ///< those replaced for that reason
   std::int64_t resumed = 0;           ///< how often the run went on from a checkpoint
