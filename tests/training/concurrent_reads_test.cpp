@@ -28,7 +28,13 @@ void while_training(const AmortizedPosterior& amortizer, int times, F&& look) {
   options.progress = [&](const Progress&) { return stop ? Control::stop : Control::proceed; };
   Trainer trainer(amortizer, gaussian_model(2, 3), options);
   std::thread training([&] { (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 10'000'000, .batch_size = 8}); });
-  for (int i = 0; i < times && !testing::Test::HasFailure(); ++i) look();
+  for (int i = 0; i < times && !testing::Test::HasFailure(); ++i) {
+    try {
+      look();
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+  }
   stop = true;
   training.join();
 }
