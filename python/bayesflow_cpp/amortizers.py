@@ -85,6 +85,7 @@ class AmortizedPosterior:
             net._amortizer = self
 
     latent_is_dynamic = False
+    name, _owner, _disowned = "amortized_posterior", None, False  # of pickles that are older than these
 
     @property
     def summary_loss(self) -> Function | None:

@@ -21,10 +21,10 @@ from .networks import _dense, _SummaryNetwork
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
-    from ._types import ArrayLike
+    from ._types import ArrayLike, Function
 
-__all__ = ["Dense", "Dropout", "SummaryNetwork", "activation", "concat", "elu", "flatten", "leaky_relu", "max_pool", "mean_pool", "relu", "repeat",
-           "selu", "sigmoid", "softplus", "sum_pool", "swish", "tanh"]  # fmt: skip
+__all__ = ["Dense", "Dropout", "HierarchicalNetwork", "SummaryNetwork", "activation", "concat", "elu", "exponential", "flatten", "gelu", "hard_sigmoid", "leaky_relu",
+           "max_pool", "mean_pool", "mish", "relu", "relu6", "repeat", "selu", "sigmoid", "softplus", "softsign", "sum_pool", "swish", "tanh"]  # fmt: skip
 
 _THERE_IS = (
     "a network's `call` describes what the engine is to compute, with Dense, Dropout, mean_pool, max_pool, sum_pool, concat, repeat, flatten, "
@@ -202,24 +202,22 @@ class Dense:
     Parameters
     ----------
     units : int
-    activation : str, optional
-        relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus; None: none.
-    kernel_initializer : str
-        glorot_uniform, he_uniform, orthogonal, zeros or ones.
+    activation : str or function, optional
+        relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6, softsign; None: none.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str
+        glorot_, he_ or lecun_ with uniform or normal, random_uniform, random_normal, truncated_normal, variance_scaling, zeros, ones; for kernels also
+        orthogonal and identity.
     kernel_regularizer : float, optional
         Weight of sum W^2 in the loss.
     """
 
-    def __init__(self, units: int, activation: str | None = None, *, kernel_initializer: str = "glorot_uniform",
-                 kernel_regularizer: float | None = None) -> None:
+    def __init__(self, units: int, activation: str | Function | None = None, *, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
+                 bias_initializer: str = "zeros", kernel_regularizer: float | None = None) -> None:
         if not isinstance(units, numbers.Integral) or units < 1:
             raise ConfigurationError(f"Dense: units must be a positive integer; got {units!r}")
-        for name, value in (("activation", activation or "linear"), ("kernel_initializer", kernel_initializer)):
-            if not isinstance(value, str):
-                raise ConfigurationError(f"Dense: {name} must be a name, for example {'relu' if name == 'activation' else 'he_uniform'!r}; got {value!r}")
-        self._arguments = _dense(
-            dict(units=int(units), activation=activation, kernel_initializer=kernel_initializer, kernel_regularizer=kernel_regularizer), "Dense"
-        )
+        options = dict(use_bias=use_bias, kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer)
+        self._arguments = _dense(dict(units=int(units), activation=activation, **options), "Dense")
         _core.DenseOptions(**self._arguments)  # unknown names are refused here, where they were written
 
     def __repr__(self):
@@ -245,7 +243,7 @@ class Dropout:
 
 
 def activation(x: SymbolicTensor, name: str) -> SymbolicTensor:
-    """Elementwise: relu, leaky_relu, elu, selu, tanh, sigmoid, swish or softplus."""
+    """Elementwise: relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6 or softsign."""
     if not isinstance(name, str):
         raise ConfigurationError(f"activation: the name must be a string; got {name!r}")
     _core.DenseOptions(units=1, activation=name, kernel_initializer="zeros", kernel_regularizer=0.0)  # refuses unknown names
@@ -269,6 +267,12 @@ tanh = _activation("tanh", "tanh x")
 sigmoid = _activation("sigmoid", "1 / (1 + e^-x)")
 swish = _activation("swish", "x / (1 + e^-x)")
 softplus = _activation("softplus", "log(1 + e^x)")
+exponential = _activation("exponential", "e^x")
+gelu = _activation("gelu", "x P(Z < x) with Z standard normal")
+hard_sigmoid = _activation("hard_sigmoid", "0.2 x + 0.5 between 0 and 1")
+mish = _activation("mish", "x tanh(log(1 + e^x))")
+relu6 = _activation("relu6", "x between 0 and 6")
+softsign = _activation("softsign", "x / (1 + |x|)")
 
 
 def mean_pool(x: SymbolicTensor) -> SymbolicTensor:
@@ -430,3 +434,27 @@ class SummaryNetwork(_SummaryNetwork):
 
     def __reduce__(self):
         return _Described, (self._described._description, self.seed, type(self).__name__)
+
+
+class HierarchicalNetwork(SummaryNetwork):
+    """v1's network for data of groups: each network of the list summarizes what the one before made, (B, G, N, d) -> (B, G, s1) -> (B, s2).
+
+    Parameters
+    ----------
+    networks_list : list of DeepSet or SummaryNetwork
+        From the lowest level up.
+    """
+
+    def __init__(self, networks_list: Sequence[_SummaryNetwork], *, name: str | None = None, seed: int | None = None) -> None:
+        super().__init__(seed, name=name)
+        if not isinstance(networks_list, (list, tuple)) or not networks_list or not all(isinstance(net, _SummaryNetwork) for net in networks_list):
+            raise ConfigurationError("HierarchicalNetwork: networks_list must be a list of DeepSets and SummaryNetworks, the lowest level first")
+        self.networks = list(networks_list)
+
+    def call(self, x: SymbolicTensor, return_all: bool = False) -> SymbolicTensor:
+        """(B, ..., N, d) -> (B, summary_dim), of symbolic tensors."""
+        if return_all:
+            raise OperationNotSupportedError("HierarchicalNetwork: return_all belongs to TwoLevelAmortizedPosterior, which is not there")
+        for net in self.networks:
+            x = net(x)
+        return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._types import ArrayLike, Function, Settings, Size
+    from .building_blocks import SymbolicTensor
 
 __all__ = ["DeepSet", "InvariantNetwork", "InvertibleNetwork"]
 
@@ -67,6 +69,8 @@ def print_summary(model, print_fn, expand_nested):
 
 class _Network:
     """A network is described in Python; its weights live in the engine: in the amortizer's, once there is one, else in its own."""
+
+    name = "network"  # of pickles that are older than names
 
     def __init__(self, seed, name=None):
         self.name = as_net_name(name, self)
@@ -151,7 +155,7 @@ class DeepSet(_SummaryNetwork):
     num_dense_s1, num_dense_s2, num_dense_s3, num_equiv : int
         Dense layers before and after pooling and of the equivariant modules, and the number of these modules.
     dense_s1_args, dense_s2_args, dense_s3_args : dict, optional
-        units, activation, kernel_initializer, kernel_regularizer of the layers.
+        units, activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer of the layers, with Keras' names, functions and objects.
     pooling_fun : "mean" or "max"
     linear_path : bool
         The mean of the raw observations joins the last layer's input; helps where posterior means are near to linear in it.
@@ -171,6 +175,7 @@ class DeepSet(_SummaryNetwork):
                  zip(("s1", "s2", "s3"), (dense_s1_args, dense_s2_args, dense_s3_args))]  # fmt: skip
         self._arguments = (summary_dim, num_dense_s1, num_dense_s2, num_dense_s3, num_equiv, *dense, pooling_fun, linear_path)
         self._factory = self._make()
+        self._layers = _DeepSetLayers(*self._arguments[:8])
 
     def __repr__(self):
         summary_dim, n1, n2, n3, num_equiv, *dense, pooling, linear = self._arguments
@@ -178,18 +183,39 @@ class DeepSet(_SummaryNetwork):
         path = ", linear_path=True" if linear else ""
         return f"<DeepSet(summary_dim={summary_dim}, num_equiv={num_equiv}, pooling_fun={pooling!r}{path}), {layers}; {self._weights()}>"
 
+    def __call__(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
+        """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within the `call` of a SummaryNetwork, a part of that network."""
+        from .building_blocks import SymbolicTensor
+
+        return self._describe(x) if isinstance(x, SymbolicTensor) else super().__call__(x, training=training)
+
+    call = __call__
+
+    def _describe(self, x):
+        """The same computation, of building blocks. Called twice, it uses the same weights twice."""
+        from .building_blocks import concat, max_pool, mean_pool, repeat
+
+        *_, pooling, linear = self._arguments
+        layers, raw = self._layers, x
+        pool = mean_pool if pooling == "mean" else max_pool
+        invariant = lambda module, x: _stack(module.s2, pool(_stack(module.s1, x)))  # noqa: E731
+        for module in layers.equivariant:
+            x = _stack(module.s3, concat([x, repeat(invariant(module, x), x)]))
+        summary = invariant(layers.invariant, x)
+        return layers.output(concat([summary, mean_pool(raw)]) if linear else summary)
+
     def _make(self):
         *counts, s1, s2, s3, pooling, linear = self._arguments
         return _core.deep_set(*counts, _core.DenseOptions(**s1), _core.DenseOptions(**s2), _core.DenseOptions(**s3), pooling, linear)
 
     def __getstate__(self):
         state = super().__getstate__()
-        del state["_factory"]
+        del state["_factory"], state["_layers"]
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._factory = self._make()
+        self._factory, self._layers = self._make(), _DeepSetLayers(*self._arguments[:8])
 
 
 def InvariantNetwork(*args: Any, **kwargs: Any) -> DeepSet:
@@ -198,6 +224,27 @@ def InvariantNetwork(*args: Any, **kwargs: Any) -> DeepSet:
 
     warnings.warn("InvariantNetwork is the former name of DeepSet", DeprecationWarning, stacklevel=2)
     return DeepSet(*args, **kwargs)
+
+
+class _DeepSetLayers:
+    """Layers of a DeepSet within another network, by the names that they have in one."""
+
+    def __init__(self, summary_dim, n1, n2, n3, num_equiv, *dense):
+        from .building_blocks import Dense
+
+        def module(**stacks):
+            made = {name: [Dense(**dense[stack]) for _ in range(count)] for stack, (name, count) in enumerate(stacks.items())}
+            return types.SimpleNamespace(**made)
+
+        self.equivariant = [module(s1=n1, s2=n2, s3=n3) for _ in range(num_equiv)]
+        self.invariant = module(s1=n1, s2=n2)
+        self.output = Dense(summary_dim)
+
+
+def _stack(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 class InvertibleNetwork(_Network):
@@ -210,7 +257,7 @@ class InvertibleNetwork(_Network):
     num_coupling_layers : int
     coupling_design : "affine", "spline" or "interleaved"
     coupling_settings : dict, optional
-        dense_args (units, activation, kernel_regularizer, kernel_initializer), num_dense, dropout, dropout_prob, mc_dropout, spec_norm,
+        dense_args (as those of `DeepSet`), num_dense, dropout, dropout_prob, mc_dropout, spec_norm,
         residual, and soft_clamping (affine) or bins and default_domain (spline). What is not named keeps its default. Interleaved: a dictionary
         with the keys "affine" and "spline". Weight decay and dropout are on by default; switch them off for online training:
         ``{"dense_args": dict(kernel_regularizer=None), "dropout": False}``.
@@ -329,29 +376,59 @@ def _inner(settings):
 
 
 def _regularizer(value, owner):
-    """Weight of the L2 penalty: None, a number, or an object of Keras with an attribute `l2`."""
+    """Weight of the L2 penalty: None, a number, Keras' "l2" (0.01), or its object with an attribute `l2`."""
     if value is None:
         return 0.0
-    value = getattr(value, "l2", value)
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return float(value)
-    raise ConfigurationError(f"{owner}: kernel_regularizer must be None or the weight of an L2 penalty (a number); got {value!r}")
+    if isinstance(value, str) and value.lower() == "l2":
+        return 0.01
+    if hasattr(value, "l2") and not as_number(getattr(value, "l1", 0.0), f"{owner}: kernel_regularizer.l1"):
+        value = value.l2
+    if not isinstance(value, (str, bool)) and not hasattr(value, "l1"):
+        try:
+            return as_number(value, owner)
+        except ConfigurationError:
+            pass
+    raise ConfigurationError(f"{owner}: kernel_regularizer must be None or the weight of an L2 penalty (a number, or regularizers.l2 of Keras); got {value!r}")
+
+
+_KERAS = ("bayesflow_cpp", "keras", "tensorflow", "tf_keras")
+_OTHER_NAMES = {"exp": "exponential", "constant": "zeros"}  # Keras' Constant() is 0
+
+
+def _name(value, owner, key):
+    """The name of an activation or initializer: a text, or a function or object of Keras or TensorFlow that has no options of its own."""
+    wanted = f"{owner}: {key} must be a name, such as {'relu' if key == 'activation' else 'he_uniform'!r}, or what Keras calls so"
+    if isinstance(value, str):
+        name = value
+    elif type(value).__module__.partition(".")[0] in _KERAS and hasattr(value, "get_config"):
+        name = type(value).__name__
+        if value.get_config() != type(value)().get_config():
+            raise ConfigurationError(f"{wanted}; got {name} with options of its own ({value.get_config()}), of which only the defaults are there")
+    elif callable(value) and str(getattr(value, "__module__", "")).partition(".")[0] in _KERAS:
+        name = value.__name__
+    else:
+        raise ConfigurationError(f"{wanted}; got {shown(value) if not callable(value) else 'a function of your own'}")
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if any(c.islower() for c in name) else name
+    return _OTHER_NAMES.get(name, name)
 
 
 def _dense(args, owner):
-    known = ("units", "activation", "kernel_initializer", "kernel_regularizer")
+    known = ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer")
+    absent = ("bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
     if not isinstance(args, dict):
         raise ConfigurationError(f"{owner} must be a dictionary; got {type(args).__name__}")
-    unknown = sorted(set(args) - set(known))
+    unknown = sorted(key for key in args if key not in known and not (key in absent and args[key] is None))
     if unknown:
         raise ConfigurationError(f"{owner}: unknown key {unknown[0]!r}; there are {', '.join(known)}")
     if "units" not in args:
         raise ConfigurationError(f"{owner}: units is required")
     return {
         "units": args["units"],
-        "activation": "linear" if args.get("activation") is None else args["activation"],
-        "kernel_initializer": args.get("kernel_initializer", "glorot_uniform"),
+        "activation": "linear" if args.get("activation") is None else _name(args["activation"], owner, "activation"),
+        "kernel_initializer": _name(args.get("kernel_initializer", "glorot_uniform"), owner, "kernel_initializer"),
         "kernel_regularizer": _regularizer(args.get("kernel_regularizer"), owner),
+        "use_bias": as_flag(args.get("use_bias", True), f"{owner}: use_bias"),
+        "bias_initializer": _name(args.get("bias_initializer", "zeros"), owner, "bias_initializer"),
     }
 
 
@@ -387,7 +464,6 @@ TimeSeriesTransformer = absent("TimeSeriesTransformer", _OWN)
 SequenceNetwork = absent("SequenceNetwork", _OWN)
 SequentialNetwork = absent("SequentialNetwork", _OWN)
 SplitNetwork = absent("SplitNetwork", _OWN)
-HierarchicalNetwork = absent("HierarchicalNetwork", "a DeepSet takes data with further leading axes")
 EvidentialNetwork = absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 PMPNetwork = absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 

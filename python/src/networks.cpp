@@ -13,19 +13,14 @@ Array values_of(Tensor x) {
   return out;
 }
 
-nn::Initializer initializer_from(const std::string& name) {
-  for (const auto i : {nn::Initializer::zeros, nn::Initializer::ones, nn::Initializer::glorot_uniform, nn::Initializer::he_uniform,
-                       nn::Initializer::orthogonal})
-    if (name == nn::to_string(i)) return i;
-  throw ConfigurationError("kernel_initializer must be one of zeros, ones, glorot_uniform, he_uniform, orthogonal; got \"" + name + "\"");
-}
-
 DenseOptions dense_options(std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
-                           double kernel_regularizer) {
+                           double kernel_regularizer, bool use_bias, const std::string& bias_initializer) {
   return {.units = units,
           .activation = activation_from(activation),
-          .kernel_initializer = initializer_from(kernel_initializer),
-          .kernel_regularizer = kernel_regularizer};
+          .kernel_initializer = nn::initializer_from(kernel_initializer),
+          .kernel_regularizer = kernel_regularizer,
+          .use_bias = use_bias,
+          .bias_initializer = nn::initializer_from(bias_initializer)};
 }
 
 CouplingDesign design_from(const std::string& name) {
@@ -107,10 +102,10 @@ void bind_networks(nb::module_& m) {
       .def(
           "__init__",
           [](DenseOptions* self, std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
-             double kernel_regularizer) {
-            new (self) DenseOptions(dense_options(units, activation, kernel_initializer, kernel_regularizer));
+             double kernel_regularizer, bool use_bias, const std::string& bias_initializer) {
+            new (self) DenseOptions(dense_options(units, activation, kernel_initializer, kernel_regularizer, use_bias, bias_initializer));
           },
-          "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a);
+          "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a, "use_bias"_a = true, "bias_initializer"_a = "zeros");
 
   nb::class_<SummaryFactory>(m, "SummaryFactory");
   m.def(

@@ -22,7 +22,7 @@ using Names = std::vector<std::pair<Enum, const char*>>;
 const Names<Activation>& names(Activation) {
   static const Names<Activation> table = [] {
     Names<Activation> out;
-    for (int i = 0; i <= static_cast<int>(Activation::softplus); ++i)
+    for (int i = 0; i <= static_cast<int>(kLastActivation); ++i)
       out.emplace_back(static_cast<Activation>(i), to_string(static_cast<Activation>(i)));
     return out;
   }();
@@ -31,7 +31,7 @@ const Names<Activation>& names(Activation) {
 const Names<nn::Initializer>& names(nn::Initializer) {
   static const Names<nn::Initializer> table = [] {
     Names<nn::Initializer> out;
-    for (int i = 0; i <= static_cast<int>(nn::Initializer::orthogonal); ++i)
+    for (int i = 0; i <= static_cast<int>(nn::kLastInitializer); ++i)
       out.emplace_back(static_cast<nn::Initializer>(i), nn::to_string(static_cast<nn::Initializer>(i)));
     return out;
   }();
@@ -90,6 +90,11 @@ struct Writer {
     Json& list = json[name] = Json::array();
     for (const T& value : values) list.push_back(of(value));
   }
+  /// Options of later versions are in the file only where they are not the default, so that earlier ones read the other files.
+  template <class T>
+  void optional(const char* name, const T& value, const T& usual) {
+    if (value != usual) (*this)(name, value);
+  }
   template <class T>
   static Json of(const T& options) {
     Writer writer;
@@ -98,7 +103,7 @@ struct Writer {
   }
 };
 
-/// JSON -> options. Every field must be there, and no other.
+/// JSON -> options. Every field must be there, and no other but the optional ones.
 struct Reader {
   const Json& json;
   std::int64_t max_count, max_width;
@@ -147,6 +152,13 @@ struct Reader {
     for (const Json& item : from) nested(item, values.emplace_back());
   }
   template <class T>
+  void optional(const char* name, T& value, const T& usual) {
+    if (json.contains(name))
+      (*this)(name, value);
+    else
+      value = usual;
+  }
+  template <class T>
   void nested(const Json& from, T& options) const {
     Reader reader{from, max_count, max_width};
     visit(reader, options);
@@ -169,7 +181,7 @@ consteval std::size_t fields_of() {
     return sizeof...(Fields);
 }
 // A new option must be stored as well: give it a line below, and raise the number here.
-static_assert(fields_of<DenseOptions>() == 4);
+static_assert(fields_of<DenseOptions>() == 6);
 static_assert(fields_of<DeepSetOptions>() == 11);  // with pooling_fun, which is no line below
 static_assert(fields_of<GraphLayer>() == 2);
 static_assert(fields_of<GraphNode>() == 9);
@@ -185,6 +197,8 @@ void visit(V& v, DenseOptions& o) {
   v("activation", o.activation);
   v("kernel_initializer", o.kernel_initializer);
   v("kernel_regularizer", o.kernel_regularizer);
+  v.optional("use_bias", o.use_bias, true);
+  v.optional("bias_initializer", o.bias_initializer, nn::Initializer::zeros);
 }
 template <class V>
 void visit(V& v, DeepSetOptions& o) {

@@ -9,10 +9,23 @@
 namespace bayesflow {
 namespace {
 constexpr std::pair<const char*, Activation> kNames[] = {
-    {"identity", Activation::identity}, {"relu", Activation::relu},       {"leaky_relu", Activation::leaky_relu},
-    {"elu", Activation::elu},           {"selu", Activation::selu},       {"tanh", Activation::tanh},
-    {"sigmoid", Activation::sigmoid},   {"swish", Activation::swish},     {"softplus", Activation::softplus},
-    {"linear", Activation::identity},   {"silu", Activation::swish},
+    {"identity", Activation::identity},
+    {"relu", Activation::relu},
+    {"leaky_relu", Activation::leaky_relu},
+    {"elu", Activation::elu},
+    {"selu", Activation::selu},
+    {"tanh", Activation::tanh},
+    {"sigmoid", Activation::sigmoid},
+    {"swish", Activation::swish},
+    {"softplus", Activation::softplus},
+    {"exponential", Activation::exponential},
+    {"gelu", Activation::gelu},
+    {"hard_sigmoid", Activation::hard_sigmoid},
+    {"mish", Activation::mish},
+    {"relu6", Activation::relu6},
+    {"softsign", Activation::softsign},
+    {"linear", Activation::identity},
+    {"silu", Activation::swish},
 };
 }
 

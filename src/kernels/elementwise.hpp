@@ -9,10 +9,12 @@ namespace bayesflow::kernels {
 
 /// y[i] = activation(x[i]); x and y may be the same.
 void activate(Activation activation, const float* x, float* y, std::int64_t n);
-/// dx[i] = dy[i] * activation'(at i); `y` holds outputs, for swish inputs. dx and dy may be the same.
+/// dx[i] = dy[i] * activation'(at i); `y` holds outputs, or inputs where `needs_input`. dx and dy may be the same.
 void activate_backward(Activation activation, const float* y, const float* dy, float* dx, std::int64_t n);
 /// True if activate_backward needs the input of the activation instead of its output.
-inline bool needs_input(Activation activation) { return activation == Activation::swish; }
+inline bool needs_input(Activation activation) {
+  return activation == Activation::swish || activation == Activation::gelu || activation == Activation::mish;
+}
 
 void add(float* sum, const float* x, std::int64_t n);                        ///< sum += x
 void add_scaled(float* sum, const float* x, float factor, std::int64_t n);   ///< sum += factor x

@@ -12,6 +12,9 @@ void DenseOptions::validate(const char* owner) const {
   if (units < 1) throw ConfigurationError(fmt::format("{}: units = {}; a dense layer needs at least one unit", owner, units));
   if (!(kernel_regularizer >= 0))
     throw ConfigurationError(fmt::format("{}: kernel_regularizer = {}; it must not be negative", owner, kernel_regularizer));
+  if (bias_initializer == nn::Initializer::orthogonal || bias_initializer == nn::Initializer::identity)
+    throw ConfigurationError(
+        fmt::format("{}: bias_initializer = {}; that is for matrices, a bias is a vector", owner, nn::to_string(bias_initializer)));
 }
 
 namespace nn {
@@ -19,7 +22,7 @@ namespace nn {
 void Dense::build(const Builder& builder, std::int64_t inputs) {
   store_ = &builder.store();
   kernel_ = builder.add("kernel", {inputs, options_.units}, options_.kernel_initializer, static_cast<float>(options_.kernel_regularizer));
-  bias_ = builder.add("bias", {options_.units}, Initializer::zeros);
+  if (options_.use_bias) bias_ = builder.add("bias", {options_.units}, options_.bias_initializer);
   if (spectral_norm_) {
     std::vector<float> u(static_cast<std::size_t>(options_.units));
     Rng rng = builder.rng("spectral_norm");
@@ -32,7 +35,7 @@ void Dense::build(const Builder& builder, std::int64_t inputs) {
 ops::Layer Dense::layer(Tape& tape) const {
   Tensor kernel = store_->tensor(tape, kernel_);
   if (spectral_norm_) kernel = ops::spectral_normalize(kernel, store_->buffers()[static_cast<std::size_t>(vector_)].floats);
-  return {kernel, store_->tensor(tape, bias_), options_.activation};
+  return {kernel, bias_ < 0 ? Tensor() : store_->tensor(tape, bias_), options_.activation};
 }
 
 void Dense::update_state() {

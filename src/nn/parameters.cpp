@@ -48,8 +48,27 @@ const char* to_string(Initializer initializer) {
     case Initializer::glorot_uniform: return "glorot_uniform";
     case Initializer::he_uniform: return "he_uniform";
     case Initializer::orthogonal: return "orthogonal";
+    case Initializer::glorot_normal: return "glorot_normal";
+    case Initializer::he_normal: return "he_normal";
+    case Initializer::lecun_normal: return "lecun_normal";
+    case Initializer::lecun_uniform: return "lecun_uniform";
+    case Initializer::random_normal: return "random_normal";
+    case Initializer::random_uniform: return "random_uniform";
+    case Initializer::truncated_normal: return "truncated_normal";
+    case Initializer::identity: return "identity";
   }
   return "";
+}
+
+Initializer initializer_from(std::string_view name) {
+  if (name == "variance_scaling") return Initializer::lecun_normal;
+  std::string known;
+  for (int i = 0; i <= static_cast<int>(kLastInitializer); ++i) {
+    const char* text = to_string(static_cast<Initializer>(i));
+    if (name == text) return static_cast<Initializer>(i);
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", text);
+  }
+  throw ConfigurationError(fmt::format("initializer \"{}\" is not known; use one of: {}", name, known));
 }
 
 void detail::FreeFloats::operator()(float* p) const { bayesflow::detail::release_block(p, bytes); }
@@ -85,14 +104,33 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   table_.push_back(info);
   Rng rng(seed, name);
   const double rows = shape.rank() ? static_cast<double>(shape[0]) : 1, cols = shape.rank() ? static_cast<double>(shape[-1]) : 1;
-  double limit = 0;
+  constexpr double kCut = 0.87962566103423978;  // standard deviation of a standard normal that is cut at +-2
+  double limit = 0, deviation = 0;
   switch (initializer) {
     case Initializer::zeros: break;
     case Initializer::ones: std::fill(out.begin(), out.end(), 1.0f); break;
     case Initializer::glorot_uniform: limit = std::sqrt(6.0 / (rows + cols)); break;
     case Initializer::he_uniform: limit = std::sqrt(6.0 / std::max(rows, 1.0)); break;
     case Initializer::orthogonal: orthogonal(out, shape[0], shape[1], rng); break;
+    case Initializer::glorot_normal: deviation = std::sqrt(2.0 / (rows + cols)) / kCut; break;
+    case Initializer::he_normal: deviation = std::sqrt(2.0 / std::max(rows, 1.0)) / kCut; break;
+    case Initializer::lecun_normal: deviation = std::sqrt(1.0 / std::max(rows, 1.0)) / kCut; break;
+    case Initializer::lecun_uniform: limit = std::sqrt(3.0 / std::max(rows, 1.0)); break;
+    case Initializer::random_normal:
+      for (float& w : out) w = static_cast<float>(rng.normal(0.0, 0.05));
+      break;
+    case Initializer::random_uniform: limit = 0.05; break;
+    case Initializer::truncated_normal: deviation = 0.05; break;
+    case Initializer::identity:
+      for (std::int64_t i = 0; i < std::min(shape[0], shape[1]); ++i) out[static_cast<std::size_t>(i * shape[1] + i)] = 1.0f;
+      break;
   }
+  if (deviation > 0)
+    for (float& w : out) {
+      double z = rng.normal();
+      while (std::fabs(z) > 2) z = rng.normal();
+      w = static_cast<float>(deviation * z);
+    }
   if (limit > 0)
     for (float& w : out) w = static_cast<float>(rng.uniform(-limit, limit));
   return static_cast<int>(table_.size()) - 1;

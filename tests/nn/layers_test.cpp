@@ -62,11 +62,30 @@ TEST(Dense, FreshBiasesAreZeroAndThePenaltyIsOnTheKernelAlone) {
   EXPECT_EQ(store.table()[1].l2, 0.0f);
 }
 
+TEST(Dense, BiasesMayBeAbsentOrStartElsewhere) {
+  ParameterStore store;
+  Dense with({.units = 3, .activation = Activation::tanh, .bias_initializer = Initializer::ones}), without({.units = 3, .use_bias = false});
+  with.build(Builder(store, 1, "with"), 2);
+  without.build(Builder(store, 1, "without"), 2);
+  EXPECT_EQ(parameter(store, "with.bias"), Array::of({1, 1, 1}));
+  EXPECT_EQ(store.count(), 3);
+  const Array x = sample("dense", {5, 2});
+  Tape tape;
+  tape.reset({.gradients = false});
+  EXPECT_LT(abs(to_array(without(tape, tape.input(x))) - dense_twin(x, parameter(store, "without.kernel"), nullptr, Activation::relu)).max(), 2e-6);
+  const GradientCheck check =
+      check_gradient(store, [&](Tape& t, Inputs in) { return std::vector<Tensor>{without(t, in[0])}; }, {x},
+                     {.unresolved = 0.5});
+  EXPECT_TRUE(check.passed()) << check.to_string();
+}
+
 TEST(Dense, OptionsAreValidated) {
   const auto problem = [](const DenseOptions& o) { return sentence<ConfigurationError>([&] { o.validate("dense_s1"); }); };
   EXPECT_EQ(problem({}), "no exception");
   EXPECT_EQ(problem({.units = 0}), "dense_s1: units = 0; a dense layer needs at least one unit");
   EXPECT_EQ(problem({.kernel_regularizer = -1}), "dense_s1: kernel_regularizer = -1; it must not be negative");
+  EXPECT_EQ(problem({.bias_initializer = Initializer::identity}),
+            "dense_s1: bias_initializer = identity; that is for matrices, a bias is a vector");
 }
 
 TEST(Mlp, AgreesWithATwinAndWithDifferencesBeyondOneChain) {

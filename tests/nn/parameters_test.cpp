@@ -39,6 +39,40 @@ TEST(Initializers, UniformOnesHaveTheirLimitsAndMoments) {
   }
 }
 
+TEST(Initializers, NormalOnesHaveTheirMomentsAndAreCut) {
+  const std::int64_t in = 96, out = 160;
+  struct Row {
+    Initializer kind;
+    double deviation;
+    bool cut;
+  };
+  const double inside = 0.87962566103423978;  // deviation of a standard normal between -2 and 2
+  for (const Row& row : {Row{Initializer::glorot_normal, std::sqrt(2.0 / (in + out)), true}, Row{Initializer::he_normal, std::sqrt(2.0 / in), true},
+                         Row{Initializer::lecun_normal, std::sqrt(1.0 / in), true}, Row{Initializer::truncated_normal, 0.05 * inside, true},
+                         Row{Initializer::random_normal, 0.05, false}, Row{Initializer::random_uniform, 0.05 / std::sqrt(3.0), true},
+                         Row{Initializer::lecun_uniform, std::sqrt(1.0 / in), true}}) {
+    const std::vector<float> w = draw(row.kind, {in, out});
+    double sum = 0, square = 0, largest = 0;
+    for (const float x : w) {
+      sum += static_cast<double>(x);
+      square += static_cast<double>(x) * static_cast<double>(x);
+      largest = std::max(largest, std::fabs(static_cast<double>(x)));
+    }
+    const auto n = static_cast<double>(w.size());
+    EXPECT_NEAR(sum / n, 0, 6 * row.deviation / std::sqrt(n)) << to_string(row.kind);
+    EXPECT_NEAR(square / n, row.deviation * row.deviation, 6 * row.deviation * row.deviation * std::sqrt(2 / n)) << to_string(row.kind);
+    EXPECT_EQ(largest < 2.3 * row.deviation, row.cut) << to_string(row.kind);
+  }
+}
+
+TEST(Initializers, NamesGoBothWays) {
+  for (int i = 0; i <= static_cast<int>(kLastInitializer); ++i)
+    EXPECT_EQ(initializer_from(to_string(static_cast<Initializer>(i))), static_cast<Initializer>(i));
+  EXPECT_EQ(initializer_from("variance_scaling"), Initializer::lecun_normal);
+  EXPECT_TRUE(sentence<ConfigurationError>([] { (void)initializer_from("xavier"); })
+                  .starts_with("initializer \"xavier\" is not known; use one of: zeros, ones, glorot_uniform"));
+}
+
 TEST(Initializers, OrthogonalColumnsOrRowsWhicheverAreFewer) {
   for (const Shape& shape : {Shape{24, 24}, Shape{40, 7}, Shape{7, 40}, Shape{1, 5}, Shape{1, 1}}) {
     const std::vector<float> w = draw(Initializer::orthogonal, shape);
@@ -58,6 +92,7 @@ TEST(Initializers, OrthogonalColumnsOrRowsWhicheverAreFewer) {
 TEST(Initializers, ZerosAndOnes) {
   EXPECT_EQ(draw(Initializer::zeros, {3, 4}), std::vector<float>(12, 0.0f));
   EXPECT_EQ(draw(Initializer::ones, {5}), std::vector<float>(5, 1.0f));
+  EXPECT_EQ(draw(Initializer::identity, {2, 3}), (std::vector<float>{1, 0, 0, 0, 1, 0}));
 }
 
 TEST(Initializers, DependOnSeedAndNameAlone) {

@@ -297,7 +297,7 @@ def test_errors(call, error, text):
 def test_errors_of_layers_and_classes():
     with pytest.raises(ConfigurationError, match='activation "rleu" is not known'):
         nets.Dense(4, activation="rleu")
-    with pytest.raises(ConfigurationError, match="kernel_initializer must be one of"):
+    with pytest.raises(ConfigurationError, match="initializer \"normal\" is not known; use one of: zeros"):
         nets.Dense(4, kernel_initializer="normal")
     with pytest.raises(ConfigurationError, match="activation must be a name"):
         nets.Dense(4, activation=np.tanh)

@@ -294,3 +294,161 @@ def test_what_can_be_pickled(gaussian_model, tmp_path):
     assert len(store) == 4
     with pytest.raises(bf.exceptions.ArgumentError, match="^LossHistory: there are no steps yet$"):
         bf.helper_classes.LossHistory().last_total_loss()
+
+
+def test_results_and_summaries_can_be_pickled(gaussian_model, rng):
+    trainer = trainer_of(gaussian_model())
+    trainer.train_online(2, 3, 8, validation_sims=8)
+    run = trainer.runs[0]
+    twin = pickle.loads(pickle.dumps(run))
+    for name in ("stop", "call", "reason", "warnings", "simulations", "seconds", "seed", "threads", "instruction_set", "steps_per_epoch"):
+        assert getattr(twin, name) == getattr(run, name), name
+    for name in ("train_losses", "val_losses", "learning_rates"):
+        np.testing.assert_array_equal(getattr(twin, name), getattr(run, name))
+    assert twin.full() == run.full()
+    draws, truths = rng.normal(size=(60, 40, 2)), rng.normal(size=(60, 2))
+    d = bf.diagnostics
+    results = [d.recovery(draws, truths), d.sbc_ecdf(draws, truths), d.sbc_histograms(draws, truths), d.z_score_contraction(draws, truths), d.coverage(draws, truths),
+               d.verdict(draws, truths), d.pairs(draws[0]), d.posterior_2d(draws[0]), d.latent_normality(draws[0])]  # fmt: skip
+    for result in results:
+        twin = copy.deepcopy(pickle.loads(pickle.dumps(result)))
+        assert type(twin) is type(result)
+        assert twin.to_json() == result.to_json() if hasattr(result, "to_json") else repr(twin) == repr(result)
+
+
+# --- options of layers, by Keras' names ---
+
+ACTIVATIONS = ["relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid", "swish", "silu", "softplus", "exponential", "gelu", "hard_sigmoid", "mish", "relu6", "softsign", "linear"]
+INITIALIZERS = ["zeros", "ones", "constant", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal", "identity",
+                "random_normal", "random_uniform", "truncated_normal", "variance_scaling"]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations(activation, gaussian_model, tmp_path):
+    dense = dict(units=8, activation=activation)
+    many = dict(units=8, activation="relu") if activation == "exponential" else dense  # e^(e^x) is infinite soon
+    summary = nets.DeepSet(4, num_equiv=1, dense_s1_args=many, dense_s2_args=many, dense_s3_args=many)
+    flow = nets.InvertibleNetwork(4, 1, coupling_settings={"dense_args": dict(dense, kernel_regularizer=None), "dropout": False, "num_dense": 1})
+    amortizer = bf.amortizers.AmortizedPosterior(flow, summary)
+    bf.trainers.Trainer(amortizer, gaussian_model(), progress=False).train_online(1, 3, 8)
+    amortizer.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(INPUTS), amortizer.log_posterior(INPUTS))
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_initializers(initializer):
+    net = nets.DeepSet(4, 1, 1, 1, 0, dense_s1_args=dict(units=200, kernel_initializer=initializer))
+    net(np.zeros((2, 5, 200)))
+    kernel = next(w for name, w in net._alone.weights().items() if name.endswith("s1.0.kernel"))
+    deviation = {"glorot": np.sqrt(2 / 400), "he": np.sqrt(2 / 200), "lecun": np.sqrt(1 / 200), "variance": np.sqrt(1 / 200), "orthogonal": np.sqrt(1 / 200),
+                 "random_normal": 0.05, "random_uniform": 0.05 / np.sqrt(3), "truncated_normal": 0.05 * 0.8796}  # fmt: skip
+    exact = next((value for start, value in deviation.items() if initializer.startswith(start)), None)
+    if exact is not None:
+        assert kernel.std() == pytest.approx(exact, rel=0.02) and abs(kernel.mean()) < 5 * exact / 200
+    else:
+        np.testing.assert_array_equal(kernel, {"zeros": np.zeros, "constant": np.zeros, "ones": np.ones, "identity": lambda shape: np.eye(*shape)}[initializer]((200, 200)))
+
+
+def test_biases(tmp_path):
+    dense = dict(units=8, activation="relu", use_bias=False, bias_initializer="ones")
+    amortizer = bf.amortizers.AmortizedPosterior(networks()[0], nets.DeepSet(4, num_equiv=0, dense_s1_args=dense, dense_s2_args=dict(units=8, bias_initializer="ones")))
+    density = amortizer.log_posterior(INPUTS)
+    weights = {name: w for name, w in amortizer.weights().items() if name.startswith("summary_net.invariant")}
+    assert [name for name in weights if "s1" in name and name.endswith("bias")] == []
+    assert all((w == 1).all() for name, w in weights.items() if name.endswith("bias")) and len(weights) == 6
+    amortizer.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(INPUTS), density)
+    with pytest.raises(ConfigurationError, match="bias_initializer = orthogonal; that is for matrices, a bias is a vector"):
+        nets.DeepSet(4, dense_s1_args=dict(units=8, bias_initializer="orthogonal"))
+
+
+def _of_keras(cls):
+    cls.__module__ = "keras.src.initializers"
+    return cls
+
+
+def test_functions_and_objects_of_keras():
+    """What TensorFlow hands out: functions with its names, and objects with get_config."""
+
+    def relu(features, name=None):
+        raise AssertionError("is not called")
+
+    relu.__module__ = "tensorflow.python.ops.gen_nn_ops"
+
+    @_of_keras
+    class HeNormal:
+        def __init__(self, seed=None):
+            self.seed = seed
+
+        def get_config(self):
+            return {"seed": self.seed}
+
+    @_of_keras
+    class L2:
+        def __init__(self, l2=0.01):
+            self.l2 = np.array(l2, dtype=np.float32)  # as Keras keeps it
+
+    @_of_keras
+    class L1L2:
+        def __init__(self, l1, l2):
+            self.l1, self.l2 = l1, l2
+
+    args = lambda **options: nets.DeepSet(4, dense_s1_args=dict(units=8, **options))._arguments[5]  # noqa: E731
+    assert args(activation=relu)["activation"] == "relu" and args(activation=nets.gelu)["activation"] == "gelu"
+    assert args(kernel_initializer=HeNormal())["kernel_initializer"] == args(kernel_initializer=HeNormal)["kernel_initializer"] == "he_normal"
+    assert args(kernel_initializer="HeNormal", activation="ReLU6".lower())["kernel_initializer"] == "he_normal"
+    assert args(kernel_regularizer=L2(1e-3))["kernel_regularizer"] == pytest.approx(1e-3) and args(kernel_regularizer="l2")["kernel_regularizer"] == 0.01
+    assert args(kernel_regularizer=L1L2(0.0, 0.5))["kernel_regularizer"] == 0.5
+    assert args(bias_regularizer=None)["use_bias"] is True
+    for wrong, sentence in [
+        (dict(activation=lambda x: x), "activation must be a name, such as 'relu', or what Keras calls so; got a function of your own"),
+        (dict(kernel_initializer=HeNormal(seed=3)), "got HeNormal with options of its own"),
+        (dict(kernel_regularizer=L1L2(0.1, 0.1)), "kernel_regularizer must be None or the weight of an L2 penalty"),
+        (dict(bias_regularizer=0.1), "unknown key 'bias_regularizer'"),
+        (dict(use_bias="no"), "use_bias must be True or False; got 'no'"),
+        (dict(activation="softmax"), 'activation "softmax" is not known'),
+    ]:
+        with pytest.raises(ConfigurationError, match=sentence.replace("(", r"\(")):
+            args(**wrong)
+
+
+# --- hierarchical summaries ---
+
+
+@pytest.mark.parametrize("options", [{}, dict(pooling_fun="max", linear_path=True)])
+def test_a_deep_set_within_a_network_computes_the_same(rng, options):
+    dense = dict(units=8, activation="tanh")
+    alone = nets.DeepSet(3, num_equiv=1, dense_s1_args=dense, dense_s2_args=dense, dense_s3_args=dense, **options)
+    x = rng.normal(size=(4, 6, 2))
+
+    class Twice(nets.SummaryNetwork):
+        def __init__(self):
+            super().__init__()
+            self.net = alone
+
+        def call(self, x):
+            return nets.concat([self.net(x), self.net(x)])
+
+    twice = Twice()
+    out = twice(x)
+    assert out.shape == (4, 6)
+    np.testing.assert_array_equal(out[:, :3], out[:, 3:])  # one set of weights
+    alone(x)
+    inner, outer = twice._alone.weights(), alone._alone.weights()
+    assert len(inner) == len(outer) and sorted(w.shape for w in inner.values()) == sorted(w.shape for w in outer.values())
+    np.testing.assert_allclose(twice(x[:, ::-1])[:, :3], out[:, :3], rtol=1e-4, atol=1e-5)
+
+
+def test_hierarchical_network(rng, tmp_path):
+    small = dict(units=8, activation="relu")
+    lower, upper = (nets.DeepSet(dim, num_equiv=1, dense_s1_args=small, dense_s2_args=small, dense_s3_args=small) for dim in (5, 4))
+    amortizer = bf.amortizers.AmortizedPosterior(networks()[0], nets.HierarchicalNetwork([lower, upper], name="levels"))
+    inputs = {"parameters": X[:, 0], "summary_conditions": rng.normal(size=(6, 3, 7, 2))}
+    density = amortizer.log_posterior(inputs)
+    shuffled = inputs["summary_conditions"][:, ::-1][:, :, rng.permutation(7)]
+    np.testing.assert_allclose(amortizer.log_posterior({**inputs, "summary_conditions": shuffled}), density, rtol=1e-3, atol=1e-4)
+    assert amortizer.summary(inputs).shape == (6, 4) and amortizer.summary_net.name == "levels"
+    amortizer.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(inputs), density)
+    with pytest.raises(ConfigurationError, match="^HierarchicalNetwork: networks_list must be a list of DeepSets and SummaryNetworks"):
+        nets.HierarchicalNetwork([])

@@ -76,6 +76,12 @@ const ActivationRow kActivationRows[] = {
     {Activation::sigmoid, "1 / (1 + exp(-x))", 3, 2e-7},
     {Activation::swish, "x / (1 + exp(-x))", 4, 2e-7},
     {Activation::softplus, "log(1 + exp(x))", 4, 2e-7},
+    {Activation::exponential, "exp(x)", 1, 5e-7},
+    {Activation::gelu, "x P(Z < x), Z standard normal", 18, 1e-6},
+    {Activation::hard_sigmoid, "min(max(0.2 x + 0.5, 0), 1)", 4, 2e-7},
+    {Activation::mish, "x tanh(log(1 + exp(x)))", 6, 5e-7},
+    {Activation::relu6, "min(max(x, 0), 6)", 2, 0},
+    {Activation::softsign, "x / (1 + |x|)", 3, 2e-7},
 };
 
 /// Reduces axis -2.
@@ -128,8 +134,9 @@ std::vector<Op> elementwise_ops() {
                         [kind](const Array& x) { return x.map([kind](double v) { return activation_twin(kind, v); }); }, a.flops, 0.2)});
     // Far out, where a careless formula overflows.
     OpCase extreme;
-    extreme.shapes = "up to +-200";
-    extreme.inputs = {Array::of({-200, -90, -30, 30, 90, 200})};
+    const double far = kind == Activation::exponential ? 60 : 200;  // e^89 is infinite
+    extreme.shapes = kind == Activation::exponential ? "up to +-60" : "up to +-200";
+    extreme.inputs = {Array::of({-far, -0.45 * far, -30, 30, 0.45 * far, far})};
     extreme.forward = rows.back().cases[0].forward;
     extreme.reference = rows.back().cases[0].reference;
     extreme.flops = 6 * a.flops;

@@ -12,9 +12,10 @@
 
 namespace bayesflow::support {
 
-inline constexpr std::array kActivations{Activation::identity, Activation::relu,  Activation::leaky_relu,
-                                         Activation::elu,      Activation::selu,  Activation::tanh,
-                                         Activation::sigmoid,  Activation::swish, Activation::softplus};
+inline constexpr std::array kActivations{Activation::identity, Activation::relu,        Activation::leaky_relu, Activation::elu,
+                                         Activation::selu,     Activation::tanh,        Activation::sigmoid,    Activation::swish,
+                                         Activation::softplus, Activation::exponential, Activation::gelu,       Activation::hard_sigmoid,
+                                         Activation::mish,     Activation::relu6,       Activation::softsign};
 
 inline double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
@@ -38,6 +39,18 @@ inline double activation_twin(Activation activation, double x) {
       return x * logistic(x);
     case Activation::softplus:
       return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
+    case Activation::exponential:
+      return std::exp(x);
+    case Activation::gelu:
+      return std::isinf(x) && x < 0 ? 0.0 : 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::hard_sigmoid:
+      return std::clamp(0.2 * x + 0.5, 0.0, 1.0);
+    case Activation::mish:
+      return x * std::tanh(std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))));
+    case Activation::relu6:
+      return std::clamp(x, 0.0, 6.0);
+    case Activation::softsign:
+      return std::isinf(x) ? std::copysign(1.0, x) : x / (1 + std::fabs(x));
   }
   return NAN;
 }

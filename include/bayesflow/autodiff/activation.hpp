@@ -7,16 +7,23 @@
 namespace bayesflow {
 
 enum class Activation : std::uint8_t {
-  identity,    ///< x
-  relu,        ///< max(x, 0)
-  leaky_relu,  ///< x > 0 ? x : 0.2 x
-  elu,         ///< x > 0 ? x : e^x - 1
-  selu,        ///< 1.0507 (x > 0 ? x : 1.6733 (e^x - 1))
-  tanh,        ///< tanh x
-  sigmoid,     ///< 1 / (1 + e^-x)
-  swish,       ///< x / (1 + e^-x)
-  softplus,    ///< log(1 + e^x)
+  identity,      ///< x
+  relu,          ///< max(x, 0)
+  leaky_relu,    ///< x > 0 ? x : 0.2 x
+  elu,           ///< x > 0 ? x : e^x - 1
+  selu,          ///< 1.0507 (x > 0 ? x : 1.6733 (e^x - 1))
+  tanh,          ///< tanh x
+  sigmoid,       ///< 1 / (1 + e^-x)
+  swish,         ///< x / (1 + e^-x)
+  softplus,      ///< log(1 + e^x)
+  exponential,   ///< e^x
+  gelu,          ///< x P(Z < x), Z standard normal (Hendrycks and Gimpel 2016)
+  hard_sigmoid,  ///< min(max(0.2 x + 0.5, 0), 1)
+  mish,          ///< x tanh(log(1 + e^x)) (Misra 2019)
+  relu6,         ///< min(max(x, 0), 6)
+  softsign,      ///< x / (1 + |x|)
 };
+inline constexpr Activation kLastActivation = Activation::softsign;
 
 /// "relu", ...
 [[nodiscard]] const char* to_string(Activation activation);

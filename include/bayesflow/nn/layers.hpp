@@ -12,22 +12,24 @@ namespace bayesflow {
 
 /// Settings of a dense layer (v1's `dense_args`).
 struct DenseOptions {
-  std::int64_t units = 64;                                            ///< width of the output
+  std::int64_t units = 64;  ///< width of the output
   Activation activation = Activation::relu;
   nn::Initializer kernel_initializer = nn::Initializer::glorot_uniform;
-  double kernel_regularizer = 0.0;                                    ///< L2: this times sum w^2 is added to the loss
-  void validate(const char* owner) const;                             ///< throws ConfigurationError
+  double kernel_regularizer = 0.0;  ///< L2: this times sum w^2 is added to the loss
+  bool use_bias = true;
+  nn::Initializer bias_initializer = nn::Initializer::zeros;
+  void validate(const char* owner) const;  ///< throws ConfigurationError
 };
 
 namespace nn {
 
-/// y = activation(x W + b)
+/// y = activation(x W + b), or activation(x W) without `use_bias`
 class Dense {
  public:
   Dense() = default;
   explicit Dense(DenseOptions options, bool spectral_norm = false) : options_(options), spectral_norm_(spectral_norm) {}
-  void build(const Builder& builder, std::int64_t inputs);  ///< registers "kernel" and "bias"
-  [[nodiscard]] ops::Layer layer(Tape& tape) const;          ///< parameters as leaves of the tape
+  void build(const Builder& builder, std::int64_t inputs);  ///< registers "kernel", and "bias" if there is one
+  [[nodiscard]] ops::Layer layer(Tape& tape) const;         ///< parameters as leaves of the tape
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor x) const { return ops::dense(x, layer(tape)); }
   [[nodiscard]] std::int64_t units() const { return options_.units; }
   [[nodiscard]] bool spectral_norm() const { return spectral_norm_; }

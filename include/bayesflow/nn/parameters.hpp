@@ -27,18 +27,29 @@ struct FreeFloats {
 enum class Initializer : std::uint8_t {
   zeros,
   ones,
-  glorot_uniform,  ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
-  he_uniform,      ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
-  orthogonal,      ///< Q of a QR decomposition of a normal matrix, signs corrected; of its transpose if it is wide
+  glorot_uniform,    ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
+  he_uniform,        ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
+  orthogonal,        ///< Q of a QR decomposition of a normal matrix, signs corrected; of its transpose if it is wide
+  glorot_normal,     ///< variance 2 / (fan_in + fan_out); this and the next two: normal, cut at two standard deviations
+  he_normal,         ///< variance 2 / fan_in
+  lecun_normal,      ///< variance 1 / fan_in  (LeCun et al. 1998)
+  lecun_uniform,     ///< U(+-sqrt(3 / fan_in))
+  random_normal,     ///< N(0, 0.05^2): this and the next two are Keras' defaults
+  random_uniform,    ///< U(+-0.05)
+  truncated_normal,  ///< N(0, 0.05^2), cut at two standard deviations
+  identity,          ///< ones on the diagonal
 };
+inline constexpr Initializer kLastInitializer = Initializer::identity;
 [[nodiscard]] const char* to_string(Initializer initializer);
+/// The reverse; also takes Keras' "variance_scaling" (its default is lecun_normal). Throws ConfigurationError listing the names.
+[[nodiscard]] Initializer initializer_from(std::string_view name);
 
 /// A row of the table.
 struct ParameterInfo {
-  std::string name;          ///< dotted: "inference_net.coupling.0.net1.s.0.kernel"
+  std::string name;  ///< dotted: "inference_net.coupling.0.net1.s.0.kernel"
   Shape shape;
-  std::int64_t offset = 0;   ///< of the first value in the flat buffers
-  float l2 = 0;              ///< weight of sum w^2 in the loss
+  std::int64_t offset = 0;  ///< of the first value in the flat buffers
+  float l2 = 0;             ///< weight of sum w^2 in the loss
 };
 
 /// Integers and floats that belong to the model but are not trained: permutations, vectors of power iterations.
@@ -65,7 +76,7 @@ class ParameterStore {
   void set_limit(std::int64_t values) { limit_ = values; }
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(table_.size()); }
-  [[nodiscard]] std::int64_t size() const { return used_; }           ///< floats in a flat buffer, padding included
+  [[nodiscard]] std::int64_t size() const { return used_; }                          ///< floats in a flat buffer, padding included
   [[nodiscard]] std::int64_t number_of_values() const { return number_of_values_; }  ///< without padding
   [[nodiscard]] const std::vector<ParameterInfo>& table() const { return table_; }
   [[nodiscard]] std::vector<Buffer>& buffers() { return buffers_; }
@@ -76,7 +87,7 @@ class ParameterStore {
   [[nodiscard]] float* values() { return values_.get(); }
   [[nodiscard]] const float* values() const { return values_.get(); }
   [[nodiscard]] std::span<float> value(int parameter);
-  [[nodiscard]] int find(std::string_view name) const;                ///< throws ConfigurationError if there is none
+  [[nodiscard]] int find(std::string_view name) const;  ///< throws ConfigurationError if there is none
 
   /// The parameter as a leaf of the tape.
   [[nodiscard]] Tensor tensor(Tape& tape, int parameter) const;
