@@ -2,6 +2,7 @@
 
 import collections.abc
 import functools
+import importlib
 import re
 
 import numpy as np
@@ -27,7 +28,22 @@ def set_up(core):
                     for key, method in list(vars(member).items()):
                         if type(method).__name__ == "nb_method" and (key == "__call__" or not key.startswith("__")):
                             setattr(member, key, _explained(method, key))
+                if "__getstate__" in vars(member):
+                    member.__reduce__ = _pickled
                 setattr(module, name, _Constructor(member))
+
+
+def _pickled(self):
+    """How a result of the engine is pickled: by the name of its class, which the module has wrapped, and its members."""
+    cls = type(self)
+    return _unpickled, (cls.__module__, cls.__name__, self.__getstate__())
+
+
+def _unpickled(module, name, state):
+    found = getattr(importlib.import_module(module), name)
+    self = found._cls.__new__(found._cls)
+    self.__setstate__(state)
+    return self
 
 
 class _Constructor:

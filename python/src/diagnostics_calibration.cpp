@@ -175,7 +175,8 @@ void bind_verdict(nb::module_& m) {
       .field("effect", &Finding::effect, "estimate, in `unit`")
       .field("unit", &Finding::unit, "of the effect")
       .field("p_value", &Finding::p_value, "adjusted for all tests made")
-      .field("sentence", &Finding::sentence, "in words");
+      .field("sentence", &Finding::sentence, "in words")
+      .kept(&Finding::kind);
   finding.type()
       .def_prop_ro(
           "kind", [](const Finding& f) { return to_string(f.kind); },

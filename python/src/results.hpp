@@ -1,10 +1,14 @@
 /// Result structs of the diagnostics as Python classes: an attribute of the same name for every member, and the tables of all of them.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
+#include "bayesflow/core/errors.hpp"
 #include "bayesflow/diagnostics/table.hpp"
 #include "module.hpp"
 
@@ -34,6 +38,19 @@ template <class T>
 class ResultClass {
  public:
   ResultClass(nb::module_& m, const char* name, const char* doc) : type_(m, name, doc) {
+    // For pickle: the members in their order.
+    type_
+        .def("__getstate__",
+             [members = members_](const T& self) {
+               nb::list out;
+               for (const Member& member : *members) out.append(member.get(self));
+               return nb::tuple(out);
+             })
+        .def("__setstate__", [members = members_](T& self, const nb::tuple& state) {
+          if (state.size() != members->size()) throw ArgumentError("this result was pickled by another version of bayesflow_cpp");
+          new (&self) T();
+          for (std::size_t i = 0; i < members->size(); ++i) (*members)[i].set(self, state[i]);
+        });
     if constexpr (requires(const T& self) { self.tables(); })
       type_
           .def(
@@ -55,6 +72,8 @@ class ResultClass {
 
   template <class M>
   ResultClass& field(const char* name, M T::*member, const char* doc) {
+    members_->push_back({[member](const T& self) { return nb::cast(self.*member, nb::rv_policy::copy); },
+                         [member](T& self, const nb::handle& value) { self.*member = nb::cast<M>(value); }});
     if constexpr (std::is_same_v<M, std::vector<double>> || std::is_same_v<M, std::vector<std::int64_t>>)
       type_.def_prop_ro(
           name, [member](const T& self) { return numbers(self.*member); }, doc);
@@ -66,12 +85,27 @@ class ResultClass {
   /// A member that is a result itself and may be large: not copied, and it keeps its owner alive.
   template <class M>
   ResultClass& part(const char* name, M T::*member, const char* doc) {
+    members_->push_back({[member](const T& self) { return nb::cast(self.*member, nb::rv_policy::copy); },
+                         [member](T& self, const nb::handle& value) { self.*member = nb::cast<M>(value); }});
     type_.def_ro(name, member, doc);
+    return *this;
+  }
+  /// An enumeration that has an attribute of another kind: pickled, too.
+  template <class M>
+    requires std::is_enum_v<M>
+  ResultClass& kept(M T::*member) {
+    members_->push_back({[member](const T& self) { return nb::cast(static_cast<int>(self.*member)); },
+                         [member](T& self, const nb::handle& value) { self.*member = static_cast<M>(nb::cast<int>(value)); }});
     return *this;
   }
   nb::class_<T>& type() { return type_; }
 
  private:
+  struct Member {
+    std::function<nb::object(const T&)> get;
+    std::function<void(T&, const nb::handle&)> set;
+  };
+  std::shared_ptr<std::vector<Member>> members_ = std::make_shared<std::vector<Member>>();
   nb::class_<T> type_;
 };
 
