@@ -28,5 +28,5 @@ __all__ = [
 
 
 def instruction_set() -> str:
-    """The instruction set that the engine uses on this machine: "AVX3" (AVX-512), "AVX2", ..."""
+    """The instruction set that the engine uses on this machine: "AVX-512", "AVX2", ..."""
     return _core.instruction_set()

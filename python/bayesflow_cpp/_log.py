@@ -30,7 +30,13 @@ class _Handler(logging.StreamHandler):
         pass
 
     def emit(self, record):
-        if not logging.getLogger().handlers and self.stream is not None:  # a program without a terminal may have none
+        if logging.getLogger().handlers or self.stream is None:  # a program without a terminal may have none
+            return
+        tqdm = sys.modules.get("tqdm.std")
+        if tqdm is None or not getattr(tqdm.tqdm, "_instances", None):
+            super().emit(record)
+            return
+        with tqdm.tqdm.external_write_mode(file=self.stream):  # open bars are cleared, and drawn again below the message
             super().emit(record)
 
 

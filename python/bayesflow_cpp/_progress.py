@@ -30,6 +30,17 @@ def presimulation_progress(n, show):
         yield report
 
 
+@contextlib.contextmanager
+def counted(total, what, unit, show):
+    """A function (done, total) that draws a bar, or None."""
+    tqdm = _tqdm() if show else None
+    if tqdm is None:
+        yield None
+        return
+    with tqdm(total=total, desc=what, unit=unit) as bar:
+        yield lambda done, total: bar.update(done - bar.n)
+
+
 def _tqdm():
     """A widget in a notebook that has ipywidgets, a line of text everywhere else; None without tqdm, or without a terminal's stream."""
     if sys.stderr is None:
@@ -48,11 +59,11 @@ def _tqdm():
 
 
 class TrainingProgress:
-    """v1's bar, one per epoch."""
+    """A bar per epoch, with as many numbers as there is room for: the loss first."""
 
     def __init__(self, show):
+        self.shows = bool(show)
         self._tqdm = _tqdm() if show else None
-        self.what = "Iter"  # or "Batch", where data are given
         self._bar, self._epoch = None, None
 
     def __call__(self, epoch, epochs, iteration, iterations, losses, average, rate, epoch_done, validation):
@@ -60,14 +71,23 @@ class TrainingProgress:
             if self._bar is None or self._epoch != epoch:
                 self.close()
                 self._epoch = epoch
-                self._bar = self._tqdm(total=iterations, desc=f"Training epoch {epoch}", mininterval=0.1)
-            self._bar.set_postfix_str(
-                f"Epoch: {epoch}, {self.what}: {iteration},Loss: {losses[0] + losses[1]:.3f},Avg.Loss: {average:.3f},LR: {rate:.2E}", refresh=False
-            )
+                form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+                self._bar = self._tqdm(total=iterations, desc=f"Epoch {epoch}/{epochs}", mininterval=0.1, bar_format=form)
+            self._bar.set_postfix_str(self._numbers((f"Loss: {losses[0] + losses[1]:.3f}", f"Avg.Loss: {average:.3f}", f"LR: {rate:.1E}")), refresh=False)
             self._bar.update(iteration - self._bar.n)
         if epoch_done:
             self.close()
         return True
+
+    def _numbers(self, numbers):
+        columns = getattr(self._bar, "ncols", None)
+        if not isinstance(columns, int) or columns < 1:
+            return ", ".join(numbers)
+        total = len(str(self._bar.total))
+        room = columns - (len(self._bar.desc) + len(": 100%|####| / [00:00:00 left]") + 2 * total)
+        while len(numbers) > 1 and len(", " + ", ".join(numbers)) > room:
+            numbers = numbers[:-1]
+        return ", ".join(numbers)
 
     def close(self):
         if self._bar is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from . import _core
 from ._arrays import as_arguments, as_count, as_float64, as_function, as_number, required, shown
 from ._panels import pyplot
+from ._progress import counted
 from .computational_utilities import aggregated_error
 from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
 from .trainers import Trainer
@@ -40,12 +42,12 @@ def _values(config, name):
 
 def misspecification_experiment(trainer: Trainer, generator: Function, first_config_dict: Settings, second_config_dict: Settings,
                                 error_function: Function = aggregated_error, n_posterior_samples: int = 500, n_sim: int = 200,
-                                configurator: Function | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+                                configurator: Function | None = None, *, progress: bool | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Posterior error and summary MMD on a grid of two misspecified quantities.
 
     trainer: a Trainer with a generative model; generator: function of (value1, value2) that returns a generative model; config dicts:
     {"name": ..., "values": (n)}; error_function: of (truths (n_sim, P), draws (n_sim, n_posterior_samples, P)); configurator: by default
-    the trainer's. For every pair of values n_sim data sets are simulated. Returns two dictionaries {"P1", "P2", "values", "name"} with
+    the trainer's; progress: a bar, None: as in training. For every pair of values n_sim data sets are simulated. Returns two dictionaries {"P1", "P2", "values", "name"} with
     arrays (n1, n2), named "posterior_error" and "summary_mmd" (square root of the squared MMD to summaries of well-specified data)."""
     first, second = _values(first_config_dict, "first_config_dict"), _values(second_config_dict, "second_config_dict")
     if not isinstance(trainer, Trainer):
@@ -65,12 +67,14 @@ def misspecification_experiment(trainer: Trainer, generator: Function, first_con
 
     well_specified = summaries(configure(trainer._as_trained(trainer.generative_model(n_sim))))
     error, mmd = np.zeros((len(first), len(second))), np.zeros((len(first), len(second)))
-    for i, a in enumerate(first):
-        for j, b in enumerate(second):
+    with counted(error.size, "Misspecified models", "model", trainer._shows(progress, "misspecification_experiment")) as report:
+        for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second)):
             conditions = configure(trainer._as_trained(as_function(generator(a, b), f"what generator({a}, {b}) returns", "a batch size")(n_sim)))
             draws = as_float64(amortizer.sample(conditions, n_posterior_samples, keepdims=True), "draws")
             error[i, j] = as_number(error_function(required(conditions.get("parameters"), 'the configurator\'s "parameters"'), draws), "what error_function returns")
             mmd[i, j] = np.sqrt(_core.diagnostics.maximum_mean_discrepancy(summaries(conditions), well_specified, "gaussian", 1.0, 0.0))
+            if report is not None:
+                report(i * len(second) + j + 1, error.size)
     p2, p1 = np.meshgrid(second, first)
     return ({"P1": p1, "P2": p2, "values": error, "name": "posterior_error"}, {"P1": p1, "P2": p2, "values": mmd, "name": "summary_mmd"})
 

@@ -15,7 +15,7 @@ from . import _core
 from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, own, shown
 from ._functions import name_of
 from ._log import logger
-from ._progress import TrainingProgress
+from ._progress import TrainingProgress, counted
 from .amortizers import AmortizedPosterior
 from .configuration import DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
@@ -216,7 +216,7 @@ class Trainer:
         Ctrl-C ends the run after the present step and raises KeyboardInterrupt; weights, `loss_history` and checkpoint are those of that step.
         """
         run = dict(epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch_size=batch_size)
-        return self._train("train_online", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
+        return self._train("train_online", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
     def train_offline(self, simulations_dict: Simulations | Sequence[Simulations] | SimulationStore | Path, epochs: int, batch_size: int, save_checkpoint: bool = True,
@@ -230,7 +230,7 @@ class Trainer:
         simulations, which may be larger than memory.
         """
         run = dict(data=_offline_data(simulations_dict), epochs=epochs, batch_size=batch_size)
-        return self._train("train_offline", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
+        return self._train("train_offline", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
     def train_from_presimulation(self, presimulation_path: Path, optimizer: Adam | AdamW | SGD | None = None, save_checkpoint: bool = True,
@@ -250,7 +250,7 @@ class Trainer:
         epochs = 0 if max_epochs is None else as_count(max_epochs, "train_from_presimulation: max_epochs")
         path = as_path(presimulation_path, "train_from_presimulation: presimulation_path")
         run = dict(path=path, batch_size=batch_size, max_epochs=epochs, loader=loader)
-        return self._train("train_from_presimulation", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
+        return self._train("train_from_presimulation", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            None, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
     def train_experience_replay(self, epochs: int, iterations_per_epoch: int, batch_size: int, save_checkpoint: bool = True,
@@ -262,7 +262,7 @@ class Trainer:
         """Each iteration simulates a batch, stores it over the oldest of the buffer (`buffer_capacity` batches), and trains on any of those stored, all
         equally likely. The buffer lives on over calls."""
         run = dict(epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch_size=batch_size, buffer_capacity=buffer_capacity)
-        return self._train("train_experience_replay", run, "Iter", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
+        return self._train("train_experience_replay", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster,
                            model_args, conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
     def train_rounds(self, rounds: int, sim_per_round: int, epochs: int, batch_size: int, save_checkpoint: bool = True,
@@ -273,10 +273,10 @@ class Trainer:
                      early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Each round adds `sim_per_round` simulations to all earlier ones and passes `epochs` times over them, with one optimizer over all rounds."""
         run = dict(rounds=rounds, sim_per_round=sim_per_round, epochs=epochs, batch_size=batch_size)
-        return self._train("train_rounds", run, "Batch", save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
+        return self._train("train_rounds", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
-    def _train(self, mode, run, what, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
+    def _train(self, mode, run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, model_args, conf_args,
                net_args, val_model_args, val_conf_args, early_stopping_args):  # fmt: skip
         if self._is_replaced:
             raise ConfigurationError(
@@ -309,7 +309,6 @@ class Trainer:
         run["reuse_optimizer"] = as_flag(reuse_optimizer, f"{mode}: reuse_optimizer")
         run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
         run["lr_adjuster"] = _adjuster(lr_adjuster)
-        self._progress.what = what
         if self._maker is not None:
             self._maker.arguments = model_args or {}
         if self._configurator is not None:
@@ -437,11 +436,13 @@ class Trainer:
         return {**simulations, **from_core(self._core.finite(to_core(simulations)))}
 
     def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
-                            num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0) -> MmdTestResult:  # fmt: skip
+                            num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0,
+                            progress: bool | None = None) -> MmdTestResult:  # fmt: skip
         """Are the observed data like those that the amortizer was trained on (Schmitt et al. 2023)?
 
         `observed_data`, `reference_data`: input dictionaries, or summary conditions (data sets). Returns (null distribution, observed), square roots of
-        unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too.
+        unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too. `progress`: a bar; None: as in
+        training.
         """
         if self.amortizer.summary_net is None:
             raise ConfigurationError(
@@ -455,11 +456,16 @@ class Trainer:
                 raise ConfigurationError(f'mmd_hypothesis_test: {name} must be data sets (B, ...), or a dictionary with "summary_conditions"')
         if reference is None and self.generative_model is None:
             raise ArgumentError("mmd_hypothesis_test: it needs reference_data, or a trainer with a generative model")
-        null, value, p, critical = self._core.mmd_hypothesis_test(
-            as_float64(observed.get("summary_conditions"), "observed_data"), as_float64(observed.get("direct_conditions"), "observed_data"),
-            as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed,
-        )  # fmt: skip
+        summary, direct = as_float64(observed.get("summary_conditions"), "observed_data"), as_float64(observed.get("direct_conditions"), "observed_data")
+        with counted(num_null_samples, "MMD under the model", "sample", self._shows(progress, "mmd_hypothesis_test")) as report:
+            null, value, p, critical = self._core.mmd_hypothesis_test(
+                summary, direct, as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed, report
+            )
         return MmdTestResult(np.sqrt(np.maximum(null, 0)), float(np.sqrt(max(value, 0))), p, float(np.sqrt(max(critical, 0))))
+
+
+    def _shows(self, progress, owner):
+        return self._progress.shows if progress is None else as_flag(progress, f"{owner}: progress")
 
 
 class MmdTestResult(tuple):

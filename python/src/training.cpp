@@ -1,4 +1,5 @@
 /// Trainers.
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 
 #include <atomic>
@@ -136,6 +137,47 @@ const char* stop_name(TrainingSummary::Stop stop) {
   return "";
 }
 
+/// For pickle: names and values.
+nb::tuple terms_state(const LossTerms& terms) {
+  const std::span<const double> values = terms.values();
+  return nb::make_tuple(terms.names() ? *terms.names() : std::vector<std::string>(), std::vector<double>(values.begin(), values.end()));
+}
+LossTerms terms_of(const nb::handle& state) {
+  const auto [names, values] = nb::cast<std::pair<std::vector<std::string>, std::vector<double>>>(state);
+  LossTerms terms(std::make_shared<const std::vector<std::string>>(names));
+  for (std::size_t i = 0; i < values.size(); ++i) terms.set(i, values[i]);
+  return terms;
+}
+
+nb::tuple state_of(const TrainingSummary& s) {
+  nb::list steps, epochs;
+  for (const StepRecord& r : s.history.steps) steps.append(nb::make_tuple(terms_state(r.losses), r.learning_rate, r.gradient_norm));
+  for (const EpochRecord& r : s.history.epochs)
+    epochs.append(nb::make_tuple(terms_state(r.train), r.validated, terms_state(r.validation), r.steps, r.seconds));
+  return nb::make_tuple(static_cast<int>(s.stop), s.call, s.reason, steps, epochs, s.warnings, s.simulations, s.dropped, s.redrawn,
+                        s.resumed, s.checkpoint, s.kept_epoch, s.seconds, s.simulate_seconds, s.gradient_seconds, s.update_seconds,
+                        s.validate_seconds, s.seed, s.threads, s.instruction_set);
+}
+
+TrainingSummary summary_of(const nb::tuple& state) {
+  TrainingSummary s;
+  std::size_t i = 0;
+  const auto next = [&](auto& to) { to = nb::cast<std::decay_t<decltype(to)>>(state[i++]); };
+  int stop = 0;
+  next(stop), next(s.call), next(s.reason);
+  for (const nb::handle r : nb::cast<nb::list>(state[i++]))
+    s.history.steps.push_back({terms_of(r[0]), nb::cast<double>(r[1]), nb::cast<double>(r[2])});
+  for (const nb::handle r : nb::cast<nb::list>(state[i++]))
+    s.history.epochs.push_back(
+        {terms_of(r[0]), nb::cast<bool>(r[1]), terms_of(r[2]), nb::cast<std::int64_t>(r[3]), nb::cast<double>(r[4])});
+  next(s.warnings), next(s.simulations), next(s.dropped), next(s.redrawn), next(s.resumed), next(s.checkpoint), next(s.kept_epoch),
+      next(s.seconds);
+  next(s.simulate_seconds), next(s.gradient_seconds), next(s.update_seconds), next(s.validate_seconds), next(s.seed), next(s.threads);
+  next(s.instruction_set);
+  s.stop = static_cast<TrainingSummary::Stop>(stop);
+  return s;
+}
+
 Array losses_of(const TrainingSummary& summary, bool validation) {
   std::vector<LossTerms> rows;
   if (validation) {
@@ -261,6 +303,8 @@ void bind_training(nb::module_& m) {
                      for (const EpochRecord& epoch : s.history.epochs) out.push_back(epoch.steps);
                      return out;
                    })
+      .def("__getstate__", &state_of)
+      .def("__setstate__", [](TrainingSummary& s, const nb::tuple& state) { new (&s) TrainingSummary(summary_of(state)); })
       .def("brief", &TrainingSummary::brief, "One line.")
       .def("full", &TrainingSummary::full, "Several lines.");
 
@@ -383,7 +427,8 @@ void bind_training(nb::module_& m) {
       .def(
           "mmd_hypothesis_test",
           [](const Trainer& self, std::optional<Array> summary, std::optional<Array> direct, std::optional<Array> reference,
-             std::int64_t num_reference, std::int64_t num_null, bool bootstrap, double level, std::uint64_t seed) {
+             std::int64_t num_reference, std::int64_t num_null, bool bootstrap, double level, std::uint64_t seed,
+             const nb::object& progress) {
             MmdTestOptions options{.num_reference_simulations = num_reference,
                                    .num_null_samples = num_null,
                                    .level = level,
@@ -391,6 +436,15 @@ void bind_training(nb::module_& m) {
                                    .configurator = [&self](const Simulations& s) { return self.configure(s); },
                                    .nonfinite = self.options().nonfinite,
                                    .seed = seed};
+            if (!progress.is_none())
+              options.progress = [shared = share(progress)](std::int64_t done, std::int64_t total) {
+                const nb::gil_scoped_acquire gil;
+                try {
+                  (*shared)(done, total);
+                } catch (nb::python_error& error) {
+                  throw PythonFailure(error);
+                }
+              };
             const Inputs observed{Array(), std::move(summary), std::move(direct)};
             MmdTest out;
             {
@@ -403,7 +457,7 @@ void bind_training(nb::module_& m) {
                                   out.p_value, out.critical_value);
           },
           "summary_conditions"_a.none(), "direct_conditions"_a.none(), "reference"_a.none(), "num_reference_simulations"_a,
-          "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a);
+          "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a, "progress"_a.none());
 }
 
 }  // namespace bayesflow::python

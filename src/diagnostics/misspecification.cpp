@@ -66,6 +66,7 @@ MmdTest test(const Array& reference, const Array& observed, const MmdTestOptions
   for (std::int64_t i = 0; i < count; ++i) {
     out.null_distribution.push_back(distance(null_sample(i)));
     as_large += out.null_distribution.back() >= out.observed;
+    if (options.progress) options.progress(i + 1, count);
   }
   std::sort(out.null_distribution.begin(), out.null_distribution.end());
   out.p_value = static_cast<double>(1 + as_large) / static_cast<double>(1 + count);

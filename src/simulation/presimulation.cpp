@@ -201,6 +201,7 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
     count = {c.simulated, c.dropped, c.redrawn};
     // Only for more rows, so that what was interrupted becomes the same file as what was not.
     if (summary.found >= n && !file->is_finished()) file->finish();
+    if (summary.found >= n && options.progress) options.progress({summary.found, n, 0, 0});
     if (static_cast<std::uint64_t>(n) > file->capacity_rows())
       file->reserve(static_cast<std::uint64_t>(n), c.batches + batches_for(n - summary.found));
   }

@@ -1,11 +1,16 @@
 // What a run tells: history, summary, log, progress callback, the line on the console.
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <regex>
+#include <sstream>
 #include <string>
+#include <string_view>
 
 #include "training/support_training.hpp"
 
@@ -191,6 +196,50 @@ TEST(ConsoleProgress, WritesOneLinePerEpochIntoAFile) {
       text,
       "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, LR: 3.91E-04 | 432 it/s, 01:23 left\n"
       "Epoch: 3, Iter: 120, Loss: -2.123, Avg.Loss: -2.046, W.Decay: 0.250, LR: 3.91E-04 | 432 it/s, 2:03:04 left | Val.Loss: -2.500\n");
+}
+
+TEST(ConsoleProgress, FitsIntoTheTerminal) {
+  for (const unsigned short columns : {20, 40, 60, 80, 120, 200}) {
+    int controller = -1, terminal = -1;
+    winsize size{};
+    size.ws_row = 24;
+    size.ws_col = columns;
+    ASSERT_EQ(openpty(&controller, &terminal, nullptr, nullptr, &size), 0);
+    std::FILE* out = fdopen(terminal, "w");
+    const ProgressCallback callback = console_progress(out);
+    Progress p;
+    p.epoch = 12;
+    p.iteration = 12345;
+    p.losses = {{"loss", -1234.5678}, {"weight_decay", 0.25}};
+    p.learning_rate = 3.9e-4;
+    p.seconds_left = 7384;
+    EXPECT_EQ(callback(p), Control::proceed);
+    p.epoch_done = true;
+    const LossTerms validation{{"loss", -2.5}};
+    p.validation = &validation;
+    EXPECT_EQ(callback(p), Control::proceed);
+    std::string text(4096, '\0');
+    const ssize_t read_bytes = read(controller, text.data(), text.size());
+    std::fclose(out);
+    close(controller);
+    ASSERT_GT(read_bytes, 0);
+    text.resize(static_cast<std::size_t>(read_bytes));
+    std::istringstream stream(text);
+    int lines = 0;
+    for (std::string line; std::getline(stream, line, '\r');) {
+      constexpr std::string_view kClear = "\033[K";
+      if (!line.starts_with(kClear)) continue;
+      line = line.substr(kClear.size());
+      ++lines;
+      EXPECT_LE(line.size(), std::max<std::size_t>(columns - 1U, 32)) << line;  // epoch and loss are always there
+      EXPECT_TRUE(line.starts_with("Epoch: 12")) << line;
+      EXPECT_NE(line.find("Loss: -1234.568"), std::string::npos) << line;
+      if (columns >= 60 && lines == 2) {
+        EXPECT_NE(line.find("Val.Loss: -2.500"), std::string::npos) << line;
+      }
+    }
+    EXPECT_EQ(lines, 2) << text;
+  }
 }
 
 TEST(ConsoleProgress, IsWhatARunWrites) {

@@ -10,7 +10,7 @@ namespace bayesflow {
 /// "0.1.0"
 [[nodiscard]] const char* version();
 
-/// The instruction set the kernels run with on this machine: "AVX3" (AVX-512), "AVX2", "SSE2", ...
+/// The instruction set the kernels run with on this machine: "AVX-512", "AVX2", "SSE2", ...
 [[nodiscard]] const char* instruction_set();
 
 }  // namespace bayesflow

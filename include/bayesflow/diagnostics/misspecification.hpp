@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
@@ -25,6 +26,7 @@ struct MmdTestOptions {
   Configurator configurator = default_configurator;  ///< for what is simulated
   NonFinitePolicy nonfinite = {};                    ///< of what is simulated; the same number of data sets is needed, so `drop` redraws
   std::uint64_t seed = 0;
+  std::function<void(std::int64_t done, std::int64_t total)> progress = {};  ///< called after each null sample
   void validate() const;  ///< throws ConfigurationError naming field, value and constraint
 };
 
