@@ -46,7 +46,9 @@ void bind_estimates(nb::module_& m) {
       .def_ro("standard_error", &Estimate::standard_error, "NaN where there is none.")
       .def("__getstate__", [](const Estimate& e) { return nb::make_tuple(e.value, e.standard_error); })
       .def("__setstate__",
-           [](Estimate& e, const nb::tuple& state) { new (&e) Estimate{nb::cast<double>(state[0]), nb::cast<double>(state[1])}; })
+           [](Estimate& e, const nb::tuple& state) {
+             new (&e) Estimate{nb::cast<double>(state[0]), nb::cast<double>(state[1])};
+           })
       .def("__float__", [](const Estimate& e) { return e.value; })
       .def("__repr__", [](const Estimate& e) { return nb::str("{:.4g} ± {:.2g}").attr("format")(e.value, e.standard_error); });
 

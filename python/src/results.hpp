@@ -92,8 +92,7 @@ class ResultClass {
   }
   /// An enumeration that has an attribute of another kind: pickled, too.
   template <class M>
-    requires std::is_enum_v<M>
-  ResultClass& kept(M T::*member) {
+  requires std::is_enum_v<M> ResultClass& kept(M T::*member) {
     members_->push_back({[member](const T& self) { return nb::cast(static_cast<int>(self.*member)); },
                          [member](T& self, const nb::handle& value) { self.*member = static_cast<M>(nb::cast<int>(value)); }});
     return *this;

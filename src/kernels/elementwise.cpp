@@ -27,12 +27,12 @@ HWY_INLINE V exponential_linear(V x, float scale) {
   const hn::Mask<D> above = hn::Gt(x, hn::Zero(d));
   return hn::IfThenElse(above, x, hn::Mul(hn::Set(d, scale), hn::Expm1(d, hn::IfThenZeroElse(above, x))));
 }
-/// P(Z > |x|) for a standard normal Z: erfc(z) / 2 with z = |x| / sqrt(2), and erfc(z) = t g(t) e^(-z^2) with t = 1 / (1 + z / 2). g is a polynomial
-/// that was fitted to erfcx(z) / t at Chebyshev nodes of t in [0.02, 1]; its relative error is 7e-9.
+/// P(Z > |x|) for a standard normal Z: erfc(z) / 2 with z = |x| / sqrt(2), and erfc(z) = t g(t) e^(-z^2) with t = 1 / (1 + z / 2). g is a
+/// polynomial that was fitted to erfcx(z) / t at Chebyshev nodes of t in [0.02, 1]; its relative error is 7e-9.
 HWY_INLINE V upper_tail(V x) {
   const D d;
-  constexpr float kG[] = {0.282094823f,   0.282092034f, 0.246920303f,  0.174961469f, 0.0954263581f, -0.0657912403f,
-                          0.146021373f,   -0.473367669f, 0.508665334f, -0.241544292f, 0.0445215127f};
+  constexpr float kG[] = {0.282094823f, 0.282092034f,  0.246920303f, 0.174961469f,  0.0954263581f, -0.0657912403f,
+                          0.146021373f, -0.473367669f, 0.508665334f, -0.241544292f, 0.0445215127f};
   const V one = hn::Set(d, 1.0f);
   const V t = hn::Div(one, hn::MulAdd(hn::Abs(x), hn::Set(d, 0.353553391f), one));
   V g = hn::Set(d, kG[10]);
@@ -128,21 +128,36 @@ HWY_INLINE V slope(V y) {
 template <class F>
 HWY_INLINE void dispatch(Activation activation, F f) {
   switch (activation) {
-    case Activation::identity: return f(std::integral_constant<Activation, Activation::identity>{});
-    case Activation::relu: return f(std::integral_constant<Activation, Activation::relu>{});
-    case Activation::leaky_relu: return f(std::integral_constant<Activation, Activation::leaky_relu>{});
-    case Activation::elu: return f(std::integral_constant<Activation, Activation::elu>{});
-    case Activation::selu: return f(std::integral_constant<Activation, Activation::selu>{});
-    case Activation::tanh: return f(std::integral_constant<Activation, Activation::tanh>{});
-    case Activation::sigmoid: return f(std::integral_constant<Activation, Activation::sigmoid>{});
-    case Activation::swish: return f(std::integral_constant<Activation, Activation::swish>{});
-    case Activation::softplus: return f(std::integral_constant<Activation, Activation::softplus>{});
-    case Activation::exponential: return f(std::integral_constant<Activation, Activation::exponential>{});
-    case Activation::gelu: return f(std::integral_constant<Activation, Activation::gelu>{});
-    case Activation::hard_sigmoid: return f(std::integral_constant<Activation, Activation::hard_sigmoid>{});
-    case Activation::mish: return f(std::integral_constant<Activation, Activation::mish>{});
-    case Activation::relu6: return f(std::integral_constant<Activation, Activation::relu6>{});
-    case Activation::softsign: return f(std::integral_constant<Activation, Activation::softsign>{});
+    case Activation::identity:
+      return f(std::integral_constant<Activation, Activation::identity>{});
+    case Activation::relu:
+      return f(std::integral_constant<Activation, Activation::relu>{});
+    case Activation::leaky_relu:
+      return f(std::integral_constant<Activation, Activation::leaky_relu>{});
+    case Activation::elu:
+      return f(std::integral_constant<Activation, Activation::elu>{});
+    case Activation::selu:
+      return f(std::integral_constant<Activation, Activation::selu>{});
+    case Activation::tanh:
+      return f(std::integral_constant<Activation, Activation::tanh>{});
+    case Activation::sigmoid:
+      return f(std::integral_constant<Activation, Activation::sigmoid>{});
+    case Activation::swish:
+      return f(std::integral_constant<Activation, Activation::swish>{});
+    case Activation::softplus:
+      return f(std::integral_constant<Activation, Activation::softplus>{});
+    case Activation::exponential:
+      return f(std::integral_constant<Activation, Activation::exponential>{});
+    case Activation::gelu:
+      return f(std::integral_constant<Activation, Activation::gelu>{});
+    case Activation::hard_sigmoid:
+      return f(std::integral_constant<Activation, Activation::hard_sigmoid>{});
+    case Activation::mish:
+      return f(std::integral_constant<Activation, Activation::mish>{});
+    case Activation::relu6:
+      return f(std::integral_constant<Activation, Activation::relu6>{});
+    case Activation::softsign:
+      return f(std::integral_constant<Activation, Activation::softsign>{});
   }
 }
 
@@ -154,36 +169,31 @@ void activate(Activation activation, const float* x, float* y, std::int64_t n) {
 
 void activate_backward(Activation activation, const float* y, const float* dy, float* dx, std::int64_t n) {
   dispatch(activation, [&](auto a) HWY_ATTR {
-    for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
-      store(hn::Mul(slope<a.value>(load(y + i, m, w)), load(dy + i, m, w)), dx + i, m, w);
-    });
+    for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w)
+                       HWY_ATTR { store(hn::Mul(slope<a.value>(load(y + i, m, w)), load(dy + i, m, w)), dx + i, m, w); });
   });
 }
 
 void add(float* sum, const float* x, std::int64_t n) {
-  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
-    store(hn::Add(load(sum + i, m, w), load(x + i, m, w)), sum + i, m, w);
-  });
+  for_vectors(
+      n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR { store(hn::Add(load(sum + i, m, w), load(x + i, m, w)), sum + i, m, w); });
 }
 void add_scaled(float* sum, const float* x, float factor, std::int64_t n) {
   const V f = hn::Set(D(), factor);
-  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
-    store(hn::MulAdd(f, load(x + i, m, w), load(sum + i, m, w)), sum + i, m, w);
-  });
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w)
+                     HWY_ATTR { store(hn::MulAdd(f, load(x + i, m, w), load(sum + i, m, w)), sum + i, m, w); });
 }
 void scale(const float* x, float factor, float* y, std::int64_t n) {
   const V f = hn::Set(D(), factor);
   for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR { store(hn::Mul(f, load(x + i, m, w)), y + i, m, w); });
 }
 void multiply(const float* a, const float* b, float* y, std::int64_t n) {
-  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
-    store(hn::Mul(load(a + i, m, w), load(b + i, m, w)), y + i, m, w);
-  });
+  for_vectors(n,
+              [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR { store(hn::Mul(load(a + i, m, w), load(b + i, m, w)), y + i, m, w); });
 }
 void multiply_add(const float* a, const float* b, float* sum, std::int64_t n) {
-  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w) HWY_ATTR {
-    store(hn::MulAdd(load(a + i, m, w), load(b + i, m, w), load(sum + i, m, w)), sum + i, m, w);
-  });
+  for_vectors(n, [&](std::int64_t i, hn::Mask<D> m, auto w)
+                     HWY_ATTR { store(hn::MulAdd(load(a + i, m, w), load(b + i, m, w), load(sum + i, m, w)), sum + i, m, w); });
 }
 
 void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate) {
@@ -346,7 +356,8 @@ double reduce_gradient(float* g, const float* const* lanes, int count, const flo
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, s)));
 }
 
-/// Asks for a cache line that will be written. The last-level cache hands out lines that are only read as shared ones; owning them is a second journey.
+/// Asks for a cache line that will be written. The last-level cache hands out lines that are only read as shared ones; owning them is a
+/// second journey.
 HWY_INLINE void prefetch_for_write(const float* p) {
 #if defined(__x86_64__)
   // The builtin makes a reading prefetch of it unless the target says -mprfchw; processors without the instruction skip it.

@@ -16,10 +16,10 @@ inline bool needs_input(Activation activation) {
   return activation == Activation::swish || activation == Activation::gelu || activation == Activation::mish;
 }
 
-void add(float* sum, const float* x, std::int64_t n);                        ///< sum += x
-void add_scaled(float* sum, const float* x, float factor, std::int64_t n);   ///< sum += factor x
-void scale(const float* x, float factor, float* y, std::int64_t n);          ///< y = factor x
-void multiply(const float* a, const float* b, float* y, std::int64_t n);     ///< y = a b
+void add(float* sum, const float* x, std::int64_t n);                           ///< sum += x
+void add_scaled(float* sum, const float* x, float factor, std::int64_t n);      ///< sum += factor x
+void scale(const float* x, float factor, float* y, std::int64_t n);             ///< y = factor x
+void multiply(const float* a, const float* b, float* y, std::int64_t n);        ///< y = a b
 void multiply_add(const float* a, const float* b, float* sum, std::int64_t n);  ///< sum += a b
 
 /// y[g] (+)= factor * sum over the `period` rows of group g.

@@ -43,19 +43,32 @@ void orthogonal(std::span<float> out, std::int64_t rows, std::int64_t cols, Rng&
 
 const char* to_string(Initializer initializer) {
   switch (initializer) {
-    case Initializer::zeros: return "zeros";
-    case Initializer::ones: return "ones";
-    case Initializer::glorot_uniform: return "glorot_uniform";
-    case Initializer::he_uniform: return "he_uniform";
-    case Initializer::orthogonal: return "orthogonal";
-    case Initializer::glorot_normal: return "glorot_normal";
-    case Initializer::he_normal: return "he_normal";
-    case Initializer::lecun_normal: return "lecun_normal";
-    case Initializer::lecun_uniform: return "lecun_uniform";
-    case Initializer::random_normal: return "random_normal";
-    case Initializer::random_uniform: return "random_uniform";
-    case Initializer::truncated_normal: return "truncated_normal";
-    case Initializer::identity: return "identity";
+    case Initializer::zeros:
+      return "zeros";
+    case Initializer::ones:
+      return "ones";
+    case Initializer::glorot_uniform:
+      return "glorot_uniform";
+    case Initializer::he_uniform:
+      return "he_uniform";
+    case Initializer::orthogonal:
+      return "orthogonal";
+    case Initializer::glorot_normal:
+      return "glorot_normal";
+    case Initializer::he_normal:
+      return "he_normal";
+    case Initializer::lecun_normal:
+      return "lecun_normal";
+    case Initializer::lecun_uniform:
+      return "lecun_uniform";
+    case Initializer::random_normal:
+      return "random_normal";
+    case Initializer::random_uniform:
+      return "random_uniform";
+    case Initializer::truncated_normal:
+      return "truncated_normal";
+    case Initializer::identity:
+      return "identity";
   }
   return "";
 }
@@ -91,7 +104,8 @@ void ParameterStore::reserve(std::int64_t count) {
 }
 
 int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed) {
-  if (numbers_.contains(name)) throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
+  if (numbers_.contains(name))
+    throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
   ParameterInfo info{name, shape, used_, l2};
   const std::int64_t n = shape.size();
   if (limit_ >= 0 && (n > limit_ || number_of_values_ > limit_ - n))
@@ -107,20 +121,41 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   constexpr double kCut = 0.87962566103423978;  // standard deviation of a standard normal that is cut at +-2
   double limit = 0, deviation = 0;
   switch (initializer) {
-    case Initializer::zeros: break;
-    case Initializer::ones: std::fill(out.begin(), out.end(), 1.0f); break;
-    case Initializer::glorot_uniform: limit = std::sqrt(6.0 / (rows + cols)); break;
-    case Initializer::he_uniform: limit = std::sqrt(6.0 / std::max(rows, 1.0)); break;
-    case Initializer::orthogonal: orthogonal(out, shape[0], shape[1], rng); break;
-    case Initializer::glorot_normal: deviation = std::sqrt(2.0 / (rows + cols)) / kCut; break;
-    case Initializer::he_normal: deviation = std::sqrt(2.0 / std::max(rows, 1.0)) / kCut; break;
-    case Initializer::lecun_normal: deviation = std::sqrt(1.0 / std::max(rows, 1.0)) / kCut; break;
-    case Initializer::lecun_uniform: limit = std::sqrt(3.0 / std::max(rows, 1.0)); break;
+    case Initializer::zeros:
+      break;
+    case Initializer::ones:
+      std::fill(out.begin(), out.end(), 1.0f);
+      break;
+    case Initializer::glorot_uniform:
+      limit = std::sqrt(6.0 / (rows + cols));
+      break;
+    case Initializer::he_uniform:
+      limit = std::sqrt(6.0 / std::max(rows, 1.0));
+      break;
+    case Initializer::orthogonal:
+      orthogonal(out, shape[0], shape[1], rng);
+      break;
+    case Initializer::glorot_normal:
+      deviation = std::sqrt(2.0 / (rows + cols)) / kCut;
+      break;
+    case Initializer::he_normal:
+      deviation = std::sqrt(2.0 / std::max(rows, 1.0)) / kCut;
+      break;
+    case Initializer::lecun_normal:
+      deviation = std::sqrt(1.0 / std::max(rows, 1.0)) / kCut;
+      break;
+    case Initializer::lecun_uniform:
+      limit = std::sqrt(3.0 / std::max(rows, 1.0));
+      break;
     case Initializer::random_normal:
       for (float& w : out) w = static_cast<float>(rng.normal(0.0, 0.05));
       break;
-    case Initializer::random_uniform: limit = 0.05; break;
-    case Initializer::truncated_normal: deviation = 0.05; break;
+    case Initializer::random_uniform:
+      limit = 0.05;
+      break;
+    case Initializer::truncated_normal:
+      deviation = 0.05;
+      break;
     case Initializer::identity:
       for (std::int64_t i = 0; i < std::min(shape[0], shape[1]); ++i) out[static_cast<std::size_t>(i * shape[1] + i)] = 1.0f;
       break;

@@ -72,10 +72,11 @@ TEST(Dense, BiasesMayBeAbsentOrStartElsewhere) {
   const Array x = sample("dense", {5, 2});
   Tape tape;
   tape.reset({.gradients = false});
-  EXPECT_LT(abs(to_array(without(tape, tape.input(x))) - dense_twin(x, parameter(store, "without.kernel"), nullptr, Activation::relu)).max(), 2e-6);
+  EXPECT_LT(
+      abs(to_array(without(tape, tape.input(x))) - dense_twin(x, parameter(store, "without.kernel"), nullptr, Activation::relu)).max(),
+      2e-6);
   const GradientCheck check =
-      check_gradient(store, [&](Tape& t, Inputs in) { return std::vector<Tensor>{without(t, in[0])}; }, {x},
-                     {.unresolved = 0.5});
+      check_gradient(store, [&](Tape& t, Inputs in) { return std::vector<Tensor>{without(t, in[0])}; }, {x}, {.unresolved = 0.5});
   EXPECT_TRUE(check.passed()) << check.to_string();
 }
 

@@ -47,10 +47,11 @@ TEST(Initializers, NormalOnesHaveTheirMomentsAndAreCut) {
     bool cut;
   };
   const double inside = 0.87962566103423978;  // deviation of a standard normal between -2 and 2
-  for (const Row& row : {Row{Initializer::glorot_normal, std::sqrt(2.0 / (in + out)), true}, Row{Initializer::he_normal, std::sqrt(2.0 / in), true},
-                         Row{Initializer::lecun_normal, std::sqrt(1.0 / in), true}, Row{Initializer::truncated_normal, 0.05 * inside, true},
-                         Row{Initializer::random_normal, 0.05, false}, Row{Initializer::random_uniform, 0.05 / std::sqrt(3.0), true},
-                         Row{Initializer::lecun_uniform, std::sqrt(1.0 / in), true}}) {
+  for (const Row& row :
+       {Row{Initializer::glorot_normal, std::sqrt(2.0 / (in + out)), true}, Row{Initializer::he_normal, std::sqrt(2.0 / in), true},
+        Row{Initializer::lecun_normal, std::sqrt(1.0 / in), true}, Row{Initializer::truncated_normal, 0.05 * inside, true},
+        Row{Initializer::random_normal, 0.05, false}, Row{Initializer::random_uniform, 0.05 / std::sqrt(3.0), true},
+        Row{Initializer::lecun_uniform, std::sqrt(1.0 / in), true}}) {
     const std::vector<float> w = draw(row.kind, {in, out});
     double sum = 0, square = 0, largest = 0;
     for (const float x : w) {
@@ -69,8 +70,9 @@ TEST(Initializers, NamesGoBothWays) {
   for (int i = 0; i <= static_cast<int>(kLastInitializer); ++i)
     EXPECT_EQ(initializer_from(to_string(static_cast<Initializer>(i))), static_cast<Initializer>(i));
   EXPECT_EQ(initializer_from("variance_scaling"), Initializer::lecun_normal);
-  EXPECT_TRUE(sentence<ConfigurationError>([] { (void)initializer_from("xavier"); })
-                  .starts_with("initializer \"xavier\" is not known; use one of: zeros, ones, glorot_uniform"));
+  EXPECT_TRUE(sentence<ConfigurationError>([] {
+                (void)initializer_from("xavier");
+              }).starts_with("initializer \"xavier\" is not known; use one of: zeros, ones, glorot_uniform"));
 }
 
 TEST(Initializers, OrthogonalColumnsOrRowsWhicheverAreFewer) {
