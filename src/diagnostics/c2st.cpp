@@ -6,93 +6,27 @@
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
-#include "bayesflow/nn/layers.hpp"
-#include "bayesflow/training/trainer.hpp"
+#include "diagnostics/classifier.hpp"
 #include "diagnostics/numbers.hpp"
 #include "diagnostics/special.hpp"
 
 namespace bayesflow::diagnostics {
 namespace {
 
-/// v1's training settings (scikit-learn's).
-constexpr std::int64_t kBatch = 200;
-constexpr double kRate = 1e-3, kL2 = 1e-4, kLeastGain = 1e-4;
-constexpr int kPatience = 10;
-
-/// Rows of both samples, standardized: `sim_data` (N, d), with label 1 for the target in `prior_draws` (N, 1).
-using Samples = Simulations;
-
-/// logit of P(target | row), trained by cross-entropy.
-class Classifier : public Trainable {
- public:
-  explicit Classifier(std::int64_t units) : state_(std::make_shared<State>(units)) {}
-
-  void build(const Inputs& first, std::optional<std::uint64_t> seed) override {
-    state_->net.build(nn::Builder(state_->store, seed.value_or(0)), first.direct_conditions->dim(1));
-  }
-  [[nodiscard]] nn::ParameterStore& store() override { return state_->store; }
-  [[nodiscard]] const nn::ParameterStore& store() const override { return state_->store; }
-  [[nodiscard]] std::vector<std::string> loss_names() const override { return {"cross_entropy"}; }
-  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& batch) const override {
-    // log(1 + e^z) - y z
-    const Tensor z = logit(tape, *batch.direct_conditions), y = tape.input(batch.parameters);
-    LossTensors out;
-    out.terms[0] = out.total = ops::mean(ops::subtract(ops::activate(z, Activation::softplus), ops::multiply(y, z)));
-    return out;
-  }
-  [[nodiscard]] Tensor logit(Tape& tape, const Array& rows) const { return state_->net(tape, tape.input(rows)); }
-
- private:
-  struct State {
-    explicit State(std::int64_t units)
-        : net({{.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
-               {.units = units, .kernel_regularizer = kL2 / 2 / real(kBatch)},
-               {.units = 1, .activation = Activation::identity, .kernel_regularizer = kL2 / 2 / real(kBatch)}}) {}
-    nn::Mlp net;
-    nn::ParameterStore store;
-  };
-  std::shared_ptr<State> state_;
-};
-
 struct Told {
   std::int64_t right = 0, as_target = 0;  // rows told rightly; rows said to be of the target
 };
-/// Trains on some rows and tells others. `fold` numbers the random streams.
-Told tell(const Samples& all, const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& test, const C2stOptions& options,
+/// Trains on some rows and tells others. `fold` numbers the random streams. Label 1 is the target.
+Told tell(const Simulations& all, const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& test, const C2stOptions& options,
           std::int64_t fold) {
-  const Classifier classifier(options.hidden_units_per_dim * all.sim_data.dim(1));
-  double best = std::numeric_limits<double>::infinity();
-  int waiting = 0;
-  Trainer trainer(
-      classifier,
-      {.configurator = [](const Simulations& s) { return Inputs{.parameters = s.prior_draws, .direct_conditions = s.sim_data}; },
-       .seed = Rng(options.seed, "c2st fold", static_cast<std::uint64_t>(fold)).bits(),
-       .threads = 1,
-       .progress =
-           [&](const Progress& p) {
-             if (!p.epoch_done) return Control::proceed;
-             waiting = p.average_loss > best - kLeastGain ? waiting + 1 : 0;
-             best = std::min(best, p.average_loss);
-             return waiting < kPatience ? Control::proceed : Control::stop;
-           },
-       .handle_interrupt = false});
-  (void)trainer.train_offline(
-      all.take(train), {.epochs = options.max_epochs,
-                        .batch_size = kBatch,
-                        .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0}});
+  const Simulations tested = all.take(test);
+  const std::vector<double> logits = classify(all.take(train), tested.sim_data, options.hidden_units_per_dim * all.sim_data.dim(1),
+                                              options.max_epochs, Rng(options.seed, "c2st fold", static_cast<std::uint64_t>(fold)).bits());
   Told out;
-  Tape tape;
-  const Samples tested = all.take(test);
-  const auto count = static_cast<std::int64_t>(test.size());
-  for (std::int64_t first = 0; first < count; first += 1000) {
-    const std::int64_t last = std::min(count, first + 1000);
-    tape.reset({.gradients = false, .training = false});
-    const Tensor logit = classifier.logit(tape, tested.sim_data.slice(first, last));
-    for (std::int64_t i = first; i < last; ++i) {
-      const bool target = logit.data()[i - first] > 0;
-      out.as_target += target;
-      out.right += target == (tested.prior_draws.data()[i] > 0.5);
-    }
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const bool target = logits[i] > 0;
+    out.as_target += target;
+    out.right += target == (tested.prior_draws.data()[i] > 0.5);
   }
   return out;
 }
@@ -170,7 +104,7 @@ C2st c2st(const Array& source, const Array& target, const C2stOptions& options) 
     out.accuracy = {0.5, std::sqrt(0.25 / real(2 * n))};
     return out;
   }
-  Samples all{.prior_draws = Array({2 * n, 1}), .sim_data = Array({2 * n, static_cast<std::int64_t>(kept.size())})};
+  Simulations all{.prior_draws = Array({2 * n, 1}), .sim_data = Array({2 * n, static_cast<std::int64_t>(kept.size())})};
   for (std::int64_t i = 0; i < 2 * n; ++i) {  // source and target in turn
     const bool is_target = i % 2 == 1;
     for (std::size_t c = 0; c < kept.size(); ++c) {

@@ -6,6 +6,7 @@
 
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/sbc.hpp"
+#include "diagnostics/conditional_data.hpp"
 #include "diagnostics/joint_ranks.hpp"
 #include "diagnostics/learning.hpp"
 #include "diagnostics/numbers.hpp"
@@ -16,22 +17,31 @@ namespace bayesflow::diagnostics {
 namespace {
 
 /// How the error rate is shared out (relative weights). Shift and width are what goes wrong most often.
-constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcdf = 0.05, kPairs = 0.15, kJoint = 0.05, kNothing = 0.05;
+constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcdf = 0.05, kPairs = 0.15, kJoint = 0.05, kNothing = 0.05,
+                 kConditional = 0.2;
 /// A tenth is given to nobody: p-values are approximations, good to a few percent.
 constexpr double kReserve = 0.1;
 /// An effect this many standard errors from zero is named in a finding whose test has already rejected: naming, not testing.
+constexpr double kOverwhelming = 0.5;   ///< nats: a posterior that could be 0.6 times as wide
 constexpr double kNearlyOne = 0.95;     ///< a correlation beyond which the width across it says more
 constexpr std::int64_t kFewDraws = 10;  ///< fewer say nothing about the posterior's own sd
 constexpr double kSaturates = 0.3;      ///< of sqrt(S): posteriors wider by more than this cannot be told apart
 constexpr double kNamed = 2.0, kNamedShape = 2.5, kNamedDependence = 3.0, kNamedOutside = 3.0;
 
-enum class Test : std::uint8_t { shift, width, skew, tails, ecdf, sum, difference, joint, nothing };
+enum class Test : std::uint8_t { shift, width, skew, tails, ecdf, sum, difference, joint, nothing, conditional };
 
 struct Tested {
   Test test;
   std::int64_t i, j;
   double p, weight;
 };
+
+/// Nats lost where N(0, 1) is claimed and N(location, scale^2) is right.
+double nats_of(double location, double scale) { return 0.5 * (scale * scale + location * location - 1) - std::log(scale); }
+/// The same of a correlation, between standardized parameters.
+double nats_of_correlation(double claimed, double right) {
+  return 0.5 * (2 * (1 - claimed * right) / (1 - claimed * claimed) - 2 - std::log((1 - right * right) / (1 - claimed * claimed)));
+}
 
 /// Ranks of column c of (B, n).
 std::vector<std::int64_t> column(const Array& ranks, std::int64_t c) {
@@ -43,14 +53,16 @@ std::vector<std::int64_t> column(const Array& ranks, std::int64_t c) {
 
 std::string p_text(double p) { return p < 1e-4 ? std::string("p < 0.0001") : fmt::format("p = {:.2g}", p); }
 /// Two decimals, more where the standard error needs them: an effect that was found is not shown as 0.00 +- 0.00.
-std::string plus_minus(Estimate e) {
+std::string plus_minus(Estimate e, int least = 2) {
   const double se = e.standard_error;
-  const int decimals = se > 0 && se < 0.01 ? std::min(9, static_cast<int>(std::ceil(-std::log10(se)))) : 2;
+  const int decimals = se > 0 ? std::clamp(static_cast<int>(std::ceil(-std::log10(se))), least, 9) : least;
   return fmt::format("{:.{}f} +- {:.{}f}", e.value, decimals, se, decimals);
 }
 
 /// Faults that ranks show; the others explain no rank test.
-bool shown_by_ranks(const Finding& f) { return f.kind != Fault::nothing_learnt && f.kind != Fault::non_finite; }
+bool shown_by_ranks(const Finding& f) {
+  return f.kind != Fault::nothing_learnt && f.kind != Fault::non_finite && f.kind != Fault::data_unused && f.kind != Fault::wrong_for_some;
+}
 
 /// Location and log scale of the truths in the mean and sd of their draws, by median and median absolute deviation: where most truths
 /// lie outside of all draws, ranks tell neither. Empty if the draws have no spread to measure by.
@@ -132,6 +144,7 @@ class Judge {
   void run() {
     test_parameters();
     if (n_.parameters > 1) test_jointly();
+    if (out_.conditional) tests_.push_back({Test::conditional, -1, -1, out_.conditional->p_value, kConditional});
     std::vector<double> p, w;
     for (const Tested& t : tests_) {
       p.push_back(t.p);
@@ -141,10 +154,12 @@ class Judge {
     w.push_back(kReserve);
     adjusted_ = holm(p, w);
     out_.num_tests = static_cast<std::int64_t>(tests_.size());
+    if (out_.conditional) out_.num_tests += static_cast<std::int64_t>(out_.conditional->aspects.size()) - 1;
     for (std::int64_t i = 0; i < n_.parameters; ++i) name_parameter(i);
     for (std::int64_t i = 1, pair = 0; i < n_.parameters; ++i)
       for (std::int64_t j = 0; j < i; ++j, ++pair) name_pair(i, j, pair);
     name_joint();
+    if (out_.conditional) name_conditional(*out_.conditional);
   }
   [[nodiscard]] const RankScores& scores() const { return scores_; }
 
@@ -220,11 +235,12 @@ class Judge {
 
   [[nodiscard]] const std::string& name_of(std::int64_t i) const { return out_.parameters[index(i)].name; }
 
-  void add(Fault kind, std::int64_t i, std::int64_t j, Estimate effect, const char* unit, double p_value, std::string sentence) {
+  void add(Fault kind, std::int64_t i, std::int64_t j, Estimate effect, const char* unit, double p_value, double nats,
+           std::string sentence) {
     sentence += fmt::format(" ({})", p_text(p_value));
     for (const std::int64_t k : {i, j})
       if (k >= 0) out_.parameters[index(k)].at_fault = true;
-    out_.findings.push_back({kind, i, j, effect, unit, p_value, std::move(sentence)});
+    out_.findings.push_back({kind, i, j, effect, unit, p_value, nats, std::move(sentence)});
   }
 
   void name_parameter(std::int64_t i) {
@@ -236,7 +252,7 @@ class Judge {
     bool named = false;
     if (rejected(shift) && far(e.fit.location, e.named)) {
       named = true;
-      add(Fault::shifted, i, -1, e.fit.location, "posterior sd", shift,
+      add(Fault::shifted, i, -1, e.fit.location, "posterior sd", shift, nats_of(e.fit.location.value, 1),
           fmt::format("{} is shifted: its truth lies {} posterior standard deviations {} the centre on average", name,
                       plus_minus({std::fabs(e.fit.location.value), e.fit.location.standard_error}),
                       e.fit.location.value > 0 ? "above" : "below"));
@@ -245,6 +261,7 @@ class Judge {
       named = true;
       const bool narrow = e.width_ratio.value < 1;
       add(narrow ? Fault::overconfident : Fault::underconfident, i, -1, e.width_ratio, "sd ratio", width,
+          nats_of(0, 1 / e.width_ratio.value),
           fmt::format("{} is {}: its posterior is {} times as wide as it should be", name, narrow ? "overconfident" : "underconfident",
                       width_text(e)));
     }
@@ -258,15 +275,23 @@ class Judge {
                               e.t3 > 0 ? "right" : "left", plus_minus(e.skew_excess));
       if (std::max(std::fabs(e.t3), std::fabs(e.t4)) < kNamed) how = "its posterior's shape is wrong, as the ECDF of its ranks shows";
       add(Fault::wrong_tails, i, -1, tails ? e.tail_excess : e.skew_excess, tails ? "excess kurtosis" : "skewness",
-          rejected(shape) ? shape : any, fmt::format("{} has wrong tails: {}", name, how));
+          rejected(shape) ? shape : any, std::pow(e.tail_excess.value, 2) / 48 + std::pow(e.skew_excess.value, 2) / 12,
+          fmt::format("{} has wrong tails: {}", name, how));
     }
     const double nothing = p(Test::nothing, i);
     if (rejected(nothing)) {
       const Estimate learnt = out_.parameters[index(i)].learnt;
-      add(Fault::nothing_learnt, i, -1, learnt, "share of variation", nothing,
+      const Learnable* known = out_.conditional ? &out_.conditional->parameters[index(i)] : nullptr;
+      const bool there = known && std::isfinite(known->share);
+      add(Fault::nothing_learnt, i, -1, learnt, "share of variation", nothing, there ? -std::log(known->regression_rmse.value) : kNaN,
           fmt::format("nothing was learnt about {}: its posterior hardly changes with the data, which explain {:.1f} +- {:.1f} % of the "
-                      "variation of its draws",
-                      name, 100 * std::max(0.0, learnt.value), 100 * learnt.standard_error));
+                      "variation of its draws{}",
+                      name, 100 * std::max(0.0, learnt.value), 100 * learnt.standard_error,
+                      !known  ? std::string()
+                      : there ? fmt::format("; a {} regression explains {:.0f} % of the truths'", known->regression,
+                                            100 * (1 - std::pow(known->regression_rmse.value, 2)))
+                              : std::string("; a regression finds nothing either, so the data may not tell it (then set expect_contraction "
+                                            "to false)")));
     }
   }
 
@@ -297,12 +322,12 @@ class Judge {
         how += fmt::format(": it is {:.4g}, and their {} is {} times as wide as it should be", drawn, drawn > 0 ? "difference" : "sum",
                            plus_minus({ratio, ratio * left.standard_error}));
       }
-      add(Fault::wrong_dependence, j, i, {excess, error}, "correlation", p_value,
+      add(Fault::wrong_dependence, j, i, {excess, error}, "correlation", p_value, nats_of_correlation(drawn, drawn - excess),
           fmt::format("{} depend on each other in a wrong way: {}", names, how));
     } else if (!at_fault(i) && !at_fault(j)) {
       const double log_scale = 0.5 * (s.log_scale.value + t.log_scale.value), ratio = std::exp(-log_scale);
       const Estimate width{ratio, ratio * 0.5 * std::hypot(s.log_scale.standard_error, t.log_scale.standard_error)};
-      add(ratio < 1 ? Fault::overconfident : Fault::underconfident, j, i, width, "sd ratio", p_value,
+      add(ratio < 1 ? Fault::overconfident : Fault::underconfident, j, i, width, "sd ratio", p_value, 2 * nats_of(0, 1 / ratio),
           fmt::format("{} together are {}: the posterior of their sum and difference is {} times as wide as it should be", names,
                       ratio < 1 ? "overconfident" : "underconfident", plus_minus(width)));
     }
@@ -314,11 +339,63 @@ class Judge {
     const bool explained = std::any_of(out_.findings.begin(), out_.findings.end(), shown_by_ranks);
     if (!rejected(p_value) || explained) return;
     const ProbitFit fit = fit_probit(scores_, column(joint_.distance, 0));
-    add(Fault::wrong_dependence, -1, -1, fit.location, "normal score", p_value,
+    add(Fault::wrong_dependence, -1, -1, fit.location, "normal score", p_value, nats_of(fit.location.value, 1),
         fmt::format(
             "the joint posterior is wrong in a way that no parameter and no pair shows: the truth's distance from its centre ranks {} "
             "standard scores from where it should on average",
             plus_minus(fit.location)));
+  }
+
+  void name_conditional(const ConditionalCalibration& c) {
+    const double p_value = p(Test::conditional, -1);
+    if (!rejected(p_value)) return;
+    const double factor = p_value / c.p_value;
+    bool named = false;
+    const auto of_this = [&](std::int64_t k) {
+      return std::any_of(out_.findings.begin(), out_.findings.end(), [k](const Finding& f) {
+        return (f.kind == Fault::data_unused || f.kind == Fault::wrong_for_some) && f.other < 0 && f.parameter == k;
+      });
+    };
+    // Parameters by themselves first, then pairs, then what only all together show.
+    for (const Aspect aspect : {Aspect::location, Aspect::width, Aspect::dependence, Aspect::joint})
+      for (const Predictable& a : c.aspects) {
+        const double adjusted = std::min(1.0, a.p_value * factor);
+        if (a.aspect != aspect || !rejected(adjusted) || a.r2.value <= 0) continue;
+        if (aspect == Aspect::dependence && (of_this(a.parameter) || of_this(a.other))) continue;
+        if (aspect == Aspect::joint && named) continue;
+        if (aspect == Aspect::dependence && out_.has(Fault::wrong_for_some, a.parameter) && out_.has(Fault::wrong_for_some, a.other))
+          continue;
+        named = true;
+        name_aspect(a, adjusted, c);
+      }
+    // The evidence is of all aspects together and of none by itself.
+    if (!named) name_aspect(c.aspects.front(), p_value, c);
+  }
+
+  void name_aspect(const Predictable& a, double p_value, const ConditionalCalibration& c) {
+    const double share = std::max(0.0, a.r2.value);
+    const std::string percent = plus_minus({100 * share, 100 * a.r2.standard_error}, 0);
+    const std::string by = a.feature.empty() ? "" : fmt::format(", above all by the {}", a.feature);
+    if (a.aspect == Aspect::location) {
+      const Learnable& l = c.parameters[index(a.parameter)];
+      const std::string regression =
+          l.regression_rmse.value < l.rmse.value
+              ? fmt::format("; a {} regression recovers it to {:.2f} prior standard deviations, the posterior mean to {:.2f}", l.regression,
+                            l.regression_rmse.value, l.rmse.value)
+              : std::string();
+      add(Fault::data_unused, a.parameter, -1, a.r2, "share of variance", p_value, a.nats,
+          fmt::format("{} does not use what the data say: {} % of where its truth lies in its posterior can be predicted from the data{}, "
+                      "so its posterior could be {:.2f} times as wide{}",
+                      name_of(a.parameter), percent, by, std::sqrt(1 - std::min(1.0, share)), regression));
+      return;
+    }
+    const std::string whose = a.aspect == Aspect::joint   ? std::string("the joint posterior is")
+                              : a.aspect == Aspect::width ? name_of(a.parameter) + " is"
+                                                          : fmt::format("{} and {} together are", name_of(a.parameter), name_of(a.other));
+    add(Fault::wrong_for_some, a.parameter, a.other, a.r2, "share of variance", p_value, a.nats,
+        fmt::format("{} too narrow for some data and too wide for others: {} % of how far the truth lies from the centre can be predicted "
+                    "from the data{}",
+                    whose, percent, by));
   }
 
   const Array &draws_, &truths_;
@@ -358,6 +435,7 @@ std::vector<std::int64_t> finite_data_sets(const Array& draws, const Sizes& n, V
                               {part, 0.0},
                               "share of draws",
                               0.0,
+                              kNaN,
                               fmt::format("{} of {} draws of {} are not finite; {} of {} data sets are left out of all tests",
                                           bad[index(p)], n.data_sets * n.draws, out.parameters[index(p)].name,
                                           n.data_sets - static_cast<std::int64_t>(rows.size()), n.data_sets)});
@@ -383,7 +461,32 @@ void check_evidence(const VerdictOptions& options, Verdict& out) {
       fmt::format("too little evidence: with {} data sets and {} draws {} with a probability of 80 %; use more {}", out.num_data_sets,
                   out.num_draws, found, out.num_draws < 20 && out.num_data_sets >= 100 ? "draws" : "data sets");
   out.findings.push_back(
-      {Fault::too_little_evidence, -1, -1, {out.detectable_shift, kNaN}, "detectable shift in posterior sd", 1.0, sentence});
+      {Fault::too_little_evidence, -1, -1, {out.detectable_shift, kNaN}, "detectable shift in posterior sd", 1.0, 0.0, sentence});
+}
+
+/// Findings of one parameter or pair are different views of one misfit, so the largest counts; those of different ones add up.
+void weigh(const VerdictOptions& options, Verdict& out) {
+  bool harmful = false, lost = false, unknown = false;
+  double joint = 0;
+  for (const Finding& f : out.findings) {
+    if (f.kind == Fault::too_little_evidence) continue;
+    const bool unused = f.kind == Fault::data_unused || f.kind == Fault::nothing_learnt;
+    harmful = harmful || !(f.nats <= options.harmless_nats);
+    lost = lost || (unused && f.nats >= kOverwhelming);
+    unknown = unknown || std::isnan(f.nats);
+    if (f.parameter >= 0 && f.other < 0) {
+      double& own = out.parameters[index(f.parameter)].nats;
+      own = std::isnan(own) || std::isnan(f.nats) ? kNaN : std::max(own, f.nats);
+    } else {
+      joint = std::max(joint, f.nats);
+    }
+  }
+  out.nats = joint;
+  for (const ParameterVerdict& v : out.parameters) out.nats += std::isnan(v.nats) ? 0 : v.nats;
+  harmful = harmful || out.nats > options.harmless_nats * real(static_cast<std::int64_t>(out.parameters.size()));
+  const bool any =
+      std::any_of(out.findings.begin(), out.findings.end(), [](const Finding& f) { return f.kind != Fault::too_little_evidence; });
+  out.severity = !any ? Severity::none : lost ? Severity::overwhelming : harmful || unknown ? Severity::serious : Severity::harmless;
 }
 
 void write_sentences(Verdict& out) {
@@ -392,24 +495,39 @@ void write_sentences(Verdict& out) {
     for (const Finding& f : out.findings)
       if (f.parameter == static_cast<std::int64_t>(i) || f.other == static_cast<std::int64_t>(i))
         v.sentence += (v.sentence.empty() ? "" : "; ") + f.sentence;
-    if (v.sentence.empty())
-      v.sentence = fmt::format("{}: no fault found at {} data sets (shift {}, width {} times what it should be)", v.name, out.num_data_sets,
-                               plus_minus(v.shift), plus_minus(v.width_ratio));
+    if (!v.sentence.empty()) continue;
+    v.sentence = fmt::format("{}: no fault found at {} data sets (shift {}, width {} times what it should be)", v.name, out.num_data_sets,
+                             plus_minus(v.shift), plus_minus(v.width_ratio));
+    if (!out.conditional) continue;
+    const Learnable& l = out.conditional->parameters[i];
+    v.sentence += std::isfinite(l.share)
+                      ? fmt::format("; its recovery is {:.0f} % of what a {} regression finds", 100 * std::max(0.0, l.share), l.regression)
+                      : std::string("; a regression finds nothing about it in the data");
   }
   const std::string basis = fmt::format("{} tests of {} data sets with {} draws each; at most {} of exact posteriors are found at fault",
                                         out.num_tests, out.num_data_sets, out.num_draws, percent(out.family_wise_error));
   if (out.findings.empty()) {
     out.sentence = fmt::format(
         "calibrated within Monte-Carlo error at {} data sets: a shift of {:.2f} posterior standard deviations or a width of {:.2f} "
-        "times what it should be would have been found with a probability of 80 % ({})",
-        out.num_data_sets, out.detectable_shift, out.detectable_width_ratio, basis);
+        "times what it should be would have been found with a probability of 80 %{} ({})",
+        out.num_data_sets, out.detectable_shift, out.detectable_width_ratio,
+        out.conditional
+            ? fmt::format("; of {} features of the data none predicts where the truth lies in its posterior", out.conditional->num_features)
+            : std::string("; whether it uses all that the data say was not tested, for that needs the data"),
+        basis);
     return;
   }
   const bool only_evidence =
       std::all_of(out.findings.begin(), out.findings.end(), [](const Finding& f) { return f.kind == Fault::too_little_evidence; });
   std::string text;
   for (const Finding& f : out.findings) text += (text.empty() ? "" : "; ") + f.sentence;
-  out.sentence = fmt::format("{}{} ({})", only_evidence ? "" : "not to be trusted: ", text, basis);
+  const std::string cost = out.nats > 0 ? fmt::format("{:.2g} nats of each data set's log score", out.nats) : std::string();
+  const std::string head =
+      only_evidence                            ? std::string()
+      : out.severity == Severity::harmless     ? fmt::format("a detectable but harmless misfit, which costs about {}: ", cost)
+      : out.severity == Severity::overwhelming ? fmt::format("not to be trusted: most of what the data say is lost, at least {}: ", cost)
+                                               : "not to be trusted: ";
+  out.sentence = fmt::format("{}{} ({})", head, text, basis);
 }
 
 }  // namespace
@@ -428,10 +546,28 @@ const char* to_string(Fault kind) {
       return "wrong dependence";
     case Fault::nothing_learnt:
       return "nothing learnt";
+    case Fault::data_unused:
+      return "data not used";
+    case Fault::wrong_for_some:
+      return "wrong for some data";
     case Fault::too_little_evidence:
       return "too little evidence";
     case Fault::non_finite:
       return "non-finite";
+  }
+  return "";
+}
+
+const char* to_string(Severity severity) {
+  switch (severity) {
+    case Severity::none:
+      return "none";
+    case Severity::harmless:
+      return "harmless";
+    case Severity::serious:
+      return "serious";
+    case Severity::overwhelming:
+      return "overwhelming";
   }
   return "";
 }
@@ -441,6 +577,7 @@ void VerdictOptions::validate() const {
                  "above 0 and below 1");
   require_option(min_contraction > 0 && min_contraction < 1, "VerdictOptions", "min_contraction", min_contraction, "above 0 and below 1");
   require_option(detectable_shift > 0, "VerdictOptions", "detectable_shift", detectable_shift, "above 0");
+  require_option(harmless_nats >= 0, "VerdictOptions", "harmless_nats", harmless_nats, "0 or more");
   require_option(threads >= 0, "VerdictOptions", "threads", threads, "0 (all) or more");
 }
 
@@ -450,7 +587,13 @@ bool Verdict::has(Fault kind, std::int64_t parameter) const {
   });
 }
 
-Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options) {
+namespace {
+
+std::optional<Array> taken(const std::optional<Array>& x, const std::vector<std::int64_t>& rows) {
+  return x ? std::optional<Array>(x->take(rows)) : std::nullopt;
+}
+
+Verdict judge(const Array& draws, const Array& truths, const Inputs* data, const VerdictOptions& options) {
   options.validate();
   const Sizes n = check_shapes(draws, truths, "verdict");
   require_finite(truths, "verdict", "truths", {"data set", "parameter"});
@@ -463,23 +606,50 @@ Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& o
   out.num_data_sets = static_cast<std::int64_t>(rows.size());
   out.num_draws = n.draws;
   const std::size_t not_finite = out.findings.size();
+  const ConditionalOptions conditional{
+      .param_names = names, .summaries = options.summaries, .seed = options.seed, .threads = options.threads};
+  if (data) check_data(*data, n.data_sets, conditional);
+  const bool enough = data && out.num_data_sets >= kFewestConditional;
   if (out.num_data_sets == n.data_sets) {
+    if (enough) out.conditional = conditional_calibration(draws, truths, *data, conditional);
     Judge(draws, truths, n, options, out).run();
   } else if (!rows.empty()) {
-    Judge(draws.take(rows), truths.take(rows), {out.num_data_sets, n.draws, n.parameters}, options, out).run();
+    const Array kept = draws.take(rows), known = truths.take(rows);
+    if (enough) {
+      ConditionalOptions fewer = conditional;
+      fewer.summaries = taken(conditional.summaries, rows);
+      out.conditional = conditional_calibration(
+          kept, known,
+          Inputs{.summary_conditions = taken(data->summary_conditions, rows), .direct_conditions = taken(data->direct_conditions, rows)},
+          fewer);
+    }
+    Judge(kept, known, {out.num_data_sets, n.draws, n.parameters}, options, out).run();
   }
+  // Overwhelming losses come first, then the smallest p-values.
   std::stable_sort(out.findings.begin() + static_cast<std::ptrdiff_t>(not_finite), out.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.p_value < b.p_value; });
+  std::stable_partition(out.findings.begin() + static_cast<std::ptrdiff_t>(not_finite), out.findings.end(), [](const Finding& f) {
+    return (f.kind == Fault::data_unused || f.kind == Fault::nothing_learnt) && f.nats >= kOverwhelming;
+  });
   check_evidence(options, out);
   out.calibrated = out.findings.empty();
+  weigh(options, out);
   write_sentences(out);
   return out;
+}
+
+}  // namespace
+
+Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options) { return judge(draws, truths, nullptr, options); }
+
+Verdict verdict(const Array& draws, const Array& truths, const Inputs& data, const VerdictOptions& options) {
+  return judge(draws, truths, &data, options);
 }
 
 std::vector<Table> Verdict::tables() const {
   std::vector<std::string> kind, first, second, unit, text, name, sentences;
   std::vector<Estimate> effect, shift, width, tails, learnt;
-  std::vector<double> p, p_shift, p_width, p_tails, p_ecdf, p_nothing;
+  std::vector<double> p, lost, parameter_nats, p_shift, p_width, p_tails, p_ecdf, p_nothing;
   std::vector<bool> fault;
   const auto name_of = [&](std::int64_t i) { return i < 0 ? std::string() : parameters[index(i)].name; };
   for (const Finding& f : findings) {
@@ -489,6 +659,7 @@ std::vector<Table> Verdict::tables() const {
     effect.push_back(f.effect);
     unit.push_back(f.unit);
     p.push_back(f.p_value);
+    lost.push_back(f.nats);
     text.push_back(f.sentence);
   }
   for (const ParameterVerdict& v : parameters) {
@@ -498,6 +669,7 @@ std::vector<Table> Verdict::tables() const {
     width.push_back(v.width_ratio);
     tails.push_back(v.tail_excess);
     learnt.push_back(v.learnt);
+    parameter_nats.push_back(v.nats);
     p_shift.push_back(v.p_shift);
     p_width.push_back(v.p_width);
     p_tails.push_back(v.p_tails);
@@ -505,36 +677,43 @@ std::vector<Table> Verdict::tables() const {
     p_nothing.push_back(v.p_nothing_learnt);
     sentences.push_back(v.sentence);
   }
-  return {TableBuilder("verdict")
-              .add("calibrated", std::vector<bool>{calibrated})
-              .add("num_data_sets", std::vector<std::int64_t>{num_data_sets})
-              .add("num_draws", std::vector<std::int64_t>{num_draws})
-              .add("num_tests", std::vector<std::int64_t>{num_tests})
-              .add("family_wise_error", std::vector<double>{family_wise_error})
-              .add("detectable_shift", std::vector<double>{detectable_shift})
-              .add("detectable_width_ratio", std::vector<double>{detectable_width_ratio})
-              .add("sentence", std::vector<std::string>{sentence}),
-          TableBuilder("findings")
-              .add("kind", kind)
-              .add("parameter", first)
-              .add("other", second)
-              .add("effect", effect)
-              .add("unit", unit)
-              .add("p_value", p)
-              .add("sentence", text),
-          TableBuilder("verdict_parameters")
-              .add("parameter", name)
-              .add("at_fault", fault)
-              .add("shift", shift)
-              .add("width_ratio", width)
-              .add("tail_excess", tails)
-              .add("learnt", learnt)
-              .add("p_shift", p_shift)
-              .add("p_width", p_width)
-              .add("p_tails", p_tails)
-              .add("p_ecdf", p_ecdf)
-              .add("p_nothing_learnt", p_nothing)
-              .add("sentence", sentences)};
+  std::vector<Table> out = {TableBuilder("verdict")
+                                .add("calibrated", std::vector<bool>{calibrated})
+                                .add("severity", std::vector<std::string>{to_string(severity)})
+                                .add("nats", std::vector<double>{nats})
+                                .add("num_data_sets", std::vector<std::int64_t>{num_data_sets})
+                                .add("num_draws", std::vector<std::int64_t>{num_draws})
+                                .add("num_tests", std::vector<std::int64_t>{num_tests})
+                                .add("family_wise_error", std::vector<double>{family_wise_error})
+                                .add("detectable_shift", std::vector<double>{detectable_shift})
+                                .add("detectable_width_ratio", std::vector<double>{detectable_width_ratio})
+                                .add("sentence", std::vector<std::string>{sentence}),
+                            TableBuilder("findings")
+                                .add("kind", kind)
+                                .add("parameter", first)
+                                .add("other", second)
+                                .add("effect", effect)
+                                .add("unit", unit)
+                                .add("p_value", p)
+                                .add("nats", lost)
+                                .add("sentence", text),
+                            TableBuilder("verdict_parameters")
+                                .add("parameter", name)
+                                .add("at_fault", fault)
+                                .add("shift", shift)
+                                .add("width_ratio", width)
+                                .add("tail_excess", tails)
+                                .add("learnt", learnt)
+                                .add("nats", parameter_nats)
+                                .add("p_shift", p_shift)
+                                .add("p_width", p_width)
+                                .add("p_tails", p_tails)
+                                .add("p_ecdf", p_ecdf)
+                                .add("p_nothing_learnt", p_nothing)
+                                .add("sentence", sentences)};
+  if (conditional)
+    for (Table& table : conditional->tables()) out.push_back(std::move(table));
+  return out;
 }
 
 }  // namespace bayesflow::diagnostics

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/diagnostics/conditional.hpp"
 #include "bayesflow/diagnostics/table.hpp"
 
 namespace bayesflow::diagnostics {
@@ -19,10 +20,21 @@ enum class Fault : std::uint8_t {
   wrong_tails,          ///< right location and width, wrong shape: tails too heavy or too light, or skewed the wrong way
   wrong_dependence,     ///< the parameters depend on each other in another way than they should
   nothing_learnt,       ///< the posterior does not change with the data
+  data_unused,          ///< where the truth lies in the posterior can be predicted from the data, so they say more than is used
+  wrong_for_some,       ///< too narrow for some data and too wide for others, or the same of a dependence
   too_little_evidence,  ///< too few data sets or draws to say
   non_finite,           ///< draws that are not numbers
 };
 [[nodiscard]] const char* to_string(Fault kind);  ///< "shifted", "overconfident", ...
+
+/// How much harm the findings do together, by what they cost in log score.
+enum class Severity : std::uint8_t {
+  none,          ///< no finding
+  harmless,      ///< findings that can be detected and hardly matter
+  serious,       ///< not to be trusted as it is
+  overwhelming,  ///< half a nat or more is lost: most of what the data say about some parameter
+};
+[[nodiscard]] const char* to_string(Severity severity);
 
 /// Settings of `verdict`.
 struct VerdictOptions {
@@ -31,8 +43,10 @@ struct VerdictOptions {
   bool expect_contraction = true;   ///< false: a posterior that does not change with the data is no fault (parameters may be unidentified)
   double min_contraction = 0.02;    ///< "nothing learnt" if the data explain less than this share of the draws' variation
   double detectable_shift = 0.5;    ///< evidence is too little if a shift of this many posterior sds would be found in less than 80 %
-  std::uint64_t seed = 0;           ///< of ties and of the joint test's directions
+  double harmless_nats = 0.02;  ///< a finding that costs at most this log score per data set is harmless: 0.2 sd of shift, 13 % of width
+  std::uint64_t seed = 0;       ///< of ties, of the joint test's directions, of folds and permutations
   int threads = 0;
+  std::optional<Array> summaries{};  ///< (B, d) learned summaries, further features of `data`
   void validate() const;
 };
 
@@ -44,6 +58,7 @@ struct Finding {
   Estimate effect;              ///< in the unit that the sentence names
   std::string unit;             ///< "posterior sd", "sd ratio", ...
   double p_value = 0;           ///< adjusted for all tests made: at most family_wise_error
+  double nats = 0;              ///< what it costs: expected log score per data set that is lost, at least; NaN if that cannot be told
   std::string sentence;
 };
 
@@ -56,6 +71,7 @@ struct ParameterVerdict {
   Estimate width_ratio;  ///< posterior sd over the exact one: below 1 is overconfident
   Estimate tail_excess;  ///< excess kurtosis of the truth in the posterior's normal scores: negative if the posterior's tails are too heavy
   Estimate learnt;       ///< share of the draws' variation that the data explain
+  double nats = 0;       ///< lost by the findings of this parameter alone; NaN if that cannot be told
   double p_shift = 1, p_width = 1, p_tails = 1, p_ecdf = 1, p_nothing_learnt = 1;  ///< each by itself
   std::string sentence;
 };
@@ -63,9 +79,12 @@ struct ParameterVerdict {
 /// The verdict. `calibrated` means: enough evidence, and no finding.
 struct Verdict {
   bool calibrated = false;
-  std::vector<Finding> findings;             ///< smallest p-value first
-  std::vector<ParameterVerdict> parameters;  ///< (P)
-  std::string sentence;                      ///< overall, in words
+  std::vector<Finding> findings;                      ///< smallest p-value first
+  std::vector<ParameterVerdict> parameters;           ///< (P)
+  Severity severity = Severity::none;                 ///< of all findings together
+  double nats = 0;                                    ///< log score per data set that the findings cost at least
+  std::string sentence;                               ///< overall, in words
+  std::optional<ConditionalCalibration> conditional;  ///< what needs the data; empty if they were not given
   double family_wise_error = 0;
   std::int64_t num_data_sets = 0, num_draws = 0, num_tests = 0;
   double detectable_shift = 0;                                            ///< posterior sds that would be found with probability 0.8
@@ -77,5 +96,8 @@ struct Verdict {
 /// draws (B, S, P), truths (B, P). Draws that are not finite are a finding, and their data sets are left out of the tests.
 /// Throws ShapeError on shapes that do not fit, ArgumentError on truths that are not finite.
 [[nodiscard]] Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options = {});
+/// The same and, within the same error rate, whether the posterior uses what the data say: `data` is what the networks were given
+/// (parameters are ignored). A posterior that ignores part of the data passes every test of ranks alone.
+[[nodiscard]] Verdict verdict(const Array& draws, const Array& truths, const Inputs& data, const VerdictOptions& options = {});
 
 }  // namespace bayesflow::diagnostics
