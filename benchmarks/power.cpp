@@ -1,5 +1,6 @@
 /// Power of `verdict`: how often it finds known faults of the quickstart's posterior, with the right kind, and how often it lets
-/// the exact posterior pass. bench_power [repetitions] [draws] [part of the faults' names] [data sets]
+/// the exact posterior pass. bench_power [repetitions] [draws] [part of the faults' names; "data":
+/// only those that need the data] [data sets]
 #include <fmt/format.h>
 
 #include <bayesflow/diagnostics/verdict.hpp>
@@ -110,6 +111,68 @@ void simulate(const Case& c, std::int64_t data_sets, std::int64_t num_draws, Rng
   }
 }
 
+/// Posteriors that pass every test of ranks: exact given the first `used` of 50 observations, or too narrow for some data and too wide for
+/// others. What the verdict finds with the data and without them.
+struct DataCase {
+  const char* name;
+  int used;
+  double factor;  // width where the mean of the first parameter's data is positive, and its inverse elsewhere
+  std::function<bool(const Verdict&)> right;
+};
+
+void with_data(std::int64_t repetitions, std::int64_t num_draws, const std::vector<std::int64_t>& sizes) {
+  const DataCase data_cases[] = {
+      {"exact", 50, 1, [](const Verdict& v) { return v.calibrated; }},
+      {"given 45 of 50 observations", 45, 1, [](const Verdict& v) { return v.has(Fault::data_unused); }},
+      {"given 40 of 50 observations", 40, 1, [](const Verdict& v) { return v.has(Fault::data_unused); }},
+      {"given 25 of 50 observations", 25, 1, [](const Verdict& v) { return v.has(Fault::data_unused); }},
+      {"widths 0.8 and 1.25 times", 50, 0.8, [](const Verdict& v) { return v.has(Fault::wrong_for_some); }},
+      {"widths 0.67 and 1.5 times", 50, 1 / 1.5, [](const Verdict& v) { return v.has(Fault::wrong_for_some); }},
+  };
+  fmt::print("\n| posterior | data sets | flagged without the data | flagged with them | right kind |\n|---|---|---|---|---|\n");
+  ThreadPool pool;
+  for (const DataCase& c : data_cases)
+    for (const std::int64_t data_sets : sizes) {
+      std::vector<int> blind(static_cast<std::size_t>(repetitions)), flagged(blind), right(blind);
+      pool.for_each(repetitions, [&](std::int64_t r) {
+        Rng rng(2025, c.name, static_cast<std::uint64_t>(data_sets * 100000 + r));
+        const auto n = static_cast<std::int64_t>(kObservations);
+        Array truths = rng.normal({data_sets, kParameters}), x = rng.normal({data_sets, n, kParameters}),
+              draws = rng.normal({data_sets, num_draws, kParameters});
+        const double sd = 1 / std::sqrt(c.used + 1.0);
+        for (std::int64_t b = 0; b < data_sets; ++b) {
+          double first = 0;
+          for (std::int64_t p = 0; p < kParameters; ++p) {
+            double sum = 0;
+            for (std::int64_t i = 0; i < n; ++i) {
+              double& v = x.data()[(b * n + i) * kParameters + p];
+              v += truths(b, p);
+              if (i < c.used) sum += v;
+            }
+            if (p == 0) first = sum;
+            const double width = first > 0 ? c.factor : 1 / c.factor;
+            for (std::int64_t s = 0; s < num_draws; ++s) {
+              double& v = draws.data()[(b * num_draws + s) * kParameters + p];
+              v = sum * sd * sd + sd * width * v;
+            }
+          }
+        }
+        const auto k = static_cast<std::size_t>(r);
+        blind[k] = !verdict(draws, truths, {.seed = k, .threads = 1}).calibrated;
+        const Verdict v = verdict(draws, truths, Inputs{.summary_conditions = x}, {.seed = k, .threads = 1});
+        flagged[k] = !v.calibrated;
+        right[k] = c.right(v);
+      });
+      const auto share = [&](const std::vector<int>& v) {
+        int sum = 0;
+        for (const int i : v) sum += i;
+        return 100.0 * sum / static_cast<double>(repetitions);
+      };
+      fmt::print("| {} | {} | {:.1f} % | {:.1f} % | {:.1f} % |\n", c.name, data_sets, share(blind), share(flagged), share(right));
+      std::fflush(stdout);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -117,6 +180,10 @@ int main(int argc, char** argv) {
   const std::string_view only = argc > 3 ? argv[3] : "";
   std::vector<std::int64_t> sizes{100, 200, 500};
   if (argc > 4) sizes = {std::atoll(argv[4])};
+  if (only == "data") {
+    with_data(repetitions, num_draws, sizes);
+    return 0;
+  }
   fmt::print(
       "{} repetitions, {} draws per data set, family-wise error 5 %. Flagged: any finding. Right: the finding that the fault deserves.\n",
       repetitions, num_draws);
@@ -156,5 +223,6 @@ int main(int argc, char** argv) {
       fmt::print("| {} | {} | {:.1f} % | {:.1f} % | {:.1f} % |\n", c.name, data_sets, share(sums[0]), share(sums[1]), share(sums[2]));
       std::fflush(stdout);
     }
+  if (only.empty()) with_data(repetitions / 5, num_draws, sizes);
   return 0;
 }

@@ -18,7 +18,7 @@ from .exceptions import ArgumentError, ConfigurationError, ShapeError
 if TYPE_CHECKING:
     from typing import Any, Sequence, Union
 
-    from ._types import ArrayLike, Function, Names
+    from ._types import ArrayLike, Function, Names, Simulations
 
 _d = _core.diagnostics
 
@@ -145,12 +145,42 @@ def latent_normality(z_samples: ArrayLike, names: Names | None = None, error_rat
 
 def verdict(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, family_wise_error: float = 0.05,
             expect_contraction: bool = True, min_contraction: float = 0.02, detectable_shift: float = 0.5, seed: int = 0,
-            threads: int = 0) -> _core.diagnostics.Verdict:
+            threads: int = 0, *, data: Simulations | ArrayLike | None = None, summaries: ArrayLike | None = None,
+            harmless_nats: float = 0.02) -> _core.diagnostics.Verdict:
     """Can this posterior be trusted? .calibrated, .sentence, .findings (.kind, .parameter, .effect, .p_value, .sentence), .parameters.
 
-    post_samples: (B, S, P); prior_samples: (B, P). At most the share `family_wise_error` of exact posteriors is found at fault."""
+    post_samples: (B, S, P); prior_samples: (B, P). At most the share `family_wise_error` of exact posteriors is found at fault.
+    data: what the networks were given, a configured dictionary ("summary_conditions", "direct_conditions") or an array of data sets
+    (B, ...). Only with it are posteriors found that do not use what the data say (.conditional); summaries (B, d): learned ones beside it.
+    .severity: "none", "harmless" (findings that cost at most `harmless_nats` of log score each), "serious", "overwhelming"; .nats."""
     post, truths = _pair(post_samples, prior_samples)
-    return _d.verdict(post, truths, names_of(param_names), family_wise_error, expect_contraction, min_contraction, detectable_shift, seed, threads)
+    return _d.verdict(post, truths, names_of(param_names), family_wise_error, expect_contraction, min_contraction, detectable_shift, harmless_nats, seed,
+                      threads, *conditions_of(data, "data"), as_float64(summaries, "summaries", (2,)))
+
+
+def conditions_of(data, name):
+    """(summary conditions, direct conditions) of a configured dictionary, or of an array of data sets; None: neither."""
+    if data is None:
+        return None, None
+    if not isinstance(data, dict):
+        return as_float64(data, name), None
+    conditions = tuple(as_float64(data.get(key), f'{name}["{key}"]') for key in ("summary_conditions", "direct_conditions"))
+    if all(x is None for x in conditions):
+        raise ConfigurationError(f'{name} must hold "summary_conditions" or "direct_conditions", as a configurator returns them; it has {sorted(map(str, data))}')
+    return conditions
+
+
+def lc2st(post_samples: ArrayLike, prior_samples: ArrayLike, data: Simulations | ArrayLike, observed_samples: ArrayLike,
+          observed_data: Simulations | ArrayLike, num_null: int = 50, hidden_units: int = 32, max_epochs: int = 100, seed: int = 0,
+          threads: int = 0) -> _core.diagnostics.Lc2st:
+    """Is the posterior right at these observed data? A classifier learns to tell truths from draws, given the data (Linhart et al. 2023).
+
+    post_samples (B, S, P), prior_samples (B, P) and data of simulated data sets; observed_samples (n, S', P) and observed_data of observed
+    ones. Data are configured dictionaries or arrays of data sets. .p_value (n), .statistic (n), .null."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.lc2st(post, truths, *conditions_of(data, "data"), as_draws(observed_samples, "observed_samples", (3,), "data sets, draws, parameters"),
+                    *conditions_of(observed_data, "observed_data"), as_count(num_null, "lc2st: num_null"),
+                    as_count(hidden_units, "lc2st: hidden_units"), as_count(max_epochs, "lc2st: max_epochs"), seed, threads)
 
 
 def _loss_matrix(losses, name):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from ._arrays import as_count, as_float64, as_names, as_path, required, shown
+from ._numbers import conditions_of
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._types import ArrayLike, Names, Path, Settings
+    from ._types import ArrayLike, Names, Path, Settings, Simulations
     from .trainers import Trainer
 
 
@@ -57,7 +58,7 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
            num_data_sets: int = 500, num_draws: int = 1000, title: str | None = None, param_names: Names | None = None, facts: Settings | None = None,
            latents: ArrayLike | None = None, log_posterior: ArrayLike | None = None, predictive: Any = None, training: Any = None,
            example_data_set: int = 0, family_wise_error: float = 0.05, expect_contraction: bool = True, data_folder: Path | None = None, seed: int = 0,
-           threads: int = 0) -> Report:
+           threads: int = 0, data: Simulations | ArrayLike | None = None, summaries: ArrayLike | None = None) -> Report:
     """Runs every diagnostic and writes one self-contained page.
 
     report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.
@@ -68,6 +69,8 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     predictive: what diagnostics.posterior_predictive returns; training: the engine's training summary; example_data_set: whose posterior is
     shown; family_wise_error of the verdict; expect_contraction=False: parameters that the data do not inform are no fault; data_folder:
     also write every table as CSV there; seed of ties and of the joint test's directions.
+    data: what the networks were given, a configured dictionary or an array of data sets (B, ...): whether the posterior uses what they say is
+    tested only with it (a trainer gives its own); summaries (B, d): learned ones beside it.
     Returns Report with .path, .verdict, .tables, .html. ShapeError, ArgumentError (truths that are not finite), IoError."""
     core = getattr(trainer_or_draws, "_core", None)
     is_trainer = isinstance(core, _core.Trainer)
@@ -83,7 +86,8 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     options = _core.ReportOptions(title, as_names(param_names, "report: param_names"), _pairs(facts),
                                   as_float64(latents, "latents", (2,)), as_float64(log_posterior, "log_posterior", (1,)), predictive, training,
                                   example_data_set, family_wise_error, expect_contraction,
-                                  "" if data_folder is None else as_path(data_folder, "report: data_folder"), seed, as_count(threads, "report: threads", 0))
+                                  "" if data_folder is None else as_path(data_folder, "report: data_folder"), seed, as_count(threads, "report: threads", 0),
+                                  *conditions_of(data, "report: data"), as_float64(summaries, "summaries", (2,)))
     temporary = None
     if path is None:
         temporary = tempfile.TemporaryDirectory(prefix="bayesflow-report-")

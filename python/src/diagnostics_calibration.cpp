@@ -1,4 +1,5 @@
 /// Diagnostics of calibration: ranks, coverage, joint test, latents, verdict.
+#include "bayesflow/diagnostics/conditional.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/joint_test.hpp"
 #include "bayesflow/diagnostics/latent.hpp"
@@ -175,13 +176,14 @@ void bind_verdict(nb::module_& m) {
       .field("effect", &Finding::effect, "estimate, in `unit`")
       .field("unit", &Finding::unit, "of the effect")
       .field("p_value", &Finding::p_value, "adjusted for all tests made")
+      .field("nats", &Finding::nats, "expected log score per data set that is lost, at least; NaN if that cannot be told")
       .field("sentence", &Finding::sentence, "in words")
       .kept(&Finding::kind);
   finding.type()
       .def_prop_ro(
           "kind", [](const Finding& f) { return to_string(f.kind); },
           "\"shifted\", \"overconfident\", \"underconfident\", \"wrong tails\", \"wrong dependence\", \"nothing learnt\", "
-          "\"too little evidence\" or \"non-finite\"")
+          "\"data not used\", \"wrong for some data\", \"too little evidence\" or \"non-finite\"")
       .def("__repr__", [](const Finding& f) { return "<Finding: " + f.sentence + ">"; });
 
   ResultClass<ParameterVerdict>(m, "ParameterVerdict", "What was measured of one parameter, at fault or not.")
@@ -191,6 +193,7 @@ void bind_verdict(nb::module_& m) {
       .field("width_ratio", &ParameterVerdict::width_ratio, "estimate: posterior sd over the exact one")
       .field("tail_excess", &ParameterVerdict::tail_excess, "estimate: negative if the tails are too heavy")
       .field("learnt", &ParameterVerdict::learnt, "estimate: share of the draws' variation that the data explain")
+      .field("nats", &ParameterVerdict::nats, "log score lost by the findings of this parameter alone")
       .field("p_shift", &ParameterVerdict::p_shift, "by itself")
       .field("p_width", &ParameterVerdict::p_width, "by itself")
       .field("p_tails", &ParameterVerdict::p_tails, "by itself")
@@ -198,28 +201,82 @@ void bind_verdict(nb::module_& m) {
       .field("p_nothing_learnt", &ParameterVerdict::p_nothing_learnt, "by itself")
       .field("sentence", &ParameterVerdict::sentence, "in words");
 
+  ResultClass<Predictable> predictable(m, "Predictable", "Whether an aspect of the truth's rank can be predicted from the data.");
+  predictable.field("parameter", &Predictable::parameter, "index; -1: all parameters together")
+      .field("other", &Predictable::other, "second parameter of a pair; -1: none")
+      .field("r2", &Predictable::r2, "estimate: share of its variance that is predicted out of sample")
+      .field("p_value", &Predictable::p_value, "adjusted for all aspects")
+      .field("nats", &Predictable::nats, "log score that is lost at least")
+      .field("feature", &Predictable::feature, "of the data that goes with it most");
+  predictable.type().def_prop_ro(
+      "aspect",
+      [](const Predictable& a) {
+        constexpr const char* kNames[] = {"location", "width", "dependence", "joint"};
+        return kNames[static_cast<std::size_t>(a.aspect)];
+      },
+      "\"location\", \"width\", \"dependence\" or \"joint\"");
+  ResultClass<Learnable>(m, "Learnable", "How much of what is known to be learnable the posterior means recover.")
+      .field("name", &Learnable::name, "of the parameter")
+      .field("rmse", &Learnable::rmse, "estimate: of posterior means, in standard deviations of the truths")
+      .field("regression_rmse", &Learnable::regression_rmse, "estimate: of the best regression on the data's features, out of sample")
+      .field("regression", &Learnable::regression, "\"linear\" or \"quadratic\"")
+      .field("share", &Learnable::share, "explained variance over the regression's; NaN if the regression finds nothing");
+  ResultClass<ConditionalCalibration>(m, "ConditionalCalibration", "Does a posterior use what the data say?")
+      .field("aspects", &ConditionalCalibration::aspects, "list of Predictable, smallest p-value first")
+      .field("parameters", &ConditionalCalibration::parameters, "list of Learnable")
+      .field("p_value", &ConditionalCalibration::p_value, "of all aspects together, by permutation")
+      .field("permutations", &ConditionalCalibration::permutations, "made")
+      .field("num_features", &ConditionalCalibration::num_features, "of the data, with squares");
+  ResultClass<Lc2st>(m, "Lc2st", "Local classifier two-sample test.")
+      .field("statistic", &Lc2st::statistic, "(n): mean squared distance of the class probability from 1/2")
+      .field("p_value", &Lc2st::p_value, "(n)")
+      .field("null", &Lc2st::null, "(num_null, n)");
+
   ResultClass<Verdict> verdict_class(m, "Verdict", "Can this posterior be trusted?");
   verdict_class.field("calibrated", &Verdict::calibrated, "enough evidence, and no finding")
       .field("findings", &Verdict::findings, "list of Finding, smallest p-value first")
       .field("parameters", &Verdict::parameters, "list of ParameterVerdict")
       .field("sentence", &Verdict::sentence, "overall, in words")
+      .field("nats", &Verdict::nats, "log score per data set that the findings cost at least")
+      .field("conditional", &Verdict::conditional, "ConditionalCalibration, or None without data")
       .field("family_wise_error", &Verdict::family_wise_error, "share of exact posteriors found at fault, at most")
       .field("num_data_sets", &Verdict::num_data_sets, "B")
       .field("num_draws", &Verdict::num_draws, "S")
       .field("num_tests", &Verdict::num_tests, "made altogether")
       .field("detectable_shift", &Verdict::detectable_shift, "posterior sds that would be found with probability 0.8")
       .field("detectable_width_ratio", &Verdict::detectable_width_ratio, "the same for a posterior too narrow by this factor");
+  verdict_class.type().def_prop_ro(
+      "severity", [](const Verdict& v) { return to_string(v.severity); },
+      "of all findings: \"none\", \"harmless\", \"serious\" or \"overwhelming\"");
   verdict_class.type().def("__repr__", [](const Verdict& v) { return "<Verdict: " + v.sentence + ">"; });
   m.def(
       "verdict",
       [](const Array& draws, const Array& truths, std::vector<std::string> names, double family_wise_error, bool expect_contraction,
-         double min_contraction, double detectable_shift, std::uint64_t seed, int threads) {
-        const VerdictOptions options{std::move(names), family_wise_error, expect_contraction, min_contraction, detectable_shift, seed,
-                                     threads};
-        return unlocked([&] { return verdict(draws, truths, options); });
+         double min_contraction, double detectable_shift, double harmless_nats, std::uint64_t seed, int threads,
+         std::optional<Array> summary_conditions, std::optional<Array> direct_conditions, std::optional<Array> summaries) {
+        const VerdictOptions options{
+            std::move(names), family_wise_error,   expect_contraction, min_contraction, detectable_shift, harmless_nats, seed,
+            threads,          std::move(summaries)};
+        const Inputs data{.summary_conditions = std::move(summary_conditions), .direct_conditions = std::move(direct_conditions)};
+        return unlocked([&] {
+          return data.summary_conditions || data.direct_conditions ? verdict(draws, truths, data, options)
+                                                                   : verdict(draws, truths, options);
+        });
       },
       "draws"_a, "truths"_a, "param_names"_a, "family_wise_error"_a, "expect_contraction"_a, "min_contraction"_a, "detectable_shift"_a,
-      "seed"_a, "threads"_a);
+      "harmless_nats"_a, "seed"_a, "threads"_a, "summary_conditions"_a.none(), "direct_conditions"_a.none(), "summaries"_a.none());
+  m.def(
+      "lc2st",
+      [](const Array& draws, const Array& truths, std::optional<Array> summary_conditions, std::optional<Array> direct_conditions,
+         const Array& observed_draws, std::optional<Array> observed_summary, std::optional<Array> observed_direct, std::int64_t num_null,
+         std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed, int threads) {
+        const Inputs data{.summary_conditions = std::move(summary_conditions), .direct_conditions = std::move(direct_conditions)};
+        const Inputs observed{.summary_conditions = std::move(observed_summary), .direct_conditions = std::move(observed_direct)};
+        const Lc2stOptions options{{}, {}, num_null, hidden_units, max_epochs, seed, threads};
+        return unlocked([&] { return lc2st(draws, truths, data, observed_draws, observed, options); });
+      },
+      "draws"_a, "truths"_a, "summary_conditions"_a.none(), "direct_conditions"_a.none(), "observed_draws"_a, "observed_summary"_a.none(),
+      "observed_direct"_a.none(), "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a, "threads"_a);
 }
 
 }  // namespace

@@ -207,7 +207,7 @@ void find_learnable(const Array& draws, const Array& truths, const Sizes& n, con
                     ConditionalCalibration& out) {
   constexpr double kFar = 5;
   Array targets = truths;
-  std::vector<Estimate> network;
+  std::vector<Estimate> network, scattered;
   for (std::int64_t p = 0; p < n.parameters; ++p) {
     std::vector<double> sorted(index(n.data_sets)), draw(index(n.draws));
     for (std::int64_t b = 0; b < n.data_sets; ++b) sorted[index(b)] = truths.data()[b * n.parameters + p];
@@ -221,16 +221,21 @@ void find_learnable(const Array& draws, const Array& truths, const Sizes& n, con
       t = cut(t);
       mean += t / real(n.data_sets);
     }
-    std::vector<double> error(index(n.data_sets)), spread(error);
+    std::vector<double> error(index(n.data_sets)), spread(error), scatter(error);
+    double bias = 0;
     for (std::int64_t b = 0; b < n.data_sets; ++b) {
       gather(draws, n, b, p, draw);
       double centre = 0;
       for (const double v : draw) centre += cut(v) / real(n.draws);
       const double t = targets.data()[b * n.parameters + p];
       error[index(b)] = (t - centre) * (t - centre);
+      scatter[index(b)] = t - centre;
+      bias += (t - centre) / real(n.data_sets);
       spread[index(b)] = (t - mean) * (t - mean);
     }
+    for (double& v : scatter) v = (v - bias) * (v - bias);
     network.push_back(r2_estimate(error, spread));
+    scattered.push_back(r2_estimate(scatter, spread));
   }
   // Columns of one size, so that one penalty means the same for all.
   const auto room = std::min(kMostQuadratic, std::max<std::int64_t>(features.values.dim(1), n.data_sets / 3));
@@ -250,6 +255,7 @@ void find_learnable(const Array& draws, const Array& truths, const Sizes& n, con
   for (std::size_t p = 0; p < best.size(); ++p) {
     Learnable& l = out.parameters[p];
     l.rmse = rmse_of(network[p]);
+    l.scatter = rmse_of(scattered[p]);
     l.regression_rmse = rmse_of(best[p]);
     l.regression = kind[p];
     l.regression_p_value = best[p].standard_error > 0 ? normal_cdf(-best[p].value / best[p].standard_error) : 1;
@@ -326,7 +332,7 @@ ConditionalCalibration conditional_calibration(const Array& draws, const Array& 
     if (a.aspect == Aspect::location) {  // a regression of the parameter itself may find more than one of what is left
       const Learnable& l = out.parameters[index(a.parameter)];
       if (std::isfinite(l.share) && l.regression_rmse.value > 0)
-        a.nats = std::max(a.nats, std::log(l.rmse.value / l.regression_rmse.value));
+        a.nats = std::max(a.nats, std::log(l.scatter.value / l.regression_rmse.value));
     }
     a.feature = nearest_feature(tested, scores.values, static_cast<std::int64_t>(t));
   }

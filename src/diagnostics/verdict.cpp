@@ -525,7 +525,7 @@ void write_sentences(Verdict& out) {
   const std::string head =
       only_evidence                            ? std::string()
       : out.severity == Severity::harmless     ? fmt::format("a detectable but harmless misfit, which costs about {}: ", cost)
-      : out.severity == Severity::overwhelming ? fmt::format("not to be trusted: most of what the data say is lost, at least {}: ", cost)
+      : out.severity == Severity::overwhelming ? fmt::format("not to be trusted: much of what the data say is lost, at least {}: ", cost)
                                                : "not to be trusted: ";
   out.sentence = fmt::format("{}{} ({})", head, text, basis);
 }

@@ -77,7 +77,7 @@ Figure plot_losses(const diagnostics::LossCurves& losses, const LossesPlotOption
     limit_losses(panel, train, validation);
   }
   figure.description = fmt::format("Training losses of {}{}: {}", counted(static_cast<std::int64_t>(losses.steps.size()), "step"),
-                                   validated ? " with validation losses" : "", "a falling curve that levels out has converged.");
+                                   validated ? " with validation losses" : "", "they level out as the learning rate falls, converged or not.");
   return figure;
 }
 

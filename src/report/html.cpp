@@ -224,7 +224,7 @@ a{color:#7a1f1f}
 .verdict{border:1px solid var(--line);border-left:6px solid;border-radius:4px;padding:14px 18px;background:var(--shade)}
 .verdict p{max-width:none}
 .verdict strong{display:block;font-size:1.2rem}
-.good{border-left-color:#00785a}.bad{border-left-color:var(--red)}.unsure{border-left-color:#b36b00}
+.good{border-left-color:#00785a}.bad{border-left-color:var(--red)}.lost{background:var(--red);color:#fff}.lost strong,.lost p,.lost li,.lost .quiet{color:#fff}.unsure{border-left-color:#b36b00}
 .findings li{margin:.35em 0}
 .quiet,.data,figcaption{color:var(--quiet);font-size:.9rem}
 .note{border-left:4px solid #b36b00;padding:.2em 0 .2em 12px}

@@ -55,7 +55,9 @@ class Page {
     verdict.expect_contraction = options.expect_contraction;
     verdict.seed = options.seed;
     verdict.threads = options.threads;
-    report_.verdict = diagnostics::verdict(draws, truths, verdict);
+    verdict.summaries = options.summaries;
+    report_.verdict =
+        options.data ? diagnostics::verdict(draws, truths, *options.data, verdict) : diagnostics::verdict(draws, truths, verdict);
     const std::vector<std::int64_t> kept = finite_sets(draws);
     left_out_ = draws.dim(0) - static_cast<std::int64_t>(kept.size());
     if (left_out_) {
@@ -134,9 +136,19 @@ class Page {
     const bool unsure = !v.calibrated && std::all_of(v.findings.begin(), v.findings.end(), [](const diagnostics::Finding& f) {
       return f.kind == diagnostics::Fault::too_little_evidence;
     });
-    const char* kind = v.calibrated ? "good" : unsure ? "unsure" : "bad";
-    const char* word = v.calibrated ? "✓ No fault found" : unsure ? "? Too little evidence" : "✗ Not to be trusted as it is";
+    const bool harmless = v.severity == diagnostics::Severity::harmless, lost = v.severity == diagnostics::Severity::overwhelming;
+    const char* kind = v.calibrated ? "good" : unsure || harmless ? "unsure" : lost ? "bad lost" : "bad";
+    const char* word = v.calibrated ? "✓ No fault found"
+                       : unsure     ? "? Too little evidence"
+                       : harmless   ? "≈ A misfit that can be detected and hardly matters"
+                       : lost       ? "✗ Not to be trusted: much of what the data say is lost"
+                                    : "✗ Not to be trusted as it is";
     head_ = fmt::format("<section class=\"verdict {}\" aria-label=\"Verdict\"><strong>{}</strong>\n", kind, word);
+    if (v.nats > 0)
+      head_ += fmt::format("<p>The findings cost {} {:.2g} nats of each data set's log score{}.</p>\n", lost ? "at least" : "about", v.nats,
+                           lost       ? ": a posterior that used the data would be far narrower"
+                           : harmless ? ", which is less than anyone would notice"
+                                      : "");
     if (v.findings.empty()) {
       std::string sentence = v.sentence;
       if (!sentence.empty() && sentence[0] >= 'a' && sentence[0] <= 'z') sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
@@ -208,9 +220,10 @@ class Page {
     section("losses", "Losses", [&] {
       const diagnostics::LossCurves losses = diagnostics::losses(t.history);
       paragraph(
-          "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. It has converged "
-          "when it no longer "
-          "falls; a validation loss above the training loss means overfitting.");
+          "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. A curve that is "
+          "level proves nothing: under a learning rate that falls every curve levels out, converged or not. Whether the posterior uses "
+          "what "
+          "the data say is tested below. A validation loss above the training loss means overfitting.");
       Figure figure = plot_losses(losses);
       figure.panel_width = 240;
       figure.panel_height = 100;
@@ -278,17 +291,48 @@ class Page {
     });
   }
 
+  void unused() {
+    if (!report_.verdict.conditional) {
+      paragraph(options_.data
+                    ? "Not tested: at least 20 data sets with finite draws are needed."
+                    : "Not tested, because the data were not given (<code>ReportOptions::data</code>; in Python <code>data=</code>). A "
+                      "posterior that ignores part of the data passes every other test of this page.");
+      return;
+    }
+    const diagnostics::ConditionalCalibration& c = *report_.verdict.conditional;
+    paragraph(fmt::format(
+        "If the posterior is exact, nothing in the data predicts where the truth lies within it. {} features of the data (means, "
+        "spreads, quantiles, extremes, products, conditions, learned summaries, their squares) are regressed on that, out of "
+        "sample; {} permutations show what chance does: <i>p</i> {} {:.2g} for all aspects together.",
+        c.num_features, c.permutations, c.permutations && c.p_value <= 1.5 / static_cast<double>(c.permutations) ? "at most" : "=",
+        c.p_value));
+    const std::vector<Table> tables = c.tables();
+    body_ += table_html(tables[1], {"regression"});
+    paragraph(
+        "<b>Rmse</b>: of posterior means, in standard deviations of the truths. <b>Regression rmse</b>: of the best of a linear and a "
+        "quadratic ridge regression on the same features, out of sample; a posterior that uses the data is at least as near. <b>Share</b>: "
+        "the variance that the posterior means explain, over what the regression explains; below 1, something that can be learnt was not.");
+    Table shown = tables[0];  // those that can be predicted best
+    constexpr std::size_t kMost = 8;
+    for (diagnostics::Column& column : shown.columns)
+      std::visit([kMost](auto& values) { values.resize(std::min(values.size(), kMost)); }, column.values);
+    body_ += table_html(shown);
+    paragraph(
+        "<b>Predictable</b>: share of the variance of the truth's rank score that the data predict; 0 or below is right. <b>Nats</b>: log "
+        "score of each data set that is lost by it, at least.");
+  }
+
   void accuracy_sections() {
     section("recovery", "Recovery: how near are point estimates?", [&] {
       const diagnostics::Recovery recovery = diagnostics::recovery(draws(), truths(), {.param_names = names_, .threads = options_.threads});
       paragraph(
-          "Posterior medians against the truth. How near they can be depends on the data, not only on the network: poor recovery with good "
-          "calibration means "
-          "that the data say little.");
+          "Posterior medians against the truth. How near they can be depends on the data and on the network. Poor recovery with flat ranks "
+          "has two causes that ranks cannot tell apart: the data say little, or the network has not learnt what they say.");
       body_ += panels_html(plot_recovery(recovery, {.max_points = 600}));
       const auto tables = recovery.tables();
       body_ += table_html(tables.front()) + keep(tables);
     });
+    section("unused", "Is everything used that the data say?", [&] { unused(); });
     section("contraction", "z-scores and contraction: what was learnt?", [&] {
       const diagnostics::ZScoreContraction contraction =
           diagnostics::z_score_contraction(draws(), truths(), {.param_names = names_, .prior_draws = {}, .threads = options_.threads});
@@ -460,6 +504,8 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   if (!filled.training && !trainer.runs().empty()) filled.training = trainer.runs().back();
   const auto facts = architecture(amortizer);
   filled.facts.insert(filled.facts.end(), facts.begin(), facts.end());
+  if (!filled.data) filled.data = Inputs{.summary_conditions = inputs.summary_conditions, .direct_conditions = inputs.direct_conditions};
+  if (!filled.summaries && amortizer.summary_net()) filled.summaries = amortizer.summary(inputs);
   if (!filled.latents) filled.latents = amortizer.forward(inputs).z;
   if (!filled.log_posterior) filled.log_posterior = amortizer.log_posterior(inputs);
   return report(draws, inputs.parameters, path, filled);

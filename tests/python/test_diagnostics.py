@@ -267,3 +267,36 @@ def test_float32_draws_are_taken_as_they_are(rng):
             assert a == b
     by_hand = bf.diagnostics.recovery(draws, truths, point_agg=lambda x, axis: np.median(x, axis=axis))
     np.testing.assert_array_equal(by_hand.estimates, np.median(draws.astype(np.float64), axis=1))
+
+
+def halves(rng, sets=200, used=10):
+    """Draws of the exact posterior given the first `used` of 20 observations."""
+    truths = rng.normal(size=(sets, 2))
+    x = rng.normal(truths[:, None], 1, size=(sets, 20, 2))
+    mean, sd = x[:, :used].sum(1) / (used + 1), 1 / np.sqrt(used + 1)
+    return mean[:, None] + sd * rng.normal(size=(sets, 100, 2)), truths, x
+
+
+def test_verdict_with_data(rng):
+    draws, truths, x = halves(rng, used=4)
+    assert d.verdict(draws, truths).conditional is None
+    for data in (x, {"summary_conditions": x.astype(np.float32), "direct_conditions": None, "parameters": truths}):
+        v = d.verdict(draws, truths, data=data)
+        assert v.severity == "overwhelming" and v.nats > 0.8 and {f.kind for f in v.findings} == {"data not used"}
+        assert v.conditional.p_value < 0.01 and v.conditional.aspects[0].aspect == "location"
+        assert all(0.7 < p.share < 0.95 for p in v.conditional.parameters)
+        assert {"conditional_calibration", "learnable"} <= set(v.tables())
+    exact, truths, x = halves(rng, used=20)
+    assert d.verdict(exact, truths, data=x, summaries=x.mean(1)).severity == "none"
+    with pytest.raises(bf.exceptions.ShapeError, match="summary_conditions of the data must have shape"):
+        d.verdict(exact, truths, data=x[:9])
+    with pytest.raises(bf.exceptions.ConfigurationError, match="must hold .summary_conditions. or .direct_conditions."):
+        d.verdict(exact, truths, data={"sim_data": x})
+    local = d.lc2st(exact[:150], truths[:150], x[:150], exact[150:155], x[150:155], num_null=9)
+    assert local.p_value.shape == (5,) and local.null.shape == (9, 5)
+
+
+def test_report_with_data(rng):
+    draws, truths, x = halves(rng, used=4)
+    assert "much of what the data say is lost" in bf.report(draws, truths, data=x).html
+    assert "because the data were not given" in bf.report(draws, truths).html

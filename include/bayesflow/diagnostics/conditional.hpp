@@ -46,6 +46,7 @@ struct Predictable {
 struct Learnable {
   std::string name;
   Estimate rmse;                  ///< of posterior means, in standard deviations of the truths
+  Estimate scatter;               ///< the same of their errors less the mean error: without a shift
   Estimate regression_rmse;       ///< of the best regression on the data's features, out of sample
   std::string regression;         ///< "linear" or "quadratic"
   double share = 1;               ///< explained variance over the regression's; NaN if the regression finds nothing

@@ -32,7 +32,7 @@ enum class Severity : std::uint8_t {
   none,          ///< no finding
   harmless,      ///< findings that can be detected and hardly matter
   serious,       ///< not to be trusted as it is
-  overwhelming,  ///< half a nat or more is lost: most of what the data say about some parameter
+  overwhelming,  ///< half a nat or more is lost: much of what the data say about some parameter
 };
 [[nodiscard]] const char* to_string(Severity severity);
 
