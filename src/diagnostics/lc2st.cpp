@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/conditional.hpp"
 #include "diagnostics/classifier.hpp"

@@ -361,6 +361,8 @@ class Judge {
       for (const Predictable& a : c.aspects) {
         const double adjusted = std::min(1.0, a.p_value * factor);
         if (a.aspect != aspect || !rejected(adjusted) || a.r2.value <= 0) continue;
+        // A location that follows the data makes the distance from the centre follow them as well.
+        if (aspect == Aspect::width && of_this(a.parameter)) continue;
         if (aspect == Aspect::dependence && (of_this(a.parameter) || of_this(a.other))) continue;
         if (aspect == Aspect::joint && named) continue;
         if (aspect == Aspect::dependence && out_.has(Fault::wrong_for_some, a.parameter) && out_.has(Fault::wrong_for_some, a.other))
