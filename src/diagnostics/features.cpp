@@ -201,8 +201,11 @@ void add_observations(const Array& x, Columns& to) {
 
 }  // namespace
 
-Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most) {
+Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means,
+                       const std::optional<Array>& sds) {
   Columns out(data.batch_size(), most);
+  if (means) add_given(*means, "posterior mean of parameter", out);
+  if (sds) add_given(*sds, "posterior sd of parameter", out);
   if (data.direct_conditions) add_given(*data.direct_conditions, "direct condition", out);
   if (data.summary_conditions) {
     const Array& x = *data.summary_conditions;

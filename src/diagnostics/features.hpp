@@ -17,7 +17,9 @@ struct Features {
 /// Direct conditions and summaries as they are; of each column of the summary conditions (observations, columns) mean, sd, extremes,
 /// quantiles, products with the next observation, the share of the most frequent value, means of parts; products of columns. The most
 /// telling come first; at most `most`.
-Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most);
+/// `means` and `sds` (B, P) of posterior draws, if given, are features beside them.
+Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means = {},
+                       const std::optional<Array>& sds = {});
 
 /// The same features, their squares, and products of the first ones, again standardized: at most `most` columns.
 Features with_squares(const Features& features, std::int64_t most, bool products);

@@ -64,6 +64,13 @@ TEST(Conditional, APosteriorThatIgnoresObservationsIsFound) {
   EXPECT_NE(v.sentence.find("regression recovers it to 0.2"), std::string::npos) << v.sentence;
 }
 
+TEST(Conditional, WhatIsUnusedShowsBesideWhatIsUsed) {
+  // The mean of all observations alone hardly tells where the truth lies within a posterior given half of them (R^2 of 1 %); beside the
+  // posterior's mean it tells half of it.
+  const Verdict v = judge(gaussian(300, 100, 4, 25, 4, 50));
+  for (std::int64_t p = 0; p < 4; ++p) EXPECT_TRUE(v.has(Fault::data_unused, p)) << v.sentence;
+}
+
 TEST(Conditional, ExactPosteriorsPassAndSayWhatWasLookedAt) {
   const Verdict v = judge(gaussian(300, 100, 2, 20, 2));
   EXPECT_TRUE(v.calibrated) << v.sentence;

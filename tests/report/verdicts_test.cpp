@@ -1,6 +1,7 @@
 /// The posteriors that a report must see through: exact and known-wrong ones of the quickstart's model, at 500 data sets x 1,000 draws.
 #include <cmath>
 
+#include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/report/report.hpp"
 #include "diagnostics/support_posterior.hpp"
 #include "figures/support_text.hpp"
@@ -95,6 +96,37 @@ TEST(KnownRightSlow, PassesInVerdictAndPage) {
   std::filesystem::remove(path);
   EXPECT_TRUE(r.verdict.calibrated) << r.verdict.sentence;
   EXPECT_NE(page.find("<section class=\"verdict good\" aria-label=\"Verdict\"><strong>✓ No fault found</strong>"), std::string::npos);
+}
+
+/// The quickstart's networks after so many steps, with a learning rate that ends where they do: every loss curve levels out.
+Report after(std::int64_t steps, std::string* page) {
+  constexpr std::int64_t kObservations = 50;
+  const GenerativeModel model(Prior([](Rng& rng) { return rng.normal({kParameters}); }), Simulator([](const Array& theta, Rng& rng) {
+                                return rng.normal({kObservations, kParameters}, theta);
+                              }));
+  Trainer trainer(
+      AmortizedPosterior(InvertibleNetwork({.num_params = kParameters, .num_coupling_layers = 4, .coupling = unregularized_affine()}),
+                         DeepSet({.summary_dim = 10})),
+      model);
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = steps, .batch_size = 32});
+  const auto path = std::filesystem::temp_directory_path() / ("bayesflow_stopped_" + std::to_string(steps) + ".html");
+  Report r = report(trainer, path);
+  *page = test::read(path);
+  std::filesystem::remove(path);
+  return r;
+}
+
+TEST(StoppedTrainingSlow, IsCalledWhatItIs) {
+  std::string page;
+  const Report early = after(500, &page);
+  EXPECT_EQ(early.verdict.severity, diagnostics::Severity::overwhelming) << early.verdict.sentence;
+  EXPECT_TRUE(early.verdict.has(Fault::data_unused)) << early.verdict.sentence;
+  EXPECT_NE(page.find("✗ Not to be trusted: much of what the data say is lost"), std::string::npos);
+  EXPECT_EQ(page.find("has converged"), std::string::npos);
+  EXPECT_EQ(after(1000, &page).verdict.severity, diagnostics::Severity::serious);
+  EXPECT_NE(page.find("✗ Not to be trusted as it is"), std::string::npos);
+  const Report full = after(3000, &page);
+  EXPECT_LE(full.verdict.severity, diagnostics::Severity::harmless) << full.verdict.sentence;
 }
 
 /// Of heavy tails with the right quartiles, 99 % are called so at 500 data sets (docs/diagnostics/verdict.md); of 40, one may be missed.
