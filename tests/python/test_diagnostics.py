@@ -286,8 +286,11 @@ def test_verdict_with_data(rng):
         assert v.conditional.p_value < 0.01 and v.conditional.aspects[0].aspect == "location"
         assert all(0.7 < p.share < 0.95 for p in v.conditional.parameters)
         assert {"conditional_calibration", "learnable"} <= set(v.tables())
-    exact, truths, x = halves(rng, used=20)
-    assert d.verdict(exact, truths, data=x, summaries=x.mean(1)).severity == "none"
+    passed = 0
+    for seed in range(8):  # each passes with a probability of 0.95
+        exact, truths, x = halves(np.random.default_rng(seed), used=20)
+        passed += d.verdict(exact, truths, data=x, summaries=x.mean(1)).severity == "none"
+    assert passed >= 6
     with pytest.raises(bf.exceptions.ShapeError, match="summary_conditions of the data must have shape"):
         d.verdict(exact, truths, data=x[:9])
     with pytest.raises(bf.exceptions.ConfigurationError, match="must hold .summary_conditions. or .direct_conditions."):

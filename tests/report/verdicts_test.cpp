@@ -1,7 +1,9 @@
 /// The posteriors that a report must see through: exact and known-wrong ones of the quickstart's model, at 500 data sets x 1,000 draws.
 #include <cmath>
 
+#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/report/report.hpp"
 #include "diagnostics/support_posterior.hpp"
 #include "figures/support_text.hpp"
