@@ -207,7 +207,8 @@ void bind_verdict(nb::module_& m) {
       .field("r2", &Predictable::r2, "estimate: share of its variance that is predicted out of sample")
       .field("p_value", &Predictable::p_value, "adjusted for all aspects")
       .field("nats", &Predictable::nats, "log score that is lost at least")
-      .field("feature", &Predictable::feature, "of the data that goes with it most");
+      .field("feature", &Predictable::feature, "of the data that goes with it most")
+      .kept(&Predictable::aspect);
   predictable.type().def_prop_ro(
       "aspect",
       [](const Predictable& a) {
@@ -220,12 +221,14 @@ void bind_verdict(nb::module_& m) {
       .field("rmse", &Learnable::rmse, "estimate: of posterior means, in standard deviations of the truths")
       .field("regression_rmse", &Learnable::regression_rmse, "estimate: of the best regression on the data's features, out of sample")
       .field("regression", &Learnable::regression, "\"linear\" or \"quadratic\"")
-      .field("share", &Learnable::share, "explained variance over the regression's; NaN if the regression finds nothing");
+      .field("share", &Learnable::share, "explained variance over the regression's; NaN if the regression finds nothing")
+      .field("regression_p_value", &Learnable::regression_p_value, "that the regression finds nothing");
   ResultClass<ConditionalCalibration>(m, "ConditionalCalibration", "Does a posterior use what the data say?")
       .field("aspects", &ConditionalCalibration::aspects, "list of Predictable, smallest p-value first")
       .field("parameters", &ConditionalCalibration::parameters, "list of Learnable")
       .field("p_value", &ConditionalCalibration::p_value, "of all aspects together, by permutation")
       .field("permutations", &ConditionalCalibration::permutations, "made")
+      .field("num_data_sets", &ConditionalCalibration::num_data_sets, "looked at")
       .field("num_features", &ConditionalCalibration::num_features, "of the data, with squares");
   ResultClass<Lc2st>(m, "Lc2st", "Local classifier two-sample test.")
       .field("statistic", &Lc2st::statistic, "(n): mean squared distance of the class probability from 1/2")
@@ -244,7 +247,8 @@ void bind_verdict(nb::module_& m) {
       .field("num_draws", &Verdict::num_draws, "S")
       .field("num_tests", &Verdict::num_tests, "made altogether")
       .field("detectable_shift", &Verdict::detectable_shift, "posterior sds that would be found with probability 0.8")
-      .field("detectable_width_ratio", &Verdict::detectable_width_ratio, "the same for a posterior too narrow by this factor");
+      .field("detectable_width_ratio", &Verdict::detectable_width_ratio, "the same for a posterior too narrow by this factor")
+      .kept(&Verdict::severity);
   verdict_class.type().def_prop_ro(
       "severity", [](const Verdict& v) { return to_string(v.severity); },
       "of all findings: \"none\", \"harmless\", \"serious\" or \"overwhelming\"");
