@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from .exceptions import ConfigurationError, ShapeError
+from .exceptions import ConfigurationError, OutOfMemoryError, ShapeError
 
 _TOO_MANY = 2**31
 
@@ -106,7 +106,10 @@ def as_float64(value, name, ndim=None, axes=""):
         raise ShapeError(f"{name} must have {wanted} axes{axes and f' ({axes})'}; got shape {array.shape}")
     if array.ndim > 6:
         raise ShapeError(f"{name} may have at most 6 axes; got shape {array.shape}")
-    return np.require(array, dtype=np.float64, requirements="C")
+    try:
+        return np.require(array, dtype=np.float64, requirements="C")
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name}: there is not enough memory for shape {array.shape} as float64; use fewer or smaller data, or free some memory") from error
 
 
 def required(value, name, ndim=None, axes=""):

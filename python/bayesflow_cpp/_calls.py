@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from . import _core
 from ._words import argument, in_python, owner
 from .exceptions import ArgumentError, BayesFlowError, OutOfMemoryError, ShapeError
 
@@ -71,7 +72,8 @@ def _explained(function, name):
         except TypeError as error:
             if _MISFIT not in str(error):
                 raise
-            reason = _explanation(str(error), name, args, kwargs)
+            missing = _core.take_missing_bytes()
+            reason = _no_memory(owner(name), missing) if missing else _explanation(str(error), name, args, kwargs)
         except BayesFlowError as error:
             error.args = (in_python(str(error), name), *error.args[1:])
             raise
@@ -82,6 +84,10 @@ def _explained(function, name):
         raise reason
 
     return call
+
+
+def _no_memory(name, size):
+    return OutOfMemoryError(f"{name}: there is not enough memory for an array of {size / 2**20:,.0f} MiB; use fewer or smaller data, or free some memory")
 
 
 def _too_large(name, values):

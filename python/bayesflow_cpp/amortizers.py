@@ -76,7 +76,7 @@ class AmortizedPosterior:
         self.latent_dim = inference_net.latent_dim
         self.seed, self._threads = seed, as_count(threads, "AmortizedPosterior: threads", 0)
         self._mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
-        self._engine, self._calls, self.info = None, 0, None
+        self._engine, self.info = None, None
         self.name = as_net_name(name, self)
         self._trained = {}  # what a trainer did, for files
         self._disowned = False
@@ -220,8 +220,6 @@ class AmortizedPosterior:
         if not is_whole(n_samples) or n_samples < 1:
             raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {shown(n_samples)}")
         keepdims = as_flag(keepdims, "AmortizedPosterior.sample: keepdims")
-        if seed is None:
-            seed, self._calls = self._calls, self._calls + 1
         _, summary, direct = self._inputs(input_dict)
         draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
         if len(draws) == 1 and not keepdims:
@@ -275,6 +273,7 @@ class AmortizedPosterior:
         state.pop("_engine")
         if self._owner is None and self.is_built:
             engine = self._engine
+            state["_calls"] = engine.unseeded_calls
             with tempfile.TemporaryDirectory() as folder:
                 path = os.path.join(folder, "model.h5")
                 engine.save(path, "", [], {})
@@ -283,7 +282,7 @@ class AmortizedPosterior:
         return state
 
     def __setstate__(self, state):
-        file = state.pop("_file", None)
+        file, calls = state.pop("_file", None), state.pop("_calls", 0)
         self.__dict__.update(state)
         self._engine = None
         for net in self._networks() if self._owner is None else ():
@@ -294,6 +293,7 @@ class AmortizedPosterior:
                 with open(path, "wb") as out:
                     out.write(file)
                 self._engine, _ = _core.load_amortizer(path, self._threads, True)
+            self._engine.unseeded_calls = calls
 
 
 
@@ -345,7 +345,7 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Amor
     threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     out = AmortizedPosterior.__new__(AmortizedPosterior)
-    out._engine, out.info, out._calls, out._threads, out.seed, out._mmd = engine, info, 0, threads, None, engine.summary_mmd_weight
+    out._engine, out.info, out._threads, out.seed, out._mmd = engine, info, threads, None, engine.summary_mmd_weight
     # "student_t(2.5)"; files of Python hold no other latent than this and the normal one
     student_t = engine.latent.startswith("student_t(")
     out.latent_dist = MultivariateStudentT(float(engine.latent[len("student_t(") : -1])) if student_t else None

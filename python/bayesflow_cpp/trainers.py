@@ -139,7 +139,7 @@ class Trainer:
         wrapped = self._own_configurator or self.simulation_memory is not None
         self._configurator = _Configurator(self.configurator, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
-        self._progress = TrainingProgress(progress)
+        self._progress, self._turn = TrainingProgress(progress), threading.Lock()
         self._trains, self._is_replaced = 0, False  # calls of training functions that go on
         folder = "" if checkpoint_path is None else os.path.realpath(as_path(checkpoint_path, "Trainer: checkpoint_path"))
         former = _of_folder.get(folder)
@@ -309,6 +309,11 @@ class Trainer:
         run["reuse_optimizer"] = as_flag(reuse_optimizer, f"{mode}: reuse_optimizer")
         run["early_stopping"] = _early_stopping(early_stopping_args or {}) if early_stopping else None
         run["lr_adjuster"] = _adjuster(lr_adjuster)
+        if not self._turn.acquire(blocking=False):
+            raise ConfigurationError(
+                f"Trainer.{mode}: this trainer is training already, in another thread or in the function that makes this call; wait for its end, or make "
+                "another trainer with an amortizer of its own"
+            )
         if self._maker is not None:
             self._maker.arguments = model_args or {}
         if self._configurator is not None:
@@ -325,6 +330,7 @@ class Trainer:
                 self._maker.arguments = {}
             if self._configurator is not None:
                 self._configurator.arguments, self._configurator.rows = {}, None
+            self._turn.release()
         self._kept_optimizer = optimizer if run["reuse_optimizer"] else None
         self.optimizer = (Adam() if optimizer is None else optimizer) if run["reuse_optimizer"] else None
         if self.simulation_memory is not None and self.checkpoint_path is not None:

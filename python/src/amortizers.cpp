@@ -65,13 +65,14 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro("has_summary_net", [](const AmortizedPosterior& self) { return self.summary_net() != nullptr; })
       .def(
           "sample",
-          [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::uint64_t seed) {
+          [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::optional<std::uint64_t> seed) {
             const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
             return new_float32({inputs.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
               without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed}); });
             });
           },
-          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a)
+          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a.none())
+      .def_prop_rw("unseeded_calls", &AmortizedPosterior::unseeded_calls, &AmortizedPosterior::set_unseeded_calls)
       .def(
           "log_posterior",
           [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {

@@ -12,8 +12,11 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
+#include <new>
 #include <span>
+#include <utility>
 
 #include "bayesflow/core/array.hpp"
 
@@ -55,6 +58,20 @@ inline nb::object to_numpy_float32(const Array& array) {
 
 }  // namespace bayesflow::python
 
+namespace bayesflow::python {
+
+/// Casters must not throw, so one that finds no memory leaves the number of bytes here; `_calls.py`, which words what nanobind says about
+/// arguments that do not fit, takes it.
+inline thread_local std::size_t bytes_that_were_missing = 0;
+
+/// An argument that a caster did not take.
+[[noreturn]] inline void throw_misfit() {
+  if (std::exchange(bytes_that_were_missing, 0)) throw std::bad_alloc();
+  throw nb::cast_error();
+}
+
+}  // namespace bayesflow::python
+
 namespace nanobind::detail {
 
 /// Float64 arrays; the package's Python side brings whatever users have into this form, with sentences for what does not fit.
@@ -75,15 +92,31 @@ struct type_caster<bayesflow::Array> {
     if (view.ndim() > bayesflow::Shape::kMaxRank) return false;
     bayesflow::Shape shape;
     for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));
-    value = bayesflow::uninitialized_array(shape);
+    try {
+      value = bayesflow::uninitialized_array(shape);
+    } catch (const std::exception&) {
+      bayesflow::python::bytes_that_were_missing = view.size() * sizeof(double);
+      return false;
+    }
     std::copy_n(view.data(), view.size(), value.data());
     return true;
   }
   static handle from_cpp(const bayesflow::Array& array, rv_policy, cleanup_list*) noexcept {
-    return bayesflow::python::to_numpy(array).release();
+    return guarded([&] { return bayesflow::python::to_numpy(array); });
   }
   static handle from_cpp(bayesflow::Array&& array, rv_policy, cleanup_list*) noexcept {
-    return bayesflow::python::to_numpy(std::move(array)).release();
+    return guarded([&] { return bayesflow::python::to_numpy(std::move(array)); });
+  }
+  template <typename Make>
+  static handle guarded(Make&& make) noexcept {
+    try {
+      return make().release();
+    } catch (python_error& error) {
+      error.restore();
+    } catch (const std::exception&) {
+      PyErr_NoMemory();
+    }
+    return {};
   }
 };
 
@@ -111,3 +144,14 @@ struct type_caster<bayesflow::Shape> {
 };
 
 }  // namespace nanobind::detail
+
+namespace bayesflow::python {
+
+/// An array of a user's function or dictionary. Throws std::bad_alloc if there is no memory for it.
+inline Array array_from(const nb::handle& source) {
+  Array out;
+  if (!nb::try_cast(source, out)) throw_misfit();
+  return out;
+}
+
+}  // namespace bayesflow::python

@@ -1,5 +1,8 @@
 #include "module.hpp"
 
+#include <utility>
+
+#include "arrays.hpp"
 #include "bayesflow/core/version.hpp"
 
 NB_MODULE(_core, m) {
@@ -9,6 +12,9 @@ NB_MODULE(_core, m) {
   m.doc() = "The engine behind bayesflow_cpp. Use the package's own modules.";
   m.attr("__version__") = version();
   m.def("instruction_set", &instruction_set, "The instruction set that the kernels use on this machine.");
+  m.def(
+      "take_missing_bytes", [] { return std::exchange(python::bytes_that_were_missing, 0); },
+      "Bytes that an array among the arguments of the last call needed in vain; 0: that was not the reason.");
   python::bind_errors(m);
   python::bind_rng(m);
   python::bind_simulation(m);

@@ -1,15 +1,14 @@
 /// Priors and simulators that are compiled functions: they run on all cores without the interpreter.
-#include <unistd.h>
-
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <mutex>
+#include <memory>
 #include <utility>
 
 #include "../bayesflow_cpp/include/bayesflow_native.h"
 #include "arrays.hpp"
 #include "bayesflow/bayesflow.hpp"
+#include "core/fork.hpp"
 #include "module.hpp"
 #include "simulation/batch.hpp"
 
@@ -169,28 +168,13 @@ class NativeFunction {
   }
 
  private:
-  /// Threads do not follow into a forked process, so it gets a pool of its own; the parent's is left alone there.
   [[nodiscard]] ThreadPool* pool() const {
-    const std::lock_guard lock(pool_->mutex);
-    if (!pool_->pool || pool_->process != getpid()) {
-      (void)pool_->pool.release();
-      pool_->pool = std::make_unique<ThreadPool>(threads_);
-      pool_->process = getpid();
-    }
-    return pool_->pool.get();
+    return &pool_->get([this] { return std::make_unique<ThreadPool>(threads_); });
   }
 
-  struct Pool {
-    std::mutex mutex{};
-    std::unique_ptr<ThreadPool> pool{};
-    pid_t process = 0;
-    ~Pool() {
-      if (process != getpid()) (void)pool.release();
-    }
-  };
   NativeCall call_;
   std::shared_ptr<nb::object> keep_;
-  std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
+  std::shared_ptr<detail::PerProcess<ThreadPool>> pool_ = std::make_shared<detail::PerProcess<ThreadPool>>();
   int threads_ = 0;
 };
 

@@ -91,7 +91,7 @@ Simulations simulations_from(const nb::dict& forward) {
   Simulations out;
   const auto field = [&](const char* name) -> std::optional<Array> {
     if (!forward.contains(name) || forward[name].is_none()) return std::nullopt;
-    return nb::cast<Array>(forward[name]);
+    return array_from(forward[name]);
   };
   out.prior_non_batchable_context = field(kFields[0]);
   out.prior_batchable_context = field(kFields[1]);

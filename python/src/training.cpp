@@ -11,6 +11,7 @@
 #include "arrays.hpp"
 #include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
+#include "core/fork.hpp"
 #include "module.hpp"
 #include "training/interrupt.hpp"
 
@@ -33,7 +34,7 @@ Configurator configurator_of(nb::object function) {
     try {
       const auto out = nb::cast<nb::tuple>((*shared)(to_dict(simulations)));
       const auto field = [&](int i) -> std::optional<Array> {
-        return out[i].is_none() ? std::nullopt : std::optional<Array>(nb::cast<Array>(out[i]));
+        return out[i].is_none() ? std::nullopt : std::optional<Array>(array_from(out[i]));
       };
       return Inputs{field(0).value_or(Array()), field(1), field(2)};
     } catch (nb::python_error& error) {
@@ -50,15 +51,17 @@ struct Running {
   std::atomic<bool> ending{false};
 };
 Running& running() {
-  static Running instance;
-  return instance;
+  static detail::PerProcess<Running> instance;  // none of them is in a forked child
+  return instance.get();
 }
 
 /// Lives from before the GIL is given away until it is held again.
 class RunningGuard {
  public:
   RunningGuard() { change(1); }
-  ~RunningGuard() { change(-1); }
+  ~RunningGuard() {
+    if (process_ == detail::process_generation()) change(-1);
+  }
   RunningGuard(const RunningGuard&) = delete;
   RunningGuard& operator=(const RunningGuard&) = delete;
 
@@ -68,6 +71,7 @@ class RunningGuard {
     running().count += by;
     running().changed.notify_all();
   }
+  std::uint64_t process_ = detail::process_generation();
 };
 
 /// Asks all trainings to stop after their present step, and waits for them.

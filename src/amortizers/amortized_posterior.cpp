@@ -49,6 +49,8 @@ const InvertibleNetwork& AmortizedPosterior::inference_net() const { return stat
 const SummaryNetwork* AmortizedPosterior::summary_net() const { return state_->summary.get(); }
 const AmortizedPosteriorOptions& AmortizedPosterior::options() const { return state_->options; }
 const AmortizedPosterior::BuiltFor& AmortizedPosterior::built_for() const { return state_->built_for; }
+std::uint64_t AmortizedPosterior::unseeded_calls() const { return state_->unseeded_calls; }
+void AmortizedPosterior::set_unseeded_calls(std::uint64_t count) { state_->unseeded_calls = count; }
 bool AmortizedPosterior::is_built() const { return state_->built; }
 std::int64_t AmortizedPosterior::number_of_parameters() const { return state_->store.number_of_values(); }
 std::int64_t AmortizedPosterior::num_params() const { return state_->inference.options().num_params; }
@@ -67,6 +69,11 @@ void AmortizedPosterior::build(const Inputs& inputs, std::optional<std::uint64_t
 void AmortizedPosterior::build(const BuiltFor& inputs, std::optional<std::uint64_t> seed) {
   State& s = *state_;
   if (s.built) return;
+  detail::OwnedMutex& building = s.building.get();
+  if (building.is_mine())
+    throw ConfigurationError(
+        "AmortizedPosterior::build: one of its networks calls it while it is being built; a network's build must not use the amortizer");
+  const std::lock_guard one_at_a_time(building);
   const nn::WeightLock::Writing writing(s.store.lock());
   if (s.built) return;
   const bool has_summary = s.summary && inputs.summary_conditions;

@@ -105,46 +105,83 @@ void require_results(const char* what, const char* which, const Inputs& inputs, 
 
 }  // namespace
 
-/// One pass of inference at a time, with its tape, all of it by the weights of one training step. Memory of small passes is kept, so that
-/// the next is quick; that of large ones goes back to the system, since a program that has looked at many data sets once need not hold
-/// their activations for ever.
+/// A call of inference, with the memory and the threads that it has, all of it by the weights of one training step. Memory of small calls is kept, so that the next is quick; that of
+/// large ones goes back to the system, since a program that has looked at many data sets once need not hold their activations for ever.
 class AmortizedPosterior::Pass {
  public:
-  explicit Pass(State& state) : state_(state), reading_(state.store.lock()), lock_(state.mutex) {
-    renew(state.tape);
-    state.tape->reset({.gradients = false, .training = false, .pool = &state.threads()});
+  /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
+  /// do those that begin while another call has the threads.
+  Pass(State& state, std::int64_t rows) : reading_(state.store.lock()), inference_(state.contexts.get()) {
+    constexpr std::int64_t kFewRows = 64;
+    {
+      const std::lock_guard lock(inference_.mutex);
+      if (rows > kFewRows && !inference_.pool_is_used) {
+        if (!inference_.pool) inference_.pool = std::make_unique<ThreadPool>(state.options.threads);
+        inference_.pool_is_used = true;
+        pool_ = inference_.pool.get();
+      }
+      if (!inference_.free.empty()) {
+        context_ = std::move(inference_.free.back());
+        inference_.free.pop_back();
+      }
+    }
+    if (!context_) context_ = std::make_unique<State::Context>();
+    renew(context_->tape);
+    context_->tape->reset({.gradients = false, .training = false, .pool = pool_});
   }
   ~Pass() {
-    give_back(state_.tape);
-    for (auto& t : state_.block_tapes) give_back(t);
+    give_back(context_->tape);
+    for (auto& t : context_->block_tapes) give_back(t);
+    const std::lock_guard lock(inference_.mutex);
+    if (pool_) inference_.pool_is_used = false;
+    if (inference_.free.size() < kMostFree) inference_.free.push_back(std::move(context_));
   }
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
-  Tape& operator*() const { return *state_.tape; }
+  Tape& operator*() const { return *context_->tape; }
+  [[nodiscard]] int threads() const { return pool_ ? pool_->threads() : 1; }
   /// One more tape for each thread.
   [[nodiscard]] const std::vector<std::unique_ptr<Tape>>& block_tapes() const {
-    state_.block_tapes.resize(static_cast<std::size_t>(state_.threads().threads()));
-    for (auto& t : state_.block_tapes) renew(t);
-    return state_.block_tapes;
+    auto& tapes = context_->block_tapes;
+    tapes.resize(std::max(tapes.size(), static_cast<std::size_t>(threads())));
+    for (auto& t : tapes) renew(t);
+    return tapes;
+  }
+  /// task(i) for every i below `count`, on the threads that the call has.
+  template <class Task>
+  void for_each(std::int64_t count, const Task& task) const {
+    if (pool_) return pool_->for_each(count, task);
+    for (std::int64_t i = 0; i < count; ++i) task(i);
   }
 
  private:
-  static constexpr std::size_t kKept = std::size_t{2} << 20;
+  static constexpr std::size_t kKept = std::size_t{2} << 20, kMostFree = 8;
   static void renew(std::unique_ptr<Tape>& tape) {
     if (!tape) tape = std::make_unique<Tape>();
   }
   static void give_back(std::unique_ptr<Tape>& tape) {
     if (tape && tape->reserved() > kKept) tape.reset();
   }
-  State& state_;
   nn::WeightLock::Reading reading_;  // before the mutex: see WeightLock
-  std::lock_guard<std::mutex> lock_;
+  State::Inference& inference_;
+  std::unique_ptr<State::Context> context_;
+  ThreadPool* pool_ = nullptr;
 };
+
+namespace {
+
+std::int64_t rows_of(const std::optional<Array>& x) { return x ? x->dim(0) * rows_per_item(x->shape()) : 0; }
+std::int64_t rows_of(const Inputs& inputs) {
+  const std::int64_t parameters = inputs.parameters.empty() ? 0 : inputs.parameters.dim(0) * rows_per_item(inputs.parameters.shape());
+  return std::max({parameters, rows_of(inputs.summary_conditions), rows_of(inputs.direct_conditions)});
+}
+
+}  // namespace
 
 LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   require_built("compute_loss");
   check(state_->built_for, inputs, "AmortizedPosterior::compute_loss");
-  const Pass pass(*state_);
+  const Pass pass(*state_, rows_of(inputs));
   const LossTensors t = loss(*pass, inputs);
   auto names = std::make_shared<std::vector<std::string>>(loss_names());
   names->emplace_back(kWeightDecay);
@@ -158,7 +195,7 @@ Array AmortizedPosterior::summary(const Inputs& inputs) const {
   require_built("summary");
   check(state_->built_for, inputs, "AmortizedPosterior::summary");
   if (!state_->summary) throw SummaryStatsError("AmortizedPosterior::summary: there is no summary network");
-  const Pass pass(*state_);
+  const Pass pass(*state_, rows_of(inputs));
   Tensor summary;
   (void)condition(*pass, inputs, &summary);
   const std::span<const float> values(summary.data(), static_cast<std::size_t>(summary.size()));
@@ -174,7 +211,7 @@ Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlo
                                  num_params(), num_params()));
   check(state_->built_for, inputs, fmt::format("AmortizedPosterior::{}", what).c_str());
   const State& s = *state_;
-  const Pass pass(*state_);
+  const Pass pass(*state_, rows_of(inputs));
   Tape& tape = *pass;
   Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
   const Tensor in[] = {theta, c};
@@ -209,18 +246,18 @@ template <class Number>
 void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed, const FillLatent& latent,
                                 Number* out) const {
   State& s = *state_;
-  const Pass pass(s);
+  const Pass pass(s, std::max(rows_of(inputs), inputs.batch_size() * n_samples));
   Tensor c = condition(*pass, inputs);
   if (c.rank() != 2)
     throw ShapeError(fmt::format("AmortizedPosterior::sample: needs conditions of shape (batch, c); got {}", c.shape().to_string()));
   const std::int64_t batch = c.dim(0), width = num_params(), c_width = c.cols(), blocks = (n_samples + kDrawBlock - 1) / kDrawBlock;
   // A few blocks share what a pass does once, as long as every thread has enough to do. Dropout that stays active at inference has noise of
   // its own in every block, which must not depend on how many threads there are.
-  const std::int64_t per_thread = batch * blocks / (4 * s.threads().threads());
+  const std::int64_t per_thread = batch * blocks / (4 * pass.threads());
   const std::int64_t together = s.inference.is_noisy_at_inference() ? 1 : std::clamp<std::int64_t>(per_thread, 1, kBlocksTogether);
   const std::int64_t tasks = (blocks + together - 1) / together;
   TapeLender lender(pass.block_tapes());
-  s.threads().for_each(batch * tasks, [&](std::int64_t task) {
+  pass.for_each(batch * tasks, [&](std::int64_t task) {
     const std::int64_t b = task / tasks, first = blocks * (task % tasks) / tasks * kDrawBlock;
     const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kDrawBlock, n_samples) - first;
     const TapeLender::Loan tape(lender);
@@ -236,31 +273,36 @@ void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, st
                   [](auto row) { return std::ranges::none_of(row, [](Number x) { return std::isfinite(x); }); });
 }
 
-AmortizedPosterior::FillLatent AmortizedPosterior::latent_draws(std::int64_t n_samples, const Inputs& inputs, SampleOptions options) const {
+std::uint64_t AmortizedPosterior::seed_of(const SampleOptions& options) const {
+  return options.seed ? *options.seed : state_->unseeded_calls.fetch_add(1);
+}
+
+AmortizedPosterior::FillLatent AmortizedPosterior::latent_draws(std::int64_t n_samples, const Inputs& inputs, std::uint64_t seed) const {
   require_built("sample");
   check(state_->built_for, inputs, "AmortizedPosterior::sample");
   if (n_samples < 1) throw ArgumentError(fmt::format("AmortizedPosterior::sample: n_samples must be at least 1; got {}", n_samples));
-  return
-      [this, width = num_params(), streams = Rng(options.seed, "posterior draws")](std::int64_t b, std::int64_t first, std::span<float> z) {
-        Rng rng = streams.at(block_index(b, first));
-        state_->options.latent.sample(rng, z, width);
-      };
+  return [this, width = num_params(), streams = Rng(seed, "posterior draws")](std::int64_t b, std::int64_t first, std::span<float> z) {
+    Rng rng = streams.at(block_index(b, first));
+    state_->options.latent.sample(rng, z, width);
+  };
 }
 
 Array AmortizedPosterior::sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options) const {
-  const FillLatent latent = latent_draws(n_samples, inputs, options);
+  const std::uint64_t seed = seed_of(options);
+  const FillLatent latent = latent_draws(n_samples, inputs, seed);
   Array out = uninitialized_array({inputs.batch_size(), n_samples, num_params()});
-  invert(inputs, n_samples, options.seed, latent, out.data());
+  invert(inputs, n_samples, seed, latent, out.data());
   return out;
 }
 
 void AmortizedPosterior::sample_into(std::span<float> out, const Inputs& inputs, std::int64_t n_samples, SampleOptions options) const {
-  const FillLatent latent = latent_draws(n_samples, inputs, options);
+  const std::uint64_t seed = seed_of(options);
+  const FillLatent latent = latent_draws(n_samples, inputs, seed);
   const Shape shape{inputs.batch_size(), n_samples, num_params()};
   if (static_cast<std::int64_t>(out.size()) != shape.size())
     throw ShapeError(
         fmt::format("AmortizedPosterior::sample_into: needs room for {} = {} floats; got {}", shape.to_string(), shape.size(), out.size()));
-  invert(inputs, n_samples, options.seed, latent, out.data());
+  invert(inputs, n_samples, seed, latent, out.data());
 }
 
 Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& latent) const {

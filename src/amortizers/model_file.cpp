@@ -27,7 +27,7 @@ struct Outputs {
 Outputs outputs_of(const AmortizedPosterior& amortizer, const Inputs& probes) {
   Outputs out;
   if (!probes.parameters.empty()) out.log_posterior = amortizer.log_posterior(probes);
-  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2) out.draws = amortizer.sample(probes, kProbeDraws);
+  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2) out.draws = amortizer.sample(probes, kProbeDraws, {.seed = 0});
   return out;
 }
 

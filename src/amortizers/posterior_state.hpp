@@ -2,11 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "core/in_use.hpp"
 
 namespace bayesflow {
 
@@ -19,18 +21,25 @@ struct AmortizedPosterior::State {
   std::int64_t direct_width = 0;
   BuiltFor built_for;
 
-  // Inference uses its own threads and tapes; one call at a time.
-  std::mutex mutex;
-  std::unique_ptr<ThreadPool> pool;
-  std::unique_ptr<Tape> tape;
-  std::vector<std::unique_ptr<Tape>> block_tapes;
+  std::atomic<std::uint64_t> unseeded_calls{0};
+  detail::PerProcess<detail::OwnedMutex> building;
+
+  /// The memory of a call of inference.
+  struct Context {
+    std::unique_ptr<Tape> tape;
+    std::vector<std::unique_ptr<Tape>> block_tapes;  // of draws: one for each thread that makes them
+  };
+  /// Calls of inference may overlap. Each borrows a context; one at a time also has the threads, and the others run where they were called.
+  struct Inference {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Context>> free;
+    std::unique_ptr<ThreadPool> pool;  // made when it is first needed
+    bool pool_is_used = false;
+  };
+  detail::PerProcess<Inference> contexts;
 
   State(const InvertibleNetwork& i, std::shared_ptr<SummaryNetwork> s, AmortizedPosteriorOptions o)
       : inference(i.options()), summary(std::move(s)), options(std::move(o)) {}
-  ThreadPool& threads() {
-    if (!pool) pool = std::make_unique<ThreadPool>(options.threads);
-    return *pool;
-  }
 };
 
 /// Rows of a network's input that belong to one data set.

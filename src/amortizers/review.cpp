@@ -33,7 +33,7 @@ std::vector<std::string> AmortizedPosterior::review(const Inputs& held_out, cons
   constexpr std::int64_t kDraws = 50;
   constexpr double kLeast = 0.05;
   if (held_out.parameters.rank() != 2 || held_out.parameters.dim(0) < 20) return {};
-  const Array draws = sample(held_out, kDraws);
+  const Array draws = sample(held_out, kDraws, {.seed = 0});
   const std::int64_t sets = draws.dim(0), width = draws.dim(2);
   std::vector<std::string> out;
   for (std::int64_t j = 0; j < width; ++j) {

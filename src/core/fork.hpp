@@ -49,4 +49,34 @@ class PerProcess {
   std::atomic<Holder*> holder_{nullptr};
 };
 
+/// Deletes what this process made. A forked child leaves its copy as it is: threads that it shares memory with do not exist there.
+template <class T>
+struct DeleteInProcess {
+  std::uint64_t generation = process_generation();
+  void operator()(T* object) const {
+    if (generation == process_generation()) delete object;
+  }
+};
+template <class T>
+using ProcessUnique = std::unique_ptr<T, DeleteInProcess<T>>;
+
+template <class T, class... Arguments>
+ProcessUnique<T> make_in_process(Arguments&&... arguments) {
+  return ProcessUnique<T>(new T(std::forward<Arguments>(arguments)...));
+}
+template <class T>
+bool is_of_this_process(const ProcessUnique<T>& object) {
+  return object.get_deleter().generation == process_generation();
+}
+
+/// While one lives, a fork() of another thread waits, so that a child sees what is being changed either before or afterwards. No user's
+/// function may run meanwhile, and no lock may be taken.
+class DelayFork {
+ public:
+  DelayFork();
+  ~DelayFork();
+  DelayFork(const DelayFork&) = delete;
+  DelayFork& operator=(const DelayFork&) = delete;
+};
+
 }  // namespace bayesflow::detail

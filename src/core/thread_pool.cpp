@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/fork.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -57,9 +58,9 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> range{0};
 };
 
-/// What the waiting threads watch: one cache line, so that seeing a new section and knowing it is one journey between cores. A late thread may
-/// read it while the next section is being written. It then takes no unit: those of the generation that it saw are all taken. And whoever takes one
-/// has read the fields of that very section, because the next one is not written before the unit is done.
+/// What the waiting threads watch: one cache line, so that seeing a new section and knowing it is one journey between cores. A late thread
+/// may read it while the next section is being written. It then takes no unit: those of the generation that it saw are all taken. And
+/// whoever takes one has read the fields of that very section, because the next one is not written before the unit is done.
 struct alignas(64) Command {
   std::atomic<std::uint64_t> generation{0};
   std::atomic<void (*)(void*, std::int64_t)> task{nullptr};
@@ -81,7 +82,10 @@ struct alignas(64) Command {
 
 }  // namespace
 
-struct ThreadPool::State {
+namespace {
+
+/// The threads of one process, and what they share.
+struct Threads {
   Command command;
   alignas(64) std::atomic<std::int64_t> done{0};
   std::vector<Slot> slots;
@@ -100,7 +104,23 @@ struct ThreadPool::State {
   std::int64_t error_index = std::numeric_limits<std::int64_t>::max();
   std::vector<std::thread> workers;
 
-  explicit State(std::size_t threads) : slots(threads) {}
+  explicit Threads(int threads) : slots(static_cast<std::size_t>(threads)) {
+    workers.reserve(static_cast<std::size_t>(threads - 1));
+    try {
+      for (int i = 1; i < threads; ++i) workers.emplace_back([this, i] { loop(static_cast<std::size_t>(i)); });
+    } catch (const std::system_error& failure) {
+      const std::size_t started = workers.size() + 1;
+      join();
+      throw ConfigurationError(
+          fmt::format("ThreadPool: the machine gives no more than {} of {} threads ({}); ask for fewer", started, threads, failure.what()));
+    } catch (...) {
+      join();  // started threads must not outlive the pool
+      throw;
+    }
+  }
+  ~Threads() { join(); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
 
   /// Takes a unit of a range, from its front (the owner) or its back (everybody else); -1: nothing is left.
   std::int64_t take(Slot& slot, std::uint64_t generation_now, bool front) {
@@ -187,34 +207,33 @@ struct ThreadPool::State {
   }
 };
 
+}  // namespace
+
+struct ThreadPool::State {
+  int threads = 1;
+  detail::PerProcess<Threads> in_process;
+  Threads& here() {
+    return in_process.get([this] { return std::make_unique<Threads>(threads); });
+  }
+};
+
 ThreadPool::ThreadPool(int threads) {
   if (threads < 0)
     throw ConfigurationError(fmt::format("ThreadPool: threads must not be negative; got {} (0 means as many as the machine has)", threads));
   if (threads == 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   constexpr int kMost = 1 << 16;  // no system starts more; the bookkeeping of a wrong number must not eat the memory either
   if (threads > kMost) throw ConfigurationError(fmt::format("ThreadPool: threads = {}; it must be at most {}", threads, kMost));
-  state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
-  State* s = state_.get();
-  s->workers.reserve(static_cast<std::size_t>(threads - 1));
-  try {
-    for (int i = 1; i < threads; ++i) s->workers.emplace_back([s, i] { s->loop(static_cast<std::size_t>(i)); });
-  } catch (const std::system_error& error) {
-    const std::size_t started = s->workers.size() + 1;
-    s->join();
-    throw ConfigurationError(
-        fmt::format("ThreadPool: the machine gives no more than {} of {} threads ({}); ask for fewer", started, threads, error.what()));
-  } catch (...) {
-    s->join();  // started threads must not outlive the pool
-    throw;
-  }
+  state_ = std::make_unique<State>();
+  state_->threads = threads;
+  (void)state_->here();
 }
 
-ThreadPool::~ThreadPool() { state_->join(); }
+ThreadPool::~ThreadPool() = default;
 
-int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::threads() const { return state_->threads; }
 
 void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void* context) {
-  State& s = *state_;
+  Threads& s = state_->here();
   if (count <= 0) return;
   if (s.workers.empty() || count == 1 || s.busy.exchange(true, std::memory_order_acquire)) {
     // The same promise as below: every task runs, then the first exception goes on.
@@ -229,6 +248,7 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
     if (first) std::rethrow_exception(first);
     return;
   }
+  const std::uint64_t process = detail::process_generation();
   Section mine{task, context, count, 1, 0};
   mine.unit = (count + static_cast<std::int64_t>(Range::kUnits) - 2) / (static_cast<std::int64_t>(Range::kUnits) - 1);
   mine.generation = (s.command.generation.load(std::memory_order_relaxed) + 1) % Range::kGenerations;
@@ -248,6 +268,9 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
   s.work(mine, 0);
   for (int i = 0; i < kSpins && s.done.load(std::memory_order_acquire) < count; ++i) relax();
   if (s.done.load(std::memory_order_acquire) < count) {
+    if (process != detail::process_generation())
+      throw ConfigurationError(
+          "ThreadPool: a task forked this process, and the pool's other threads are missing in the child; end the child there");
     std::unique_lock lock(s.mutex);
     s.caller_sleeps.store(true, std::memory_order_seq_cst);
     s.finished.wait(lock, [&] { return s.done.load(std::memory_order_seq_cst) >= count; });
@@ -258,7 +281,7 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
 }
 
 void ThreadPool::post(void (*job)(void*), void* context) {
-  State& s = *state_;
+  Threads& s = state_->here();
   if (s.workers.empty()) throw ConfigurationError("ThreadPool::post: the pool has one thread only, so there is none for a job beside it");
   finish_posted();
   const std::lock_guard lock(s.mutex);
@@ -269,7 +292,7 @@ void ThreadPool::post(void (*job)(void*), void* context) {
 }
 
 void ThreadPool::finish_posted() {
-  State& s = *state_;
+  Threads& s = state_->here();
   for (int i = 0; i < kSpins && s.posted.load(std::memory_order_acquire); ++i) relax();
   if (!s.posted.load(std::memory_order_acquire)) return;
   std::unique_lock lock(s.mutex);

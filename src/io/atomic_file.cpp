@@ -63,7 +63,7 @@ void remove_leftovers(const std::filesystem::path& path) {
     if (!is_temporary_of(entry.path().filename().string(), path.filename().string())) continue;
     const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) continue;
-    const Descriptor leftover(entry.path(), fd);
+    Descriptor leftover(entry.path(), fd);
     if (leftover.try_lock()) std::filesystem::remove(entry.path(), ignored);
   }
 }
@@ -98,11 +98,9 @@ Descriptor AtomicFile::commit() {
   file_.sync();
   if (::rename(file_.path().c_str(), path_.c_str()) != 0) fail("cannot put the new file in the place of", path_, errno);
   const Descriptor temporary = std::move(file_);
-  const int fd = ::dup(temporary.fd());
-  if (fd < 0) fail("cannot keep open", path_, errno);
-  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  Descriptor out = temporary.duplicate(path_);
   sync_folder(path_.parent_path());
-  return Descriptor(path_, fd);
+  return out;
 }
 
 void write_file(const std::filesystem::path& path, std::string_view content) {

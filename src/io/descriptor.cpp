@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,38 @@ const char* advice(int error) {
   }
 }
 
+/// Descriptors that hold locks. A lock belongs to the open file, which a forked child shares: without this it would hold the lock as long
+/// as it lives, even if the process that took it has ended.
+class Locks {
+ public:
+  static Locks& instance() {
+    static Locks* const locks = new Locks;  // never destroyed: static objects may hold files
+    return *locks;
+  }
+  void add(int fd) {
+    const std::lock_guard lock(mutex_);
+    fds_.push_back(fd);
+  }
+  void remove(int fd) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase(fds_, fd);
+  }
+
+ private:
+  Locks() {
+    pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); }, [] { instance().begin_child(); });
+  }
+  void begin_child() {
+    const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int fd : fds_)
+      if (nowhere >= 0) ::dup3(nowhere, fd, O_CLOEXEC);
+    if (nowhere >= 0) ::close(nowhere);
+    mutex_.unlock();
+  }
+  std::mutex mutex_;
+  std::vector<int> fds_;
+};
+
 }  // namespace
 
 void fail(const char* what, const std::filesystem::path& path, int error) {
@@ -80,20 +114,32 @@ Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpos
   fail(what.c_str(), path_, error);
 }
 
-Descriptor::Descriptor(Descriptor&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+Descriptor::Descriptor(Descriptor&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), locked_(std::exchange(other.locked_, false)) {}
 
 Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   if (this == &other) return *this;
   close();
   path_ = std::move(other.path_);
   fd_ = std::exchange(other.fd_, -1);
+  locked_ = std::exchange(other.locked_, false);
   return *this;
 }
 
 Descriptor::~Descriptor() { close(); }
 
 void Descriptor::close() noexcept {
+  if (std::exchange(locked_, false)) Locks::instance().remove(fd_);
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+Descriptor Descriptor::duplicate(std::filesystem::path path) const {
+  const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) fail("cannot keep open", path, errno);
+  Descriptor out(std::move(path), fd);
+  if (locked_) Locks::instance().add(fd);
+  out.locked_ = locked_;
+  return out;
 }
 
 std::uint64_t Descriptor::size() const {
@@ -135,8 +181,11 @@ void Descriptor::sync() const {
   if (::fsync(fd_) != 0) fail("cannot bring to the disk", path_, errno);
 }
 
-bool Descriptor::try_lock() const {
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
+bool Descriptor::try_lock() {
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
+    if (!std::exchange(locked_, true)) Locks::instance().add(fd_);
+    return true;
+  }
   if (errno == EWOULDBLOCK || errno == EINTR) return false;
   if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return true;  // a file system without locks: nobody can hold one
   fail("cannot lock", path_, errno);

@@ -30,8 +30,11 @@ class Descriptor {
   void read(std::uint64_t offset, std::span<std::byte> bytes) const;
   void write(std::uint64_t offset, std::span<const std::byte> bytes) const;
   void sync() const;  ///< contents and length are on the disk
-  /// Takes the file's exclusive lock, which ends with the process; false if somebody else has it.
-  [[nodiscard]] bool try_lock() const;
+  /// Takes the file's exclusive lock, which ends with this object or this process: a forked child's copy leads to /dev/null, or the child
+  /// would hold the lock too. False if somebody else has it.
+  [[nodiscard]] bool try_lock();
+  /// Another descriptor of the same open file, which shares its lock.
+  [[nodiscard]] Descriptor duplicate(std::filesystem::path path) const;
   /// The path still leads to this file: nobody has renamed another one over it, or removed it.
   [[nodiscard]] bool has_its_name() const;
   void close() noexcept;
@@ -39,6 +42,7 @@ class Descriptor {
  private:
   std::filesystem::path path_;
   int fd_ = -1;
+  bool locked_ = false;
 };
 
 /// Throws IoError: "<what> "<path>": <errno's text>; <what to do>".

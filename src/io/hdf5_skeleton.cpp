@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <hdf5.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <mutex>
@@ -15,6 +16,9 @@ namespace {
 
 std::mutex& library_mutex() {
   static std::mutex mutex;
+  // A child that is forked while another thread calls HDF5 would find the library in the middle of something, and locked for ever.
+  [[maybe_unused]] static const int registered =
+      pthread_atfork([] { library_mutex().lock(); }, [] { library_mutex().unlock(); }, [] { library_mutex().unlock(); });
   return mutex;
 }
 

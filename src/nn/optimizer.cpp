@@ -8,6 +8,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
+#include "core/fork.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow::nn {
@@ -30,7 +31,8 @@ Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&
   constexpr std::int64_t kPiece = 4096;
   for (std::size_t i = 0; i < store.table().size(); ++i) {
     const ParameterInfo& p = store.table()[i];
-    for (std::int64_t b = 0, n = p.shape.size(); b < n; b += kPiece) pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b)});
+    for (std::int64_t b = 0, n = p.shape.size(); b < n; b += kPiece)
+      pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b)});
   }
   squares_.resize(pieces_.size());
   const auto zeros = [&] {
@@ -107,8 +109,8 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
   StepResult result;
   result.learning_rate = options_.learning_rate(step_);
   if (!(result.learning_rate >= 0) || !std::isfinite(result.learning_rate))
-    throw ConfigurationError(fmt::format("the learning rate schedule gave {} at step {}; a rate must be finite and not negative",
-                                         result.learning_rate, step_));
+    throw ConfigurationError(
+        fmt::format("the learning rate schedule gave {} at step {}; a rate must be finite and not negative", result.learning_rate, step_));
   result.gradient_norm = std::sqrt(square);
   result.finite = std::isfinite(square);
   if (!result.finite) return result;
@@ -121,10 +123,17 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
     const auto power = [t = static_cast<double>(step_)](double beta) { return std::pow(static_cast<double>(static_cast<float>(beta)), t); };
     const double corrected = result.learning_rate * std::sqrt(1 - power(options_.beta2)) / (1 - power(options_.beta1));
     const double shrink = options_.kind == OptimizerKind::adamw ? result.learning_rate * options_.weight_decay : 0.0;
-    adam = {factor, static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1), static_cast<float>(options_.beta2),
-            static_cast<float>(1 - options_.beta2), static_cast<float>(corrected),
-            static_cast<float>(options_.epsilon), static_cast<float>(shrink)};
+    adam = {factor,
+            static_cast<float>(options_.beta1),
+            static_cast<float>(1 - options_.beta1),
+            static_cast<float>(options_.beta2),
+            static_cast<float>(1 - options_.beta2),
+            static_cast<float>(corrected),
+            static_cast<float>(options_.epsilon),
+            static_cast<float>(shrink)};
   }
+  // Outside of the lock, so that no child finds it taken.
+  const bayesflow::detail::DelayFork no_fork_meanwhile;
   const WeightLock::Writing writing(store_->lock());
   float* values = store_->values();
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(order_.size()), [&](std::int64_t k) {

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string_view>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/in_use.hpp"
 #include "simulation/batch.hpp"
 
 namespace bayesflow {
@@ -21,8 +23,14 @@ struct GenerativeModel::State {
   GenerativeModelOptions options;
   std::vector<std::string> report{};
   std::atomic<std::uint64_t> next{0};
-  std::mutex pool_mutex{};  // a pool runs one section at a time
-  std::unique_ptr<ThreadPool> pool{};
+
+  /// Calls of the model itself. They wait for each other where prior or simulator must not run in several threads.
+  struct Calls {
+    explicit Calls(int threads) : pool(threads) {}
+    ThreadPool pool;
+    detail::OwnedMutex one_at_a_time;
+  };
+  detail::PerProcess<Calls> calls{};
 
   void say(std::string line) {
     if (options.logger) options.logger(LogLevel::info, line);
@@ -145,9 +153,13 @@ Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
   detail::require_batch("GenerativeModel", batch_size);
   State& s = *state_;
   const std::uint64_t first = s.next.fetch_add(static_cast<std::uint64_t>(batch_size));
-  const std::lock_guard lock(s.pool_mutex);
-  if (!s.pool) s.pool = std::make_unique<ThreadPool>(s.options.threads);
-  return simulate(batch_size, s.options.seed, "model", first, s.pool.get());
+  State::Calls& calls = s.calls.get([&s] { return std::make_unique<State::Calls>(s.options.threads); });
+  if (simulates_on_all_threads()) return simulate(batch_size, s.options.seed, "model", first, &calls.pool);
+  if (calls.one_at_a_time.is_mine())
+    throw ConfigurationError(fmt::format(
+        "GenerativeModel \"{}\": its own prior or simulator calls it; call another model, or the functions themselves", s.options.name));
+  const std::lock_guard lock(calls.one_at_a_time);
+  return simulate(batch_size, s.options.seed, "model", first, &calls.pool);
 }
 
 Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,

@@ -14,6 +14,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
+#include "core/fork.hpp"
 #include "simulation/store_file.hpp"
 
 namespace bayesflow {
@@ -206,19 +207,24 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
       file->reserve(static_cast<std::uint64_t>(n), c.batches + batches_for(n - summary.found));
   }
   const NonFiniteCount before = count;
-  std::optional<BackgroundWriter> writer;
-  if (file && summary.simulations < n) writer.emplace(std::move(*file));
+  detail::ProcessUnique<BackgroundWriter> writer;
+  if (file && summary.simulations < n) writer = detail::make_in_process<BackgroundWriter>(std::move(*file));
+  const std::uint64_t process = detail::process_generation();
   try {
     while (summary.simulations < n) {
       const NonFiniteCount former = count;
       const std::int64_t size = std::min(batch_size, n - summary.simulations);
       Simulations batch = simulate(size, options.seed, kPurpose, next_index, &pool, options.nonfinite, count);
+      if (process != detail::process_generation())
+        throw SimulationError(
+            "presimulate: the model forked this process, and only the parent process can go on writing the file; end the child where it "
+            "was forked");
       next_index += static_cast<std::uint64_t>(size);
       summary.simulations += batch.batch_size();
       if (!writer) {
         detail::StoreFile fresh = detail::StoreFile::create(path, wanted, static_cast<std::uint64_t>(n), batches_for(n), batch);
         fresh.publish();
-        writer.emplace(std::move(fresh));
+        writer = detail::make_in_process<BackgroundWriter>(std::move(fresh));
       }
       writer->append(std::move(batch), next_index,
                      {count.simulated - former.simulated, count.dropped - former.dropped, count.redrawn - former.redrawn});
@@ -233,7 +239,7 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
     if (writer) writer->finish().finish();
   } catch (...) {
     // What was simulated before the failure is kept, as far as it can be.
-    if (writer) {
+    if (writer && process == detail::process_generation()) {
       try {
         writer->finish().finish();
       } catch (const std::exception&) {

@@ -8,6 +8,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/rng.hpp"
+#include "core/in_use.hpp"
 #include "simulation/store_file.hpp"
 
 namespace bayesflow {
@@ -125,10 +126,25 @@ struct SimulationStream::State {
   std::future<Window> reading;
   std::optional<Window> window;
   std::size_t position = 0;  // in the window's rows or pieces
+  detail::InUse in_use;
+  std::uint64_t process = detail::process_generation();
+
+  /// One call at a time; none in a forked child, which lacks the thread that reads.
+  [[nodiscard]] detail::InUse::Scope use(const char* function) {
+    if (process != detail::process_generation())
+      throw ConfigurationError(
+          fmt::format("{}: this stream was made in the parent process; make another one of the same store in this process", function));
+    return {in_use, function, "stream is in use", "give each thread a stream of its own"};
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   State(SimulationStore s, StreamOptions o) : store(std::move(s)), options(o) {}
   ~State() {
-    if (reading.valid()) reading.wait();
+    if (process != detail::process_generation())
+      (void)new std::future<Window>(std::move(reading));  // never ready in a forked child, and a future's destructor waits
+    else if (reading.valid())
+      reading.wait();
   }
   [[nodiscard]] bool pieces() const { return store.info().one_context_per_batch; }
   [[nodiscard]] const std::vector<std::int64_t>& rows() const { return store.state_->rows; }
@@ -238,6 +254,7 @@ std::int64_t SimulationStream::batches_per_epoch() const {
 
 void SimulationStream::start(std::int64_t epoch, std::int64_t first_batch) {
   State& s = *state_;
+  const detail::InUse::Scope use = s.use("SimulationStream::start");
   if (epoch < 0 || first_batch < 0 || first_batch > batches_per_epoch())
     throw ArgumentError(fmt::format("SimulationStream::start: needs an epoch from 0 on and a batch from 0 to {}; got {} and {}",
                                     batches_per_epoch(), epoch, first_batch));
@@ -291,6 +308,7 @@ void SimulationStream::start(std::int64_t epoch, std::int64_t first_batch) {
 
 std::optional<Simulations> SimulationStream::next() {
   State& s = *state_;
+  const detail::InUse::Scope use = s.use("SimulationStream::next");
   std::vector<State::Window> spent;  // their last rows may share a training batch with the first of the next window
   const auto at_end = [&] { return !s.window || s.position >= (s.pieces() ? s.window->pieces.size() : s.window->rows.size()); };
   const auto to_rows = [&] {

@@ -359,7 +359,7 @@ StoreFile StoreFile::open(const std::filesystem::path& path) {
 
 StoreFile StoreFile::open_for_append(const std::filesystem::path& path) {
   for (;;) {
-    const io::Descriptor file(path, O_RDWR, "continue");
+    io::Descriptor file(path, O_RDWR, "continue");
     if (!file.try_lock())
       throw IoError(
           fmt::format("\"{}\" is being written by another process; wait until it has finished, or choose another path", path.string()));
@@ -367,7 +367,7 @@ StoreFile StoreFile::open_for_append(const std::filesystem::path& path) {
     io::remove_leftovers(path);
     StoreFile out;
     out.load(io::open_verified(path, kSimulationsFormat, O_RDWR));
-    out.file_ = io::Descriptor(path, ::dup(file.fd()));  // the one that is locked
+    out.file_ = file.duplicate(path);  // the one that is locked
     return out;
   }
 }

@@ -167,6 +167,7 @@ namespace bayesflow {
 
 TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const OfflineOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_offline");
   const training::CallCheck check{"OfflineOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.batch_size, "batch_size");
@@ -190,6 +191,7 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
 
 TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_from_presimulation");
   const training::CallCheck check{"PresimulationOptions"};
   check.at_least_one(o.batch_size, "batch_size");
   if (o.max_epochs < 0)

@@ -9,6 +9,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
+#include "core/fork.hpp"
 #include "training/calls.hpp"
 #include "training/interrupt.hpp"
 #include "training/prefetch.hpp"
@@ -54,13 +55,15 @@ class Loop {
 
  private:
   [[nodiscard]] bool running() const { return !ended_; }
+  /// False in a process that a user's function has forked off: the run's threads are missing there.
+  [[nodiscard]] bool is_here() const { return bayesflow::detail::is_of_this_process(batches_); }
   void end(Stop stop, std::string reason);
   void step();
   void end_epoch();
   void diverge(const Inputs& inputs, bool loss_is_finite);
   void report_step(const StepRecord& record);
   /// Checkpoints and what is said about them.
-  void save(bool ended);
+  void save();
   void collect_reports();
   void update_times();
   void remark_on_best_epoch();
@@ -71,7 +74,7 @@ class Loop {
   const RunSettings& settings_;
   Run run_;
   BatchSource& source_;
-  Prefetcher batches_;
+  bayesflow::detail::ProcessUnique<Prefetcher> batches_;  // has a thread
   std::optional<Inputs> validation_;
   std::int64_t total_;
   std::shared_ptr<double> factor_;
@@ -92,7 +95,7 @@ Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSourc
       settings_(settings),
       run_(std::move(run)),
       source_(source),
-      batches_(source, state.pool, state.overlaps(), run_.epoch, run_.step),
+      batches_(bayesflow::detail::make_in_process<Prefetcher>(source, state.pool, state.overlaps(), run_.epoch, run_.step)),
       validation_(std::move(validation)),
       total_(total),
       factor_(std::move(factor)),
@@ -145,13 +148,17 @@ TrainingSummary Loop::go() {
   } catch (...) {
     // The weights are those of the last step. So is the checkpoint, unless it was in the middle of one, or of the end of an epoch; then an
     // earlier one stays.
-    if (consistent_) save(false);
-    if (s_.checkpoints) s_.checkpoints->wait();
+    if (is_here() && consistent_) save();
+    if (is_here() && s_.checkpoints) s_.checkpoints->wait();
     throw;
   }
 }
 
 void Loop::step() {
+  if (!is_here())
+    throw ConfigurationError(
+        "Trainer: this process was forked while the trainer trained, and only the parent process can go on with it; end the child where it "
+        "was forked, or make a trainer there");
   const std::int64_t epoch = run_.epoch, at = run_.step;
   TrainingSummary& summary = run_.summary;
   // Counted before they are made: after a failed simulation the next call goes on behind it.
@@ -160,7 +167,7 @@ void Loop::step() {
   const Inputs* inputs = nullptr;
   {
     const Stopwatch watch(summary.simulate_seconds);
-    batch = &batches_.next();
+    batch = &batches_->next();
     consistent_ = false;  // a replay buffer has the batch from now on
     inputs = &source_.use(epoch, at, *batch);
   }
@@ -225,7 +232,7 @@ void Loop::step() {
   if (s_.checkpoints) {
     if (s_.checkpoints->has_report()) collect_reports();
     const bool epoch_ends = run_.step == source_.steps(epoch);  // then there is a checkpoint in any case
-    if (running() && !epoch_ends && since(saved_) > 60 * s_.options.checkpoint_minutes) save(false);
+    if (running() && !epoch_ends && since(saved_) > 60 * s_.options.checkpoint_minutes) save();
   }
 }
 
@@ -294,18 +301,16 @@ void Loop::end_epoch() {
   epoch_steps_before_ = 0;
   // The interruption came with the last step of all.
   if (run_.epoch == source_.epochs() && run_.summary.stop == Stop::interrupted) end(Stop::completed, "Training completed.");
-  if (s_.checkpoints && running() && run_.epoch < source_.epochs()) save(false);
+  if (s_.checkpoints && running() && run_.epoch < source_.epochs()) save();
 }
 
-void Loop::save(bool ended) {
+void Loop::save() {
   if (!s_.checkpoints) return;
-  if (!ended) {
-    update_times();
-    if (stopper_) run_.stopper = stopper_->state();
-    if (adjuster_) run_.adjuster = adjuster_->state();
-  }
+  update_times();
+  if (stopper_) run_.stopper = stopper_->state();
+  if (adjuster_) run_.adjuster = adjuster_->state();
   saved_ = Clock::now();
-  s_.checkpoints->write(s_.snapshot(ended ? nullptr : &run_));
+  s_.checkpoints->write(s_.snapshot(&run_));
 }
 
 void Loop::collect_reports() {
@@ -368,7 +373,7 @@ TrainingSummary Loop::finish() {
                                     run_.best.restore(s_.trainable->store())));
     s_.log(LogLevel::warning, summary.reason);
   } else if (unfinished) {
-    save(false);
+    save();
     s_.unfinished.reset();
     if (s_.checkpoints) {
       update_times();
@@ -398,15 +403,15 @@ TrainingSummary Loop::finish() {
   if (s_.checkpoints) {
     if (summary.stop != Stop::interrupted) {
       if (!settings_.reuse_optimizer) s_.optimizer.reset();
-      s_.runs.push_back(summary);
-      save(true);
+      Snapshot last = s_.snapshot(nullptr);
+      last.runs.push_back(summary);
+      s_.checkpoints->write(std::move(last));
     }
     s_.checkpoints->wait();
     collect_reports();
     if (!checkpoint_failure_.empty()) summary.warnings.push_back(checkpoint_failure_);
-    if (summary.stop != Stop::interrupted) s_.runs.pop_back();
   }
-  s_.runs.push_back(summary);
+  s_.add_run(summary);
   return summary;
 }
 

@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bayesflow/training/trainer.hpp"
+#include "core/in_use.hpp"
 #include "training/checkpoints.hpp"
 #include "training/run.hpp"
 
@@ -48,11 +50,25 @@ struct TrainerState {
   Counters counters;
   ReplayBuffer replay;
   std::vector<TrainingSummary> runs;
+  mutable bayesflow::detail::PerProcess<std::mutex> runs_mutex;  // of changes of `runs`, which other threads may read while this one trains
+  bayesflow::detail::InUse in_use;
 
-  std::unique_ptr<Checkpoints> checkpoints;
-  std::optional<Run> unfinished;  // interrupted here, or found in a checkpoint
+  bayesflow::detail::ProcessUnique<Checkpoints> checkpoints;  // has a thread
+  std::optional<Run> unfinished;                              // interrupted here, or found in a checkpoint
   bool unfinished_is_loaded = false;
   std::size_t passed = 0, loaded = 0;  // runs that a checkpoint brought, and how many of them this program has called again
+
+  /// For as long as a training function runs: nobody else may use the trainer, or train the same networks.
+  class Use {
+   public:
+    Use(TrainerState& state, const char* function);
+
+   private:
+    bayesflow::detail::InUse::Scope trainer_;
+    bayesflow::detail::InUse::Scope networks_;
+  };
+  [[nodiscard]] std::vector<TrainingSummary> copy_of_runs() const;
+  void add_run(const TrainingSummary& summary);
 
   void log(LogLevel level, const std::string& text) const;
   /// Keeps a warning in the summary and logs it, once.

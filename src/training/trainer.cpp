@@ -29,13 +29,39 @@ void TrainerOptions::validate() const {
 
 namespace training {
 
+namespace {
+constexpr const char *kTrained = "amortizer is trained", *kTrainAnother = "wait for its end, or train another amortizer";
+}
+
 TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<GenerativeModel> m, TrainerOptions o)
     : trainable(std::move(t)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
   if (!trainable) throw ArgumentError("Trainer: there is nothing to train (a null pointer); give an amortizer");
   auto names = std::make_shared<std::vector<std::string>>(trainable->loss_names());
   names->emplace_back(kWeightDecay);
   loss_names = std::move(names);
-  if (!options.checkpoint_path.empty()) checkpoints = std::make_unique<Checkpoints>(options.checkpoint_path, options.max_to_keep);
+  if (!options.checkpoint_path.empty())
+    checkpoints = bayesflow::detail::make_in_process<Checkpoints>(options.checkpoint_path, options.max_to_keep);
+}
+
+TrainerState::Use::Use(TrainerState& state, const char* function)
+    : trainer_(state.in_use, fmt::format("Trainer::{}", function), "trainer is training",
+               "wait for its end, or make another trainer with an amortizer of its own"),
+      networks_(state.trainable->store().training_claim(), fmt::format("Trainer::{}", function), kTrained, kTrainAnother) {
+  if (state.checkpoints && !bayesflow::detail::is_of_this_process(state.checkpoints))
+    throw ConfigurationError(fmt::format(
+        "Trainer::{}: this trainer was made in the parent process, which keeps its checkpoint folder \"{}\"; make another trainer in "
+        "this process, with a folder of its own",
+        function, state.checkpoints->folder().string()));
+}
+
+std::vector<TrainingSummary> TrainerState::copy_of_runs() const {
+  const std::lock_guard lock(runs_mutex.get());
+  return runs;
+}
+
+void TrainerState::add_run(const TrainingSummary& summary) {
+  const std::lock_guard lock(runs_mutex.get());
+  runs.push_back(summary);
 }
 
 void TrainerState::log(LogLevel level, const std::string& text) const {
@@ -227,7 +253,10 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     rename(from.unfinished->record.validation);
   }
   counters = from.counters;
-  runs = std::move(from.runs);
+  {
+    const std::lock_guard lock(runs_mutex.get());
+    runs = std::move(from.runs);
+  }
   loaded = runs.size();
   passed = 0;
   unfinished = std::move(from.unfinished);
@@ -246,6 +275,9 @@ void TrainerState::resume_from_checkpoint() {
   for (const std::string& remark : remarks)
     log(LogLevel::warning, fmt::format("A checkpoint cannot be used, and the one before it is tried: {}", remark));
   if (!found) return;
+  // Within a training function the networks are claimed already.
+  std::optional<bayesflow::detail::InUse::Scope> claim;
+  if (!in_use.now()) claim.emplace(trainable->store().training_claim(), "Trainer: restoring a checkpoint", kTrained, kTrainAnother);
   restore(std::move(found->snapshot), found->file);
   const std::string ended = fmt::format("{} ended run{}", runs.size(), runs.size() == 1 ? "" : "s");
   log(LogLevel::info, fmt::format("Resumes from the checkpoint {}: {}{}.", found->file, ended,
@@ -276,11 +308,14 @@ Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
-void Trainer::release_checkpoints() { state_->checkpoints.reset(); }
+void Trainer::release_checkpoints() {
+  const bayesflow::detail::InUse::Scope use(state_->in_use, "Trainer::release_checkpoints", "trainer is training", "wait for its end");
+  state_->checkpoints.reset();
+}
 const TrainerOptions& Trainer::options() const { return state_->options; }
 Trainable& Trainer::trainable() const { return *state_->trainable; }
 const GenerativeModel& Trainer::model() const { return state_->require_model("model"); }
-const std::vector<TrainingSummary>& Trainer::runs() const { return state_->runs; }
+std::vector<TrainingSummary> Trainer::runs() const { return state_->copy_of_runs(); }
 Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 Simulations Trainer::finite(const Simulations& simulations) const {
   NonFiniteCount count;
@@ -290,6 +325,7 @@ Simulations Trainer::finite(const Simulations& simulations) const {
 
 TrainingSummary Trainer::train_online(const OnlineOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_online");
   const training::CallCheck check{"OnlineOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
@@ -307,6 +343,7 @@ TrainingSummary Trainer::train_online(const OnlineOptions& o) {
 
 TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_experience_replay");
   const training::CallCheck check{"ReplayOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
@@ -328,6 +365,7 @@ TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
 
 TrainingSummary Trainer::train_rounds(const RoundsOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_rounds");
   const training::CallCheck check{"RoundsOptions"};
   check.at_least_one(o.rounds, "rounds");
   check.at_least_one(o.sim_per_round, "sim_per_round");
@@ -354,6 +392,7 @@ TrainingSummary Trainer::train_offline(const Simulations& simulations, const Off
 
 TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, const OfflineOptions& o) {
   State& s = *state_;
+  const State::Use use(s, "train_offline");
   const training::CallCheck check{"OfflineOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.batch_size, "batch_size");

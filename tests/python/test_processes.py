@@ -121,6 +121,7 @@ def test_ctrl_c_in_nested_trainings_is_a_keyboard_interrupt():
     )
 
 
+@pytest.mark.slow
 def test_twenty_overlapping_trainings_with_signals():
     check(
         """
@@ -148,4 +149,222 @@ def test_twenty_overlapping_trainings_with_signals():
         """,
         "all ended",
         300,
+    )
+
+
+# --- one user at a time ---
+
+
+def test_a_trainer_in_use_says_so():
+    check(
+        """
+        busy = trainer(progress=lambda *args: attempt() if not seen else True)
+        seen = []
+        def attempt():
+            seen.append(None)
+            for where in (lambda: busy.train_online(1, 2, 2), lambda: busy.train_offline(data, 1, 2)):
+                try:
+                    where()
+                except bf.exceptions.ConfigurationError as error:
+                    seen.append(str(error))
+            thread = threading.Thread(target=lambda: seen.append(len(busy.runs)))
+            thread.start()
+            thread.join()
+            seen.append(busy.amortizer.sample(DATA, 5).shape)
+            return True
+        data = model()(8)
+        busy.train_online(1, 5, 2, model_args=None)
+        for line in seen[1:]: print(line)
+        print("runs", len(busy.runs))
+        """,
+        "runs 1\n",
+    )
+    out = run("""
+        def progress(*args):
+            busy.train_online(1, 2, 2)
+        busy = trainer(progress=progress)
+        busy.train_online(1, 5, 2)
+        """)
+    assert out.returncode == 1
+    assert out.stderr.rstrip().endswith(
+        "ConfigurationError: Trainer.train_online: this trainer is training already, in another thread or in the function that makes this call; wait for its "
+        "end, or make another trainer with an amortizer of its own"
+    )
+
+
+def test_two_threads_train_one_trainer():
+    check(
+        """
+        shared, words = trainer(), []
+        def train():
+            try:
+                shared.train_online(1, 2000, 2)
+            except bf.exceptions.ConfigurationError as error:
+                words.append(str(error))
+        threads = [threading.Thread(target=train) for _ in range(2)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        assert len(words) == 1 and "is training already" in words[0], words
+        print("runs", len(shared.runs))
+        """,
+        "runs 1\n",
+    )
+
+
+def test_unseeded_draws_of_many_threads_are_all_different_and_counted():
+    check(
+        """
+        import pickle
+        posterior = amortizer(threads=2)
+        posterior.sample(DATA, 3, seed=0)
+        draws = []
+        def draw():
+            for _ in range(25): draws.append(posterior.sample(DATA, 3).tobytes())
+        threads = [threading.Thread(target=draw) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        expected = {posterior.sample(DATA, 3, seed=i).tobytes() for i in range(200)}
+        assert set(draws) == expected and len(expected) == 200
+        copy = pickle.loads(pickle.dumps(posterior))
+        assert copy.sample(DATA, 3).tobytes() == posterior.sample(DATA, 3, seed=200).tobytes()
+        print("counted")
+        """,
+        "counted",
+    )
+
+
+# --- processes ---
+
+
+@pytest.mark.slow
+def test_a_hundred_forked_children_use_free_or_leave_what_they_inherit():
+    check(
+        """
+        trained = trainer(threads=2)
+        trained.train_online(1, 3, 4)
+        many = {"summary_conditions": np.ones((40, 4, 2), np.float32)}
+        expected = trained.amortizer.sample(many, 300, seed=1).tobytes()
+        failed = []
+        for i in range(100):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                if i % 4 == 0:
+                    sys.exit(0)  # with all that Python does at its end
+                if i % 4 == 1:
+                    assert trained.amortizer.sample(many, 300, seed=1).tobytes() == expected
+                if i % 4 == 2:
+                    trained.train_online(1, 2, 4)
+                del trained
+                os._exit(0)
+            status = os.waitpid(child, 0)[1]
+            if status: failed.append((i, status))
+        assert not failed, failed
+        print("all ended")
+        """,
+        "all ended",
+        600,
+    )
+
+
+@pytest.mark.slow
+def test_children_forked_while_other_threads_draw_and_train():
+    check(
+        """
+        trained = trainer(threads=2)
+        trained.train_online(1, 3, 4)
+        goes_on = True
+        other = trainer(threads=2, progress=lambda *args: goes_on)
+        def draw():
+            while goes_on: trained.amortizer.sample(DATA, 600)
+        threads = [threading.Thread(target=draw), threading.Thread(target=lambda: other.train_online(**ENDLESS))]
+        for thread in threads: thread.start()
+        time.sleep(0.3)
+        failed = []
+        for i in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                assert trained.amortizer.sample(DATA, 600).shape[-1] == 2
+                assert other.amortizer.sample(DATA, 600).shape[-1] == 2
+                sys.exit(0)
+            status = os.waitpid(child, 0)[1]
+            if status: failed.append((i, status))
+        goes_on = False
+        for thread in threads: thread.join()
+        assert not failed, failed
+        print("all ended")
+        """,
+        "all ended",
+        600,
+    )
+
+
+POOL = """
+import concurrent.futures, multiprocessing
+def work(i):
+    import numpy as np
+    import bayesflow_cpp as bf
+    own = bf.amortizers.load_amortizer({path!r})
+    return own.sample({{"summary_conditions": np.ones((30, 4, 2), np.float32)}}, 300, seed=1).tobytes()
+if __name__ == "__main__":
+    trained = trainer(threads=2)
+    trained.train_online(1, 3, 4)
+    trained.amortizer.save({path!r})
+    expected = work(0)
+    context = multiprocessing.get_context({method!r})
+    with context.Pool(4, maxtasksperchild={tasks}) as pool:
+        got = pool.map(work, range(100), chunksize=1)
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        got += list(pool.map(work, range(10)))
+    assert all(g == expected for g in got)
+    print("all the same")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method, tasks", [("fork", 1), ("spawn", 20)])
+def test_workers_of_process_pools_load_their_own_amortizer(method, tasks, tmp_path):
+    """With fork a hundred children one after the other; those of spawn take a second each to import NumPy."""
+    program = tmp_path / "program.py"
+    program.write_text(SMALL + POOL.format(path=str(tmp_path / "model.h5"), method=method, tasks=tasks))
+    package = os.path.dirname(os.path.dirname(__import__("bayesflow_cpp").__file__))
+    out = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": package})
+    assert out.returncode == 0 and "all the same" in out.stdout, (out.stdout[-1000:], out.stderr[-3000:])
+
+
+# --- memory ---
+
+
+def test_arrays_that_memory_does_not_suffice_for_are_an_error():
+    check(
+        """
+        import resource
+        posterior = amortizer(threads=1)
+        posterior.sample(DATA, 3)
+        trained = trainer(threads=1)
+        rows = 2_000_000  # 64 MB as float32, 128 MB in the engine
+        big = np.ones((rows, 4, 2), np.float32)
+        double = np.ones((rows, 4, 2))
+        forward = {"prior_draws": np.ones((rows, 2)), "sim_data": np.ones((rows, 4, 2))}
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20, resource.RLIM_INFINITY))
+        caught = []
+        for call in (lambda: posterior.sample({"summary_conditions": big}, 1), lambda: posterior.sample({"summary_conditions": double}, 1),
+                     lambda: posterior.log_posterior({"summary_conditions": big, "parameters": big[:, 0]}),
+                     lambda: trained.train_offline([forward], 1, 4), lambda: trained.train_online(1, 2, 4, validation_sims=forward),
+                     lambda: posterior.save("/dev/shm/never.h5", constants={"big": np.ones((3, 4)), "more": big}),
+                     lambda: bf.diagnostics.plot_recovery(big, big[:, 0])):
+            try:
+                call()
+                caught.append("nothing")
+            except MemoryError as error:
+                caught.append(type(error).__name__)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(caught)
+        assert posterior.sample(DATA, 3).shape[-1] == 2
+        assert set(caught) == {"OutOfMemoryError"} and len(caught) == 7, caught
+        print("goes on")
+        """,
+        "goes on",
     )

@@ -38,7 +38,7 @@ inline Outcome outcome_of(Trainer& trainer, const TrainingSummary& run, const Ge
                      {s.losses["loss"], s.losses["summary_loss"], s.losses["weight_decay"], s.learning_rate, s.gradient_norm});
   for (const EpochRecord& e : run.history.epochs)
     out.epochs.insert(out.epochs.end(), {e.train.total(), e.validation.total(), static_cast<double>(e.steps)});
-  const Array draws = trainer.trained<AmortizedPosterior>().sample(trainer.configure(model.simulate(3, 1, "test", 0)), 20);
+  const Array draws = trainer.trained<AmortizedPosterior>().sample(trainer.configure(model.simulate(3, 1, "test", 0)), 20, {.seed = 0});
   out.draws.assign(draws.data(), draws.data() + draws.size());
   return out;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,7 +35,9 @@ struct SaveAmortizerOptions;
 
 /// Settings of a sampling call.
 struct SampleOptions {
-  std::uint64_t seed = 0;  ///< the same seed gives the same draws
+  /// The same seed gives the same draws. None: the number of the call among those without a seed (0, 1, 2, ...), which copies of an
+  /// amortizer share. So calls in a row give new draws, the same in every run of a program.
+  std::optional<std::uint64_t> seed = {};
 };
 
 /// q(parameters | summary_net(summary_conditions), direct_conditions). Networks are copied into it: it has weights of its own. Copies of an
@@ -63,7 +66,8 @@ class AmortizedPosterior : public Trainable {
     std::optional<Shape> summary_conditions, direct_conditions;
   };
   /// Infers all widths from a first batch and initializes the weights, with the seed of the options, else this one, else 0. The trainer
-  /// does it in its consistency check with its own seed.
+  /// does it in its consistency check with its own seed. Threads that build at the same time wait for the first; networks that call it
+  /// while they are being built get a ConfigurationError.
   void build(const Inputs& inputs, std::optional<std::uint64_t> seed = {}) override;
   void build(const BuiltFor& shapes, std::optional<std::uint64_t> seed = {});
   [[nodiscard]] bool is_built() const;
@@ -72,7 +76,8 @@ class AmortizedPosterior : public Trainable {
   [[nodiscard]] const InvertibleNetwork& inference_net() const;
   [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
 
-  // Inference throws ShapeError for widths other than those of training, or no data sets, and ArgumentError for values that are not finite.
+  // Inference may be called by several threads at a time, also while a trainer trains, and by children of a fork.
+  // It throws ShapeError for widths other than those of training, or no data sets, and ArgumentError for values that are not finite.
 
   /// `n_samples` draws for each data set: always (batch, n_samples, P). Memory beyond the result does not grow with it. With one
   /// seed the first draws are the same for any n_samples, and for any number of threads.
@@ -108,6 +113,9 @@ class AmortizedPosterior : public Trainable {
   [[nodiscard]] std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const override;
   [[nodiscard]] nn::ParameterStore& store() override;
   [[nodiscard]] const nn::ParameterStore& store() const override;
+  /// Calls of `sample` without a seed.
+  [[nodiscard]] std::uint64_t unseeded_calls() const;
+  void set_unseeded_calls(std::uint64_t count);
 
  private:
   [[nodiscard]] Tensor condition(Tape& tape, const Inputs& inputs, Tensor* summary = nullptr) const;
@@ -117,7 +125,8 @@ class AmortizedPosterior : public Trainable {
   [[nodiscard]] Array evaluate(const char* what, const Inputs& inputs, OfFlow of_flow) const;
   /// Fills the latents (draws, P) of a data set from a first draw on.
   using FillLatent = std::function<void(std::int64_t data_set, std::int64_t first, std::span<float> z)>;
-  [[nodiscard]] FillLatent latent_draws(std::int64_t n_samples, const Inputs& inputs, SampleOptions options) const;
+  [[nodiscard]] FillLatent latent_draws(std::int64_t n_samples, const Inputs& inputs, std::uint64_t seed) const;
+  [[nodiscard]] std::uint64_t seed_of(const SampleOptions& options) const;
   template <class Number>
   void invert(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed, const FillLatent& latent, Number* out) const;
 

@@ -13,7 +13,8 @@ namespace bayesflow {
 /// over what disturbed threads have left. So which thread runs a task is open, and callers make tasks whose results do not depend
 /// on it. Waiting threads spin briefly (sections of a training step are tens of microseconds apart), then sleep. The first
 /// exception of a section, by task number, is rethrown on the caller's thread. While a section is going on, one that is started
-/// inside its tasks, or by another thread, runs its tasks in place.
+/// inside its tasks, or by another thread, runs its tasks in place. In a forked child the pool starts threads of its own at its next
+/// section.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads = 0);  ///< 0: as many as the machine has; ConfigurationError if it does not give so many

@@ -1,6 +1,7 @@
 /// All parameters of a model in flat, aligned buffers with a table of names.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -84,6 +85,8 @@ class ParameterStore {
 
   /// What reads or writes values and buffers while others may do so holds it: optimizers, trainers and amortizers do.
   [[nodiscard]] WeightLock& lock() const { return lock_; }
+  /// Not 0 while a trainer trains the values.
+  [[nodiscard]] std::atomic<std::uint64_t>& training_claim() { return training_claim_; }
   [[nodiscard]] float* values() { return values_.get(); }
   [[nodiscard]] const float* values() const { return values_.get(); }
   [[nodiscard]] std::span<float> value(int parameter);
@@ -93,6 +96,7 @@ class ParameterStore {
   [[nodiscard]] Tensor tensor(Tape& tape, int parameter) const;
 
  private:
+  std::atomic<std::uint64_t> training_claim_{0};
   using Floats = std::unique_ptr<float[], detail::FreeFloats>;
   friend class GradientBuffers;
   friend class Optimizer;

@@ -67,6 +67,8 @@ struct StreamOptions {
 /// borders. A file that fits into half of the buffer is one window: then all orders are equally likely. While one window is used, a
 /// thread reads the next. If the store has one context per batch, training batches are cut from single stored batches, and it is
 /// these pieces that are permuted within a window. The order is a function of (seed, epoch), not of timing.
+///
+/// `start` and `next` serve one caller at a time, in the process that made the stream: ConfigurationError otherwise.
 class SimulationStream {
  public:
   SimulationStream(SimulationStore store, StreamOptions options = {});

@@ -26,6 +26,10 @@ namespace bayesflow {
 /// With a checkpoint_path everything that the result depends on is on the disk after every epoch, every few minutes and at the end of a
 /// run: a trainer made again with the same arguments finds it, says so, and its unfinished call goes on to the same bits as if it had never
 /// stopped. Throws IoError if the folder cannot be used or another trainer uses it.
+///
+/// A trainer trains one run at a time, and networks are trained by one trainer at a time: a training function that is called meanwhile, by
+/// another thread or by one of the run's own callbacks, throws ConfigurationError. Drawing from the amortizer and `runs` are allowed at any
+/// time.
 class Trainer {
  public:
   /// The trainer keeps a copy, which shares its weights with `trained`.
@@ -72,7 +76,7 @@ class Trainer {
   /// Writes what waits and frees the checkpoint folder for another trainer. This one trains without checkpoints from then on.
   void release_checkpoints();
   /// What each call so far returned, those of a checkpoint included: the history over all runs.
-  [[nodiscard]] const std::vector<TrainingSummary>& runs() const;
+  [[nodiscard]] std::vector<TrainingSummary> runs() const;
   [[nodiscard]] const TrainerOptions& options() const;
   /// What is trained.
   [[nodiscard]] Trainable& trainable() const;

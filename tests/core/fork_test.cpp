@@ -1,0 +1,177 @@
+// Pools and other objects that a forked child inherits, and objects that one caller may use at a time.
+#include "core/fork.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/thread_pool.hpp"
+#include "core/in_use.hpp"
+#include "support/child.hpp"
+#include "support/expect.hpp"
+
+namespace bayesflow {
+namespace {
+
+using support::in_child;
+using support::require_in_child;
+
+std::int64_t sum_on(ThreadPool& pool, std::int64_t count) {
+  std::atomic<std::int64_t> sum{0};
+  pool.for_each(count, [&](std::int64_t i) { sum += i; });
+  return sum;
+}
+
+class Fork : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!support::kForks) GTEST_SKIP();
+  }
+};
+
+TEST_F(Fork, AChildUsesAndFreesAPoolThatItsParentHasUsed) {
+  for (int i = 0; i < 100; ++i) {
+    auto pool = std::make_unique<ThreadPool>(3);
+    ASSERT_EQ(sum_on(*pool, 1000), 499500);
+    if (i % 2) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // threads asleep, or still spinning
+    ASSERT_EQ(in_child([&] {
+                if (i % 4 < 2) require_in_child(sum_on(*pool, 1000) == 499500 && pool->threads() == 3, "wrong sum");
+                pool.reset();
+              }),
+              "0")
+        << i;
+    ASSERT_EQ(sum_on(*pool, 1000), 499500);
+  }
+}
+
+TEST_F(Fork, AChildThatIsForkedWhileAnotherThreadUsesThePoolHasThreadsOfItsOwn) {
+  ThreadPool pool(2);
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) (void)sum_on(pool, 200);
+  });
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(in_child([&] {
+                std::atomic<int> together{0};
+                pool.for_each(2, [&](std::int64_t) {
+                  ++together;
+                  while (together < 2) std::this_thread::yield();  // needs both threads
+                });
+              }),
+              "0");
+  stop = true;
+  other.join();
+}
+
+TEST_F(Fork, AChildPostsAJob) {
+  ThreadPool pool(2);
+  const auto job = [](void* done) { *static_cast<std::atomic<bool>*>(done) = true; };
+  std::atomic<bool> done{false};
+  pool.post(job, &done);
+  EXPECT_EQ(in_child([&] {
+              pool.finish_posted();  // that job is the parent's
+              std::atomic<bool> mine{false};
+              pool.post(job, &mine);
+              pool.finish_posted();
+              require_in_child(mine, "the job was not done");
+            }),
+            "0");
+  pool.finish_posted();
+  EXPECT_TRUE(done);
+}
+
+TEST_F(Fork, AChildOfATaskThatDoesNotEndThereGetsASentence) {
+  ThreadPool pool(2);
+  // The other thread holds its task until the child has ended, so the child can never see it done.
+  std::atomic<int> running{0};
+  std::atomic<bool> release{false};
+  std::string outcome;
+  const std::thread::id caller = std::this_thread::get_id();
+  const pid_t parent = getpid();
+  const auto section = [&] {
+    pool.for_each(2, [&](std::int64_t) {
+      ++running;
+      while (running < 2) std::this_thread::yield();
+      if (std::this_thread::get_id() != caller)
+        while (!release) std::this_thread::yield();
+      else if (getpid() == parent) {
+        int ends[2];
+        ASSERT_EQ(pipe(ends), 0);
+        const pid_t child = fork();
+        if (child == 0) {
+          alarm(60);
+          return;  // goes on in the section
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        outcome = WIFEXITED(status) ? std::to_string(WEXITSTATUS(status)) : "signal";
+        release = true;
+      }
+    });
+  };
+  if (const std::string text = sentence<ConfigurationError>(section); getpid() != parent)
+    _exit(text.starts_with("ThreadPool: a task forked this process") ? 7 : 8);
+  EXPECT_EQ(outcome, "7");
+}
+
+TEST_F(Fork, WhatBelongsToAProcessIsMadeAfreshInAChild) {
+  detail::PerProcess<std::atomic<int>> numbers;
+  numbers.get() = 5;
+  EXPECT_EQ(numbers.get(), 5);
+  EXPECT_EQ(in_child([&] {
+              require_in_child(numbers.get() == 0, "the parent's");
+              numbers.get() = 6;
+              require_in_child(numbers.get() == 6, "made twice");
+            }),
+            "0");
+  EXPECT_EQ(numbers.get(), 5);
+}
+
+TEST_F(Fork, WaitsForWhatMustNotBeSeenHalfChanged) {
+  std::atomic<int> first{0}, second{0};
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) {
+      const detail::DelayFork change;
+      ++first;
+      std::this_thread::yield();
+      ++second;
+    }
+  });
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(in_child([&] { require_in_child(first == second, "half a change"); }), "0");
+  stop = true;
+  other.join();
+}
+
+TEST(PerProcess, ThreadsThatComeFirstTogetherGetOneObject) {
+  for (int round = 0; round < 100; ++round) {
+    detail::PerProcess<std::atomic<int>> number;
+    std::atomic<int>* seen[4] = {};
+    std::vector<std::thread> threads;
+    for (auto& s : seen) threads.emplace_back([&number, &s] { s = &number.get(); });
+    for (auto& t : threads) t.join();
+    for (const auto* s : seen) EXPECT_EQ(s, seen[0]);
+  }
+}
+
+TEST(InUse, TheSecondUserGetsASentence) {
+  detail::InUse object;
+  const auto use = [&] { const detail::InUse::Scope scope(object, "Oven::bake", "oven is baking", "wait for the bell"); };
+  EXPECT_EQ(sentence<ConfigurationError>(use), "no exception");
+  const detail::InUse::Scope first(object, "Oven::bake", "oven is baking", "wait for the bell");
+  EXPECT_EQ(sentence<ConfigurationError>(use),
+            "Oven::bake: this oven is baking already, in another thread or in the function that makes this call; wait for the bell");
+  if (support::kForks) {
+    EXPECT_EQ(in_child(use),
+              "Oven::bake: this oven is baking in the parent process, from which this process was forked meanwhile, so that it is "
+              "incomplete here; "
+              "make another one in this process");
+  }
+}
+
+}  // namespace
+}  // namespace bayesflow
