@@ -37,10 +37,12 @@ DEFAULT_SETTING_AFFINE_COUPLING = {
     "soft_clamping": 1.9,
 }
 
+# location_scale: a scale and a shift before each spline; with v1's splines alone draws now and then lie far off.
 DEFAULT_SETTING_SPLINE_COUPLING = {
     **{key: value for key, value in DEFAULT_SETTING_AFFINE_COUPLING.items() if key != "soft_clamping"},
     "bins": 16,
     "default_domain": (-5.0, 5.0, -5.0, 5.0),
+    "location_scale": False,
 }
 
 DEFAULT_SETTING_INVERTIBLE_NET = {

@@ -258,7 +258,8 @@ class InvertibleNetwork(_Network):
     coupling_design : "affine", "spline" or "interleaved"
     coupling_settings : dict, optional
         dense_args (as those of `DeepSet`), num_dense, dropout, dropout_prob, mc_dropout, spec_norm,
-        residual, and soft_clamping (affine) or bins and default_domain (spline). What is not named keeps its default. Interleaved: a dictionary
+        residual, and soft_clamping (affine) or bins, default_domain and location_scale (spline: True puts a scale and a shift before each
+        spline, without which draws now and then lie far off). What is not named keeps its default. Interleaved: a dictionary
         with the keys "affine" and "spline". Weight decay and dropout are on by default; switch them off for online training:
         ``{"dense_args": dict(kernel_regularizer=None), "dropout": False}``.
     permutation : "fixed", "learnable" or None
@@ -453,8 +454,9 @@ def _coupling_options(merged):
         mc_dropout=mc_dropout,
         spec_norm=merged["spec_norm"],
         residual=merged["residual"],
-        soft_clamping=0.0 if merged.get("soft_clamping") is None else as_number(merged["soft_clamping"], "coupling_settings: soft_clamping"),
+        soft_clamping=0.0 if merged.get("soft_clamping", 1.9) is None else as_number(merged.get("soft_clamping", 1.9), "coupling_settings: soft_clamping"),
         spline=_core.SplineOptions(merged.get("bins", 16), left, right, bottom, top),
+        location_scale=as_flag(merged.get("location_scale", False), "coupling_settings: location_scale"),
     )
 
 

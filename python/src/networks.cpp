@@ -141,7 +141,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "__init__",
           [](CouplingOptions* self, const DenseOptions& dense, std::int64_t num_dense, double dropout_prob, bool mc_dropout, bool spec_norm,
-             bool residual, double soft_clamping, const ops::SplineOptions& spline) {
+             bool residual, double soft_clamping, const ops::SplineOptions& spline, bool location_scale) {
             new (self) CouplingOptions{.dense = dense,
                                        .num_dense = num_dense,
                                        .dropout_prob = dropout_prob,
@@ -149,9 +149,11 @@ void bind_networks(nb::module_& m) {
                                        .spec_norm = spec_norm,
                                        .residual = residual,
                                        .soft_clamping = soft_clamping,
-                                       .spline = spline};
+                                       .spline = spline,
+                                       .location_scale = location_scale};
           },
-          "dense"_a, "num_dense"_a, "dropout_prob"_a, "mc_dropout"_a, "spec_norm"_a, "residual"_a, "soft_clamping"_a, "spline"_a);
+          "dense"_a, "num_dense"_a, "dropout_prob"_a, "mc_dropout"_a, "spec_norm"_a, "residual"_a, "soft_clamping"_a, "spline"_a,
+          "location_scale"_a);
   nb::class_<InvertibleNetworkOptions>(m, "InvertibleNetworkOptions")
       .def(
           "__init__",

@@ -151,6 +151,7 @@ struct Reader {
     values.clear();
     for (const Json& item : from) nested(item, values.emplace_back());
   }
+  /// A field that files of earlier versions lack.
   template <class T>
   void optional(const char* name, T& value, const T& usual) {
     if (json.contains(name))
@@ -187,7 +188,7 @@ static_assert(fields_of<GraphLayer>() == 2);
 static_assert(fields_of<GraphNode>() == 9);
 static_assert(fields_of<GraphOptions>() == 2);
 static_assert(fields_of<ops::SplineOptions>() == 8);
-static_assert(fields_of<CouplingOptions>() == 8);
+static_assert(fields_of<CouplingOptions>() == 9);
 static_assert(fields_of<InvertibleNetworkOptions>() == 11);  // with act_norm_init, which is none either
 
 // One line per field, in both directions.
@@ -256,6 +257,7 @@ void visit(V& v, CouplingOptions& o) {
   v("residual", o.residual);
   v("soft_clamping", o.soft_clamping);
   v("spline", o.spline);
+  v.optional("location_scale", o.location_scale, false);
 }
 /// What act_norm_init did is in the weights.
 template <class V>

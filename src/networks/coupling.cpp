@@ -58,7 +58,8 @@ Coupling::Coupling(CouplingDesign design, const CouplingOptions& options, std::i
     nets_.emplace_back(options, width);
     nets_.emplace_back(options, width);
   } else {
-    nets_.emplace_back(options, width * (3 * options.spline.bins + 1));
+    // The spline's numbers, then the scale's and the shift's.
+    nets_.emplace_back(options, width * (3 * options.spline.bins + (options.location_scale ? 3 : 1)));
   }
 }
 
@@ -75,14 +76,29 @@ void Coupling::parameters(Tape& tape, Tensor conditioner, Tensor condition, std:
 }
 
 ops::Transformed Coupling::forward(Tape& tape, Tensor u, Tensor conditioner, Tensor condition) const {
-  if (design_ == CouplingDesign::spline) return ops::spline_coupling(u, nets_[0](tape, conditioner, condition), options_.spline);
+  if (design_ == CouplingDesign::spline) {
+    const Tensor raw = nets_[0](tape, conditioner, condition);
+    if (!options_.location_scale) return ops::spline_coupling(u, raw, options_.spline);
+    const std::int64_t width = u.cols(), all = raw.cols();
+    const ops::Transformed placed = ops::affine_coupling(u, ops::columns(raw, all - 2 * width, all - width),
+                                                         ops::columns(raw, all - width, all), static_cast<float>(options_.soft_clamping));
+    const ops::Transformed out = ops::spline_coupling(placed.value, ops::columns(raw, 0, all - 2 * width), options_.spline);
+    return {out.value, ops::add(placed.log_det, out.log_det)};
+  }
   Tensor st[2];
   parameters(tape, conditioner, condition, st);
   return ops::affine_coupling(u, st[0], st[1], static_cast<float>(options_.soft_clamping));
 }
 
 Tensor Coupling::inverse(Tape& tape, Tensor v, Tensor conditioner, Tensor condition) const {
-  if (design_ == CouplingDesign::spline) return ops::spline_coupling_inverse(v, nets_[0](tape, conditioner, condition), options_.spline);
+  if (design_ == CouplingDesign::spline) {
+    const Tensor raw = nets_[0](tape, conditioner, condition);
+    if (!options_.location_scale) return ops::spline_coupling_inverse(v, raw, options_.spline);
+    const std::int64_t width = v.cols(), all = raw.cols();
+    const Tensor u = ops::spline_coupling_inverse(v, ops::columns(raw, 0, all - 2 * width), options_.spline);
+    return ops::affine_coupling_inverse(u, ops::columns(raw, all - 2 * width, all - width), ops::columns(raw, all - width, all),
+                                        static_cast<float>(options_.soft_clamping));
+  }
   Tensor st[2];
   parameters(tape, conditioner, condition, st);
   return ops::affine_coupling_inverse(v, st[0], st[1], static_cast<float>(options_.soft_clamping));

@@ -102,7 +102,11 @@ void InvertibleNetworkOptions::validate() const {
   if (spline_coupling) spline_coupling->validate();
 }
 
-InvertibleNetwork::InvertibleNetwork(InvertibleNetworkOptions options) : options_(std::move(options)) { options_.validate(); }
+InvertibleNetwork::InvertibleNetwork(InvertibleNetworkOptions options) : options_(std::move(options)) {
+  options_.validate();
+  // Files of flows that have none do not mention it.
+  if (options_.coupling_design == CouplingDesign::affine) options_.coupling.location_scale = false;
+}
 
 namespace {
 /// Random, never the identity, never the one before (both are possible from three dimensions on; with two, always the swap).

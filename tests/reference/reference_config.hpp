@@ -119,6 +119,7 @@ inline CouplingOptions coupling_options(const nlohmann::json& j) {
   else
     c.read("soft_clamping", o.soft_clamping);
   o.spline = ops::v1_spline_options();
+  o.location_scale = false;  // v1 has none
   c.read("bins", o.spline.bins);
   if (c.has("default_domain")) {
     const auto domain = c["default_domain"].get<std::vector<float>>();

@@ -22,14 +22,18 @@ struct CouplingOptions {
                         .activation = Activation::relu,
                         .kernel_initializer = nn::Initializer::he_uniform,
                         .kernel_regularizer = 1e-4};  ///< hidden layers
-  std::int64_t num_dense = 2;      ///< hidden layers
-  double dropout_prob = 0.05;      ///< after each hidden layer; 0: none
-  bool mc_dropout = false;         ///< dropout stays active at inference
-  bool spec_norm = false;          ///< spectral normalization of the hidden kernels (at most 1)
-  bool residual = false;           ///< output from hidden layers plus the conditioning half
-  double soft_clamping = 1.9;      ///< affine: log-scales stay within +-this; 0: none
-  ops::SplineOptions spline = {};  ///< spline: bins and domain
-  void validate() const;           ///< throws ConfigurationError
+  std::int64_t num_dense = 2;                         ///< hidden layers
+  double dropout_prob = 0.05;                         ///< after each hidden layer; 0: none
+  bool mc_dropout = false;                            ///< dropout stays active at inference
+  bool spec_norm = false;                             ///< spectral normalization of the hidden kernels (at most 1)
+  bool residual = false;                              ///< output from hidden layers plus the conditioning half
+  double soft_clamping = 1.9;                         ///< affine: log-scales stay within +-this; 0: none
+  ops::SplineOptions spline = {};                     ///< spline: bins and domain
+  /// spline: the same network also gives a scale (clamped as in affine couplings) and a shift, which come before the spline. Then the
+  /// spline sees values of unit scale, and its straight tails have the width of the posterior; v1 has none, and draws now and then lie far
+  /// off.
+  bool location_scale = false;
+  void validate() const;  ///< throws ConfigurationError
 };
 /// No dropout and no weight decay: right for online training, where no simulation is seen twice.
 [[nodiscard]] CouplingOptions unregularized_coupling();
@@ -38,17 +42,17 @@ struct CouplingOptions {
 
 /// Settings of an InvertibleNetwork, v1's names and defaults.
 struct InvertibleNetworkOptions {
-  std::int64_t num_params = 0;                            ///< width of the targets; mandatory
+  std::int64_t num_params = 0;  ///< width of the targets; mandatory
   std::int64_t num_coupling_layers = 6;
   CouplingDesign coupling_design = CouplingDesign::affine;  ///< interleaved: affine, spline, affine, ...
   CouplingOptions coupling = {};
-  std::optional<CouplingOptions> spline_coupling = {};    ///< interleaved: of the spline layers, if not `coupling`
+  std::optional<CouplingOptions> spline_coupling = {};  ///< interleaved: of the spline layers, if not `coupling`
   PermutationKind permutation = PermutationKind::fixed;
   bool use_act_norm = true;
-  std::optional<Array> act_norm_init = {};                ///< (n, P) or (n, N, P) targets from which act norm starts, layer by layer
-  bool use_soft_flow = false;                             ///< Kim et al. (2020)
-  double soft_flow_low = 1e-3, soft_flow_high = 5e-2;     ///< bounds of the noise scale; density and draws use the lower one
-  void validate() const;                                  ///< throws ConfigurationError
+  std::optional<Array> act_norm_init = {};             ///< (n, P) or (n, N, P) targets from which act norm starts, layer by layer
+  bool use_soft_flow = false;                          ///< Kim et al. (2020)
+  double soft_flow_low = 1e-3, soft_flow_high = 5e-2;  ///< bounds of the noise scale; density and draws use the lower one
+  void validate() const;                               ///< throws ConfigurationError
 };
 
 /// z = f(theta; condition), invertible in theta. Targets (B, D) or (B, N, D); condition absent, (B, C), or (B, N, C) with one row
