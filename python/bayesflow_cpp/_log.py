@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import warnings
 
 from ._words import in_python
+from .exceptions import ForeignDataWarning
 
 logger = logging.getLogger("bayesflow_cpp")
 
@@ -46,6 +48,17 @@ class _InPython(logging.Filter):
     def filter(self, record):
         record.msg, record.args = in_python(record.getMessage()), ()
         return True
+
+
+def warn_of_foreign(foreign):
+    """A warning for each way in which data or draws are unlike those of training, at the line outside this package."""
+    if not foreign:
+        return
+    level, frame = 1, sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    for one in foreign:
+        warnings.warn(one.sentence, ForeignDataWarning, stacklevel=level)
 
 
 def set_up():

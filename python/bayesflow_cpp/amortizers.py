@@ -11,6 +11,7 @@ import numpy as np
 from . import _core
 from ._absent import absent, page
 from ._arrays import Scalar, as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
+from ._log import warn_of_foreign
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
 from .networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
@@ -221,7 +222,8 @@ class AmortizedPosterior:
             raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {shown(n_samples)}")
         keepdims = as_flag(keepdims, "AmortizedPosterior.sample: keepdims")
         _, summary, direct = self._inputs(input_dict)
-        draws = self._ready(input_dict).sample(summary, direct, n_samples, seed)
+        draws, foreign = self._ready(input_dict).sample(summary, direct, n_samples, seed)
+        warn_of_foreign(foreign)
         if len(draws) == 1 and not keepdims:
             draws = draws[0]
         return draws if to_numpy else output(draws)
@@ -235,10 +237,18 @@ class AmortizedPosterior:
 
     def log_posterior(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
-        out = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
+        out, foreign = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
+        warn_of_foreign(foreign)
         return out if to_numpy else output(out)
 
     log_prob = log_posterior
+
+    def foreign(self, input_dict: Simulations) -> list[_core.Foreign]:
+        """How these data are unlike those of training: an object for each kind, with .kind, .name, .low, .high, .seen_low, .seen_high, .share, .sentence.
+
+        `sample` and `log_posterior` warn with the same sentences (ForeignDataWarning). Empty also if no training is known (files of earlier versions)."""
+        _, summary, direct = self._inputs(input_dict)
+        return self._ready(input_dict).foreign(summary, direct)
 
     def save(self, path: Path, *, description: str = "", param_names: Names | None = None, constants: Mapping[str, ArrayLike] | None = None) -> None:
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.

@@ -5,6 +5,10 @@ class BayesFlowError(Exception):
     """Base of everything this package raises on purpose."""
 
 
+class ForeignDataWarning(UserWarning):
+    """Data, or posterior draws, unlike those that the networks were trained on."""
+
+
 class ConfigurationError(BayesFlowError, ValueError):
     """An option, or a combination of objects, that cannot work."""
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_path, is_whole, own, shown
+from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_number, as_path, is_whole, own, shown
 from ._functions import name_of
-from ._log import logger
+from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
 from .amortizers import AmortizedPosterior
 from .configuration import DefaultPosteriorConfigurator
@@ -221,15 +221,17 @@ class Trainer:
 
     def train_offline(self, simulations_dict: Simulations | Sequence[Simulations] | SimulationStore | Path, epochs: int, batch_size: int, save_checkpoint: bool = True,
                       optimizer: Adam | AdamW | SGD | None = None, reuse_optimizer: bool = False, early_stopping: bool = False,
-                      validation_sims: int | Simulations | None = None, use_autograph: bool = True, *, lr_adjuster: RegressionLRAdjuster | None = None,
-                      conf_args: Settings | None = None, net_args: Settings | None = None, val_model_args: Settings | None = None,
+                      validation_sims: int | Simulations | None = None, use_autograph: bool = True, *, validation_split: float = 0.0,
+                      lr_adjuster: RegressionLRAdjuster | None = None, conf_args: Settings | None = None, net_args: Settings | None = None, val_model_args: Settings | None = None,
                       val_conf_args: Settings | None = None, early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
         """Passes over given simulations, all rows in a new order each epoch, the last batch kept.
 
         `simulations_dict`: a forward dictionary, a list of them (their contexts and shapes may differ), a SimulationStore, or the path of a file of
-        simulations, which may be larger than memory.
+        simulations, which may be larger than memory. `validation_split`: this share of the simulations (0.1, say), drawn at random by the seed, is held
+        out for the validation loss, in the place of `validation_sims`.
         """
-        run = dict(data=_offline_data(simulations_dict), epochs=epochs, batch_size=batch_size)
+        split = as_number(validation_split, "train_offline: validation_split")
+        run = dict(data=_offline_data(simulations_dict), epochs=epochs, batch_size=batch_size, validation_split=split)
         return self._train("train_offline", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
 
@@ -462,6 +464,8 @@ class Trainer:
                 raise ConfigurationError(f'mmd_hypothesis_test: {name} must be data sets (B, ...), or a dictionary with "summary_conditions"')
         if reference is None and self.generative_model is None:
             raise ArgumentError("mmd_hypothesis_test: it needs reference_data, or a trainer with a generative model")
+        if self.amortizer.is_built:
+            warn_of_foreign(self.amortizer.foreign(observed))
         summary, direct = as_float64(observed.get("summary_conditions"), "observed_data"), as_float64(observed.get("direct_conditions"), "observed_data")
         with counted(num_null_samples, "MMD under the model", "sample", self._shows(progress, "mmd_hypothesis_test")) as report:
             null, value, p, critical = self._core.mmd_hypothesis_test(

@@ -36,6 +36,20 @@ void bind_amortizers(nb::module_& m) {
   const auto p = "parameters"_a.none() = nb::none();
   const auto s = "summary_conditions"_a.none() = nb::none();
   const auto d = "direct_conditions"_a.none() = nb::none();
+  nb::class_<Foreign>(m, "Foreign", "One way in which data sets, or draws, are unlike those of training.")
+      .def_prop_ro("kind",
+                   [](const Foreign& f) {
+                     constexpr const char* kNames[] = {"size", "count", "values", "averages", "summaries", "draws"};
+                     return kNames[static_cast<int>(f.kind)];
+                   })
+      .def_ro("name", &Foreign::name)
+      .def_ro("low", &Foreign::low)
+      .def_ro("high", &Foreign::high)
+      .def_ro("seen_low", &Foreign::seen_low)
+      .def_ro("seen_high", &Foreign::seen_high)
+      .def_ro("share", &Foreign::share)
+      .def_ro("sentence", &Foreign::sentence)
+      .def("__repr__", [](const Foreign& f) { return "<Foreign: " + f.sentence + ">"; });
   nb::class_<AmortizedPosterior>(m, "AmortizedPosterior")
       .def(
           "__init__",
@@ -67,9 +81,11 @@ void bind_amortizers(nb::module_& m) {
           "sample",
           [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::optional<std::uint64_t> seed) {
             const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
-            return new_float32({inputs.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
-              without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed}); });
+            std::vector<Foreign> foreign;
+            nb::object draws = new_float32({inputs.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
+              without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed, .foreign = &foreign}); });
             });
+            return nb::make_tuple(draws, std::move(foreign));
           },
           "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a.none())
       .def_prop_rw("unseeded_calls", &AmortizedPosterior::unseeded_calls, &AmortizedPosterior::set_unseeded_calls)
@@ -77,9 +93,18 @@ void bind_amortizers(nb::module_& m) {
           "log_posterior",
           [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
             const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
-            return to_numpy_float32(without_gil([&] { return self.log_posterior(inputs); }));
+            std::vector<Foreign> foreign;
+            nb::object out = to_numpy_float32(without_gil([&] { return self.log_posterior(inputs, &foreign); }));
+            return nb::make_tuple(out, std::move(foreign));
           },
           p, s, d)
+      .def(
+          "foreign",
+          [](const AmortizedPosterior& self, Maybe summary, Maybe direct) {
+            const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
+            return without_gil([&] { return self.foreign(inputs); });
+          },
+          s, d)
       .def(
           "forward",
           [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {

@@ -283,6 +283,14 @@ void bind_training(nb::module_& m) {
       .def_ro("redrawn", &TrainingSummary::redrawn)
       .def_ro("resumed", &TrainingSummary::resumed)
       .def_ro("checkpoint", &TrainingSummary::checkpoint)
+      .def_ro("kept_epoch", &TrainingSummary::kept_epoch,
+              "From 1: early stopping put this epoch's weights back; 0: they are those of the last step.")
+      .def_prop_ro(
+          "gain_per_doubling", [](const TrainingSummary& s) { return s.convergence.gain_per_doubling; },
+          "Nats that a run of twice the steps would gain, about; NaN: too few steps.")
+      .def_prop_ro("gain_standard_error", [](const TrainingSummary& s) { return s.convergence.standard_error; })
+      .def_prop_ro(
+          "convergence", [](const TrainingSummary& s) { return s.convergence.sentence; }, "What further steps would gain, a sentence.")
       .def_ro("seconds", &TrainingSummary::seconds)
       .def_ro("simulate_seconds", &TrainingSummary::simulate_seconds)
       .def_ro("gradient_seconds", &TrainingSummary::gradient_seconds)
@@ -375,9 +383,10 @@ void bind_training(nb::module_& m) {
           "epochs"_a, "iterations_per_epoch"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
       .def(
           "train_offline",
-          [](Trainer& self, const nb::object& data, std::int64_t epochs, std::int64_t batch_size, nb::object v, Optimizer o, bool r,
-             Early e, Adjuster a) {
-            const OfflineOptions options = common(OfflineOptions{.epochs = epochs, .batch_size = batch_size}, v, o, r, e, a);
+          [](Trainer& self, const nb::object& data, std::int64_t epochs, std::int64_t batch_size, double validation_split, nb::object v,
+             Optimizer o, bool r, Early e, Adjuster a) {
+            const OfflineOptions options =
+                common(OfflineOptions{.epochs = epochs, .batch_size = batch_size, .validation_split = validation_split}, v, o, r, e, a);
             if (nb::isinstance<nb::str>(data)) {
               const auto path = path_of(nb::cast<std::string>(data));
               return without_gil([&] { return self.train_offline(path, options); });
@@ -386,7 +395,7 @@ void bind_training(nb::module_& m) {
             for (const nb::handle part : nb::cast<nb::list>(data)) parts.push_back(simulations_from(nb::cast<nb::dict>(part)));
             return without_gil([&] { return self.train_offline(parts, options); });
           },
-          "data"_a, "epochs"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+          "data"_a, "epochs"_a, "batch_size"_a, "validation_split"_a = 0.0, validation, optimizer, reuse, early, adjuster)
       .def(
           "train_experience_replay",
           [](Trainer& self, std::int64_t epochs, std::int64_t iterations_per_epoch, std::int64_t batch_size, std::int64_t buffer_capacity,

@@ -123,8 +123,16 @@ Tensor AmortizedPosterior::condition(Tape& tape, const Inputs& inputs, Tensor* s
   }
   const std::int64_t direct = inputs.direct_conditions ? inputs.direct_conditions->dim(-1) : 0;
   if (direct != s.direct_width)
-    throw ShapeError(fmt::format("AmortizedPosterior: was built with direct_conditions of width {}; got {}", s.direct_width,
-                                 inputs.direct_conditions ? inputs.direct_conditions->shape().to_string() : "none"));
+    throw ShapeError(fmt::format(
+        "AmortizedPosterior: was built with direct_conditions of width {}; got {}{}", s.direct_width,
+        inputs.direct_conditions ? inputs.direct_conditions->shape().to_string() : "none",
+        // As the default configurator makes it of a list with a number for each data set.
+        s.direct_width > 0 && inputs.direct_conditions && direct == s.direct_width * inputs.direct_conditions->dim(0)
+            ? fmt::format(
+                  ". A non-batchable context is shared by all data sets: for a value of each, give direct_conditions of shape ({}, {}) "
+                  "yourself, or one dictionary for each value",
+                  inputs.direct_conditions->dim(0), s.direct_width)
+            : std::string()));
   if (inputs.direct_conditions) parts[n++] = tape.input(*inputs.direct_conditions);
   if (n == 0) throw SummaryStatsError("AmortizedPosterior: there are neither summary nor direct conditions");
   if (n == 1) return parts[0];

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "amortizers/posterior_state.hpp"
 #include "bayesflow/core/errors.hpp"
@@ -204,7 +205,43 @@ Array AmortizedPosterior::summary(const Inputs& inputs) const {
   return to_array(summary);
 }
 
-Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlow of_flow) const {
+std::shared_ptr<const SeenData> AmortizedPosterior::seen() const {
+  const std::lock_guard lock(state_->seen_mutex);
+  return state_->seen;
+}
+
+void AmortizedPosterior::set_seen(SeenData seen) {
+  auto shared = std::make_shared<const SeenData>(std::move(seen));
+  const std::lock_guard lock(state_->seen_mutex);
+  state_->seen = std::move(shared);
+}
+
+void AmortizedPosterior::look_for_foreign(const Inputs& inputs, const Tensor& summary, std::vector<Foreign>& found) const {
+  const std::shared_ptr<const SeenData> known = seen();
+  if (!known) return;
+  const bool has_summaries = summary && summary.rank() == 2 && summary.cols() == static_cast<std::int64_t>(known->summaries.size());
+  found = compare(*known, inputs, has_summaries ? summary.data() : nullptr);
+}
+
+void AmortizedPosterior::tell(std::vector<Foreign> found, std::vector<Foreign>* to) const {
+  if (to)
+    to->insert(to->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  else
+    for (const Foreign& f : found) options().logger(LogLevel::warning, f.sentence);
+}
+
+std::vector<Foreign> AmortizedPosterior::foreign(const Inputs& inputs) const {
+  require_built("foreign");
+  inputs.check("AmortizedPosterior::foreign");
+  std::vector<Foreign> out;
+  const Pass pass(*state_);
+  Tensor summary;
+  (void)condition(*pass, inputs, &summary);
+  look_for_foreign(inputs, summary, out);
+  return out;
+}
+
+Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlow of_flow, std::vector<Foreign>* foreign) const {
   require_built(what);
   if (inputs.parameters.empty())
     throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what,
@@ -213,7 +250,12 @@ Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlo
   const State& s = *state_;
   const Pass pass(*state_, rows_of(inputs));
   Tape& tape = *pass;
-  Tensor c = condition(tape, inputs), theta = tape.input(inputs.parameters);
+  Tensor summary, c = condition(tape, inputs, &summary), theta = tape.input(inputs.parameters);
+  if (looks_for_foreign(foreign)) {
+    std::vector<Foreign> found;
+    look_for_foreign(inputs, summary, found);
+    tell(std::move(found), foreign);
+  }
   const Tensor in[] = {theta, c};
   const Tensor out = tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
     return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1]));
@@ -236,18 +278,21 @@ AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) co
   return {all.columns(0, width), log_det.squeeze(-1)};
 }
 
-Array AmortizedPosterior::log_posterior(const Inputs& inputs) const {
-  return evaluate("log_posterior", inputs, [](const Latent& latent, const ops::Transformed& flow) {
-    return ops::add(latent.log_density(flow.value), flow.log_det);
-  });
+Array AmortizedPosterior::log_posterior(const Inputs& inputs, std::vector<Foreign>* foreign) const {
+  return evaluate(
+      "log_posterior", inputs,
+      [](const Latent& latent, const ops::Transformed& flow) { return ops::add(latent.log_density(flow.value), flow.log_det); }, foreign);
 }
 
 template <class Number>
-void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed, const FillLatent& latent,
-                                Number* out) const {
+void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, SampleOptions options, const FillLatent& latent, Number* out,
+                                bool look) const {
   State& s = *state_;
+  look = look && looks_for_foreign(options.foreign);
+  std::vector<Foreign> found;
   const Pass pass(s, std::max(rows_of(inputs), inputs.batch_size() * n_samples));
-  Tensor c = condition(*pass, inputs);
+  Tensor summary, c = condition(*pass, inputs, &summary);
+  if (look) look_for_foreign(inputs, summary, found);
   if (c.rank() != 2)
     throw ShapeError(fmt::format("AmortizedPosterior::sample: needs conditions of shape (batch, c); got {}", c.shape().to_string()));
   const std::int64_t batch = c.dim(0), width = num_params(), c_width = c.cols(), blocks = (n_samples + kDrawBlock - 1) / kDrawBlock;
@@ -261,7 +306,7 @@ void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, st
     const std::int64_t b = task / tasks, first = blocks * (task % tasks) / tasks * kDrawBlock;
     const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kDrawBlock, n_samples) - first;
     const TapeLender::Loan tape(lender);
-    tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first)});
+    tape->reset({.gradients = false, .training = false, .seed = options.seed.value_or(0), .step = block_index(b, first)});
     Tensor z = tape->filled({1, rows, width}, 0);
     for (std::int64_t row = 0; row < rows; row += kDrawBlock)
       latent(b, first + row, std::span<float>(z.data() + row * width, static_cast<std::size_t>(std::min(kDrawBlock, rows - row) * width)));
@@ -271,6 +316,11 @@ void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, st
   // One draw of many may be infinite, under heavy tails; all of them are if the conditions overflow.
   require_results("sample", "the draws", inputs, std::span<const Number>(out, static_cast<std::size_t>(batch * n_samples * width)),
                   [](auto row) { return std::ranges::none_of(row, [](Number x) { return std::isfinite(x); }); });
+  if (!look) return;
+  if (const std::shared_ptr<const SeenData> known = seen())
+    for (Foreign& f : compare_draws(*known, std::span<const Number>(out, static_cast<std::size_t>(batch * n_samples * width)), batch))
+      found.push_back(std::move(f));
+  tell(std::move(found), options.foreign);
 }
 
 std::uint64_t AmortizedPosterior::seed_of(const SampleOptions& options) const {
@@ -291,7 +341,7 @@ Array AmortizedPosterior::sample(const Inputs& inputs, std::int64_t n_samples, S
   const std::uint64_t seed = seed_of(options);
   const FillLatent latent = latent_draws(n_samples, inputs, seed);
   Array out = uninitialized_array({inputs.batch_size(), n_samples, num_params()});
-  invert(inputs, n_samples, seed, latent, out.data());
+  invert(inputs, n_samples, {.seed = seed, .foreign = options.foreign}, latent, out.data());
   return out;
 }
 
@@ -302,7 +352,7 @@ void AmortizedPosterior::sample_into(std::span<float> out, const Inputs& inputs,
   if (static_cast<std::int64_t>(out.size()) != shape.size())
     throw ShapeError(
         fmt::format("AmortizedPosterior::sample_into: needs room for {} = {} floats; got {}", shape.to_string(), shape.size(), out.size()));
-  invert(inputs, n_samples, seed, latent, out.data());
+  invert(inputs, n_samples, {.seed = seed, .foreign = options.foreign}, latent, out.data());
 }
 
 Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& latent) const {
@@ -320,7 +370,7 @@ Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& 
     const double* from = latent.data() + (b * n + first) * width;
     for (std::size_t i = 0; i < z.size(); ++i) z[i] = static_cast<float>(from[i]);  // checked above
   };
-  invert(inputs, n, 0, given, out.data());
+  invert(inputs, n, {}, given, out.data(), false);
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "io/archive.hpp"
+#include "training/seen_file.hpp"
 
 namespace bayesflow {
 namespace {
@@ -26,8 +27,10 @@ struct Outputs {
 
 Outputs outputs_of(const AmortizedPosterior& amortizer, const Inputs& probes) {
   Outputs out;
-  if (!probes.parameters.empty()) out.log_posterior = amortizer.log_posterior(probes);
-  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2) out.draws = amortizer.sample(probes, kProbeDraws, {.seed = 0});
+  std::vector<Foreign> ignored;  // probes are made up
+  if (!probes.parameters.empty()) out.log_posterior = amortizer.log_posterior(probes, &ignored);
+  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2)
+    out.draws = amortizer.sample(probes, kProbeDraws, {.seed = 0, .foreign = &ignored});
   return out;
 }
 
@@ -163,6 +166,8 @@ io::ArchiveWriter collect(const AmortizedPosterior& amortizer, const SaveAmortiz
     if (!b.floats.empty()) out.array(floats_path(b), {static_cast<std::int64_t>(b.floats.size())}, std::vector(b.floats));
   }
   for (const auto& [name, array] : info.constants) write(out, "constants/" + name, array);
+  const std::shared_ptr<const SeenData> seen = amortizer.seen();
+  if (seen) training::write_seen(out, *seen);
   if (!probes.parameters.empty()) write(out, "probes/parameters", probes.parameters);
   if (probes.summary_conditions) write(out, "probes/summary_conditions", *probes.summary_conditions);
   if (probes.direct_conditions) write(out, "probes/direct_conditions", *probes.direct_conditions);
@@ -214,6 +219,7 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
   constexpr std::string_view kConstants = "constants/";
   for (const std::string& name : in.paths(std::string(kConstants))) info.constants.emplace(name.substr(kConstants.size()), read(in, name));
 
+  if (std::optional<SeenData> seen = training::read_seen(in)) out.amortizer.set_seen(std::move(*seen));
   if (!options.verify) return out;
   Inputs probes;
   if (in.has("probes/parameters")) probes.parameters = read(in, "probes/parameters");

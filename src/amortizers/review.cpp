@@ -25,28 +25,62 @@ double share_between(const std::vector<double>& values, std::int64_t sets, std::
   return between + within > 0 ? between / (between + within) : 0;
 }
 
+/// Half of the values lie within it, around their median. Wild values do not change it.
+double middle_half(std::vector<double> values) {
+  const auto at = [&](double share) {
+    const auto place = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), place, values.end());
+    return *place;
+  };
+  return at(0.75) - at(0.25);
+}
+
 }  // namespace
+
+Array AmortizedPosterior::summaries_of(const Inputs& inputs) const { return summary_net() ? summary(inputs) : Array(); }
+
+bool AmortizedPosterior::standardizes_parameters() const { return inference_net().options().act_norm_init.has_value(); }
+
+std::vector<double> AmortizedPosterior::losses_of(const Inputs& inputs) const {
+  std::vector<Foreign> ignored;
+  const Array densities = log_posterior(inputs, &ignored);
+  std::vector<double> out(static_cast<std::size_t>(densities.dim(0)), 0.0);
+  const std::size_t each = static_cast<std::size_t>(densities.size()) / out.size();
+  for (std::size_t i = 0; i < out.size() * each; ++i) out[i / each] -= densities.data()[i] / static_cast<double>(each);
+  return out;
+}
 
 /// A stalled run returns the prior for a parameter: flat rank histograms and a fair loss do not show it, contraction does. A parameter
 /// of which the data tell the size and not the sign has posteriors with one mean: its distance from the middle is looked at as well.
 std::vector<std::string> AmortizedPosterior::review(const Inputs& held_out, const std::vector<std::string>& names) const {
   constexpr std::int64_t kDraws = 50;
-  constexpr double kLeast = 0.05;
+  constexpr double kLeast = 0.05, kRatio = 2;
   if (held_out.parameters.rank() != 2 || held_out.parameters.dim(0) < 20) return {};
-  const Array draws = sample(held_out, kDraws, {.seed = 0});
+  std::vector<Foreign> ignored;
+  const Array draws = sample(held_out, kDraws, {.seed = 0, .foreign = &ignored});
   const std::int64_t sets = draws.dim(0), width = draws.dim(2);
   std::vector<std::string> out;
   for (std::int64_t j = 0; j < width; ++j) {
     std::vector<double> values(static_cast<std::size_t>(sets * kDraws));
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = draws.data()[static_cast<std::int64_t>(i) * width + j];
+    const std::string name =
+        names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
+    std::vector<double> truths;
+    for (std::int64_t b = 0; b < sets; ++b) truths.push_back(held_out.parameters(b, j));
+    const double is = middle_half(values), should_be = middle_half(truths);
+    if (should_be > 0 && (is > kRatio * should_be || is < should_be / kRatio)) {
+      out.push_back(
+          fmt::format("{} has not the scale of its values in training: half of all draws lie within {:.3g}, half of the values within "
+                      "{:.3g}; standardize it in the configurator, or train longer",
+                      name, is, should_be));
+      continue;
+    }
     const double contraction = share_between(values, sets, kDraws);
     std::vector<double> sorted = values;
     std::nth_element(sorted.begin(), sorted.begin() + sets * kDraws / 2, sorted.end());
     const double middle = sorted[sorted.size() / 2];
     for (double& v : values) v = std::fabs(v - middle);
     if (std::max(contraction, share_between(values, sets, kDraws)) >= kLeast) continue;
-    const std::string name =
-        names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
     out.push_back(
         fmt::format("{} was not learnt: its posterior is about as wide as its prior (contraction {:.2f}); train longer, try another "
                     "seed, or check that the data say anything about it",

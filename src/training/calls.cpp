@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "bayesflow/core/errors.hpp"
@@ -80,11 +81,31 @@ Simulations finite_part(const Simulations& part, const char* what, const Trainer
   return finite_dataset({part}, what, options, bad, first_bad).parts().front();
 }
 
-Simulations two_of(const Dataset& data) {
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, data.groups().front().rows); ++i) rows.push_back(i);
-  return data.gather(0, rows);
+Simulations hold_out(Dataset& data, const OfflineOptions& o, std::uint64_t seed) {
+  const auto fail = [&](const std::string& why) {
+    throw ConfigurationError(fmt::format("OfflineOptions::validation_split = {}; {}", o.validation_split, why));
+  };
+  const std::int64_t rows = data.size(), held = std::llround(o.validation_split * static_cast<double>(rows));
+  if (!(o.validation_split > 0 && o.validation_split < 1)) fail("it must be at least 0 and below 1");
+  const auto* count = std::get_if<std::int64_t>(&o.validation_sims);
+  if (!count || *count != 0) fail("with validation_sims there is no need of it: leave one of them out");
+  if (data.groups().size() > 1)
+    fail("parts with contexts of their own cannot be split: hold simulations back, and give them as validation_sims");
+  if (held < 1 || held >= rows) fail(fmt::format("of {} simulations {} would be held out; give more, or another share", rows, held));
+  Rng rng(seed, "validation split");
+  const std::vector<std::int64_t> order = rng.permutation(rows);
+  const auto gather = [&](std::int64_t from, std::int64_t to) {
+    std::vector<std::int64_t> chosen(order.begin() + from, order.begin() + to);
+    std::sort(chosen.begin(), chosen.end());
+    return data.gather(0, chosen);
+  };
+  Simulations validation = gather(0, held), training = gather(held, rows);
+  data = Dataset();
+  data.add(std::move(training));
+  return validation;
 }
+
+Simulations two_of(const Dataset& data) { return data.first(2); }
 
 std::uint64_t checksum(const Simulations& simulations, std::uint64_t seed) {
   io::Xxh64 sum(seed);

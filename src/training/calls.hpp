@@ -40,6 +40,8 @@ template <class Options>
 /// The same for one part; without rows it is returned as it is.
 [[nodiscard]] Simulations finite_part(const Simulations& part, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
                                       std::string& first_bad);
+/// Takes the share `validation_split` of the rows out of `data`. Throws ConfigurationError if it cannot.
+[[nodiscard]] Simulations hold_out(Dataset& data, const OfflineOptions& options, std::uint64_t seed);
 /// Two simulations of it, for the consistency check.
 [[nodiscard]] Simulations two_of(const Dataset& data);
 [[nodiscard]] std::uint64_t checksum(const Simulations& simulations, std::uint64_t seed = 0);

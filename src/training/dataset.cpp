@@ -107,6 +107,12 @@ std::int64_t Dataset::number_of_batches(std::int64_t batch_size) const {
   return n;
 }
 
+Simulations Dataset::first(std::int64_t count) const {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(std::min(count, groups_.front().rows)));
+  std::iota(rows.begin(), rows.end(), 0);
+  return gather(0, rows);
+}
+
 Simulations Dataset::gather(std::size_t group, std::span<const std::int64_t> rows) const {
   const Group& g = groups_[group];
   const Simulations& first = parts_[g.parts.front()];

@@ -34,6 +34,8 @@ class Dataset {
   };
   [[nodiscard]] const std::vector<Group>& groups() const { return groups_; }
   /// Rows of a group, in the given order.
+  /// Of the first group, at most `count`.
+  [[nodiscard]] Simulations first(std::int64_t count) const;
   [[nodiscard]] Simulations gather(std::size_t group, std::span<const std::int64_t> rows) const;
 
  private:

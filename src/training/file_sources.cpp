@@ -50,6 +50,28 @@ StreamSource::StreamSource(SimulationStream stream, const Configurator& configur
       epochs_(epochs),
       steps_(stream_.batches_per_epoch()) {}
 
+namespace {
+
+/// The first simulations of a file whose values are all finite; nothing if there are none.
+std::optional<Simulations> first_of(const SimulationStore& store, std::int64_t count) {
+  if (store.batches() == 0) return {};
+  const Simulations all = store.batch(0);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < all.batch_size() && static_cast<std::int64_t>(rows.size()) < count; ++i) {
+    const auto finite = [i](const auto& field) {
+      return !field.second || field.second->rank() == 0 || field.second->dim(0) <= i || field.second->row(i).all_finite();
+    };
+    const auto fields = all.fields();
+    if (std::all_of(fields.begin(), fields.end(), finite)) rows.push_back(i);
+  }
+  if (rows.empty()) return {};
+  return all.take(rows);
+}
+
+}  // namespace
+
+std::optional<Simulations> StreamSource::given(std::int64_t count) const { return first_of(stream_.store(), count); }
+
 void StreamSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
   if (epoch_ != epoch || next_ != step) stream_.start(static_cast<std::int64_t>(first_shuffle_) + epoch, step);
   epoch_ = epoch;
@@ -97,6 +119,11 @@ std::int64_t PresimulationSource::seen(std::int64_t epoch, std::int64_t step) co
   std::int64_t rows = 0;
   for (std::int64_t e = 0; e < epoch && e < static_cast<std::int64_t>(files_.size()); ++e) rows += rows_[static_cast<std::size_t>(e)];
   return epoch < static_cast<std::int64_t>(files_.size()) ? rows + seen_of(rows_[file_of(epoch)], steps(epoch), 0, step) : rows;
+}
+
+std::optional<Simulations> PresimulationSource::given(std::int64_t count) const {
+  if (loader_) return {};  // user's code, which may be slow, reads a file once an epoch and no more
+  return first_of(SimulationStore(files_.front()), count);
 }
 
 void PresimulationSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
@@ -168,6 +195,11 @@ namespace bayesflow {
 TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const OfflineOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_offline");
+  if (o.validation_split != 0)
+    throw ConfigurationError(
+        fmt::format("OfflineOptions::validation_split = {}; simulations in a file are not split: keep another file back, and "
+                    "give what it holds as validation_sims",
+                    o.validation_split));
   const training::CallCheck check{"OfflineOptions"};
   check.at_least_one(o.epochs, "epochs");
   check.at_least_one(o.batch_size, "batch_size");

@@ -35,6 +35,7 @@ class StreamSource : public BatchSource {
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(stream_.store().size(), steps_, epoch, step); }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  std::optional<Simulations> given(std::int64_t count) const override;
 
  private:
   SimulationStream stream_;
@@ -56,6 +57,7 @@ class PresimulationSource : public BatchSource {
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override;
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  std::optional<Simulations> given(std::int64_t count) const override;
 
  private:
   [[nodiscard]] std::size_t file_of(std::int64_t epoch) const { return static_cast<std::size_t>(epoch) % files_.size(); }

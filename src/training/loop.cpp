@@ -66,8 +66,9 @@ class Loop {
   void save();
   void collect_reports();
   void update_times();
+  [[nodiscard]] std::int64_t steps_done() const { return static_cast<std::int64_t>(run_.summary.history.steps.size()); }
+  void keep_for_looking_back(const Inputs& inputs);
   void remark_on_best_epoch();
-  void summary_warning(std::string text);
   [[nodiscard]] TrainingSummary finish();
 
   TrainerState& s_;
@@ -84,6 +85,7 @@ class Loop {
   Progress progress_;
   bool has_decay_, ended_ = false, consistent_ = true;
   std::string checkpoint_failure_;
+  std::optional<Inputs> last_;
   Clock::time_point start_ = Clock::now(), epoch_start_ = start_, saved_ = start_;
   double seconds_before_, epoch_seconds_before_;  // when this process took the run up
   std::int64_t epoch_steps_before_;
@@ -118,6 +120,8 @@ Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSourc
   run_.summary.history.steps.reserve(static_cast<std::size_t>(std::min(total_, kMostReserved)));
   run_.summary.history.epochs.reserve(static_cast<std::size_t>(std::min(source.epochs(), kMostReserved)));
   if (run_.best.values.empty()) run_.best.begin(s_.trainable->store());
+  if (run_.marks.averages[0].values.size() != static_cast<std::size_t>(s_.trainable->store().size()))
+    run_.marks.begin(s_.trainable->store());
 }
 
 void Loop::end(Stop stop, std::string reason) {
@@ -186,6 +190,9 @@ void Loop::step() {
         fmt::format("Trainer: the configurator kept none of the {} simulations of epoch {}, iteration {}; it may drop some, but one at "
                     "least must remain: simulate larger batches or drop fewer",
                     batch->rows, epoch + 1, at + 1));
+  // A prior's and a simulator's range is known well enough from every eighth batch.
+  if (s_.counters.steps < 256 || s_.counters.steps % 8 == 0) s_.look_at(*inputs, summary);
+  keep_for_looking_back(*inputs);
   StepRecord record;
   if (inputs->non_finite().empty()) {
     const Stopwatch watch(summary.gradient_seconds);
@@ -207,6 +214,7 @@ void Loop::step() {
   record.learning_rate = result.learning_rate;
   record.gradient_norm = result.gradient_norm;
   summary.history.steps.push_back(record);
+  run_.marks.add(s_.trainable->store(), steps_done());
   if (!loss_is_finite || !result.finite) return diverge(*inputs, loss_is_finite);
   EpochRecord& e = run_.record;
   ++e.steps;
@@ -234,6 +242,32 @@ void Loop::step() {
     const bool epoch_ends = run_.step == source_.steps(epoch);  // then there is a checkpoint in any case
     if (running() && !epoch_ends && since(saved_) > 60 * s_.options.checkpoint_minutes) save();
   }
+}
+
+/// Functions with random numbers of their own are not called again after training: their last batches serve instead.
+void Loop::keep_for_looking_back(const Inputs& inputs) {
+  constexpr std::int64_t kEnough = 256;
+  if (!s_.model || s_.model->is_reproducible() || validation_) return;
+  if ((total_ - steps_done() - 1) * inputs.batch_size() >= kEnough) return;
+  const auto fits = [](const std::optional<Array>& a, const std::optional<Array>& b) {
+    if (!a || !b) return !a && !b;
+    Shape x = a->shape(), y = b->shape();
+    if (x.rank() != y.rank()) return false;
+    x.set(0, 1);
+    y.set(0, 1);
+    return x == y;
+  };
+  const auto join = [](std::optional<Array>& to, const std::optional<Array>& more) {
+    if (to) to = concatenate({*to, *more}, 0);
+  };
+  if (!last_ || last_->parameters.rank() != inputs.parameters.rank() || !fits(last_->summary_conditions, inputs.summary_conditions) ||
+      !fits(last_->direct_conditions, inputs.direct_conditions)) {
+    last_ = inputs;  // sets of another size: the newest count
+    return;
+  }
+  last_->parameters = concatenate({last_->parameters, inputs.parameters}, 0);
+  join(last_->summary_conditions, inputs.summary_conditions);
+  join(last_->direct_conditions, inputs.direct_conditions);
 }
 
 void Loop::diverge(const Inputs& inputs, bool loss_is_finite) {
@@ -356,12 +390,7 @@ void Loop::remark_on_best_epoch() {
       " If the training loss went on falling, the simulations are overfitted: use more of them, dropout or weight decay, or fewer epochs";
   if (!kept) text += ", or early_stopping";
   text += early ? ". If not, the epochs were only noisy: lower the learning rate, or raise the patience to a third of the epochs." : ".";
-  summary_warning(std::move(text));
-}
-
-void Loop::summary_warning(std::string text) {
-  s_.log(LogLevel::warning, text);
-  run_.summary.warnings.push_back(std::move(text));
+  s_.warn(run_.summary, std::move(text));
 }
 
 TrainingSummary Loop::finish() {
@@ -398,7 +427,16 @@ TrainingSummary Loop::finish() {
     if (summary.stop != Stop::diverged && summary.stop != Stop::stopped_by_callback) remark_on_best_epoch();
   }
   const bool learnt_all_it_could = summary.stop == Stop::completed || summary.stop == Stop::stopped_early || summary.stop == Stop::plateau;
-  if (validation_ && learnt_all_it_could) s_.review(*validation_, summary);
+  if (learnt_all_it_could) {
+    std::optional<Inputs> reference = s_.reference(source_, validation_, summary);
+    if (!reference) reference = std::move(last_);
+    if (reference) {
+      s_.review(*reference, summary);
+      if (summary.kept_epoch == 0) summary.convergence = s_.convergence(run_.marks, steps_done(), *reference);
+    }
+    if (const Convergence& c = summary.convergence; !c.sentence.empty()) s_.log(LogLevel::info, c.sentence);
+  }
+  s_.trainable->set_seen(s_.seen);
   summary.seconds = seconds_before_ + since(start_);
   if (s_.checkpoints) {
     if (summary.stop != Stop::interrupted) {
@@ -409,7 +447,7 @@ TrainingSummary Loop::finish() {
     }
     s_.checkpoints->wait();
     collect_reports();
-    if (!checkpoint_failure_.empty()) summary.warnings.push_back(checkpoint_failure_);
+    if (!checkpoint_failure_.empty()) summary.warnings.push_back(checkpoint_failure_);  // it is in the log
   }
   s_.add_run(summary);
   return summary;

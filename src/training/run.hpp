@@ -1,12 +1,14 @@
 /// A run of a training function: all that its outcome depends on beside the weights, the optimizer and the call's own settings.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bayesflow/configuration/seen_data.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/training/early_stopping.hpp"
 #include "bayesflow/training/history.hpp"
@@ -46,6 +48,23 @@ struct BestEpoch {
   double loss = 0;
 };
 
+/// Averages of the weights over the last eighth of the steps before each power of two, the newest three. An average over steps at a high
+/// learning rate has about the loss that the weights would have if the rate had fallen to zero then.
+struct WeightMarks {
+  struct Average {
+    std::int64_t step = 0;      ///< the last of it; 0: none yet, or in the making
+    std::vector<float> values;  ///< a sum while it is made
+  };
+  std::array<Average, 3> averages;  // a ring: that of step 2^k is number k modulo 3
+
+  static constexpr std::int64_t kFirst = 64;
+  void begin(const nn::ParameterStore& store);
+  /// To be called after the update of step `step`, from 1.
+  void add(const nn::ParameterStore& store, std::int64_t step);
+  /// The newest that ends at most at `step`; null: none.
+  [[nodiscard]] const Average* before(double step) const;
+};
+
 struct Run {
   Counters first;                    // when it began
   std::int64_t optimizer_first = 0;  // the optimizer's step then
@@ -58,6 +77,7 @@ struct Run {
   BestEpoch best_epoch;
   EarlyStopper::State stopper;
   RegressionLRAdjuster::State adjuster;
+  WeightMarks marks;
 };
 
 struct OptimizerState {
@@ -77,6 +97,7 @@ struct Snapshot {
   std::vector<TrainingSummary> runs;  // that have ended
   std::optional<Run> unfinished;
   std::deque<ReplayBuffer::Stored> replay;
+  SeenData seen;
 };
 
 }  // namespace bayesflow::training

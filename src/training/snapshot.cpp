@@ -9,6 +9,7 @@
 #include "io/json_numbers.hpp"
 #include "training/checkpoints.hpp"
 #include "training/run.hpp"
+#include "training/seen_file.hpp"
 
 namespace bayesflow::training {
 namespace {
@@ -126,6 +127,8 @@ void put_summary(io::ArchiveWriter& out, const std::string& group, const Trainin
   for (const EpochRecord& e : t.history.epochs) append(epochs, terms, e);
   out.array(group + "/epochs", {static_cast<std::int64_t>(t.history.epochs.size()), static_cast<std::int64_t>(epoch_columns(terms))},
             std::move(epochs));
+  out.array(group + "/convergence", {2}, std::vector<double>{t.convergence.gain_per_doubling, t.convergence.standard_error});
+  put_text(out, group + "/convergence_sentence", t.convergence.sentence);
 }
 
 /// `terms` gets the names of the run's loss terms.
@@ -143,6 +146,11 @@ TrainingSummary get_summary(const io::ArchiveReader& in, const std::string& grou
     t.history.steps.push_back({terms_from(terms, &steps[i]), steps[i + n], steps[i + n + 1]});
   for (std::size_t i = 0; i < epochs.size(); i += of_epoch)
     t.history.epochs.push_back(epoch_from(in, group + "/epochs", terms, &epochs[i]));
+  if (in.has(group + "/convergence")) {  // absent in older files
+    const auto numbers = in.array<double>(group + "/convergence");
+    if (numbers.size() != 2) in.refuse(group + "/convergence", "does not hold 2 numbers");
+    t.convergence = {numbers[0], numbers[1], get_text(in, group + "/convergence_sentence")};
+  }
   return t;
 }
 
@@ -176,6 +184,11 @@ void put_run(io::ArchiveWriter& out, const Run& run) {
   put(out, "unfinished/best_weights", run.best.values);
   put(out, "unfinished/best_epoch_weights", run.best_epoch.values);
   put(out, "unfinished/adjuster_losses", run.adjuster.losses);
+  for (std::size_t i = 0; i < run.marks.averages.size(); ++i) {
+    const WeightMarks::Average& a = run.marks.averages[i];
+    out.array(fmt::format("unfinished/marks/{}/step", i), {1}, std::vector<std::int64_t>{a.step});
+    put(out, fmt::format("unfinished/marks/{}/values", i), a.values);
+  }
 }
 
 Run get_run(const io::ArchiveReader& in) {
@@ -214,6 +227,11 @@ Run get_run(const io::ArchiveReader& in) {
   run.best.values = in.array<float>("unfinished/best_weights");
   run.best_epoch.values = in.array<float>("unfinished/best_epoch_weights");
   run.adjuster.losses = in.array<double>("unfinished/adjuster_losses");
+  for (std::size_t i = 0; i < run.marks.averages.size() && in.has(fmt::format("unfinished/marks/{}/step", i)); ++i) {
+    const auto step = in.array<std::int64_t>(fmt::format("unfinished/marks/{}/step", i));
+    if (step.size() != 1) in.refuse("unfinished/marks", "does not hold a step");
+    run.marks.averages[i] = {step[0], in.array<float>(fmt::format("unfinished/marks/{}/values", i))};
+  }
   return run;
 }
 
@@ -310,6 +328,7 @@ void write_snapshot(const Snapshot& s, const std::filesystem::path& file) {
   for (std::size_t i = 0; i < s.runs.size(); ++i) put_summary(out, fmt::format("runs/{:06}", i), s.runs[i]);
   if (s.unfinished) put_run(out, *s.unfinished);
   put_replay(out, s.replay);
+  write_seen(out, s.seen);
   out.commit(file);
 }
 
@@ -345,6 +364,7 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
     }
     if (state.at("unfinished").get<bool>()) s.unfinished = get_run(in);
     s.replay = get_replay(in);
+    s.seen = read_seen(in).value_or(SeenData());
     return s;
   } catch (const IoError&) {
     throw;

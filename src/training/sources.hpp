@@ -5,6 +5,7 @@
 #include <deque>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class BatchSource {
   virtual void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) = 0;
   /// What to train on once the batch is there; called on the trainer's thread, before the next `make` that reuses `batch`.
   virtual const Inputs& use(std::int64_t /*epoch*/, std::int64_t /*step*/, Batch& batch) { return batch.inputs; }
+  /// The first of given simulations, at most `count`; nothing where they are simulated.
+  [[nodiscard]] virtual std::optional<Simulations> given(std::int64_t /*count*/) const { return {}; }
 };
 
 /// Data sets of `rows` given ones, in `steps` batches an epoch, that were seen after batch `step` of epoch `epoch`.
@@ -123,6 +126,7 @@ class OfflineSource : public BatchSource {
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(data_->size(), steps(epoch), epoch, step); }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  std::optional<Simulations> given(std::int64_t count) const override { return data_->first(count); }
 
  private:
   std::shared_ptr<const Dataset> data_;

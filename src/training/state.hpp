@@ -34,6 +34,9 @@ struct Workspace {
   nn::GradientBuffers gradients;
 };
 
+/// Sentences about parameters and data of a scale that networks do not learn from, with what to write instead.
+[[nodiscard]] std::vector<std::string> scale_warnings(const SeenData& seen, bool act_norm_is_given);
+
 struct TrainerState {
   TrainerState(std::shared_ptr<Trainable> t, std::optional<GenerativeModel> m, TrainerOptions o);
 
@@ -82,10 +85,20 @@ struct TrainerState {
   using SourceMaker = std::function<std::unique_ptr<BatchSource>(const Run&)>;
   TrainingSummary train(const RunSettings& settings, const SourceMaker& make_source);
 
+  SeenData seen;  ///< what the networks have been given so far
+
+  /// Counts a batch before it is trained on; after the first few data sets says what is wrong with their scale.
+  void look_at(const Inputs& inputs, TrainingSummary& summary);
+  /// After training: data sets to look back with, simulated or given. None if a run is too short.
+  [[nodiscard]] std::optional<Inputs> reference(const BatchSource& source, const std::optional<Inputs>& validation,
+                                                const TrainingSummary& summary);
+  /// `steps`: those of the run, whose averaged weights are `marks`. Puts the weights back.
+  [[nodiscard]] Convergence convergence(const WeightMarks& marks, std::int64_t steps, const Inputs& reference);
+  void review(const Inputs& held_out, TrainingSummary& summary);
+
   [[nodiscard]] LossTerms gradient(const Inputs& inputs, bool has_decay);
   [[nodiscard]] LossTerms validate(const Inputs& inputs, bool has_decay);
   [[nodiscard]] bool has_decay() const;
-  void review(const Inputs& validation, TrainingSummary& summary) const;
 
   [[nodiscard]] Snapshot snapshot(const Run* run) const;
   void restore(Snapshot snapshot, const std::string& file);

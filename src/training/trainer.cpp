@@ -39,6 +39,7 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
   auto names = std::make_shared<std::vector<std::string>>(trainable->loss_names());
   names->emplace_back(kWeightDecay);
   loss_names = std::move(names);
+  if (const auto known = trainable->seen()) seen = *known;
   if (!options.checkpoint_path.empty())
     checkpoints = bayesflow::detail::make_in_process<Checkpoints>(options.checkpoint_path, options.max_to_keep);
 }
@@ -155,11 +156,6 @@ LossTerms TrainerState::validate(const Inputs& inputs, bool has_decay) {
   return out;
 }
 
-void TrainerState::review(const Inputs& validation, TrainingSummary& summary) const {
-  for (const std::string& sentence : trainable->review(validation, model ? model->param_names() : std::vector<std::string>()))
-    warn(summary, sentence);
-}
-
 Snapshot TrainerState::snapshot(const Run* run) const {
   Snapshot out;
   const nn::ParameterStore& store = trainable->store();
@@ -182,6 +178,7 @@ Snapshot TrainerState::snapshot(const Run* run) const {
   std::erase_if(out.runs, [](const TrainingSummary& t) { return t.stop == TrainingSummary::Stop::interrupted; });
   if (run) out.unfinished = *run;
   out.replay = replay.batches();
+  out.seen = seen;
   return out;
 }
 
@@ -253,6 +250,8 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     rename(from.unfinished->record.validation);
   }
   counters = from.counters;
+  seen = std::move(from.seen);
+  if (seen.data_sets) trainable->set_seen(seen);
   {
     const std::lock_guard lock(runs_mutex.get());
     runs = std::move(from.runs);
@@ -264,6 +263,7 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
   if (unfinished) {
     relayout(unfinished->best.values);
     relayout(unfinished->best_epoch.values);
+    for (WeightMarks::Average& a : unfinished->marks.averages) relayout(a.values);
   }
   replay.set_capacity(std::max<std::int64_t>(1, static_cast<std::int64_t>(from.replay.size())));
   for (auto& batch : from.replay) replay.store(std::move(batch));
@@ -398,8 +398,18 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
   check.at_least_one(o.batch_size, "batch_size");
   NonFiniteCount bad;
   std::string first_bad;
-  const auto data =
-      std::make_shared<const training::Dataset>(training::finite_dataset(parts, "the training data", s.options, bad, first_bad));
+  training::Dataset given = training::finite_dataset(parts, "the training data", s.options, bad, first_bad);
+  std::optional<Simulations> held_out;
+  for (const Simulations& part : given.parts())
+    for (const auto& [name, context] : {std::pair("prior_non_batchable_context", &part.prior_non_batchable_context),
+                                        std::pair("sim_non_batchable_context", &part.sim_non_batchable_context)})
+      if (*context && (*context)->rank() == 1 && part.batch_size() > 2 && (*context)->dim(0) == part.batch_size())
+        s.log(LogLevel::warning,
+              fmt::format("{} has {} values, as many as there are simulations, and each simulation is given all of them: for one value a "
+                          "simulation give a batchable context, or a dictionary for each value.",
+                          name, part.batch_size()));
+  if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
+  const auto data = std::make_shared<const training::Dataset>(std::move(given));
   check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
   if (!s.is_consistent) s.check_consistency([&] { return training::two_of(*data); });
   RunSettings settings =
@@ -408,6 +418,10 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
                                          s.checkpoints ? training::checksum(*data) : 0, o.epochs, o.batch_size));
   settings.given = bad;
   settings.first_given = first_bad;
+  if (held_out) {
+    settings.call.insert(settings.call.size() - 1, fmt::format(", validation_split = {}", o.validation_split));
+    settings.validation_sims = std::move(*held_out);
+  }
   return s.train(settings, [&](const training::Run& run) {
     s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
     return std::make_unique<training::OfflineSource>(data, s.options.configurator, s.options.seed, run.first.shuffled, o.epochs,

@@ -14,6 +14,8 @@
 
 #include "bayesflow/amortizers/latent.hpp"
 #include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/core/log.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
@@ -29,6 +31,7 @@ struct AmortizedPosteriorOptions {
   std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
   std::optional<std::uint64_t> inference_seed = {}, summary_seed = {};  ///< of one network alone; none: `seed`
   int threads = 0;                                                      ///< for sampling and densities; 0: as many as the machine has
+  Logger logger = {};                                                   ///< receives warnings about data unlike those of training
 };
 
 struct SaveAmortizerOptions;
@@ -38,6 +41,7 @@ struct SampleOptions {
   /// The same seed gives the same draws. None: the number of the call among those without a seed (0, 1, 2, ...), which copies of an
   /// amortizer share. So calls in a row give new draws, the same in every run of a program.
   std::optional<std::uint64_t> seed = {};
+  std::vector<Foreign>* foreign = nullptr;  ///< receives how data and draws are unlike those of training; null: the amortizer's logger does
 };
 
 /// q(parameters | summary_net(summary_conditions), direct_conditions). Networks are copied into it: it has weights of its own. Copies of an
@@ -87,7 +91,12 @@ class AmortizedPosterior : public Trainable {
   /// The same from given latent draws (batch, n_samples, P): the inverse of `forward`.
   [[nodiscard]] Array sample_from_latent(const Inputs& inputs, const Array& latent) const;
   /// log q(parameters | conditions): (batch), or (batch, n) for 3-D parameters.
-  [[nodiscard]] Array log_posterior(const Inputs& inputs) const;
+  [[nodiscard]] Array log_posterior(const Inputs& inputs, std::vector<Foreign>* foreign = nullptr) const;
+  /// How these data are unlike those of training, as `sample` and `log_posterior` say it. Empty if no trainer or file told what was seen.
+  [[nodiscard]] std::vector<Foreign> foreign(const Inputs& inputs) const;
+  /// What the networks have seen in training: set by trainers, and kept in model files. Null: nothing is known.
+  [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
+  void set_seen(SeenData seen) override;
   struct Forward {
     Array z, log_det_J;
   };
@@ -111,6 +120,9 @@ class AmortizedPosterior : public Trainable {
   void update_state() override;
   /// Names parameters whose posterior is about as wide as the prior: a stalled run.
   [[nodiscard]] std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const override;
+  [[nodiscard]] Array summaries_of(const Inputs& inputs) const override;
+  [[nodiscard]] std::vector<double> losses_of(const Inputs& inputs) const override;
+  [[nodiscard]] bool standardizes_parameters() const override;
   [[nodiscard]] nn::ParameterStore& store() override;
   [[nodiscard]] const nn::ParameterStore& store() const override;
   /// Calls of `sample` without a seed.
@@ -122,13 +134,17 @@ class AmortizedPosterior : public Trainable {
   void require_built(const char* what) const;
   /// What `of_flow` makes of the flow's result, for every row of the given parameters.
   using OfFlow = Tensor (*)(const Latent& latent, const ops::Transformed& flow);
-  [[nodiscard]] Array evaluate(const char* what, const Inputs& inputs, OfFlow of_flow) const;
+  [[nodiscard]] Array evaluate(const char* what, const Inputs& inputs, OfFlow of_flow, std::vector<Foreign>* foreign = nullptr) const;
+  void look_for_foreign(const Inputs& inputs, const Tensor& summary, std::vector<Foreign>& found) const;
+  [[nodiscard]] bool looks_for_foreign(const std::vector<Foreign>* to) const { return to || options().logger; }
+  void tell(std::vector<Foreign> found, std::vector<Foreign>* to) const;
   /// Fills the latents (draws, P) of a data set from a first draw on.
   using FillLatent = std::function<void(std::int64_t data_set, std::int64_t first, std::span<float> z)>;
   [[nodiscard]] FillLatent latent_draws(std::int64_t n_samples, const Inputs& inputs, std::uint64_t seed) const;
   [[nodiscard]] std::uint64_t seed_of(const SampleOptions& options) const;
   template <class Number>
-  void invert(const Inputs& inputs, std::int64_t n_samples, std::uint64_t seed, const FillLatent& latent, Number* out) const;
+  void invert(const Inputs& inputs, std::int64_t n_samples, SampleOptions options, const FillLatent& latent, Number* out,
+              bool look = true) const;
 
   class Pass;
   struct State;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,15 @@ struct History {
   std::vector<EpochRecord> epochs;
 };
 
+/// What a run of twice as many steps would gain, whatever the schedule of the learning rate: told from the loss of averaged weights of
+/// earlier steps on the same data sets, see docs/training.md. Not a number if there are too few steps or no data sets to look at.
+struct Convergence {
+  double gain_per_doubling =
+      std::numeric_limits<double>::quiet_NaN();  ///< nats of the loss; a lower estimate: a plateau that lasts hides it
+  double standard_error = std::numeric_limits<double>::quiet_NaN();
+  std::string sentence;  ///< empty if it is not a number
+};
+
 /// How and why a run ended.
 struct TrainingSummary {
   enum class Stop : std::uint8_t { completed, interrupted, stopped_by_callback, diverged, stopped_early, plateau };
@@ -38,6 +48,7 @@ struct TrainingSummary {
   std::string call;    ///< the function and its settings: "train_online(epochs = 10, ...)"
   std::string reason;  ///< a sentence
   History history;
+  Convergence convergence;
   std::vector<std::string> warnings;  ///< sentences, for example about a parameter that was not learnt
   std::int64_t simulations = 0;       ///< data sets seen in training: simulated ones, or given ones, once however many epochs
   std::int64_t dropped = 0;           ///< of the data sets, those left out because of a value that is not finite

@@ -77,6 +77,7 @@ struct OfflineOptions {
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::optional<LRAdjusterOptions> lr_adjuster = {};
   std::int64_t buffer_bytes = std::int64_t{256} << 20;  ///< memory for simulations from a file: see StreamOptions
+  double validation_split = 0;  ///< > 0: this share of simulations in memory, drawn by the seed, is held out in place of validation_sims
 };
 
 /// Settings of train_experience_replay.

@@ -3,12 +3,14 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bayesflow/autodiff/tensor.hpp"
 #include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/configuration/seen_data.hpp"
 #include "bayesflow/nn/parameters.hpp"
 #include "bayesflow/training/loss_terms.hpp"
 
@@ -41,6 +43,16 @@ class Trainable {
   /// Looks at what was learnt when a run has ended. Each sentence about something amiss becomes a warning of the run. `held_out` are
   /// validation data; `names` are those of the parameters, or empty.
   [[nodiscard]] virtual std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const;
+
+  /// What the networks have been given in training, as far as it is known: a trainer goes on from it, and sets it at the end of each run.
+  virtual void set_seen(SeenData /*seen*/) {}
+  [[nodiscard]] virtual std::shared_ptr<const SeenData> seen() const { return nullptr; }
+  /// Outputs of a summary network, (batch, S); empty: there is none.
+  [[nodiscard]] virtual Array summaries_of(const Inputs& /*inputs*/) const { return {}; }
+  /// The loss of every data set by itself, without regularization; empty: not known. What further steps would gain is told from it.
+  [[nodiscard]] virtual std::vector<double> losses_of(const Inputs& /*inputs*/) const { return {}; }
+  /// Whether the networks bring parameters to unit scale by themselves.
+  [[nodiscard]] virtual bool standardizes_parameters() const { return false; }
 
   /// sum over parameters of l2 |w|^2
   [[nodiscard]] double weight_decay() const;
