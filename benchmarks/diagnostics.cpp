@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <bayesflow/diagnostics/coverage.hpp>
 #include <bayesflow/diagnostics/density.hpp>
 #include <bayesflow/diagnostics/joint_test.hpp>
@@ -11,7 +12,6 @@
 #include <bayesflow/diagnostics/sbc.hpp>
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <bayesflow/report/report.hpp>
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>

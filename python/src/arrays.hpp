@@ -81,7 +81,8 @@ struct type_caster<bayesflow::Array> {
 
   bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
     // float32, what networks return, is taken as it is: its float64 copy need not be made twice.
-    if (make_caster<ndarray<const float, c_contig, device::cpu>> single; single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
+    if (make_caster<ndarray<const float, c_contig, device::cpu>> single;
+        single.from_python(source, flags & ~static_cast<std::uint8_t>(cast_flags::convert), cleanup))
       return copy(single.operator cast_t<ndarray<const float, c_contig, device::cpu>>());
     make_caster<ndarray<const double, c_contig, device::cpu>> caster;
     if (!caster.from_python(source, flags, cleanup)) return false;

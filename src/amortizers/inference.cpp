@@ -106,8 +106,9 @@ void require_results(const char* what, const char* which, const Inputs& inputs, 
 
 }  // namespace
 
-/// A call of inference, with the memory and the threads that it has, all of it by the weights of one training step. Memory of small calls is kept, so that the next is quick; that of
-/// large ones goes back to the system, since a program that has looked at many data sets once need not hold their activations for ever.
+/// A call of inference, with the memory and the threads that it has, all of it by the weights of one training step. Memory of small calls
+/// is kept, so that the next is quick; that of large ones goes back to the system, since a program that has looked at many data sets once
+/// need not hold their activations for ever.
 class AmortizedPosterior::Pass {
  public:
   /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
@@ -234,7 +235,7 @@ std::vector<Foreign> AmortizedPosterior::foreign(const Inputs& inputs) const {
   require_built("foreign");
   inputs.check("AmortizedPosterior::foreign");
   std::vector<Foreign> out;
-  const Pass pass(*state_);
+  const Pass pass(*state_, rows_of(inputs));
   Tensor summary;
   (void)condition(*pass, inputs, &summary);
   look_for_foreign(inputs, summary, out);

@@ -1,5 +1,6 @@
 #include "diagnostics/classifier.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "bayesflow/autodiff/ops.hpp"

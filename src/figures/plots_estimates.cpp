@@ -76,8 +76,9 @@ Figure plot_losses(const diagnostics::LossCurves& losses, const LossesPlotOption
     panel.x.high = 1.01 * std::max(1.0, losses.steps.empty() ? 1.0 : losses.steps.back());
     limit_losses(panel, train, validation);
   }
-  figure.description = fmt::format("Training losses of {}{}: {}", counted(static_cast<std::int64_t>(losses.steps.size()), "step"),
-                                   validated ? " with validation losses" : "", "they level out as the learning rate falls, converged or not.");
+  figure.description =
+      fmt::format("Training losses of {}{}: {}", counted(static_cast<std::int64_t>(losses.steps.size()), "step"),
+                  validated ? " with validation losses" : "", "they level out as the learning rate falls, converged or not.");
   return figure;
 }
 

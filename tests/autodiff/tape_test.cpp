@@ -317,17 +317,18 @@ TEST(Mmd, GoldenNumberOfV1) {
 
 TEST(Activation, NamesGoBothWaysAndAWrongOneListsThem) {
   for (const Activation a : {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::elu, Activation::selu,
-                             Activation::tanh, Activation::sigmoid, Activation::swish, Activation::softplus})
+                             Activation::tanh, Activation::sigmoid, Activation::swish, Activation::softplus, Activation::exponential,
+                             Activation::gelu, Activation::hard_sigmoid, Activation::mish, Activation::relu6, Activation::softsign})
     EXPECT_EQ(activation_from(to_string(a)), a);
   EXPECT_EQ(activation_from("linear"), Activation::identity);
   EXPECT_EQ(activation_from("silu"), Activation::swish);
   try {
-    std::ignore = activation_from("gelu");
+    std::ignore = activation_from("sine");
     FAIL();
   } catch (const ConfigurationError& e) {
     EXPECT_STREQ(e.what(),
-                 "activation \"gelu\" is not known; use one of: identity, relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, "
-                 "linear, silu");
+                 "activation \"sine\" is not known; use one of: identity, relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, "
+                 "exponential, gelu, hard_sigmoid, mish, relu6, softsign, linear, silu");
   }
 }
 

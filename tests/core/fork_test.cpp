@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/thread_pool.hpp"

@@ -63,7 +63,7 @@ TEST_P(KnownFaults, AreNamed) {
 INSTANTIATE_TEST_SUITE_P(Cases, KnownFaults,
                          testing::Values(FaultCase{"shifted", [](double* z) { z[1] += 0.3; }, Fault::shifted, 1, -1, -0.3},
                                          FaultCase{"narrow", [](double* z) { z[0] *= 0.8; }, Fault::overconfident, 0, -1, 0.8},
-                                         FaultCase{"wide", [](double* z) { z[3] *= 1.2; }, Fault::underconfident, 3, -1, 1.2},
+                                         FaultCase{"wide", [](double* z) { z[3] *= 1.3; }, Fault::underconfident, 3, -1, 1.3},
                                          FaultCase{"dependence", [](double* z) { z[2] = 0.5 * z[0] + std::sqrt(0.75) * z[2]; },
                                                    Fault::wrong_dependence, 0, 2, 0.5}),
                          [](const auto& p) { return std::string(p.param.name); });

@@ -119,7 +119,8 @@ TEST(BestTarget, IsTheOneInUse) {
   for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
     const OnTarget on(target);
     EXPECT_EQ(std::string(best_target()), hwy::TargetName(target));
-    EXPECT_EQ(std::string(instruction_set()), hwy::TargetName(target));
+    const std::string name = hwy::TargetName(target);  // AVX3 is Highway's word for AVX-512
+    EXPECT_EQ(std::string(instruction_set()).rfind(name.starts_with("AVX3") ? "AVX-512" : name, 0), 0U) << name;
   }
 }
 

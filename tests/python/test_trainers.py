@@ -257,7 +257,7 @@ def test_progress_bars_say_what_v1s_say(gaussian_model, small_amortizer, capsys)
     trainer = bf.trainers.Trainer(small_amortizer(), gaussian_model())
     trainer.train_online(1, 5, 8, validation_sims=4)
     shown = capsys.readouterr().err
-    assert "Training epoch 1: 100%" in shown and "Epoch: 1, Iter: 5,Loss: " in shown and "Avg.Loss: " in shown and "LR: " in shown
+    assert "Epoch 1/1: 100%" in shown and "5/5" in shown and "Loss: " in shown and "Avg.Loss: " in shown and "LR: " in shown
 
 
 def test_a_warning_is_said_once(small_amortizer, caplog):

@@ -52,7 +52,7 @@ TEST(Config, WhatIsNotKnownIsAnError) {
   EXPECT_EQ(problem(dense, R"({"bias_initializer": "ones"})"),
             "dense_args: option \"bias_initializer\" = \"ones\" is not known to this test");
   EXPECT_EQ(problem(dense, R"({"units": 2.5})"), "dense_args: units = 2.5 is not known to this test");
-  EXPECT_NE(problem(dense, R"({"activation": "gelu"})").find("gelu"), std::string::npos);
+  EXPECT_NE(problem(dense, R"({"activation": "sine"})").find("sine"), std::string::npos);
   EXPECT_EQ(problem(deep_set_options, R"({"network": "DeepSet", "pooling_fun": "sum"})"),
             "DeepSet: pooling_fun = \"sum\" is not known to this test");
   EXPECT_EQ(problem(deep_set_options, R"({"network": "SetTransformer"})"),

@@ -103,7 +103,8 @@ TEST(Summary, ReadsWell) {
       << run.brief();
   const std::string number = R"(-?\d+\.\d{4})", seconds = R"(\d+\.\d\d)";
   EXPECT_TRUE(std::regex_match(run.full(), std::regex(R"([^\n]*
-  simulations 40, seed 3, threads 1, instruction set \w+
+  simulations 40, seed 3, threads 1, instruction set [^
+]+
   seconds: simulate )" + seconds + ", gradient " + seconds +
                                                       ", update " + seconds + ", validate " + seconds + R"(
   epoch   1: loss )" + number + ", validation " + number +

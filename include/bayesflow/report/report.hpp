@@ -30,10 +30,10 @@ struct ReportOptions {
   std::int64_t example_data_set = 0;                             ///< whose posterior is shown as a pair grid
   double family_wise_error = 0.05;                               ///< of the verdict's tests together
   bool expect_contraction = true;                                ///< false: parameters that the data do not inform are no fault
-  std::filesystem::path data_folder{};  ///< every table as CSV into this folder, and all as tables.h5; empty: none
-  std::uint64_t seed = 0;               ///< of ties and of the joint test's directions
-  int threads = 0;                      ///< 0: as many as the machine has
-  void validate() const;                ///< throws ConfigurationError
+  std::filesystem::path data_folder{};                           ///< every table as CSV into this folder, and all as tables.h5; empty: none
+  std::uint64_t seed = 0;                                        ///< of ties and of the joint test's directions
+  int threads = 0;                                               ///< 0: as many as the machine has
+  void validate() const;                                         ///< throws ConfigurationError
 };
 
 /// What a report says, for programs.
