@@ -26,7 +26,7 @@ ShardPlan plan_flow(const InvertibleNetwork& flow, const Shape& targets) {
 
 }  // namespace
 
-AmortizedPosterior::AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net,
+AmortizedPosterior::AmortizedPosterior(const InvertibleNetwork& inference_net, std::shared_ptr<SummaryNetwork> summary_net,
                                        AmortizedPosteriorOptions options)
     : state_(std::make_shared<State>(inference_net, std::move(summary_net), std::move(options))) {
   const AmortizedPosteriorOptions& o = state_->options;

@@ -211,8 +211,8 @@ std::shared_ptr<const SeenData> AmortizedPosterior::seen() const {
   return state_->seen;
 }
 
-void AmortizedPosterior::set_seen(SeenData seen) {
-  auto shared = std::make_shared<const SeenData>(std::move(seen));
+void AmortizedPosterior::set_seen(const SeenData& seen) {
+  auto shared = std::make_shared<const SeenData>(seen);
   const std::lock_guard lock(state_->seen_mutex);
   state_->seen = std::move(shared);
 }
@@ -299,7 +299,7 @@ void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, Sa
   const std::int64_t batch = c.dim(0), width = num_params(), c_width = c.cols(), blocks = (n_samples + kDrawBlock - 1) / kDrawBlock;
   // A few blocks share what a pass does once, as long as every thread has enough to do. Dropout that stays active at inference has noise of
   // its own in every block, which must not depend on how many threads there are.
-  const std::int64_t per_thread = batch * blocks / (4 * pass.threads());
+  const std::int64_t per_thread = batch * blocks / (std::int64_t{4} * pass.threads());
   const std::int64_t together = s.inference.is_noisy_at_inference() ? 1 : std::clamp<std::int64_t>(per_thread, 1, kBlocksTogether);
   const std::int64_t tasks = (blocks + together - 1) / together;
   TapeLender lender(pass.block_tapes());

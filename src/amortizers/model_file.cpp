@@ -219,7 +219,7 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
   constexpr std::string_view kConstants = "constants/";
   for (const std::string& name : in.paths(std::string(kConstants))) info.constants.emplace(name.substr(kConstants.size()), read(in, name));
 
-  if (std::optional<SeenData> seen = training::read_seen(in)) out.amortizer.set_seen(std::move(*seen));
+  if (const std::optional<SeenData> known = training::read_seen(in)) out.amortizer.set_seen(*known);
   if (!options.verify) return out;
   Inputs probes;
   if (in.has("probes/parameters")) probes.parameters = read(in, "probes/parameters");

@@ -306,7 +306,8 @@ std::vector<Foreign> compare_draws(const SeenData& seen, std::span<const Number>
     std::fill(here.begin(), here.end(), 0);
     const Number* x = draws.data() + b * each;
     for (std::size_t i = 0; i < n; ++i, x += width)
-      for (std::size_t j = 0; j < width; ++j) here[j] += static_cast<std::int64_t>((x[j] < low[j]) | (x[j] > high[j]));
+      for (std::size_t j = 0; j < width; ++j)
+        here[j] += static_cast<std::int64_t>(x[j] < low[j]) + static_cast<std::int64_t>(x[j] > high[j]);
     for (std::size_t j = 0; j < width; ++j) {
       outside[j] += here[j];
       if (here[j] <= most[j]) continue;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <future>
+#include <new>
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"
@@ -142,7 +143,7 @@ struct SimulationStream::State {
   State(SimulationStore s, StreamOptions o) : store(std::move(s)), options(o) {}
   ~State() {
     if (process != detail::process_generation())
-      (void)new std::future<Window>(std::move(reading));  // never ready in a forked child, and a future's destructor waits
+      (void)new (std::nothrow) std::future<Window>(std::move(reading));  // never ready in a forked child, and a future's destructor waits
     else if (reading.valid())
       reading.wait();
   }

@@ -54,16 +54,17 @@ class AmortizedPosterior : public Trainable {
  public:
   /// With a summary network (any class derived from SummaryNetwork; it is copied).
   template <class Summary>
-  requires std::derived_from<Summary, SummaryNetwork> AmortizedPosterior(InvertibleNetwork inference_net, Summary summary_net,
+  requires std::derived_from<Summary, SummaryNetwork> AmortizedPosterior(const InvertibleNetwork& inference_net, Summary summary_net,
                                                                          AmortizedPosteriorOptions options = {})
-      : AmortizedPosterior(std::move(inference_net), std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
+      : AmortizedPosterior(inference_net, std::make_shared<Summary>(std::move(summary_net)), std::move(options)) {}
   /// Without: direct conditions only.
-  explicit AmortizedPosterior(InvertibleNetwork inference_net, AmortizedPosteriorOptions options = {})
-      : AmortizedPosterior(std::move(inference_net), std::shared_ptr<SummaryNetwork>(), std::move(options)) {}
+  explicit AmortizedPosterior(const InvertibleNetwork& inference_net, AmortizedPosteriorOptions options = {})
+      : AmortizedPosterior(inference_net, std::shared_ptr<SummaryNetwork>(), std::move(options)) {}
 
   /// With a summary network that is chosen at run time (null: none). It belongs to the first amortizer that builds it: another one throws
   /// ConfigurationError as long as that one lives.
-  AmortizedPosterior(InvertibleNetwork inference_net, std::shared_ptr<SummaryNetwork> summary_net, AmortizedPosteriorOptions options = {});
+  AmortizedPosterior(const InvertibleNetwork& inference_net, std::shared_ptr<SummaryNetwork> summary_net,
+                     AmortizedPosteriorOptions options = {});
 
   /// Shapes of the inputs of a first batch; absent where there are none.
   struct BuiltFor {
@@ -96,7 +97,7 @@ class AmortizedPosterior : public Trainable {
   [[nodiscard]] std::vector<Foreign> foreign(const Inputs& inputs) const;
   /// What the networks have seen in training: set by trainers, and kept in model files. Null: nothing is known.
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
-  void set_seen(SeenData seen) override;
+  void set_seen(const SeenData& seen) override;
   struct Forward {
     Array z, log_det_J;
   };

@@ -45,7 +45,7 @@ class Trainable {
   [[nodiscard]] virtual std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const;
 
   /// What the networks have been given in training, as far as it is known: a trainer goes on from it, and sets it at the end of each run.
-  virtual void set_seen(SeenData /*seen*/) {}
+  virtual void set_seen(const SeenData& /*seen*/) {}
   [[nodiscard]] virtual std::shared_ptr<const SeenData> seen() const { return nullptr; }
   /// Outputs of a summary network, (batch, S); empty: there is none.
   [[nodiscard]] virtual Array summaries_of(const Inputs& /*inputs*/) const { return {}; }
