@@ -117,7 +117,10 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   number_of_values_ += n;
   table_.push_back(info);
   Rng rng(seed, name);
-  const double rows = shape.rank() ? static_cast<double>(shape[0]) : 1, cols = shape.rank() ? static_cast<double>(shape[-1]) : 1;
+  // A kernel of more axes, of a convolution or of heads, is a matrix for each index of the leading ones.
+  const double matrices = shape.rank() > 2 ? static_cast<double>(shape.slice(0, -2).size()) : 1;
+  const double rows = shape.rank() ? matrices * static_cast<double>(shape[shape.rank() > 2 ? -2 : 0]) : 1;
+  const double cols = shape.rank() ? matrices * static_cast<double>(shape[-1]) : 1;
   constexpr double kCut = 0.87962566103423978;  // standard deviation of a standard normal that is cut at +-2
   double limit = 0, deviation = 0;
   switch (initializer) {
