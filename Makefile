@@ -116,7 +116,7 @@ sanitize: setup-tests  ## address and undefined-behaviour sanitizers, then the t
 	  ctest --test-dir build/$$preset -j $(JOBS) -LE 'slow|browser|project' --output-on-failure || exit 1; \
 	done
 
-sanitize-unit: setup-tests  ## the tests of the layers alone with address and undefined-behaviour sanitizers: what .ci/run does
+sanitize-unit: setup-tests  ## the tests of the layers alone with address and undefined-behaviour sanitizers
 	@cmake --preset asan > /dev/null && cmake --build build/asan -j $(JOBS) --target unit_tests
 	@ctest --test-dir build/asan -j $(JOBS) -L '^unit$$' --output-on-failure
 
