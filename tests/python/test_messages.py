@@ -231,6 +231,7 @@ def test_ctrl_c_is_what_the_page_says():
     assert "KeyboardInterrupt" in text.split("## Interruption")[1].split("##")[0]
     code = TRAINS + """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 t = trainer()
 sent = []
 def stop(*_):

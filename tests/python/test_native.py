@@ -194,6 +194,7 @@ import os, signal, threading, time
 import bayesflow_cpp as bf
 from bayesflow_cpp import _core
 slow = bf.compile_cpp("#include <unistd.h>\\nvoid simulate(const double*, const double*, double* x, const int64_t*, bf_rng*) { usleep(10000); x[0] = 0; }", shape=(1,), threads=2)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     slow.run(100_000, None, None, None, _core.Rng(0), 0)
