@@ -1,4 +1,4 @@
-"""Names of BayesFlow v1 and 2 that are not there: whoever uses or imports one is told what to use instead."""
+"""Names of BayesFlow v1 and 2 that are not there: using or importing one raises an error that says what to use instead."""
 
 import sys
 from pathlib import Path
@@ -54,7 +54,7 @@ VERSION_2_NETWORKS = {
 
 
 def _sentence(name):
-    """What is said of a name of the package, or of a module below one that is not there; None for one that nobody had."""
+    """What is said of a name of the package, or of a module below one that is not there; None for a name that neither version had."""
     first, *rest = name.split(".")
     if first == "diagnostics" and rest:
         first = rest[0]

@@ -1,4 +1,4 @@
-"""The engine's errors in Python's words: `DeepSetOptions::dense_s1` is `DeepSet: dense_s1_args` for whoever writes Python."""
+"""The engine's errors in Python's words: `DeepSetOptions::dense_s1` is `DeepSet: dense_s1_args` in the Python package."""
 
 import re
 

@@ -20,7 +20,8 @@ auto without_gil(F&& f) {
   return f();
 }
 
-/// f on the weights of one training step. Whoever waits for them must not hold the GIL, which who holds them may need.
+/// f on the weights of one training step. The GIL is released first: a thread that waits for the lock with the GIL held could block the
+/// thread that holds the lock.
 template <class F>
 auto reading(const AmortizedPosterior& amortizer, F&& f) {
   const nb::gil_scoped_release nogil;

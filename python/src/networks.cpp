@@ -59,7 +59,7 @@ struct StandaloneFlow {
 nb::dict weights_of(const nn::ParameterStore& store) {
   std::vector<float> all;
   {
-    const nb::gil_scoped_release nogil;  // who holds the lock may need the GIL
+    const nb::gil_scoped_release nogil;  // the thread that holds the lock may need the GIL
     const nn::WeightLock::Reading reading(store.lock());
     all.assign(store.values(), store.values() + store.size());
   }

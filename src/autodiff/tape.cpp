@@ -164,8 +164,8 @@ Tensor Tape::import_all(Tensor source) {
   return Tensor(node);
 }
 
-/// Ends with the sums of squares, while gradients lie in the cache of the core that made them. Whoever adds to one later marks it as merely
-/// written again.
+/// Ends with the sums of squares, while the gradients lie in the cache of the core that wrote them. An op that adds to one later resets its
+/// flag to "written", which makes the sum of squares invalid.
 void Tape::backward_of_subnetwork(const float* cotangent, float place) {
   const GradientLane* to = lane();
   for (const Parameter& p : parameters_) p.node->own_set = to->touched[p.number];
@@ -279,7 +279,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   });
   if (!needs) {
     const std::int64_t flops = product_flops();
-    used_children_ = first_child;  // their memory is free for whoever comes next
+    used_children_ = first_child;  // the next map_rows takes their memory
     product_flops_ += flops - product_flops();
   }
   on_backward(out, [this, out, plan, first_child] {

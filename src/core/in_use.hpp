@@ -50,7 +50,7 @@ class InUse {
   [[nodiscard]] bool now() const { return by_.load() == process_generation() + 1; }
 
  private:
-  std::atomic<std::uint64_t> by_{0};  // 0: nobody; otherwise 1 + the process
+  std::atomic<std::uint64_t> by_{0};  // 0: not in use; otherwise 1 + the process generation
 };
 
 }  // namespace bayesflow::detail

@@ -32,7 +32,7 @@ void relax() {
 }
 
 // Sections of a training step are tens of microseconds apart; a sleeping thread needs about 50 to wake. So waiting spins for
-// about that long, and then sleeps, because a spinning thread hurts whoever shares the core.
+// about that long, and then sleeps, because a spinning thread takes time from other threads on its core.
 constexpr int kSpins = 4000;
 
 // A range of task units in one word, so that taking one is one compare-and-swap: generation of the section, next unit, end. The
@@ -58,9 +58,9 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> range{0};
 };
 
-/// What the waiting threads watch: one cache line, so that seeing a new section and knowing it is one journey between cores. A late thread
-/// may read it while the next section is being written. It then takes no unit: those of the generation that it saw are all taken. And
-/// whoever takes one has read the fields of that very section, because the next one is not written before the unit is done.
+/// What waiting threads poll: one cache line, so that noticing a new section and reading its fields costs one transfer between cores. A
+/// late thread may read it while the next section is being written. It then takes no unit, because all units of the generation that it read
+/// are taken. A thread that does take a unit has read the fields of that generation: the next one is written only when all units are done.
 struct alignas(64) Command {
   std::atomic<std::uint64_t> generation{0};
   std::atomic<void (*)(void*, std::int64_t)> task{nullptr};

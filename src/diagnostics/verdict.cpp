@@ -19,13 +19,13 @@ namespace {
 /// How the error rate is shared out (relative weights). Shift and width are what goes wrong most often.
 constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcdf = 0.05, kPairs = 0.15, kJoint = 0.05, kNothing = 0.05,
                  kConditional = 0.2;
-/// A tenth is given to nobody: p-values are approximations, good to a few percent.
+/// A tenth is held in reserve: p-values are approximations, good to a few percent.
 constexpr double kReserve = 0.1;
-/// An effect this many standard errors from zero is named in a finding whose test has already rejected: naming, not testing.
 constexpr double kOverwhelming = 0.5;   ///< nats: a posterior that could be 0.6 times as wide
 constexpr double kNearlyOne = 0.95;     ///< a correlation beyond which the width across it says more
 constexpr std::int64_t kFewDraws = 10;  ///< fewer say nothing about the posterior's own sd
 constexpr double kSaturates = 0.3;      ///< of sqrt(S): posteriors wider by more than this cannot be told apart
+/// Once a test has rejected, a finding names the effects that are this many standard errors from zero. This is no test of its own.
 constexpr double kNamed = 2.0, kNamedShape = 2.5, kNamedDependence = 3.0, kNamedOutside = 3.0;
 
 enum class Test : std::uint8_t { shift, width, skew, tails, ecdf, sum, difference, joint, nothing, conditional };

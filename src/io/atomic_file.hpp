@@ -8,7 +8,7 @@
 
 namespace bayesflow::io {
 
-/// A temporary file beside `path`, in the same folder, that `commit` brings to the disk and then renames to `path`: whoever looks at
+/// A temporary file beside `path`, in the same folder, that `commit` brings to the disk and then renames to `path`: a reader of
 /// `path`, also after a kill or a power failure, finds the old file or the new one. Without commit nothing remains.
 /// Temporaries that a killed process left behind are removed by the next AtomicFile of the same path; a live one is locked.
 /// A symbolic link stays, and the file that it points to is written. Permissions and owner of a file that is replaced are kept as far as

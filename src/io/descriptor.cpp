@@ -187,7 +187,7 @@ bool Descriptor::try_lock() {
     return true;
   }
   if (errno == EWOULDBLOCK || errno == EINTR) return false;
-  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return true;  // a file system without locks: nobody can hold one
+  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return true;  // a file system without locks: no process can hold one
   fail("cannot lock", path_, errno);
 }
 

@@ -35,7 +35,7 @@ class Descriptor {
   [[nodiscard]] bool try_lock();
   /// Another descriptor of the same open file, which shares its lock.
   [[nodiscard]] Descriptor duplicate(std::filesystem::path path) const;
-  /// The path still leads to this file: nobody has renamed another one over it, or removed it.
+  /// The path still leads to this file: no other file was renamed over it, and it was not removed.
   [[nodiscard]] bool has_its_name() const;
   void close() noexcept;
 

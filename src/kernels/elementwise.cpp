@@ -356,8 +356,8 @@ double reduce_gradient(float* g, const float* const* lanes, int count, const flo
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, s)));
 }
 
-/// Asks for a cache line that will be written. The last-level cache hands out lines that are only read as shared ones; owning them is a
-/// second journey.
+/// Prefetches a cache line for writing. A line that is fetched for reading arrives in shared state; writing to it then takes a second
+/// transaction to make it exclusive.
 HWY_INLINE void prefetch_for_write(const float* p) {
 #if defined(__x86_64__)
   // The builtin makes a reading prefetch of it unless the target says -mprfchw; processors without the instruction skip it.

@@ -383,8 +383,8 @@ void transpose(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t
     for (std::int64_t j = 0; j < cols; ++j) out[j * ldout + i] = x[i * ldx + j];
 }
 
-/// B^T at hand only: turned in pieces that stay in the first-level cache with the rows of A that meet them. Sums wait in C in between,
-/// which costs no digits.
+/// For B given as its transpose: panels of it are transposed into a buffer that stays in the first-level cache beside the rows of A.
+/// Partial sums are stored in C between panels, in float32 as in registers, so that no digits are lost.
 void product_of_transposed(const Product& p) {
   constexpr std::int64_t kWidth = kMaxVectors * kLanes, kDepth = kPanelDepth * 2 / 3;  // on average: no piece reaches kPanelDepth
   static_assert(kWidth <= kPanelColumns);

@@ -14,7 +14,7 @@ enum class Epilogue : std::uint8_t {
 
 /// Columns of B that one pass over A's rows takes at most.
 inline constexpr std::int64_t kPanelColumns = 64;
-/// B^T is turned in pieces of so many columns, and of less than this depth.
+/// B^T is transposed in panels of kPanelColumns columns and less than kPanelDepth rows.
 inline constexpr std::int64_t kPanelDepth = 96, kPanelFloats = kPanelDepth * kPanelColumns;
 
 /// What the caller reads next. A product asks the last-level cache for it, a piece before each block of rows, so that it arrives in the

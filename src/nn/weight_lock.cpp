@@ -14,7 +14,7 @@ constexpr std::uint32_t kReaders = (1U << 22) - 1, kWaiting = 1U << 22, kWriting
 
 std::atomic<std::uint32_t> forks = 0;  // in the bits of kForks
 
-/// What a word of this process says; one of a parent says that nobody holds the lock.
+/// The state in a word that this process wrote; a word from before a fork counts as unlocked.
 std::uint32_t held(std::uint32_t word) { return (word & kForks) == forks.load(std::memory_order_relaxed) ? word & ~kForks : 0; }
 std::uint32_t with_forks(std::uint32_t held) { return held | forks.load(std::memory_order_relaxed); }
 

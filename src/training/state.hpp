@@ -61,7 +61,7 @@ struct TrainerState {
   bool unfinished_is_loaded = false;
   std::size_t passed = 0, loaded = 0;  // runs that a checkpoint brought, and how many of them this program has called again
 
-  /// For as long as a training function runs: nobody else may use the trainer, or train the same networks.
+  /// For as long as a training function runs: no other call may use the trainer or train the same networks.
   class Use {
    public:
     Use(TrainerState& state, const char* function);

@@ -372,7 +372,7 @@ TEST(Tape, AMeanThatIsPartOfAChainIsThatOfThePlainOperation) {
       }
 }
 
-// --- a relu's derivative, taken by whoever hands it a gradient ---
+// --- a relu's derivative, applied by the op that delivers a gradient to it ---
 
 /// The gradients of x, W and b where y = relu(x W + b) goes to `consumer`. The plain twin applies the relu as an operation of its own.
 std::vector<float> relu_gradients(bool plain, bool with_condition, Tensor (*consumer)(Tensor y)) {

@@ -250,7 +250,7 @@ TEST(Product, ARowIsTheSameWhicheverRowsAreComputedWithIt) {
   }
 }
 
-// B^T is turned in pieces, and sums wait in C from one to the next.
+// B^T is transposed in panels, and partial sums are stored in C between them.
 TEST(Product, FromTheTransposedMatrixHasTheSameBits) {
   Rng rng(8, "product");
   for (int repeat = 0; repeat < 150; ++repeat) {

@@ -187,7 +187,7 @@ TEST(StreamInUse, ByTwoThreads) {
   EXPECT_EQ(others, 0);
   EXPECT_LE(rows, 400);
   while (const auto batch = stream.next()) rows += static_cast<int>(batch->batch_size());
-  EXPECT_EQ(rows, 400);  // every row once, whoever got it
+  EXPECT_EQ(rows, 400);  // every row once, in whichever thread
 }
 
 TEST(ModelInUse, ByItsOwnSimulator) {

@@ -23,9 +23,9 @@ struct GradientLane {
   float* gradients = nullptr;
   std::uint8_t* touched = nullptr;  ///< 0: not written; 1: written; kSquareKnown: written, and `squares` has the sum of its squares
   double* squares = nullptr;        ///< one per parameter, or null
-  /// Where among the tasks of a section the gradient was made, in [0, 1], negative if nobody told; one per parameter, or null. Threads
-  /// begin sections with the same share of tasks: whoever has a task at this place of a later section is likely to have the gradient in its
-  /// caches.
+  /// Relative position, in [0, 1], of the task that wrote the gradient within its parallel section; negative: unknown. One per parameter,
+  /// or null. Threads start every section at the same share of tasks, so the thread that runs the task at this position of a later section
+  /// is likely to have the gradient in its caches.
   float* places = nullptr;
   static constexpr std::uint8_t kSquareKnown = 2;
 };

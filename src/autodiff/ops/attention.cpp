@@ -99,7 +99,7 @@ void for_queries(const Attention& a, F f) {
   for (std::int64_t first = 0; first < a.queries; first += kQueries) f(first, std::min(kQueries, a.queries - first));
 }
 /// One head's columns of `rows` rows, transposed.
-float* turned(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float* out) {
+float* transposed(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float* out) {
   kernels::transpose(x, ld, rows, cols, out, rows);
   return out;
 }
@@ -112,7 +112,7 @@ void attention_forward(const Attention& a) {
   float* kt = arena.floats(a.width * a.keys);
   for_heads(a, [&](std::int64_t set, std::int64_t head, std::int64_t keys) {
     const float* q = a.q.data() + set * a.q_set + head * a.width;
-    turned(a.k.data() + set * a.keys * a.q_cols() + head * a.width, a.q_cols(), keys, a.width, kt);
+    transposed(a.k.data() + set * a.keys * a.q_cols() + head * a.width, a.q_cols(), keys, a.width, kt);
     for_queries(a, [&](std::int64_t first, std::int64_t count) {
       gemm(tape, arena, count, a.width, keys, {q + first * a.q_cols(), a.q_cols()}, {kt, keys}, weights, keys, false);
       kernels::softmax(a.rows(set, first, count, keys), weights, a.scale, weights,
@@ -146,8 +146,8 @@ void attention_backward(const Attention& a) {
   for_heads(a, [&](std::int64_t set, std::int64_t head, std::int64_t keys) {
     const std::int64_t at_q = set * a.q_set + head * a.width, at_k = set * a.keys * a.q_cols() + head * a.width;
     const std::int64_t at_v = set * a.keys * a.v_cols() + head * a.out, at_y = set * a.queries * a.v_cols() + head * a.out;
-    turned(a.k.data() + at_k, a.q_cols(), keys, a.width, kt);
-    turned(a.v.data() + at_v, a.v_cols(), keys, a.out, vt);
+    transposed(a.k.data() + at_k, a.q_cols(), keys, a.width, kt);
+    transposed(a.v.data() + at_v, a.v_cols(), keys, a.out, vt);
     for_queries(a, [&](std::int64_t first, std::int64_t count) {
       const float* q = a.q.data() + at_q + first * a.q_cols();
       const float* dy = grad_of(a.y) + at_y + first * a.v_cols();

@@ -41,7 +41,8 @@ struct Chain {
   float* outputs[kMaxLayers];   // activations of each layer, all rows
   float* inputs[kMaxLayers];    // before the activation, where its derivative needs that
   std::int64_t pooled;          // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
-  std::uint8_t* positive;       // of the last layer's outputs, if they are pooled after a relu: all that the way back needs of them
+  std::uint8_t*
+      positive;  // of the last layer's outputs, if they are pooled after a relu: one bit a value, all that the backward pass needs
 
   /// What layer l reads, from `row` on: the condition's half of the first layer aside.
   [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }

@@ -215,7 +215,7 @@ Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& o)
   Tape& tape = u.tape();
   Transformed out{tape.result(u.shape(), {u, parameters}), tape.result(u.shape().slice(0, -1), {u, parameters})};
   const std::int64_t rows = out.log_det.size(), cols = u.cols(), width = 3 * o.bins + 1;
-  // Knots are kept for the way back: making them again would cost as much as all the rest.
+  // Knots are kept for the backward pass: making them again would cost as much as all the rest.
   const std::int64_t each = 5 * (o.bins + 1);
   const bool keep = out.value.needs_grad();
   auto* kept = static_cast<double*>(tape.arena().bytes(static_cast<std::size_t>(each * (keep ? rows * cols : 1)) * sizeof(double)));

@@ -21,9 +21,9 @@ inline void gemm(Tape& tape, Arena& arena, std::int64_t rows, std::int64_t depth
     return kernels::transposed_product({a.data, a.ld, b.data, b.ld, c, ldc, rows, depth, cols, accumulate});
   const Arena::Mark mark = arena.mark();
   if (a.transposed) {
-    float* turned = arena.floats(rows * depth);
-    kernels::transpose(a.data, a.ld, depth, rows, turned, depth);
-    a = {turned, depth};
+    float* transposed = arena.floats(rows * depth);
+    kernels::transpose(a.data, a.ld, depth, rows, transposed, depth);
+    a = {transposed, depth};
   }
   kernels::Product p{};
   p.a = a.data, p.lda = a.ld;
