@@ -207,6 +207,7 @@ class Page {
     }
     const TrainingSummary& t = *options_.training;
     fact("End of training", t.reason);
+    if (!t.convergence.sentence.empty()) fact("Further training", t.convergence.sentence);
     fact("Steps", fmt::format("{} in {} epochs", t.history.steps.size(), t.history.epochs.size()));
     fact("Simulations seen", fmt::format("{}", t.simulations));
     fact("Seed", fmt::format("{}", t.seed));

@@ -79,6 +79,7 @@ TEST(Report, HoldsEverySectionThatIsAskedFor) {
   training.reason = "Training completed.";
   training.simulations = 12345;
   training.seed = 77;
+  training.convergence.sentence = "Twice as many steps would gain about 0.1 +- 0.02 nats.";
   training.warnings = {"theta_1 was not <learnt>"};
   for (int i = 0; i < 100; ++i) training.history.steps.push_back({.losses = {{"loss", 2.0 - 0.01 * i}}});
   options.training = training;
@@ -93,6 +94,7 @@ TEST(Report, HoldsEverySectionThatIsAskedFor) {
   EXPECT_NE(page.find("<dd>a &lt;b&gt; &amp; &quot;c&quot;</dd>"), std::string::npos);
   EXPECT_NE(page.find("<dd>12345</dd>"), std::string::npos);
   EXPECT_NE(page.find("<dd>77</dd>"), std::string::npos);
+  EXPECT_NE(page.find("<dd>Twice as many steps would gain about 0.1 +- 0.02 nats.</dd>"), std::string::npos);
   EXPECT_NE(page.find("<i>θ</i><sub>1</sub> was not &lt;learnt&gt;"), std::string::npos);
   EXPECT_EQ(page.find("Posterior predictive checks"), std::string::npos);  // not asked for
   for (const diagnostics::Table& t : r.tables) EXPECT_EQ(count(page, "id=\"csv-" + t.name + "\""), t.rows() > 0 ? 1U : 0U) << t.name;
