@@ -12,13 +12,6 @@ namespace bf = bayesflow;
 
 namespace {
 
-/// x = (r cos a + 1/4 - |t1 + t2| / sqrt 2, r sin a + (t2 - t1) / sqrt 2), a ~ U(-pi/2, pi/2), r ~ N(0.1, 0.01)
-bf::Array two_moons(const bf::Array& theta, bf::Rng& rng) {
-  const double a = rng.uniform(-std::numbers::pi / 2, std::numbers::pi / 2), r = rng.normal(0.1, 0.01);
-  return bf::Array::of({r * std::cos(a) + 0.25 - std::abs(theta[0] + theta[1]) / std::numbers::sqrt2,
-                        r * std::sin(a) + (theta[1] - theta[0]) / std::numbers::sqrt2});
-}
-
 /// True if both crescents of this observation lie in the prior's square, and apart from each other: then each has half of the
 /// posterior, and the density below is exact. A crescent is at most 0.13 wide and 0.26 long (four standard deviations of r).
 bool both_crescents_inside(double x1, double x2) {
@@ -39,9 +32,10 @@ double log_posterior(double t1, double t2, double x1, double x2) {
 int main(int argc, char** argv) {
   const bool small = argc > 1 && std::strcmp(argv[1], "--small") == 0;  // a few seconds, for tests
 
-  bf::Prior prior([](bf::Rng& rng) { return rng.uniform({2}, -1, 1); });
-  bf::Simulator simulator(two_moons);
-  bf::GenerativeModel model(prior, simulator, {.logger = bf::stderr_logger()});
+  // x = (r cos a + 1/4 - |t1 + t2| / sqrt 2, r sin a + (t2 - t1) / sqrt 2), a ~ U(-pi/2, pi/2), r ~ N(0.1, 0.01^2), t ~ U(-1, 1)^2: one of
+  // the benchmark problems that the library has (docs/benchmarks.md).
+  const bf::benchmarks::Benchmark two_moons("two_moons", {.logger = bf::stderr_logger()});
+  const bf::GenerativeModel model = two_moons.generative_model();
 
   bf::InvertibleNetwork inference_net({.num_params = 2,
                                        .num_coupling_layers = small ? 2 : 6,

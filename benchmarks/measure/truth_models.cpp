@@ -83,14 +83,7 @@ class TwoMoons final : public TruthModel {
   }
   std::string name() const override { return "two_moons"; }
   std::int64_t num_params() const override { return 2; }
-  bf::GenerativeModel generative_model() const override {
-    return bf::GenerativeModel(
-        bf::Prior([](bf::Rng& rng) { return rng.uniform({2}, -1, 1); }), bf::Simulator([](const Array& theta, bf::Rng& rng) {
-          const double a = rng.uniform(-std::numbers::pi / 2, std::numbers::pi / 2), r = rng.normal(kRadius, kWidth);
-          const double s = (theta[0] + theta[1]) / std::numbers::sqrt2, d = (theta[1] - theta[0]) / std::numbers::sqrt2;
-          return Array::of({r * std::cos(a) + kOffset - std::abs(s), r * std::sin(a) + d});
-        }));
-  }
+  bf::GenerativeModel generative_model() const override { return bf::benchmarks::Benchmark("two_moons").generative_model(); }
   double log_posterior(std::span<const double> theta, std::span<const double> data) const override {
     if (std::abs(theta[0]) > 1 || std::abs(theta[1]) > 1) return -kInfinity;
     const double s = (theta[0] + theta[1]) / std::numbers::sqrt2, d = (theta[1] - theta[0]) / std::numbers::sqrt2;

@@ -5,6 +5,8 @@
 #include "bayesflow/amortizers/latent.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/benchmarks/benchmark.hpp"
+#include "bayesflow/benchmarks/posterior_check.hpp"
 #include "bayesflow/configuration/configurator.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/errors.hpp"

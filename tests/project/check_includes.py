@@ -17,6 +17,7 @@ BELOW = {
     "training": {"core", "io", "autodiff", "nn", "simulation", "configuration"},
     "amortizers": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "training"},
     "diagnostics": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training"},
+    "benchmarks": {"core", "io", "simulation", "configuration", "amortizers", "diagnostics"},
     "figures": {"core", "io", "simulation", "training", "diagnostics"},
     "report": {"core", "io", "autodiff", "nn", "simulation", "configuration", "networks", "amortizers", "training", "diagnostics", "figures"},
 }

@@ -1,0 +1,182 @@
+#include "bayesflow/benchmarks/benchmark.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "bayesflow/core/errors.hpp"
+#include "benchmarks/problem.hpp"
+
+namespace bayesflow::benchmarks {
+namespace {
+
+const std::vector<Problem>& problems() {
+  static const std::vector<Problem> all = {gaussian_linear(),
+                                           gaussian_linear_uniform(),
+                                           slcp(),
+                                           slcp_distractors(),
+                                           bernoulli_glm(),
+                                           bernoulli_glm_raw(),
+                                           gaussian_mixture(),
+                                           two_moons(),
+                                           sir(),
+                                           lotka_volterra(),
+                                           inverse_kinematics()};
+  return all;
+}
+
+const Problem& find(const std::string& name) {
+  const auto found = std::ranges::find_if(problems(), [&](const Problem& p) { return p.name == name; });
+  if (found != problems().end()) return *found;
+  throw ConfigurationError(
+      fmt::format("Benchmark: there is no problem \"{}\"; there are {}", name, fmt::join(available_benchmarks(), ", ")));
+}
+
+}  // namespace
+
+std::vector<std::string> numbered(const std::string& stem, std::int64_t count) {
+  std::vector<std::string> out;
+  for (std::int64_t i = 1; i <= count; ++i) out.push_back(stem + "_" + std::to_string(i));
+  return out;
+}
+
+DrawParameters uniform_prior(const Values& values, std::int64_t count) {
+  const double low = values.number("lower_bound"), high = values.number("upper_bound");
+  if (!(low < high))
+    throw ConfigurationError(fmt::format("Benchmark: the prior's lower_bound must be below its upper_bound; got {} and {}", low, high));
+  return [=](Rng& rng) { return rng.uniform({count}, low, high); };
+}
+
+const std::vector<std::string>& available_benchmarks() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const Problem& problem : problems()) out.emplace_back(problem.name);
+    return out;
+  }();
+  return names;
+}
+
+struct Benchmark::State {
+  State(const std::string& n, BenchmarkOptions o)
+      : problem(find(n)),
+        name(n),
+        owner(fmt::format("Benchmark \"{}\"", n)),
+        options(std::move(o)),
+        prior_values(owner, "prior", problem.prior_settings, options.prior),
+        simulator_values(owner, "simulator", problem.simulator_settings, options.simulator),
+        sbibm_task(problem.sbibm_task),
+        param_names(problem.param_names(prior_values)),
+        draw(problem.prior(prior_values)),
+        simulate(problem.simulator(simulator_values)) {
+    scale = options.scale_data.value_or(problem.scale_data ? problem.scale_data(simulator_values) : 1.0);
+    if (!(scale > 0 && std::isfinite(scale)))
+      throw ConfigurationError(fmt::format("{}: scale_data must be a number above 0; got {}", owner, scale));
+    Rng rng(0, "shape");
+    data_shape = simulate(draw(rng), rng).shape();
+    as_set = options.as_summary_condition && data_shape.rank() == 1;
+    if (as_set && !problem.as_set)
+      throw ConfigurationError(fmt::format(
+          "{}: its data, of shape {}, are neither a set nor a series, so as_summary_condition must be false{}", owner,
+          data_shape.to_string(),
+          simulator_values.all().contains("n_obs") ? "; settings of the simulator (n_obs, flatten = false) make a set of them" : ""));
+  }
+
+  /// Data as the networks are given them.
+  [[nodiscard]] Array scaled(const Array& data) const {
+    Shape got;
+    for (int i = 1; i < data.rank(); ++i) got.push_back(data.dim(i));
+    if (got != data_shape)
+      throw ShapeError(fmt::format("{}: sim_data must have the shape (batch, ...) of this benchmark's simulations, {} each; got {}", owner,
+                                   data_shape.to_string(), data.shape().to_string()));
+    return scale == 1 ? data : data / scale;
+  }
+
+  const Problem& problem;
+  std::string name, owner;
+  BenchmarkOptions options;
+  Values prior_values, simulator_values;
+  std::string sbibm_task;
+  std::vector<std::string> param_names;
+  DrawParameters draw;
+  Simulate simulate;
+  Shape data_shape{};
+  double scale = 1;
+  bool as_set = false;
+};
+
+Benchmark::Benchmark(const std::string& name, BenchmarkOptions options) : state_(std::make_shared<const State>(name, std::move(options))) {}
+
+const std::string& Benchmark::name() const { return state_->name; }
+const BenchmarkOptions& Benchmark::options() const { return state_->options; }
+std::int64_t Benchmark::num_params() const { return static_cast<std::int64_t>(state_->param_names.size()); }
+const std::vector<std::string>& Benchmark::param_names() const { return state_->param_names; }
+const Shape& Benchmark::data_shape() const { return state_->data_shape; }
+double Benchmark::scale_data() const { return state_->scale; }
+const Settings& Benchmark::prior_settings() const { return state_->prior_values.all(); }
+const Settings& Benchmark::simulator_settings() const { return state_->simulator_values.all(); }
+const std::string& Benchmark::sbibm_task() const { return state_->sbibm_task; }
+
+Prior Benchmark::prior() const {
+  return Prior([state = state_](Rng& rng) { return state->draw(rng); }, {.param_names = state_->param_names});
+}
+
+Simulator Benchmark::simulator() const {
+  return Simulator([state = state_](const Array& theta, Rng& rng) {
+    if (theta.size() != static_cast<std::int64_t>(state->param_names.size()))
+      throw SimulationError(fmt::format("it has {} parameters; got {}", state->param_names.size(), theta.size()));
+    return state->simulate(theta, rng);
+  });
+}
+
+GenerativeModel Benchmark::generative_model() const {
+  const BenchmarkOptions& o = state_->options;
+  return GenerativeModel(prior(), simulator(), {.name = state_->name, .seed = o.seed, .threads = o.threads, .logger = o.logger});
+}
+
+Inputs Benchmark::posterior_inputs(const Simulations& simulations) const {
+  Inputs inputs;
+  inputs.parameters = simulations.prior_draws;
+  Array data = state_->scaled(simulations.sim_data);
+  if (state_->as_set)
+    inputs.summary_conditions = state_->problem.as_set(data, state_->simulator_values);
+  else if (state_->data_shape.rank() > 1)
+    inputs.summary_conditions = std::move(data);
+  else
+    inputs.direct_conditions = std::move(data);
+  return inputs;
+}
+
+Configurator Benchmark::configurator() const {
+  return [benchmark = *this](const Simulations& simulations) { return benchmark.posterior_inputs(simulations); };
+}
+
+LikelihoodInputs Benchmark::likelihood_inputs(const Simulations& simulations) const {
+  Array data = state_->scaled(simulations.sim_data);
+  if (state_->problem.likelihood_inputs) return state_->problem.likelihood_inputs(simulations, state_->simulator_values);
+  return {std::move(data), simulations.prior_draws};
+}
+
+Array Benchmark::from_sbibm(const Array& observation) const {
+  const State& s = *state_;
+  if (s.sbibm_task.empty())
+    throw ConfigurationError(fmt::format("{}: it is none of sbibm's problems, and has no reference posteriors", s.owner));
+  std::vector<std::string> others;
+  const auto compare = [&](const std::vector<SettingInfo>& infos, const Values& values) {
+    for (const SettingInfo& info : infos)
+      if (const Setting& value = values.all().at(info.name); !info.is_form && !(value == info.value))
+        others.push_back(fmt::format("{} = {} instead of {}", info.name, value.to_string(), info.value.to_string()));
+  };
+  compare(s.problem.prior_settings, s.prior_values);
+  compare(s.problem.simulator_settings, s.simulator_values);
+  if (!others.empty())
+    throw ConfigurationError(
+        fmt::format("{}: sbibm's reference posteriors are those of its own settings; got {}", s.owner, fmt::join(others, ", ")));
+  const std::int64_t expected = s.data_shape.size();
+  if (observation.size() != expected)
+    throw ShapeError(fmt::format("{}: an observation has {} values; got {}", s.owner, expected, observation.size()));
+  const Array flat = observation.flatten();
+  return (s.problem.from_sbibm ? s.problem.from_sbibm(flat, s.simulator_values) : flat).reshape(s.data_shape);
+}
+
+}  // namespace bayesflow::benchmarks
