@@ -36,16 +36,14 @@ class Leaves {
       for (std::int64_t k = 0; k < x.size(); ++k) leaves_.back().values[static_cast<std::size_t>(k)] = static_cast<float>(x.data()[k]);
       used += (x.size() + kLine - 1) / kLine * kLine;
     }
-    gradients_ = bench::filled(used, 0);
-    touched_.resize(leaves_.size());
     tensors_.resize(leaves_.size());
-    lane_ = {gradients_.get(), touched_.data()};
+    gradients_ = std::make_unique<bf::GradientLanes>(used, static_cast<std::int64_t>(leaves_.size()));
   }
   std::span<const bf::Tensor> start(bf::Tape& tape, bool gradients) {
-    tape.reset({.gradients = gradients, .lanes = {&lane_, 1}});
+    tape.reset({.gradients = gradients, .lanes = gradients_.get()});
+    gradients_->clear();
     for (std::size_t i = 0; i < leaves_.size(); ++i) {
       const Leaf& leaf = leaves_[i];
-      touched_[i] = 0;
       tensors_[i] = leaf.differentiable ? tape.parameter(leaf.shape, leaf.values.get(), leaf.offset, static_cast<int>(i))
                                         : tape.wrap(leaf.shape, leaf.values.get());
     }
@@ -61,10 +59,8 @@ class Leaves {
     bool differentiable;
   };
   std::vector<Leaf> leaves_;
-  bench::Floats gradients_;
-  std::vector<std::uint8_t> touched_;
+  std::unique_ptr<bf::GradientLanes> gradients_;
   std::vector<bf::Tensor> tensors_;
-  bf::GradientLane lane_;
 };
 
 void run_op(benchmark::State& state, const Op& op, const OpCase& c, bool gradient) {

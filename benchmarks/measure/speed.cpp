@@ -83,9 +83,9 @@ std::int64_t train_flop(const Sizes& sizes) {
   bf::AmortizedPosterior amortizer = make_amortizer(sizes);
   const bf::Inputs inputs = bf::default_configurator(gaussian_model(sizes).simulate(sizes.batch_size, 0, "flop", 0));
   amortizer.build(inputs, 0);
-  bf::nn::GradientBuffers gradients(amortizer.store(), bf::kMaxLanes);
+  bf::nn::GradientBuffers gradients(amortizer.store());
   bf::Tape tape;
-  tape.reset({.gradients = true, .training = true, .lanes = gradients.lanes()});
+  tape.reset({.gradients = true, .training = true, .lanes = &gradients});
   tape.backward(amortizer.loss(tape, inputs).total);
   return tape.product_flops();
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "autodiff/lanes.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
 #include "core/float32_range.hpp"
@@ -36,6 +37,8 @@ Tape::~Tape() = default;
 
 void Tape::reset(const TapeSettings& settings) {
   settings_ = settings;
+  if (settings.lanes) settings.lanes->require(1);
+  lane_ = settings.lanes ? settings.lanes->lanes() : nullptr;
   arena_ = backward_arena_ = &own_arena_;
   own_arena_.reset();
   used_value_arenas_ = 0;
@@ -100,7 +103,7 @@ Tensor Tape::filled(const Shape& shape, float value) {
 Tensor Tape::parameter(const Shape& shape, const float* value, std::int64_t offset, int number) {
   Node* node = new_node(shape);
   node->value = const_cast<float*>(value);
-  const GradientLane* to = lane();
+  const detail::GradientLane* to = lane_;
   node->needs_grad = records() && to != nullptr;
   if (!node->needs_grad) return Tensor(node);
   node->grad = to->gradients + offset;
@@ -167,14 +170,14 @@ Tensor Tape::import_all(Tensor source) {
 /// Ends with the sums of squares, while the gradients lie in the cache of the core that wrote them. An op that adds to one later resets its
 /// flag to "written", which makes the sum of squares invalid.
 void Tape::backward_of_subnetwork(const float* cotangent, float place) {
-  const GradientLane* to = lane();
+  const detail::GradientLane* to = lane_;
   for (const Parameter& p : parameters_) p.node->own_set = to->touched[p.number];
   seed_and_run(output_, cotangent);
   for (const Parameter& p : parameters_) {
     if (p.node->own_set != 1) continue;
-    if (to->squares) to->squares[p.number] = kernels::sum_of_squares(p.node->grad, p.node->shape.size());
-    to->touched[p.number] = to->squares ? GradientLane::kSquareKnown : 1;
-    if (to->places && to->places[p.number] != place) to->places[p.number] = place;
+    to->squares[p.number] = kernels::sum_of_squares(p.node->grad, p.node->shape.size());
+    to->touched[p.number] = detail::GradientLane::kSquareKnown;
+    if (to->places[p.number] != place) to->places[p.number] = place;
   }
 }
 
@@ -197,12 +200,13 @@ std::size_t Tape::add_children(std::int64_t count) {
 }
 
 /// To be called by the thread that runs the child: what a tape writes at its start lies in that core's caches then.
-Tape& Tape::start_child(std::size_t number, std::span<GradientLane> lanes, Arena* shared) {
+Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Arena* shared) {
   Tape& child = *children_[number];
   TapeSettings settings = settings_;
   settings.pool = nullptr;
-  settings.lanes = lanes;
+  settings.lanes = nullptr;
   child.reset(settings);
+  child.lane_ = lane;
   child.is_child_ = true;
   child.is_subnetwork_ = false;
   if (shared) child.arena_ = child.backward_arena_ = shared;
@@ -226,8 +230,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 8 inputs");
   if (plan.chunks == 1 || is_child_) return f(context, *this, inputs);
   const bool needs = records();
-  if (static_cast<std::size_t>(plan.lanes) > std::max<std::size_t>(1, settings_.lanes.size()) && needs && !settings_.lanes.empty())
-    throw ArgumentError("map_rows needs as many gradient lanes as the plan has");
+  if (needs && settings_.lanes) settings_.lanes->require(plan.lanes);
   const std::size_t call = used_value_arenas_++;
   // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the
   // next batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
@@ -239,11 +242,11 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
   while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
   // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks of a group is enough.
   const std::size_t first_child = add_children(needs ? plan.chunks : groups);
-  const auto lane_of = [&](std::int64_t chunk) {
-    if (settings_.lanes.empty()) return settings_.lanes;
+  const auto lane_of = [&](std::int64_t chunk) -> detail::GradientLane* {
+    if (!needs || !settings_.lanes) return nullptr;
     std::int64_t lane = plan.lanes * chunk / plan.chunks;
     while (plan.first_chunk(lane + 1) <= chunk) ++lane;
-    return settings_.lanes.subspan(static_cast<std::size_t>(lane) % settings_.lanes.size(), 1);
+    return settings_.lanes->lanes() + lane;
   };
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
@@ -322,7 +325,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
   }
   const std::size_t first_child = add_children(count);
   detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
-    Tape& child = start_child(first_child + static_cast<std::size_t>(i), settings_.lanes);
+    Tape& child = start_child(first_child + static_cast<std::size_t>(i), lane_);
     child.is_subnetwork_ = true;
     Tensor parts[kMaxInputs];
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);

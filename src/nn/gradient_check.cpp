@@ -7,7 +7,7 @@ namespace bayesflow::nn {
 
 GradientCheck check_gradient(ParameterStore& store, const std::function<std::vector<Tensor>(Tape&, std::span<const Tensor>)>& f,
                              const std::vector<Array>& inputs, const GradientCheckOptions& options) {
-  GradientBuffers buffers(store, kMaxLanes);
+  GradientBuffers buffers(store);
   std::vector<std::vector<float>> values;
   for (const Array& x : inputs) {
     std::vector<float>& to = values.emplace_back();
@@ -16,8 +16,7 @@ GradientCheck check_gradient(ParameterStore& store, const std::function<std::vec
   Tape tape;
   std::vector<Tensor> tensors;
   const auto run = [&](bool gradients, std::vector<double>& terms) {
-    tape.reset(
-        {.gradients = gradients, .training = options.training, .seed = options.seed, .lanes = buffers.lanes(), .pool = options.pool});
+    tape.reset({.gradients = gradients, .training = options.training, .seed = options.seed, .lanes = &buffers, .pool = options.pool});
     tensors.clear();
     for (std::size_t i = 0; i < inputs.size(); ++i) tensors.push_back(tape.input(inputs[i].shape(), values[i].data(), true));
     bayesflow::detail::contract(tape, f(tape, tensors), options.seed, gradients, terms);
@@ -34,9 +33,7 @@ GradientCheck check_gradient(ParameterStore& store, const std::function<std::vec
     const ParameterInfo& info = store.table()[p];
     const std::span<float> at = store.value(static_cast<int>(p));
     std::vector<float> gradient(at.size(), 0.0f);
-    for (const GradientLane& lane : buffers.lanes())
-      if (lane.touched[p])
-        for (std::size_t k = 0; k < gradient.size(); ++k) gradient[k] += lane.gradients[info.offset + static_cast<std::int64_t>(k)];
+    buffers.add_up(static_cast<std::int64_t>(p), info.offset, gradient);
     varied.push_back({info.name, info.shape, at, std::move(gradient)});
   }
   return bayesflow::detail::compare_gradients([&](std::vector<double>& terms) { run(false, terms); }, varied, options);

@@ -6,12 +6,16 @@
 #include <cmath>
 #include <numeric>
 
+#include "autodiff/lanes.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
 #include "core/fork.hpp"
 #include "kernels/elementwise.hpp"
+#include "nn/lanes_of_ranks.hpp"
 
 namespace bayesflow::nn {
+
+using bayesflow::detail::GradientLane;
 
 void OptimizerOptions::validate() const {
   const auto check = [](bool good, const char* name, double value, const char* constraint) {
@@ -25,7 +29,12 @@ void OptimizerOptions::validate() const {
   check(global_clipnorm >= 0, "global_clipnorm", global_clipnorm, "not negative (0: no clipping)");
 }
 
-Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&store), options_(std::move(options)) {
+Optimizer::~Optimizer() = default;
+
+Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Reducer> reducer)
+    : store_(&store),
+      lanes_of_ranks_(std::make_unique<LanesOfRanks>(store, reducer ? std::move(reducer) : std::make_shared<Reducer>())),
+      options_(std::move(options)) {
   options_.validate();
   // Small enough to share out, large enough that a task costs nothing.
   constexpr std::int64_t kPiece = 4096;
@@ -47,8 +56,8 @@ Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options) : store_(&
 /// Lays pieces out so that each thread updates what it has in its caches: those of a sub-network at the place of the task that makes their
 /// gradient, the others, which all threads use, evenly between them. On two cores without a common cache, what another core wrote
 /// takes some five times as long to reach as on two with one.
-void Optimizer::place_pieces(const GradientLane& lane) {
-  const auto place = [&](const Piece& piece) { return lane.places ? lane.places[piece.parameter] : -1.0f; };
+void Optimizer::place_pieces(Lanes lanes) {
+  const auto place = [&](const Piece& piece) { return lanes[0].places[piece.parameter]; };
   std::int64_t anywhere = 0, seen = 0;
   for (const Piece& piece : pieces_)
     if (place(piece) < 0) anywhere += piece.count;
@@ -66,7 +75,7 @@ void Optimizer::place_pieces(const GradientLane& lane) {
 }
 
 /// Sets the squares that the tape has summed already, and lists the other pieces.
-void Optimizer::find_open_pieces(std::span<const GradientLane> lanes) {
+void Optimizer::find_open_pieces(Lanes lanes) {
   open_.clear();
   for (const int i : order_) {
     const Piece& piece = pieces_[static_cast<std::size_t>(i)];
@@ -82,10 +91,15 @@ void Optimizer::find_open_pieces(std::span<const GradientLane> lanes) {
 }
 
 StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
-  const std::span<GradientLane> lanes = gradients.lanes();
+  gradients.require(1);
+  return update(reduce((*lanes_of_ranks_)(bayesflow::detail::lanes_of(gradients)), pool), pool);
+}
+
+/// Leaves the sum in the first lane.
+Optimizer::Reduced Optimizer::reduce(Lanes lanes, ThreadPool& pool) {
   float* total = lanes[0].gradients;
   const float* weights = store_->values();
-  if (order_.empty()) place_pieces(lanes[0]);
+  if (order_.empty()) place_pieces(lanes);
   find_open_pieces(lanes);
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(open_.size()), [&](std::int64_t k) {
     const auto i = static_cast<std::size_t>(open_[static_cast<std::size_t>(k)]);
@@ -105,7 +119,12 @@ StepResult Optimizer::step(GradientBuffers& gradients, ThreadPool& pool) {
   });
   double square = 0;
   for (const double s : squares_) square += s;
+  return {total, square};
+}
 
+StepResult Optimizer::update(const Reduced& reduced, ThreadPool& pool) {
+  const float* total = reduced.gradients;
+  const double square = reduced.square;
   StepResult result;
   result.learning_rate = options_.learning_rate(step_);
   if (!(result.learning_rate >= 0) || !std::isfinite(result.learning_rate))

@@ -194,19 +194,4 @@ Tensor ParameterStore::tensor(Tape& tape, int parameter) const {
   return tape.parameter(p.shape, values_.get() + p.offset, p.offset, parameter);
 }
 
-GradientBuffers::GradientBuffers(const ParameterStore& store, std::int64_t lanes) {
-  for (std::int64_t l = 0; l < lanes; ++l) {
-    memory_.push_back(ParameterStore::allocate(store.size()));
-    touched_.emplace_back(static_cast<std::size_t>(store.count()), std::uint8_t{0});
-    squares_.emplace_back(static_cast<std::size_t>(store.count()), 0.0);
-    places_.emplace_back(static_cast<std::size_t>(store.count()), -1.0f);
-  }
-  for (std::size_t l = 0; l < memory_.size(); ++l)
-    lanes_.push_back({memory_[l].get(), touched_[l].data(), squares_[l].data(), places_[l].data()});
-}
-
-void GradientBuffers::clear() {
-  for (auto& t : touched_) std::fill(t.begin(), t.end(), std::uint8_t{0});
-}
-
 }  // namespace bayesflow::nn

@@ -29,7 +29,7 @@ struct RunSettings {
 
 /// Memory that only training needs: made when a training function begins, and given back when it returns.
 struct Workspace {
-  explicit Workspace(const nn::ParameterStore& store) : gradients(store, kMaxLanes) {}
+  explicit Workspace(const nn::ParameterStore& store) : gradients(store) {}
   Tape tape;
   nn::GradientBuffers gradients;
 };

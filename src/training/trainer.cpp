@@ -130,8 +130,7 @@ LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   }
   auto& [tape, gradients] = *workspace;
   gradients.clear();
-  tape.reset(
-      {.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = gradients.lanes(), .pool = &pool});
+  tape.reset({.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = &gradients, .pool = &pool});
   const Trainable::LossTensors t = trainable->loss(tape, inputs);
   tape.backward(t.total);
   LossTerms out(loss_names);

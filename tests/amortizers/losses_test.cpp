@@ -44,13 +44,10 @@ TEST(SummaryLoss, IsSmallForSummariesThatAreStandardNormal) {
 /// d(total)/d(weights) along itself, by the tape and by central differences.
 void expect_gradient_of_total(AmortizedPosterior& amortizer, const Inputs& inputs) {
   nn::ParameterStore& store = amortizer.store();
-  nn::GradientBuffers gradients(store, kMaxLanes);
+  nn::GradientBuffers gradients(store);
   Tape tape;
   const auto loss = [&](bool with_gradients) {
-    tape.reset({.gradients = with_gradients,
-                .training = false,
-                .seed = 9,
-                .lanes = with_gradients ? gradients.lanes() : std::span<GradientLane>()});
+    tape.reset({.gradients = with_gradients, .training = false, .seed = 9, .lanes = with_gradients ? &gradients : nullptr});
     const auto t = amortizer.loss(tape, inputs);
     if (with_gradients) tape.backward(t.total);
     return static_cast<double>(t.total.data()[0]);
@@ -61,9 +58,10 @@ void expect_gradient_of_total(AmortizedPosterior& amortizer, const Inputs& input
   double norm = 0, of_summary_net = 0;
   for (std::size_t p = 0; p < store.table().size(); ++p) {
     const nn::ParameterInfo& info = store.table()[p];
-    for (const GradientLane& lane : gradients.lanes())
-      for (std::int64_t i = info.offset; lane.touched[p] && i < info.offset + info.shape.size(); ++i)
-        direction[static_cast<std::size_t>(i)] += static_cast<double>(lane.gradients[i]);
+    std::vector<float> gradient(static_cast<std::size_t>(info.shape.size()));
+    gradients.add_up(static_cast<std::int64_t>(p), info.offset, gradient);
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+      direction[static_cast<std::size_t>(info.offset) + i] = static_cast<double>(gradient[i]);
     for (std::int64_t i = info.offset; i < info.offset + info.shape.size(); ++i) {
       const double square = std::pow(direction[static_cast<std::size_t>(i)], 2);
       norm += square;

@@ -37,12 +37,12 @@ Inputs random_inputs(Sizes sizes) {
 
 std::int64_t counted(AmortizedPosterior& posterior, const Inputs& inputs, bool backward, int threads) {
   posterior.build(inputs, 0);
-  nn::GradientBuffers gradients(posterior.store(), kMaxLanes);
+  nn::GradientBuffers gradients(posterior.store());
   ThreadPool pool(std::max(1, threads));
   Tape tape;
   // Twice: a pass starts from zero.
   for (int pass = 0; pass < 2; ++pass) {
-    tape.reset({.gradients = backward, .lanes = gradients.lanes(), .pool = threads > 0 ? &pool : nullptr});
+    tape.reset({.gradients = backward, .lanes = &gradients, .pool = threads > 0 ? &pool : nullptr});
     const auto loss = posterior.loss(tape, inputs);
     if (backward) tape.backward(loss.total);
   }

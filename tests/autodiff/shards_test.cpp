@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "autodiff/lanes.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/core/errors.hpp"
@@ -57,12 +58,9 @@ Pass sharded(const ShardPlan& plan, ThreadPool* pool, bool dropout = false) {
   std::vector<float> weights(20), cotangent;
   for (std::size_t i = 0; i < 20; ++i) weights[i] = static_cast<float>(w.data()[i]);
   for (const double v : c.values()) cotangent.push_back(static_cast<float>(v));
-  std::vector<std::vector<float>> memory(kMaxLanes, std::vector<float>(20));
-  std::vector<std::uint8_t> touched(kMaxLanes, 0);
-  std::vector<GradientLane> lanes;
-  for (std::size_t l = 0; l < kMaxLanes; ++l) lanes.push_back({memory[l].data(), &touched[l]});
+  GradientLanes lanes(20, 1);
   Tape tape;
-  tape.reset({.seed = 3, .lanes = lanes, .pool = pool});
+  tape.reset({.seed = 3, .lanes = &lanes, .pool = pool});
   Tensor in = tape.input(x, true);
   const Tensor inputs[] = {in};
   Tensor y = tape.map_rows(plan, inputs, [&](Tape& t, Inputs p) {
@@ -72,9 +70,8 @@ Pass sharded(const ShardPlan& plan, ThreadPool* pool, bool dropout = false) {
   });
   tape.backward(y, cotangent.data());
   Pass pass{{y.data(), y.data() + y.size()}, {in.grad(), in.grad() + in.size()}, std::vector<float>(20, 0.0f)};
-  for (std::size_t l = 0; l < kMaxLanes; ++l)
-    if (touched[l])
-      for (std::size_t i = 0; i < 20; ++i) pass.dw[i] += memory[l][i];
+  EXPECT_EQ(lanes.count(), plan.chunks > 1 ? plan.lanes : 1);
+  lanes.add_up(0, 0, pass.dw);
   return pass;
 }
 
@@ -144,14 +141,23 @@ TEST(MapRows, AnExceptionInAShardReachesTheCaller) {
                ShapeError);
 }
 
-TEST(MapRows, TooFewLanesAreAnError) {
-  float gradient[1];
-  std::uint8_t touched = 0;
-  GradientLane lane{gradient, &touched};
+TEST(MapRows, LanesGetMemoryWhenAPlanNeedsThem) {
+  GradientLanes lanes(100, 3);
+  EXPECT_EQ(lanes.count(), 0);
   Tape tape;
-  tape.reset({.lanes = {&lane, 1}});
-  const Tensor inputs[] = {tape.filled({8, 2}, 1)};
-  EXPECT_THROW(tape.map_rows({.items = 8, .chunks = 4, .lanes = 2}, inputs, [](Tape&, Inputs p) { return p[0]; }), ArgumentError);
+  const auto run = [&](std::int64_t count, bool gradients) {
+    tape.reset({.gradients = gradients, .lanes = &lanes});
+    const Tensor inputs[] = {tape.filled({32, 2}, 1)};
+    (void)tape.map_rows({.items = 32, .chunks = 32, .lanes = count}, inputs, [](Tape&, Inputs p) { return p[0]; });
+    return lanes.count();
+  };
+  EXPECT_EQ(run(4, false), 1);
+  EXPECT_EQ(run(1, true), 1);
+  EXPECT_EQ(run(4, true), 4);
+  EXPECT_EQ(run(2, true), 4);  // kept
+  EXPECT_EQ(lanes.reserved(), 4 * 100 * sizeof(float));
+  EXPECT_EQ(run(kMaxLanes, true), kMaxLanes);
+  EXPECT_THROW(run(kMaxLanes + 1, true), ArgumentError);
 }
 
 /// Two sub-networks over common inputs; the second result may stay unused.
@@ -203,25 +209,24 @@ TEST(Fork, SumsTheSquaresOfGradientsThatAreComplete) {
   // The first kernel is used in a sub-network alone, the second one also before the fork: its gradient grows after the sub-network's is
   // done.
   const Array x = sample("fork/x", {6, 4}), w = sample("fork/w", {32});
-  std::vector<float> weights(w.data(), w.data() + 32), gradient(32);
-  std::uint8_t touched[2] = {0, 0};
-  double squares[2] = {-1, -1};
-  GradientLane lane{gradient.data(), touched, squares};
+  std::vector<float> weights(w.data(), w.data() + 32);
+  GradientLanes lanes(32, 2);
   ThreadPool pool(2);
   Tape tape;
-  tape.reset({.lanes = {&lane, 1}, .pool = &pool});
+  tape.reset({.lanes = &lanes, .pool = &pool});
   const auto kernel = [&](Tape& t, std::int64_t i) { return t.parameter({4, 4}, weights.data() + 16 * i, 16 * i, static_cast<int>(i)); };
   const Tensor inputs[] = {ops::matmul(tape.input(x), kernel(tape, 1))};
   Tensor out[2];
   tape.fork(inputs, out,
             [&](std::int64_t i, Tape& t, Inputs p) { return ops::activate(ops::matmul(p[0], kernel(t, i)), Activation::tanh); });
   tape.backward(ops::sum(ops::multiply(out[0], out[1])));
+  const detail::GradientLane& lane = lanes.lanes()[0];
   double want = 0;
-  for (int i = 0; i < 16; ++i) want += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
+  for (int i = 0; i < 16; ++i) want += static_cast<double>(lane.gradients[i]) * static_cast<double>(lane.gradients[i]);
   EXPECT_GT(want, 0.01);
-  EXPECT_EQ(touched[0], GradientLane::kSquareKnown);
-  EXPECT_NEAR(squares[0], want, 1e-6 * want);
-  EXPECT_EQ(touched[1], 1);
+  EXPECT_EQ(lane.touched[0], detail::GradientLane::kSquareKnown);
+  EXPECT_NEAR(lane.squares[0], want, 1e-6 * want);
+  EXPECT_EQ(lane.touched[1], 1);
 }
 
 TEST(Fork, TellsWhichTaskMadeAGradientAndAddsBothPartsOfAParameterThatIsUsedTwice) {
@@ -229,16 +234,14 @@ TEST(Fork, TellsWhichTaskMadeAGradientAndAddsBothPartsOfAParameterThatIsUsedTwic
   const Array x = sample("fork/x", {6, 4}), w = sample("fork/w", {48});
   const std::vector<float> weights(w.data(), w.data() + 48);
   struct Result {
-    std::vector<float> gradient = std::vector<float>(48);
-    std::vector<std::uint8_t> touched = {0, 0, 0};
-    std::vector<double> squares = {-1, -1, -1};
-    std::vector<float> places = {-1, -1, -1};
+    std::vector<float> gradient;
+    std::vector<std::uint8_t> touched;
+    std::vector<float> places;
   };
   const auto run = [&](ThreadPool* pool) {
-    Result r;
-    GradientLane lane{r.gradient.data(), r.touched.data(), r.squares.data(), r.places.data()};
+    GradientLanes lanes(48, 3);
     Tape tape;
-    tape.reset({.lanes = {&lane, 1}, .pool = pool});
+    tape.reset({.lanes = &lanes, .pool = pool});
     const auto kernel = [&](Tape& t, std::int64_t i) { return t.parameter({4, 4}, weights.data() + 16 * i, 16 * i, static_cast<int>(i)); };
     const Tensor inputs[] = {ops::matmul(tape.input(x), kernel(tape, 2))};
     Tensor out[2];
@@ -247,7 +250,8 @@ TEST(Fork, TellsWhichTaskMadeAGradientAndAddsBothPartsOfAParameterThatIsUsedTwic
       return ops::matmul(ops::activate(ops::matmul(p[0], first), Activation::tanh), kernel(t, i));
     });
     tape.backward(ops::sum(ops::multiply(out[0], out[1])));
-    return r;
+    const detail::GradientLane& lane = lanes.lanes()[0];
+    return Result{{lane.gradients, lane.gradients + 48}, {lane.touched, lane.touched + 3}, {lane.places, lane.places + 3}};
   };
   ThreadPool pool(2);
   const Result pair = run(&pool), plain = run(nullptr);
@@ -255,7 +259,7 @@ TEST(Fork, TellsWhichTaskMadeAGradientAndAddsBothPartsOfAParameterThatIsUsedTwic
   EXPECT_GT(*std::max_element(plain.gradient.begin(), plain.gradient.end()), 0.1f);
   EXPECT_EQ(pair.places, (std::vector<float>{0.25f, 0.75f, -1.0f}));
   EXPECT_EQ(plain.places, (std::vector<float>{-1.0f, -1.0f, -1.0f}));
-  EXPECT_EQ(pair.touched, (std::vector<std::uint8_t>{GradientLane::kSquareKnown, GradientLane::kSquareKnown, 1}));
+  EXPECT_EQ(pair.touched, (std::vector<std::uint8_t>{detail::GradientLane::kSquareKnown, detail::GradientLane::kSquareKnown, 1}));
 }
 
 }  // namespace

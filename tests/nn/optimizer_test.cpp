@@ -8,17 +8,21 @@
 #include <limits>
 #include <vector>
 
+#include "autodiff/lanes.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "support/expect.hpp"
 
 namespace bayesflow::nn {
 namespace {
 
+using bayesflow::detail::GradientLane;
+using bayesflow::detail::lanes_of;
+
 /// A matrix of several pieces with a penalty, a vector, and a parameter that is used in every third step only.
 struct Model {
   ParameterStore store;
   GradientBuffers gradients;
-  explicit Model(float l2 = 0, std::int64_t lanes = 3) : gradients(fill(store, l2), lanes) {}
+  explicit Model(float l2 = 0, std::int64_t lanes = 3) : gradients(fill(store, l2)) { gradients.require(lanes); }
   static ParameterStore& fill(ParameterStore& store, float l2) {
     store.add("matrix", {90, 67}, Initializer::glorot_uniform, l2, 1);
     store.add("vector", {5}, Initializer::ones, 0, 1);
@@ -29,13 +33,13 @@ struct Model {
   /// Gradients of a step, spread over lanes of which one leaves the vector out.
   void write(std::int64_t step, double scale) {
     gradients.clear();
-    for (std::size_t l = 0; l < gradients.lanes().size(); ++l)
+    for (std::size_t l = 0; l < lanes_of(gradients).size(); ++l)
       for (std::size_t p = 0; p < store.table().size(); ++p) {
         if (!used(p, step) || (l == 1 && p == 1)) continue;
         const ParameterInfo& info = store.table()[p];
         Rng rng(static_cast<std::uint64_t>(step), "gradient " + info.name + std::to_string(l));
-        gradients.lanes()[l].touched[p] = 1;
-        float* to = gradients.lanes()[l].gradients + info.offset;
+        lanes_of(gradients)[l].touched[p] = 1;
+        float* to = lanes_of(gradients)[l].gradients + info.offset;
         for (std::int64_t k = 0; k < info.shape.size(); ++k) to[k] = static_cast<float>(rng.normal(0.1, scale));
       }
   }
@@ -62,7 +66,7 @@ struct Twin {
     for (std::size_t p = 0; p < model.store.table().size(); ++p)
       for (std::int64_t k = 0; k < model.store.table()[p].shape.size(); ++k) {
         double sum = 0;
-        for (const GradientLane& lane : model.gradients.lanes())
+        for (const GradientLane& lane : lanes_of(model.gradients))
           if (lane.touched[p]) sum += static_cast<double>(lane.gradients[model.store.table()[p].offset + k]);
         g.push_back(sum + 2 * l2[g.size()] * w[g.size()]);
       }
@@ -152,7 +156,7 @@ TEST(Optimizer, TakesKnownSquaresOnlyWhereTheyAreThoseOfTheWholeGradient) {
     Optimizer optimizer(model.store, {.kind = OptimizerKind::sgd, .learning_rate = constant(1)});
     ThreadPool pool(2);
     model.write(0, 1);
-    GradientLane& lane = model.gradients.lanes()[0];
+    GradientLane& lane = lanes_of(model.gradients)[0];
     lane.squares[0] = square;
     if (known) lane.touched[0] = GradientLane::kSquareKnown;
     return optimizer.step(model.gradients, pool).gradient_norm;
@@ -172,7 +176,7 @@ TEST(Optimizer, SameBitsWhereverPiecesAreUpdated) {
     ThreadPool pool(threads);
     for (std::int64_t step = 0; step < 3; ++step) {
       model.write(step, 2);
-      for (std::size_t p = 0; p < places.size(); ++p) model.gradients.lanes()[0].places[p] = places[p];
+      for (std::size_t p = 0; p < places.size(); ++p) lanes_of(model.gradients)[0].places[p] = places[p];
       optimizer.step(model.gradients, pool);
     }
     return model.values();
@@ -187,7 +191,8 @@ TEST(Optimizer, AddsTheDerivativeOfThePenaltyAlsoWhereNoGradientArrived) {
   ParameterStore store;
   const int w = store.add("w", {40, 2}, Initializer::glorot_uniform, 0.25f, 1), b = store.add("b", {2}, Initializer::ones, 0, 1);
   const std::vector<float> before(store.value(w).begin(), store.value(w).end());
-  GradientBuffers gradients(store, 2);
+  GradientBuffers gradients(store);
+  gradients.require(2);
   gradients.clear();
   Optimizer optimizer(store, {.kind = OptimizerKind::sgd, .learning_rate = constant(0.1), .global_clipnorm = 0});
   ThreadPool pool(1);
@@ -214,7 +219,7 @@ TEST(Optimizer, AGradientThatIsNotFiniteChangesNothingAndIsReported) {
       };
       const std::vector<float> before = state();
       model.write(3, 1);
-      model.gradients.lanes()[2].gradients[model.store.table()[1].offset + 4] = bad;
+      lanes_of(model.gradients)[2].gradients[model.store.table()[1].offset + 4] = bad;
       const StepResult result = optimizer.step(model.gradients, pool);
       EXPECT_FALSE(result.finite);
       EXPECT_FALSE(std::isfinite(result.gradient_norm));

@@ -16,15 +16,15 @@ using nn::Builder;
 template <class Forward>
 void expect_as_v1(const File& file, nn::ParameterStore& store, Forward forward, double tolerance = kGradients) {
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   Tape tape;
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   Leaves leaves;
   Tensor y = forward(tape, leaves.add(tape, file, "x"));
   EXPECT_LE(error(to_array(y), file.read("outputs/summary")), kOutputs);
   tape.backward(contract(tape, y, file.read("cotangents/summary")));
   leaves.expect_gradients(file);
-  expect_weight_gradients(store, gradients.lanes()[0], file, tolerance);
+  expect_weight_gradients(store, detail::lanes_of(gradients)[0], file, tolerance);
 }
 
 /// v1's settings of a transformer.

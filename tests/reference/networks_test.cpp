@@ -15,15 +15,15 @@ TEST_P(DeepSetReference, OutputsAndGradients) {
   const Array x = file.read("inputs/x");
   net.build(nn::Builder(store, 0), x.shape());
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   Tape tape;
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   Leaves leaves;
   Tensor y = net.forward(tape, leaves.add(tape, file, "x"));
   EXPECT_LE(error(to_array(y), file.read("outputs/summary")), kOutputs);
   tape.backward(contract(tape, y, file.read("cotangents/summary")));
   leaves.expect_gradients(file);
-  expect_weight_gradients(store, gradients.lanes()[0], file);
+  expect_weight_gradients(store, detail::lanes_of(gradients)[0], file);
 }
 INSTANTIATE_TEST_SUITE_P(Cases, DeepSetReference,
                          testing::Values("deepset_mean", "deepset_max_options", "deepset_no_equivariant", "deepset_nested"));
@@ -36,10 +36,10 @@ TEST_P(FlowReference, OutputsGradientsInverse) {
   const bool conditional = file.has("inputs/condition");
   net.build(nn::Builder(store, 0), conditional ? file.read("inputs/condition").dim(-1) : 0);
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   ThreadPool pool(2);
   Tape tape;
-  tape.reset({.training = false, .lanes = gradients.lanes(), .pool = &pool});
+  tape.reset({.training = false, .lanes = &gradients, .pool = &pool});
   Leaves leaves;
   Tensor x = leaves.add(tape, file, "targets"), c = leaves.add(tape, file, "condition");
   const ops::Transformed y = net.forward(tape, x, c);
@@ -53,7 +53,7 @@ TEST_P(FlowReference, OutputsGradientsInverse) {
   Tensor loss = ops::add(contract(tape, y.value, file.read("cotangents/z")), contract(tape, y.log_det, file.read("cotangents/log_det_J")));
   tape.backward(loss);
   leaves.expect_gradients(file, gradients_within);
-  expect_weight_gradients(store, gradients.lanes()[0], file, gradients_within);
+  expect_weight_gradients(store, detail::lanes_of(gradients)[0], file, gradients_within);
 
   tape.reset({.gradients = false, .training = false, .pool = &pool});
   c = conditional ? tape.input(file.read("inputs/condition")) : Tensor();
@@ -101,9 +101,9 @@ TEST(CouplingReference, SoftClamp) {
   nn::ParameterStore store;
   coupling.build(nn::Builder(store, 0), conditioner.dim(-1), 0);
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   Tape tape;
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   Leaves leaves;
   const Tensor u = leaves.add(tape, file, "target"), given = leaves.add(tape, file, "conditioner");
   const ops::Transformed y = coupling.forward(tape, u, given, {});
@@ -111,7 +111,7 @@ TEST(CouplingReference, SoftClamp) {
   EXPECT_LE(error(to_array(y.log_det), file.read("outputs/log_det_J")), kOutputs);
   tape.backward(ops::add(contract(tape, y.value, file.read("cotangents/v")), contract(tape, y.log_det, file.read("cotangents/log_det_J"))));
   leaves.expect_gradients(file);
-  expect_weight_gradients(store, gradients.lanes()[0], file);
+  expect_weight_gradients(store, detail::lanes_of(gradients)[0], file);
 }
 
 TEST(LossesReference, MaximumMeanDiscrepancyAndLatents) {

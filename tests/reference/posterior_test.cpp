@@ -65,7 +65,7 @@ TEST_P(GradientReference, OfTheLoss) {
   // inputs is made from the networks themselves, since the library takes inputs as numbers.
   const auto factor = static_cast<float>(file.read("cotangents/loss").item());
   const nn::ParameterStore& store = amortizer.store();
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   Tape tape;
   Leaves leaves;
   const auto log_posterior = [&] {
@@ -82,17 +82,17 @@ TEST_P(GradientReference, OfTheLoss) {
     if (!file.has("cotangents/log_posterior")) return total;
     return ops::add(ops::reshape(total, {1}), ops::reshape(contract(tape, density, file.read("cotangents/log_posterior")), {1}));
   };
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   tape.backward(weighted(log_posterior(), amortizer.loss(tape, in).total));
   const double decay = file.has("cotangents/weight_decay") ? file.read("cotangents/weight_decay").item() : 0.0;
   for (const nn::ParameterInfo& p : store.table())
     for (std::int64_t k = 0; k < p.shape.size(); ++k)
-      gradients.lanes()[0].gradients[p.offset + k] +=
+      detail::lanes_of(gradients)[0].gradients[p.offset + k] +=
           static_cast<float>(decay * 2 * static_cast<double>(p.l2)) * store.values()[p.offset + k];
-  expect_weight_gradients(store, gradients.lanes()[0], file);
+  expect_weight_gradients(store, detail::lanes_of(gradients)[0], file);
 
   gradients.clear();
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   const Tensor density = log_posterior();
   tape.backward(weighted(density, ops::scale(ops::mean(density), -1.0f)));
   leaves.expect_gradients(file);
@@ -117,7 +117,7 @@ TEST_P(AdamReference, FollowsThePath) {
   nn::ParameterStore& store = amortizer.store();
   load_weights(store, file);
   nn::Optimizer optimizer(store, optimizer_options(file.config.at("optimizer")));
-  nn::GradientBuffers gradients(store, kMaxLanes);
+  nn::GradientBuffers gradients(store);
   ThreadPool pool(2);
   Tape tape;
   const Array losses = file.read("outputs/loss"), norms = file.read("outputs/gradient_norm"), rates = file.read("outputs/learning_rate");
@@ -151,14 +151,14 @@ TEST_P(AdamReference, FollowsThePath) {
   };
   for (std::int64_t i = 0; i < steps; ++i) {
     gradients.clear();
-    tape.reset({.step = static_cast<std::uint64_t>(i), .lanes = gradients.lanes(), .pool = &pool});
+    tape.reset({.step = static_cast<std::uint64_t>(i), .lanes = &gradients, .pool = &pool});
     const auto t = amortizer.loss(tape, batch(i));
     tape.backward(t.total);
     EXPECT_NEAR(static_cast<double>(t.total.data()[0]), losses[i], 1e-5 * std::max(1.0, std::fabs(losses[i]))) << "step " << i;
     const nn::StepResult result = optimizer.step(gradients, pool);  // leaves the sum of all lanes in the first
     if (i == 0) {
       std::vector<std::uint8_t> written(store.table().size(), 1);
-      expect_weight_gradients(store, {gradients.lanes()[0].gradients, written.data()}, file);
+      expect_weight_gradients(store, {detail::lanes_of(gradients)[0].gradients, written.data()}, file);
     }
     EXPECT_NEAR(result.gradient_norm, norms[i], 1e-4 * std::max(1.0, norms[i])) << "step " << i;
     // v1 reports the rate of the step before (its weights follow the schedule itself, as the comparison below shows).
@@ -176,8 +176,9 @@ TEST_P(AdamReference, FirstStepFromTheFilesOwnGradients) {
   amortizer.build(in);
   nn::ParameterStore& store = amortizer.store();
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
-  const GradientLane& lane = gradients.lanes()[0];
+  nn::GradientBuffers gradients(store);
+  gradients.require(1);
+  const detail::GradientLane& lane = detail::lanes_of(gradients)[0];
   for (std::size_t i = 0; i < store.table().size(); ++i) {
     const nn::ParameterInfo& p = store.table()[i];
     const Array g = file.read("gradients/weights/" + p.name);

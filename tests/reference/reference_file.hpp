@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "autodiff/lanes.hpp"
 #include "bayesflow/bayesflow.hpp"
 
 namespace bayesflow::reference {
@@ -133,7 +134,7 @@ inline void load_weights(nn::ParameterStore& store, const File& file, const std:
 inline constexpr double kOutputs = 1e-5, kSplineLogDet = 1e-4, kGradients = 1e-4, kSplineGradients = 1e-3;
 
 /// Gradients of all parameters against the file's; neither may have one that the other lacks.
-inline void expect_weight_gradients(const nn::ParameterStore& store, const GradientLane& lane, const File& file,
+inline void expect_weight_gradients(const nn::ParameterStore& store, const detail::GradientLane& lane, const File& file,
                                     double tolerance = kGradients) {
   const std::vector<std::string> names = file.names("gradients/weights");
   EXPECT_EQ(static_cast<std::int64_t>(names.size()), store.count());

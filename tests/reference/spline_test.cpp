@@ -18,9 +18,9 @@ TEST_P(SplineReference, AgreesWithDoublePrecisionUpToRounding) {
   FlowTwin twin(file, net.options());
   net.build(nn::Builder(store, 0), file.read("inputs/condition").dim(-1));
   load_weights(store, file);
-  nn::GradientBuffers gradients(store, 1);
+  nn::GradientBuffers gradients(store);
   Tape tape;
-  tape.reset({.training = false, .lanes = gradients.lanes()});
+  tape.reset({.training = false, .lanes = &gradients});
   Leaves leaves;
   const Tensor x = leaves.add(tape, file, "targets"), c = leaves.add(tape, file, "condition");
   const ops::Transformed y = net.forward(tape, x, c);
@@ -73,7 +73,8 @@ TEST_P(SplineReference, AgreesWithDoublePrecisionUpToRounding) {
   for (const nn::ParameterInfo& p : store.table()) {
     if (support::kSanitized) break;  // what follows is the twin's work, minutes of it
     Array got(p.shape);
-    for (std::int64_t k = 0; k < got.size(); ++k) got.data()[k] = static_cast<double>(gradients.lanes()[0].gradients[p.offset + k]);
+    for (std::int64_t k = 0; k < got.size(); ++k)
+      got.data()[k] = static_cast<double>(detail::lanes_of(gradients)[0].gradients[p.offset + k]);
     compare(p.name, got, file.read("gradients/weights/" + p.name));
   }
   EXPECT_LE(worst, 5e-4);

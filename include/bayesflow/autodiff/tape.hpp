@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bayesflow/autodiff/arena.hpp"
+#include "bayesflow/autodiff/gradient_lanes.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
@@ -17,27 +18,14 @@
 
 namespace bayesflow {
 
-/// One flat buffer of parameter gradients, laid out as the parameters, with a byte per parameter that says whether it was
-/// written in this step. Shards that run side by side write to different lanes; the optimizer adds the lanes in order.
-struct GradientLane {
-  float* gradients = nullptr;
-  std::uint8_t* touched = nullptr;  ///< 0: not written; 1: written; kSquareKnown: written, and `squares` has the sum of its squares
-  double* squares = nullptr;        ///< one per parameter, or null
-  /// Relative position, in [0, 1], of the task that wrote the gradient within its parallel section; negative: unknown. One per parameter,
-  /// or null. Threads start every section at the same share of tasks, so the thread that runs the task at this position of a later section
-  /// is likely to have the gradient in its caches.
-  float* places = nullptr;
-  static constexpr std::uint8_t kSquareKnown = 2;
-};
-
 /// What a tape does in its next pass.
 struct TapeSettings {
-  bool gradients = true;               ///< record derivatives
-  bool training = true;                ///< dropout and the like are active
-  std::uint64_t seed = 0;              ///< of dropout and other noise
-  std::uint64_t step = 0;              ///< the training step: another step, other noise
-  std::span<GradientLane> lanes = {};  ///< lanes[0] is this tape's own
-  ThreadPool* pool = nullptr;          ///< threads for shards and sub-networks
+  bool gradients = true;           ///< record derivatives
+  bool training = true;            ///< dropout and the like are active
+  std::uint64_t seed = 0;          ///< of dropout and other noise
+  std::uint64_t step = 0;          ///< the training step: another step, other noise
+  GradientLanes* lanes = nullptr;  ///< for gradients of parameters, which else need none; the tape's own is lane 0
+  ThreadPool* pool = nullptr;      ///< threads for shards and sub-networks
 };
 
 /// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
@@ -48,7 +36,6 @@ struct ShardPlan {
   [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
   [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
 };
-inline constexpr std::int64_t kMaxLanes = 16;
 /// Chunks of about 200 rows; a lane for every two chunks, at most kMaxLanes.
 [[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
 
@@ -64,7 +51,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
 
   [[nodiscard]] bool records() const { return settings_.gradients; }
   [[nodiscard]] bool training() const { return settings_.training; }
-  [[nodiscard]] const GradientLane* lane() const { return settings_.lanes.empty() ? nullptr : settings_.lanes.data(); }
+  [[nodiscard]] const GradientLanes* lanes() const { return settings_.lanes; }  ///< null for a shard or sub-network
   [[nodiscard]] Arena& arena() { return *arena_; }
   /// Where derivatives put gradients and scratch: of a shard, memory that the next shard of the lane uses again while it lies in
   /// cache. Valid until the shard's backward pass ends.
@@ -76,7 +63,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
   Tensor input(const Shape& shape, const float* values, bool needs_grad = false);  ///< copied
   Tensor wrap(const Shape& shape, const float* values);                            ///< not copied: must outlive the pass
   Tensor filled(const Shape& shape, float value);
-  /// A parameter, the `number`-th of its model. Its gradient goes to the lane's buffer from `offset` on; without a lane it needs none.
+  /// A parameter, the `number`-th of its model. Its gradient goes to the tape's lane from `offset` on; without a lane it needs none.
   Tensor parameter(const Shape& shape, const float* value, std::int64_t offset, int number);
 
   // --- for the authors of ops ---
@@ -159,7 +146,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
   Tensor import(Tensor source, std::int64_t first, std::int64_t count);
   Tensor import_all(Tensor source);
   std::size_t add_children(std::int64_t count);
-  Tape& start_child(std::size_t number, std::span<GradientLane> lanes, Arena* shared = nullptr);
+  Tape& start_child(std::size_t number, detail::GradientLane* lane, Arena* shared = nullptr);
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
@@ -170,6 +157,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
                    Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context);
 
   TapeSettings settings_;
+  detail::GradientLane* lane_ = nullptr;
   Arena own_arena_;
   Arena* arena_ = &own_arena_;
   Arena* backward_arena_ = &own_arena_;

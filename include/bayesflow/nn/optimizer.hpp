@@ -7,9 +7,12 @@
 
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/nn/parameters.hpp"
+#include "bayesflow/nn/reducer.hpp"
 #include "bayesflow/nn/schedule.hpp"
 
 namespace bayesflow::nn {
+
+class LanesOfRanks;
 
 enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
 
@@ -33,11 +36,14 @@ struct StepResult {
   bool finite = true;        ///< false: a gradient was not finite, and nothing was changed
 };
 
-/// First pass: add the lanes in order, add the derivative of L2 penalties, sum squares (where the tape has not done so). Second pass: clip,
-/// update. Both are cut into the same pieces for any number of threads, and partial sums are added in order.
+/// A step has three parts: the lanes of all ranks (of one rank: those given); their sum in the order of lanes, with the derivative of L2
+/// penalties and the sum of squares (where the tape has not summed them); clipping and update. The last two are passes over flat buffers,
+/// cut into the same pieces for any number of threads, whose partial sums are added in order.
 class Optimizer {
  public:
-  Optimizer(ParameterStore& store, OptimizerOptions options);
+  /// `reducer`: of the processes that train together; null: this one alone.
+  Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Reducer> reducer = nullptr);
+  ~Optimizer();
   StepResult step(GradientBuffers& gradients, ThreadPool& pool);
 
   [[nodiscard]] std::int64_t steps_taken() const { return step_; }
@@ -54,10 +60,19 @@ class Optimizer {
     int parameter;
     std::int64_t first, count;  // in the flat buffers
   };
-  void place_pieces(const GradientLane& lane);
-  void find_open_pieces(std::span<const GradientLane> lanes);
+  /// The gradients of a step, ready to be clipped.
+  struct Reduced {
+    const float* gradients;
+    double square;  ///< of all of them
+  };
+  using Lanes = std::span<const bayesflow::detail::GradientLane>;
+  [[nodiscard]] Reduced reduce(Lanes lanes, ThreadPool& pool);
+  StepResult update(const Reduced& reduced, ThreadPool& pool);
+  void place_pieces(Lanes lanes);
+  void find_open_pieces(Lanes lanes);
 
   ParameterStore* store_;
+  std::unique_ptr<LanesOfRanks> lanes_of_ranks_;
   OptimizerOptions options_;
   std::vector<Piece> pieces_;
   std::vector<int> order_;  // in which threads share out pieces

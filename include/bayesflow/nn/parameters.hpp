@@ -98,7 +98,6 @@ class ParameterStore {
  private:
   std::atomic<std::uint64_t> training_claim_{0};
   using Floats = std::unique_ptr<float[], detail::FreeFloats>;
-  friend class GradientBuffers;
   friend class Optimizer;
   static Floats allocate(std::int64_t count);
   void reserve(std::int64_t count);
@@ -113,19 +112,9 @@ class ParameterStore {
 };
 
 /// Gradient lanes for one store.
-class GradientBuffers {
+class GradientBuffers : public GradientLanes {
  public:
-  GradientBuffers(const ParameterStore& store, std::int64_t lanes);
-  [[nodiscard]] std::span<GradientLane> lanes() { return lanes_; }
-  /// Forgets all gradients (marks them as not written).
-  void clear();
-
- private:
-  std::vector<ParameterStore::Floats> memory_;
-  std::vector<std::vector<std::uint8_t>> touched_;
-  std::vector<std::vector<double>> squares_;
-  std::vector<std::vector<float>> places_;
-  std::vector<GradientLane> lanes_;
+  explicit GradientBuffers(const ParameterStore& store) : GradientLanes(store.size(), store.count()) {}
 };
 
 /// Where a network registers its parameters: a store, a dotted prefix and the seed of initialization. A parameter's first
