@@ -176,7 +176,7 @@ Trainable::LossTensors AmortizedPosterior::loss(Tape& tape, const Inputs& inputs
 }
 
 void AmortizedPosterior::update_state() {
-  const nn::WeightLock::Writing writing(state_->store.lock());
+  const nn::WeightLock::Updating updating(state_->store.lock());
   if (state_->summary) state_->summary->update_state();
   state_->inference.update_state();
 }

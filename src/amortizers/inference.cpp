@@ -132,6 +132,7 @@ class AmortizedPosterior::Pass {
     context_->tape->reset({.gradients = false, .training = false, .pool = pool_});
   }
   ~Pass() {
+    if (process_ != detail::process_generation()) return;  // a child that was forked within the call: the lock may be held for ever
     give_back(context_->tape);
     for (auto& t : context_->block_tapes) give_back(t);
     const std::lock_guard lock(inference_.mutex);
@@ -168,6 +169,7 @@ class AmortizedPosterior::Pass {
   State::Inference& inference_;
   std::unique_ptr<State::Context> context_;
   ThreadPool* pool_ = nullptr;
+  std::uint64_t process_ = detail::process_generation();
 };
 
 namespace {
@@ -206,16 +208,9 @@ Array AmortizedPosterior::summary(const Inputs& inputs) const {
   return to_array(summary);
 }
 
-std::shared_ptr<const SeenData> AmortizedPosterior::seen() const {
-  const std::lock_guard lock(state_->seen_mutex);
-  return state_->seen;
-}
+std::shared_ptr<const SeenData> AmortizedPosterior::seen() const { return state_->seen.load(); }
 
-void AmortizedPosterior::set_seen(const SeenData& seen) {
-  auto shared = std::make_shared<const SeenData>(seen);
-  const std::lock_guard lock(state_->seen_mutex);
-  state_->seen = std::move(shared);
-}
+void AmortizedPosterior::set_seen(const SeenData& seen) { state_->seen.store(std::make_shared<const SeenData>(seen)); }
 
 void AmortizedPosterior::look_for_foreign(const Inputs& inputs, const Tensor& summary, std::vector<Foreign>& found) const {
   const std::shared_ptr<const SeenData> known = seen();

@@ -20,8 +20,7 @@ struct AmortizedPosterior::State {
   std::atomic<bool> built = false;  // the last thing that build sets
   std::int64_t direct_width = 0;
   BuiltFor built_for;
-  mutable std::mutex seen_mutex;  // of the pointer; what it points to does not change
-  std::shared_ptr<const SeenData> seen;
+  detail::SharedPointer<SeenData> seen;
 
   std::atomic<std::uint64_t> unseeded_calls{0};
   detail::PerProcess<detail::OwnedMutex> building;

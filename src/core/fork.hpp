@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace bayesflow::detail {
@@ -69,14 +70,38 @@ bool is_of_this_process(const ProcessUnique<T>& object) {
   return object.get_deleter().generation == process_generation();
 }
 
-/// While one lives, a fork() of another thread waits, so that a child sees what is being changed either before or afterwards. No user's
-/// function may run meanwhile, and no lock may be taken.
+void delay_forks();
+void stop_delaying_forks();
+
+/// While one lives, a fork() of another thread waits, so that a child sees what is being changed either before or afterwards. A thread may
+/// have several. Nothing may be waited for meanwhile that can itself wait for a fork: Python's GIL, for example, which os.fork() holds.
 class DelayFork {
  public:
-  DelayFork();
-  ~DelayFork();
+  DelayFork() { delay_forks(); }
+  ~DelayFork() { stop_delaying_forks(); }
   DelayFork(const DelayFork&) = delete;
   DelayFork& operator=(const DelayFork&) = delete;
+};
+
+/// A pointer to something that does not change, which threads read and replace. No child is forked while its lock is held: std::mutex and
+/// std::atomic<std::shared_ptr> stay locked for ever in a child that is forked while another thread of the parent has them.
+template <class T>
+class SharedPointer {
+ public:
+  [[nodiscard]] std::shared_ptr<const T> load() const {
+    const DelayFork no_fork_meanwhile;
+    const std::lock_guard lock(mutex_);
+    return value_;
+  }
+  void store(std::shared_ptr<const T> value) {
+    const DelayFork no_fork_meanwhile;
+    const std::lock_guard lock(mutex_);
+    value_.swap(value);  // the former one is freed without the lock
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const T> value_;
 };
 
 }  // namespace bayesflow::detail

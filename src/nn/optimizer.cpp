@@ -9,7 +9,6 @@
 #include "autodiff/lanes.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
-#include "core/fork.hpp"
 #include "kernels/elementwise.hpp"
 #include "nn/lanes_of_ranks.hpp"
 
@@ -151,9 +150,7 @@ StepResult Optimizer::update(const Reduced& reduced, ThreadPool& pool) {
             static_cast<float>(options_.epsilon),
             static_cast<float>(shrink)};
   }
-  // Outside of the lock, so that no child finds it taken.
-  const bayesflow::detail::DelayFork no_fork_meanwhile;
-  const WeightLock::Writing writing(store_->lock());
+  const WeightLock::Updating updating(store_->lock());
   float* values = store_->values();
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(order_.size()), [&](std::int64_t k) {
     const Piece& piece = pieces_[static_cast<std::size_t>(order_[static_cast<std::size_t>(k)])];

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/fork.hpp"
 
 namespace bayesflow::nn {
 namespace {
@@ -23,7 +24,7 @@ struct Holder {
   const WeightLock* lock;
   std::uint32_t forks;  // when it took the lock
   int depth = 0;
-  bool writes = false;
+  bool writes = false, delays_forks = false;
 };
 thread_local std::vector<Holder> mine;
 
@@ -32,13 +33,16 @@ Holder* find(const WeightLock* lock) {
   return at == mine.end() ? nullptr : &*at;
 }
 
-/// True if the lock itself must be released now.
-bool release(const WeightLock* lock) {
+/// Whether the lock itself must be released now, and whether forks may go on then.
+struct Release {
+  bool lock = false, forks = false;
+};
+Release release(const WeightLock* lock) {
   const auto at = std::ranges::find(mine, lock, &Holder::lock);
-  if (--at->depth > 0) return false;
-  const bool of_this_process = at->forks == forks.load(std::memory_order_relaxed);
+  if (--at->depth > 0) return {};
+  const Release out{at->forks == forks.load(std::memory_order_relaxed), at->delays_forks};
   mine.erase(at);
-  return of_this_process;
+  return out;
 }
 
 [[maybe_unused]] const int registered = ::pthread_atfork(nullptr, nullptr, [] { forks += 1U << 24; });
@@ -69,12 +73,12 @@ void WeightLock::begin_reading() {
 }
 
 void WeightLock::end_reading() noexcept {
-  if (!release(this)) return;
+  if (!release(this).lock) return;
   const std::uint32_t before = word_.fetch_sub(1, std::memory_order_release);
   if ((before & kReaders) == 1 && (before & kWaiting)) word_.notify_all();
 }
 
-void WeightLock::begin_writing() {
+void WeightLock::begin_writing(bool delays_forks) {
   if (Holder* holder = find(this)) {
     if (!holder->writes)
       throw ConfigurationError(
@@ -83,11 +87,14 @@ void WeightLock::begin_writing() {
     ++holder->depth;
     return;
   }
-  mine.push_back({this, forks.load(std::memory_order_relaxed), 1, true});
+  mine.push_back({this, forks.load(std::memory_order_relaxed), 1, true, delays_forks});
   for (std::uint32_t word = word_.load(std::memory_order_relaxed);;) {
     const std::uint32_t now = held(word);
     if ((now & ~kWaiting) == 0) {
+      // Forks wait for the update, but never for readers, which may need what the forking thread holds (Python's GIL).
+      if (delays_forks) bayesflow::detail::delay_forks();
       if (word_.compare_exchange_weak(word, with_forks(kWriting), std::memory_order_acquire, std::memory_order_relaxed)) return;
+      if (delays_forks) bayesflow::detail::stop_delaying_forks();
     } else if (now & kWaiting) {
       word_.wait(word, std::memory_order_relaxed);
       word = word_.load(std::memory_order_relaxed);
@@ -98,9 +105,12 @@ void WeightLock::begin_writing() {
 }
 
 void WeightLock::end_writing() noexcept {
-  if (!release(this)) return;
-  word_.store(with_forks(0), std::memory_order_release);
-  word_.notify_all();
+  const Release now = release(this);
+  if (now.lock) {
+    word_.store(with_forks(0), std::memory_order_release);
+    word_.notify_all();
+  }
+  if (now.forks) bayesflow::detail::stop_delaying_forks();
 }
 
 }  // namespace bayesflow::nn

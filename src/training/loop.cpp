@@ -42,7 +42,7 @@ bool all_finite(const nn::ParameterStore& store) {
 }
 
 void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
-  const nn::WeightLock::Writing writing(store.lock());
+  const nn::WeightLock::Updating updating(store.lock());
   std::copy(values.begin(), values.end(), store.values());
 }
 

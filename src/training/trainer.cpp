@@ -125,7 +125,7 @@ void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double sha
 LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   const bayesflow::detail::FlushDenormals guard;
   {
-    const nn::WeightLock::Writing writing(trainable->store().lock());  // one step's weights and buffers, for who reads meanwhile
+    const nn::WeightLock::Updating updating(trainable->store().lock());  // one step's weights and buffers, for who reads meanwhile
     trainable->update_state();
   }
   auto& [tape, gradients] = *workspace;
@@ -229,7 +229,7 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     optimizer->set_steps_taken(from.optimizer->steps);
   }
   {
-    const nn::WeightLock::Writing writing(store.lock());
+    const nn::WeightLock::Updating updating(store.lock());
     copy(from.weights, store.values());
     store.buffers() = std::move(from.buffers);
   }

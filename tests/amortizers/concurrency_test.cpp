@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "amortizers/support_posterior.hpp"
@@ -177,6 +179,68 @@ TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsDrawDrawToo) {
     EXPECT_EQ(in_child([&] { require_in_child(values_of(amortizer.sample(inputs, 300, {.seed = 4})) == draws, "other draws"); }), "0") << i;
   stop = true;
   for (auto& t : others) t.join();
+}
+
+TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsLookAtSeenDataDrawToo) {
+  const Inputs inputs = random_inputs({.sets = 1});
+  AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 1, .logger = [](LogLevel, std::string_view) {}});
+  SeenData seen;
+  seen.add(random_inputs({.sets = 30}, 5));
+  const std::vector<double> draws = values_of(amortizer.sample(inputs, 1, {.seed = 4}));
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> others;
+  others.emplace_back([&] {
+    while (!stop) (void)amortizer.seen();
+  });
+  others.emplace_back([&] {
+    while (!stop) (void)amortizer.sample(inputs, 1);
+  });
+  others.emplace_back([&] {
+    while (!stop) amortizer.set_seen(seen);
+  });
+  for (int i = 0; i < 300 && !HasFailure(); ++i)
+    EXPECT_EQ(in_child([&] { require_in_child(values_of(amortizer.sample(inputs, 1, {.seed = 4})) == draws, "other draws"); }), "0") << i;
+  stop = true;
+  for (auto& t : others) t.join();
+}
+
+TEST_F(ForkedAmortizer, ALoggerThatForksWithinACallWaitsForNothing) {
+  // Meanwhile another thread's call makes the threads of calls, under a lock, and the child ends its call with that lock as it was.
+  const Inputs inputs = random_inputs({.sets = 1}), many = random_inputs({.sets = 70});
+  SeenData seen;
+  Inputs far = random_inputs({.sets = 30}, 5);
+  for (double& x : far.summary_conditions->values()) x += 100;
+  seen.add(far);
+  const pid_t parent = getpid();
+  for (int i = 0; i < 200 && !HasFailure(); ++i) {
+    std::thread other;
+    pid_t child = -1;
+    std::function<void()> on_warning = [] {};
+    const Logger logger = [&](LogLevel, std::string_view) { std::exchange(on_warning, [] {})(); };
+    AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 8, .logger = logger});
+    amortizer.set_seen(seen);
+    on_warning = [&] {
+      std::atomic<bool> begins{false};
+      other = std::thread([&] {
+        begins = true;
+        std::vector<Foreign> ignored;
+        (void)amortizer.log_posterior(many, &ignored);
+      });
+      while (!begins) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::microseconds(10 * (i % 20)));
+      child = fork();
+      if (child == 0) alarm(20);
+    };
+    (void)amortizer.sample(inputs, 1);
+    if (getpid() != parent) {
+      (void)amortizer.sample(inputs, 1);
+      _exit(7);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << i << ": " << status;
+    other.join();
+  }
 }
 
 }  // namespace

@@ -148,6 +148,53 @@ TEST_F(Fork, WaitsForWhatMustNotBeSeenHalfChanged) {
   other.join();
 }
 
+TEST_F(Fork, NoChildFindsASharedPointerLockedOrHalfReplaced) {
+  detail::SharedPointer<std::vector<int>> shared;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> others;
+  others.emplace_back([&] {
+    while (!stop) (void)shared.load();
+  });
+  others.emplace_back([&] {
+    for (int i = 0; !stop; ++i) shared.store(std::make_shared<const std::vector<int>>(3, i));
+  });
+  for (int i = 0; i < 300 && !HasFailure(); ++i)
+    EXPECT_EQ(in_child([&] {
+                if (const auto value = shared.load())
+                  require_in_child(value->size() == 3 && value->front() == value->back(), "half a value");
+                shared.store(std::make_shared<const std::vector<int>>(1, 7));
+                require_in_child(shared.load()->front() == 7, "not replaced");
+              }),
+              "0")
+        << i;
+  stop = true;
+  for (auto& t : others) t.join();
+}
+
+TEST_F(Fork, AThreadThatForksWithinAChangeDoesNotWaitForItself) {
+  std::atomic<int> first{0}, second{0};
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) {
+      const detail::DelayFork change, more_of_it;
+      ++first;
+      std::this_thread::yield();
+      ++second;
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    const detail::DelayFork mine, twice;
+    EXPECT_EQ(in_child([&] {
+                require_in_child(first == second, "half a change of another thread");
+                const detail::DelayFork another;
+              }),
+              "0");
+  }
+  EXPECT_EQ(in_child([] {}), "0");
+  stop = true;
+  other.join();
+}
+
 TEST(PerProcess, ThreadsThatComeFirstTogetherGetOneObject) {
   for (int round = 0; round < 100; ++round) {
     detail::PerProcess<std::atomic<int>> number;

@@ -281,7 +281,7 @@ def test_children_forked_while_other_threads_draw_and_train():
         for thread in threads: thread.start()
         time.sleep(0.3)
         failed = []
-        for i in range(20):
+        for i in range(60):
             child = os.fork()
             if child == 0:
                 signal.alarm(60)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "bayesflow/amortizers/model_file.hpp"
@@ -208,6 +209,50 @@ TEST(WeightLock, AForkedChildWaitsForNoThreadOfItsParent) {
                   4);
       });
   const WeightLock::Writing writing(lock);  // nothing is left
+}
+
+TEST(WeightLock, ForksWaitForUpdatesButNotForReaders) {
+  WeightLock lock;
+  std::atomic<int> first = 0, second = 0;
+  std::atomic<bool> stop = false;
+  // The reader waits for the end of a fork, as one that needs Python's GIL does; the update waits for the reader, so the fork must not wait
+  // for an update that has not begun.
+  std::atomic<bool> forking = false;
+  std::vector<std::thread> others;
+  others.emplace_back([&] {
+    while (!stop) {
+      const WeightLock::Reading reading(lock);
+      while (forking) std::this_thread::yield();
+    }
+  });
+  others.emplace_back([&] {
+    while (!stop) {
+      const WeightLock::Updating updating(lock);
+      ++first;
+      std::this_thread::yield();
+      const WeightLock::Updating more_of_it(lock);
+      ++second;
+    }
+  });
+  for (int i = 0; i < 200 && !HasFailure(); ++i) {
+    forking = true;
+    if (i % 2) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    const int status = in_a_child([&] {
+      ::alarm(60);
+      try {
+        const WeightLock::Reading reading(lock);
+      } catch (const ConfigurationError&) {
+        return 4;
+      }
+      if (first != second) return 5;
+      { const WeightLock::Updating updating(lock); }
+      return 0;
+    });
+    forking = false;
+    EXPECT_EQ(status, 0) << i;
+  }
+  stop = true;
+  for (std::thread& t : others) t.join();
 }
 
 }  // namespace

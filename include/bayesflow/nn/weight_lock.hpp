@@ -10,6 +10,9 @@ namespace bayesflow::nn {
 /// call, and so sees the weights of one step. A writer that waits holds back new readers, so that training never starves.
 /// A thread that reads may read again, and the thread that writes may read and write again. A process that was forked does not wait for
 /// threads that it does not have.
+///
+/// Writing is for anything, Updating for what takes little time: a fork() of another thread waits for its end, so that a forked child has
+/// the weights from before or from afterwards.
 class WeightLock {
  public:
   WeightLock() = default;
@@ -18,7 +21,7 @@ class WeightLock {
 
   class Reading {
    public:
-    /// Throws ConfigurationError in a process that was forked in the middle of an update: its weights are of no step.
+    /// Throws ConfigurationError in a process that was forked in the middle of a Writing: its weights are of no step.
     explicit Reading(WeightLock& lock) : lock_(lock) { lock_.begin_reading(); }
     ~Reading() { lock_.end_reading(); }
     Reading(const Reading&) = delete;
@@ -30,19 +33,27 @@ class WeightLock {
   class Writing {
    public:
     /// Throws ConfigurationError if this thread is reading: it would wait for itself.
-    explicit Writing(WeightLock& lock) : lock_(lock) { lock_.begin_writing(); }
+    explicit Writing(WeightLock& lock) : Writing(lock, false) {}
     ~Writing() { lock_.end_writing(); }
     Writing(const Writing&) = delete;
     Writing& operator=(const Writing&) = delete;
 
+   protected:
+    Writing(WeightLock& lock, bool delays_forks) : lock_(lock) { lock_.begin_writing(delays_forks); }
+
    private:
     WeightLock& lock_;
+  };
+  class Updating : public Writing {
+   public:
+    /// Throws as Writing does.
+    explicit Updating(WeightLock& lock) : Writing(lock, true) {}
   };
 
  private:
   void begin_reading();
   void end_reading() noexcept;
-  void begin_writing();
+  void begin_writing(bool delays_forks);
   void end_writing() noexcept;
 
   // From the highest bit: how many forks lie between this process and the first one (modulo 256), a writer writes, a writer waits, readers.
