@@ -22,7 +22,6 @@ _JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_
 
 MODULES = {
     "attention": f"attention is not there yet; a DeepSet is for exchangeable observations, other networks are {_BLOCKS}",
-    "benchmarks": "v1's benchmark models are not there; two moons is in examples/two_moons.ipynb",
     "coupling_networks": "couplings are parts of networks.InvertibleNetwork: its coupling_design and coupling_settings describe them",
     "experimental": "rectified flows are not there; use an AmortizedPosterior, with coupling_design=\"spline\" for posteriors of many shapes",
     "helper_functions": "merge_left_into_right and build_meta_dict are in default_settings; training has no need of the others",

@@ -46,6 +46,10 @@ _SENTENCES = (
     (r"\bGenerativeModelOptions::skip_test = true\b", "skip_test=True"),
     (r"\bx\.expand_dims\(0\)", "x[None]"),
     (r"LoadAmortizerOptions::verify = false", "verify=False"),
+    (r"\btrue or false\b", "True or False"),
+    (r"\b((?:flatten|as_summary_condition)(?: =| must be)) false\b", r"\1 False"),
+    (r"; got true$", "; got True"),
+    (r"; got false$", "; got False"),
 )
 
 

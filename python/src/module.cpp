@@ -25,4 +25,5 @@ NB_MODULE(_core, m) {
   python::bind_training(m);
   python::bind_diagnostics(m);
   python::bind_report(m);
+  python::bind_benchmarks(m);
 }

@@ -1,5 +1,4 @@
 /// Priors and simulators that are compiled functions: they run on all cores without the interpreter.
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -8,9 +7,8 @@
 #include "../bayesflow_cpp/include/bayesflow_native.h"
 #include "arrays.hpp"
 #include "bayesflow/bayesflow.hpp"
-#include "core/fork.hpp"
 #include "module.hpp"
-#include "simulation/batch.hpp"
+#include "native_function.hpp"
 
 namespace bayesflow::python {
 namespace {
@@ -113,70 +111,24 @@ constexpr bf_rng_functions kFunctions = {
     .fail = [](bf_rng* r, const char* message) { static_cast<Stream*>(r->state)->fail(message ? message : "no message"); },
 };
 
-/// A user's function, and the threads that it runs on outside of training.
-class NativeFunction {
- public:
-  NativeFunction(std::uintptr_t address, nb::object keep, int threads)
-      : call_(reinterpret_cast<NativeCall>(address)),
-        // The last copy may die on a thread without the GIL.
-        keep_(new nb::object(std::move(keep)),
-              [](nb::object* object) {
-                const nb::gil_scoped_acquire gil;
-                delete object;
-              }),
-        threads_(threads) {}
-
-  /// One simulation into `out`, of `shape`.
-  void operator()(const double* params, const double* context, std::span<double> out, const Shape& shape, Rng& rng) const {
-    std::ranges::fill(out, std::numeric_limits<double>::quiet_NaN());
-    Stream stream(rng);
-    bf_rng handle{&kFunctions, &stream};
-    call_(params, context, out.data(), shape.begin(), &handle);
-    stream.rethrow_failure();
-  }
-
-  /// Simulations first, first + 1, ...: (batch_size, ...shape). Row i of `parameters` and `contexts` belongs to simulation first + i.
-  [[nodiscard]] Array run(std::int64_t batch_size, const Shape& shape, const std::optional<Array>& parameters,
-                          const std::optional<Array>& contexts, const Rng& streams, std::uint64_t first) const {
-    using Clock = std::chrono::steady_clock;
-    const char* what = parameters ? "simulator" : "prior";
-    const nb::gil_scoped_release nogil;
-    Array out = detail::allocate_batch(what, shape, batch_size);
-    const std::int64_t width = shape.size();
-    const auto row = [](const std::optional<Array>& array, std::int64_t i) { return array ? array->data() + i * array->dim(1) : nullptr; };
-    const auto one = [&](std::int64_t i) {
-      Rng rng = streams.at(first + static_cast<std::uint64_t>(i));
-      try {
-        (*this)(row(parameters, i), row(contexts, i), {out.data() + i * width, static_cast<std::size_t>(width)}, shape, rng);
-      } catch (...) {
-        detail::rethrow_simulation(what, parameters ? &*parameters : nullptr, first, i);
-      }
-    };
-    ThreadPool& pool = *this->pool();
-    // In pieces of about 0.1 seconds, so that a user can interrupt slow simulations.
-    for (std::int64_t done = 0, piece = 64; done < batch_size;) {
-      const std::int64_t count = std::min(piece, batch_size - done);
-      const auto start = Clock::now();
-      pool.for_each(count, [&](std::int64_t i) { one(done + i); });
-      done += count;
-      piece = Clock::now() - start < std::chrono::milliseconds(50) ? 2 * piece : std::max<std::int64_t>(piece / 2, pool.threads());
-      if (done == batch_size) break;
-      const nb::gil_scoped_acquire gil;
-      if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    }
-    return out;
-  }
-
- private:
-  [[nodiscard]] ThreadPool* pool() const {
-    return &pool_->get([this] { return std::make_unique<ThreadPool>(threads_); });
-  }
-
-  NativeCall call_;
-  std::shared_ptr<nb::object> keep_;
-  std::shared_ptr<detail::PerProcess<ThreadPool>> pool_ = std::make_shared<detail::PerProcess<ThreadPool>>();
-  int threads_ = 0;
-};
+/// A user's function by its address. `keep` lives as long as the function may be called.
+NativeFunction of_address(std::uintptr_t address, nb::object keep, int threads) {
+  // The last copy may die on a thread without the GIL.
+  const std::shared_ptr<nb::object> kept(new nb::object(std::move(keep)), [](nb::object* object) {
+    const nb::gil_scoped_acquire gil;
+    delete object;
+  });
+  const auto call = reinterpret_cast<NativeCall>(address);
+  return NativeFunction(
+      [call, kept](NativeFunction::Numbers params, NativeFunction::Numbers context, std::span<double> out, const Shape& shape, Rng& rng) {
+        std::ranges::fill(out, std::numeric_limits<double>::quiet_NaN());
+        Stream stream(rng);
+        bf_rng handle{&kFunctions, &stream};
+        call(params.data(), context.data(), out.data(), shape.begin(), &handle);
+        stream.rethrow_failure();
+      },
+      threads);
+}
 
 /// The engine's own model of two functions without contexts.
 GenerativeModel native_model(const NativeFunction& prior, const Shape& prior_shape, const NativeFunction& simulator,
@@ -186,13 +138,13 @@ GenerativeModel native_model(const NativeFunction& prior, const Shape& prior_sha
   return GenerativeModel(Prior(
                              [prior, prior_shape](Rng& rng) {
                                Array out = uninitialized_array(prior_shape);
-                               prior(nullptr, nullptr, out.values(), prior_shape, rng);
+                               prior({}, {}, out.values(), prior_shape, rng);
                                return out;
                              },
                              {.param_names = std::move(param_names)}),
                          Simulator([simulator, data_shape](const Array& parameters, Rng& rng) {
                            Array out = uninitialized_array(data_shape);
-                           simulator(parameters.data(), nullptr, out.values(), data_shape, rng);
+                           simulator(parameters.values(), {}, out.values(), data_shape, rng);
                            return out;
                          }),
                          {.name = std::move(name), .seed = seed, .skip_test = skip_test, .logger = python_logger()});
@@ -202,7 +154,12 @@ GenerativeModel native_model(const NativeFunction& prior, const Shape& prior_sha
 
 void bind_native(nb::module_& m) {
   nb::class_<NativeFunction>(m, "NativeFunction", "A compiled function by its address.")
-      .def(nb::init<std::uintptr_t, nb::object, int>(), "address"_a, "keep"_a.none(), "threads"_a = 0)
+      .def(
+          "__init__",
+          [](NativeFunction* self, std::uintptr_t address, nb::object keep, int threads) {
+            new (self) NativeFunction(of_address(address, std::move(keep), threads));
+          },
+          "address"_a, "keep"_a.none(), "threads"_a = 0)
       .def("run", &NativeFunction::run, "batch_size"_a, "shape"_a, "parameters"_a.none(), "contexts"_a.none(), "streams"_a, "first"_a);
   m.def("native_model", &native_model, "prior"_a, "prior_shape"_a, "simulator"_a, "data_shape"_a, "param_names"_a, "name"_a, "seed"_a,
         "skip_test"_a);

@@ -26,14 +26,47 @@ const std::vector<Problem>& problems() {
   return all;
 }
 
-const Problem& find(const std::string& name) {
+Array scaled(const Problem& problem, const Array& data, double scale) {
+  if (!(scale > 0 && std::isfinite(scale)))
+    throw ConfigurationError(fmt::format("Benchmark \"{}\": scale_data must be a number above 0; got {}", problem.name, scale));
+  return scale == 1 ? data : data / scale;
+}
+
+}  // namespace
+
+const Problem& find_problem(const std::string& name) {
   const auto found = std::ranges::find_if(problems(), [&](const Problem& p) { return p.name == name; });
   if (found != problems().end()) return *found;
   throw ConfigurationError(
       fmt::format("Benchmark: there is no problem \"{}\"; there are {}", name, fmt::join(available_benchmarks(), ", ")));
 }
 
-}  // namespace
+Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition) {
+  Inputs inputs;
+  inputs.parameters = simulations.prior_draws;
+  Array data = scaled(problem, simulations.sim_data, scale);
+  if (data.rank() > 2) {
+    inputs.summary_conditions = std::move(data);
+  } else if (as_summary_condition) {
+    if (!problem.as_set)
+      throw ConfigurationError(fmt::format(
+          "Benchmark \"{}\": its data, vectors of {} values, are neither a set nor a series, so as_summary_condition must be false{}",
+          problem.name, data.dim(-1),
+          std::ranges::any_of(problem.simulator_settings, [](const SettingInfo& s) { return s.name == std::string("n_obs"); })
+              ? "; settings of the simulator (n_obs, flatten = false) make a set of them"
+              : ""));
+    inputs.summary_conditions = problem.as_set(data);
+  } else {
+    inputs.direct_conditions = std::move(data);
+  }
+  return inputs;
+}
+
+LikelihoodInputs likelihood_inputs(const Problem& problem, const Simulations& simulations, double scale) {
+  Array data = scaled(problem, simulations.sim_data, scale);
+  if (problem.likelihood_inputs) return problem.likelihood_inputs(simulations);
+  return {std::move(data), simulations.prior_draws};
+}
 
 std::vector<std::string> numbered(const std::string& stem, std::int64_t count) {
   std::vector<std::string> out;
@@ -59,7 +92,7 @@ const std::vector<std::string>& available_benchmarks() {
 
 struct Benchmark::State {
   State(const std::string& n, BenchmarkOptions o)
-      : problem(find(n)),
+      : problem(find_problem(n)),
         name(n),
         owner(fmt::format("Benchmark \"{}\"", n)),
         options(std::move(o)),
@@ -70,26 +103,20 @@ struct Benchmark::State {
         draw(problem.prior(prior_values)),
         simulate(problem.simulator(simulator_values)) {
     scale = options.scale_data.value_or(problem.scale_data ? problem.scale_data(simulator_values) : 1.0);
-    if (!(scale > 0 && std::isfinite(scale)))
-      throw ConfigurationError(fmt::format("{}: scale_data must be a number above 0; got {}", owner, scale));
     Rng rng(0, "shape");
     data_shape = simulate(draw(rng), rng).shape();
-    as_set = options.as_summary_condition && data_shape.rank() == 1;
-    if (as_set && !problem.as_set)
-      throw ConfigurationError(fmt::format(
-          "{}: its data, of shape {}, are neither a set nor a series, so as_summary_condition must be false{}", owner,
-          data_shape.to_string(),
-          simulator_values.all().contains("n_obs") ? "; settings of the simulator (n_obs, flatten = false) make a set of them" : ""));
+    Simulations one;  // says what is wrong with the options of the configurators
+    one.sim_data = Array(data_shape).expand_dims(0);
+    (void)benchmarks::posterior_inputs(problem, one, scale, options.as_summary_condition);
   }
 
-  /// Data as the networks are given them.
-  [[nodiscard]] Array scaled(const Array& data) const {
+  /// Data of other settings, or of another model.
+  void require_own(const Simulations& simulations) const {
     Shape got;
-    for (int i = 1; i < data.rank(); ++i) got.push_back(data.dim(i));
+    for (int i = 1; i < simulations.sim_data.rank(); ++i) got.push_back(simulations.sim_data.dim(i));
     if (got != data_shape)
       throw ShapeError(fmt::format("{}: sim_data must have the shape (batch, ...) of this benchmark's simulations, {} each; got {}", owner,
-                                   data_shape.to_string(), data.shape().to_string()));
-    return scale == 1 ? data : data / scale;
+                                   data_shape.to_string(), simulations.sim_data.shape().to_string()));
   }
 
   const Problem& problem;
@@ -102,7 +129,6 @@ struct Benchmark::State {
   Simulate simulate;
   Shape data_shape{};
   double scale = 1;
-  bool as_set = false;
 };
 
 Benchmark::Benchmark(const std::string& name, BenchmarkOptions options) : state_(std::make_shared<const State>(name, std::move(options))) {}
@@ -117,16 +143,18 @@ const Settings& Benchmark::prior_settings() const { return state_->prior_values.
 const Settings& Benchmark::simulator_settings() const { return state_->simulator_values.all(); }
 const std::string& Benchmark::sbibm_task() const { return state_->sbibm_task; }
 
-Prior Benchmark::prior() const {
-  return Prior([state = state_](Rng& rng) { return state->draw(rng); }, {.param_names = state_->param_names});
-}
+Prior Benchmark::prior() const { return Prior(draw_function(), {.param_names = state_->param_names}); }
 
-Simulator Benchmark::simulator() const {
-  return Simulator([state = state_](const Array& theta, Rng& rng) {
+Simulator Benchmark::simulator() const { return Simulator(simulate_function()); }
+
+std::function<Array(Rng&)> Benchmark::draw_function() const { return state_->draw; }
+
+std::function<Array(const Array&, Rng&)> Benchmark::simulate_function() const {
+  return [state = state_](const Array& theta, Rng& rng) {
     if (theta.size() != static_cast<std::int64_t>(state->param_names.size()))
       throw SimulationError(fmt::format("it has {} parameters; got {}", state->param_names.size(), theta.size()));
     return state->simulate(theta, rng);
-  });
+  };
 }
 
 GenerativeModel Benchmark::generative_model() const {
@@ -135,16 +163,8 @@ GenerativeModel Benchmark::generative_model() const {
 }
 
 Inputs Benchmark::posterior_inputs(const Simulations& simulations) const {
-  Inputs inputs;
-  inputs.parameters = simulations.prior_draws;
-  Array data = state_->scaled(simulations.sim_data);
-  if (state_->as_set)
-    inputs.summary_conditions = state_->problem.as_set(data, state_->simulator_values);
-  else if (state_->data_shape.rank() > 1)
-    inputs.summary_conditions = std::move(data);
-  else
-    inputs.direct_conditions = std::move(data);
-  return inputs;
+  state_->require_own(simulations);
+  return benchmarks::posterior_inputs(state_->problem, simulations, state_->scale, state_->options.as_summary_condition);
 }
 
 Configurator Benchmark::configurator() const {
@@ -152,9 +172,8 @@ Configurator Benchmark::configurator() const {
 }
 
 LikelihoodInputs Benchmark::likelihood_inputs(const Simulations& simulations) const {
-  Array data = state_->scaled(simulations.sim_data);
-  if (state_->problem.likelihood_inputs) return state_->problem.likelihood_inputs(simulations, state_->simulator_values);
-  return {std::move(data), simulations.prior_draws};
+  state_->require_own(simulations);
+  return benchmarks::likelihood_inputs(state_->problem, simulations, state_->scale);
 }
 
 Array Benchmark::from_sbibm(const Array& observation) const {

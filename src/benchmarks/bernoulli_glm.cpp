@@ -65,7 +65,7 @@ Array with_design(const Array& outcomes) {
   return out;
 }
 
-LikelihoodInputs outcomes_given_design(const Simulations& sims, const Values&) {
+LikelihoodInputs outcomes_given_design(const Simulations& sims) {
   const Array& z = sims.sim_data;
   const Array design = design_matrix(z.dim(1));
   LikelihoodInputs out{Array({z.dim(0), z.dim(1), 2}), Array({z.dim(0), z.dim(1), kFilter + kParams})};
@@ -122,7 +122,7 @@ Problem bernoulli_glm_raw() {
               return z;
             };
           },
-          .as_set = [](const Array& data, const Values&) { return with_design(data); },
+          .as_set = with_design,
           .likelihood_inputs = outcomes_given_design};
 }
 

@@ -80,7 +80,7 @@ Problem sir() {
             };
           },
           .scale_data = [](const Values& v) { return v.flag("scale_by_total") ? 1.0 : v.number("total_count"); },
-          .as_set = [](const Array& data, const Values&) { return data.expand_dims(2); },
+          .as_set = [](const Array& data) { return data.expand_dims(2); },
           .from_sbibm = [](const Array& observation,
                            const Values& v) { return v.flag("scale_by_total") ? observation / v.number("total_count") : observation; }};
 }
@@ -135,7 +135,7 @@ Problem lotka_volterra() {
           },
           .scale_data = [](const Values&) { return 1000.0; },
           .as_set =
-              [](const Array& data, const Values&) {
+              [](const Array& data) {
                 return data.reshape({data.dim(0), 2, data.dim(1) / 2}).swap_axes(1, 2);
               },
           .from_sbibm = [rows](const Array& observation, const Values& v) { return v.flag("flatten") ? observation : rows(observation); }};

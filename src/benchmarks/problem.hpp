@@ -62,11 +62,11 @@ struct Problem {
   /// What the configurators divide the data by; absent: 1.
   std::function<double(const Values& simulator)> scale_data{};
   /// Data (batch, d) of vectors as the sets or series (batch, n, c) that they are; absent: they are neither.
-  std::function<Array(const Array& data, const Values& simulator)> as_set{};
+  std::function<Array(const Array& data)> as_set{};
   /// sbibm's vector in the simulator's form; absent: it is that, reshaped.
   std::function<Array(const Array& observation, const Values& simulator)> from_sbibm{};
   /// Absent: data and parameters.
-  std::function<LikelihoodInputs(const Simulations&, const Values& simulator)> likelihood_inputs{};
+  std::function<LikelihoodInputs(const Simulations&)> likelihood_inputs{};
 };
 
 [[nodiscard]] Problem gaussian_linear();
@@ -80,6 +80,13 @@ struct Problem {
 [[nodiscard]] Problem sir();
 [[nodiscard]] Problem lotka_volterra();
 [[nodiscard]] Problem inverse_kinematics();
+
+/// Throws ConfigurationError for a name that is none of available_benchmarks().
+[[nodiscard]] const Problem& find_problem(const std::string& name);
+/// Benchmark::posterior_inputs and likelihood_inputs for data of any settings. Throw ConfigurationError if vectors shall be a set and are
+/// none, or if `scale` is not above 0.
+[[nodiscard]] Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition);
+[[nodiscard]] LikelihoodInputs likelihood_inputs(const Problem& problem, const Simulations& simulations, double scale);
 
 // --- what several problems share ---
 

@@ -86,7 +86,7 @@ Problem slcp() {
           },
           .scale_data = [](const Values&) { return 30.0; },
           .as_set =
-              [](const Array& data, const Values&) {
+              [](const Array& data) {
                 return data.reshape({data.dim(0), data.dim(1) / 2, 2});
               }};
 }

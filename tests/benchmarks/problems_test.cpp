@@ -469,12 +469,14 @@ TEST(Benchmarks, WrongOptionsAreRefused) {
             "Benchmark \"slcp_distractors\": with flatten = false each row is a point of the plane, so dim must be 2; got 3");
   EXPECT_EQ(refusal("slcp_distractors", {.simulator = {{"n_dist", 1001}}}),
             "Benchmark \"slcp_distractors\": n_dist * dim must be at most 2000; got 2002");
-  EXPECT_EQ(refusal("two_moons", {.as_summary_condition = true}),
-            "Benchmark \"two_moons\": its data, of shape (2,), are neither a set nor a series, so as_summary_condition must be false");
-  EXPECT_EQ(refusal("slcp_distractors", {.as_summary_condition = true}),
-            "Benchmark \"slcp_distractors\": its data, of shape (100,), are neither a set nor a series, so as_summary_condition must be "
-            "false; settings of the "
-            "simulator (n_obs, flatten = false) make a set of them");
+  EXPECT_EQ(
+      refusal("two_moons", {.as_summary_condition = true}),
+      "Benchmark \"two_moons\": its data, vectors of 2 values, are neither a set nor a series, so as_summary_condition must be false");
+  EXPECT_EQ(
+      refusal("slcp_distractors", {.as_summary_condition = true}),
+      "Benchmark \"slcp_distractors\": its data, vectors of 100 values, are neither a set nor a series, so as_summary_condition must be "
+      "false; settings of the "
+      "simulator (n_obs, flatten = false) make a set of them");
   EXPECT_EQ(refusal("slcp", {.scale_data = 0.0}), "Benchmark \"slcp\": scale_data must be a number above 0; got 0");
   EXPECT_NE(sentence<SimulationError>([] {
               (void)Benchmark("slcp").simulator()(Array({1, 4}), 1);

@@ -12,7 +12,7 @@ import pytest
 import bayesflow_cpp as bf
 
 MODULES = ["simulation", "networks", "amortizers", "trainers", "configuration", "diagnostics", "losses", "computational_utilities", "helper_classes",
-           "default_settings", "sensitivity", "optimizers", "native", "latents"]  # fmt: skip
+           "default_settings", "sensitivity", "optimizers", "native", "latents", "benchmarks", *(f"benchmarks.{name}" for name in bf.benchmarks.available_benchmarks)]  # fmt: skip
 
 
 def functions_of(value, name):

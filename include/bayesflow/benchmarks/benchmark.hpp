@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -91,6 +92,9 @@ class Benchmark {
   [[nodiscard]] Prior prior() const;
   /// Throws SimulationError for parameters of another number than num_params(), and for differential equations that cannot be solved.
   [[nodiscard]] Simulator simulator() const;
+  /// The functions of these: one draw (num_params()), and one simulation of data_shape().
+  [[nodiscard]] std::function<Array(Rng&)> draw_function() const;
+  [[nodiscard]] std::function<Array(const Array& parameters, Rng&)> simulate_function() const;
   [[nodiscard]] GenerativeModel generative_model() const;
 
   /// Inputs of a posterior network, v1's mode "posterior": the data / scale_data() as direct conditions if a simulation is a vector, and
