@@ -242,7 +242,7 @@ std::int64_t bytes_of_bits(std::int64_t cols) {
   return (cols + lanes - 1) / lanes * bytes_of_vector();
 }
 
-void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive) {
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, PoolPiece piece, std::uint8_t* positive) {
   const D d;
   const std::int64_t stride = bytes_of_bits(cols);
   for_vectors(cols, [&](std::int64_t j, hn::Mask<D> m, auto w) HWY_ATTR {
@@ -257,16 +257,20 @@ void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float facto
       p += cols;
       return v;
     };
-    V s0 = hn::Zero(d), s1 = s0;
+    float* const sums = piece.sums ? piece.sums + j : nullptr;
+    V s0 = piece.begins ? hn::Zero(d) : load(sums, m, w), s1 = piece.begins ? s0 : load(sums + cols, m, w);
     std::int64_t i = 0;
     for (; i + 2 <= rows; i += 2) {
       s0 = hn::Add(s0, next());
       s1 = hn::Add(s1, next());
     }
     if (i < rows) s0 = hn::Add(s0, next());
-    V s = hn::Mul(hn::Set(d, factor), hn::Add(s0, s1));
-    if (accumulate) s = hn::Add(s, load(y + j, m, w));
-    store(s, y + j, m, w);
+    if (piece.ends) {
+      store(hn::Mul(hn::Set(d, factor), hn::Add(s0, s1)), y + j, m, w);
+    } else {
+      store(s0, i < rows ? sums + cols : sums, m, w);
+      store(s1, i < rows ? sums : sums + cols, m, w);
+    }
     if (positive) positive += bytes_of_vector();
   });
 }
@@ -439,8 +443,8 @@ void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::
   HWY_DYNAMIC_DISPATCH(repeat_rows)(x, groups, period, cols, factor, y, accumulate, mask);
 }
 std::int64_t bytes_of_bits(std::int64_t cols) { return HWY_DYNAMIC_DISPATCH(bytes_of_bits)(cols); }
-void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive) {
-  HWY_DYNAMIC_DISPATCH(pool_rows)(x, rows, cols, factor, y, accumulate, positive);
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, PoolPiece piece, std::uint8_t* positive) {
+  HWY_DYNAMIC_DISPATCH(pool_rows)(x, rows, cols, factor, y, piece, positive);
 }
 void unpool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, const std::uint8_t* positive) {
   HWY_DYNAMIC_DISPATCH(unpool_rows)(x, rows, cols, factor, y, positive);

@@ -28,9 +28,15 @@ void sum_groups(const float* x, std::int64_t groups, std::int64_t period, std::i
 void repeat_rows(const float* x, std::int64_t groups, std::int64_t period, std::int64_t cols, float factor, float* y, bool accumulate,
                  const float* mask = nullptr);
 
-/// y (+)= factor * sum of `rows` rows; and, if asked for, which values are positive: a bit each, `bytes_of_bits(cols)` bytes a row and
-/// kBitsSlack behind the last.
-void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, bool accumulate, std::uint8_t* positive);
+/// Sums of rows that come in pieces. The bits of a sum are the same however its rows are cut: the sums of even and of odd rows lie in
+/// `sums` between two pieces, 2 x cols, the one first that gets the next row.
+struct PoolPiece {
+  bool begins = true, ends = true;  ///< the piece has the first row; the last
+  float* sums = nullptr;            ///< not needed by a piece that is all
+};
+/// y = factor * sum of the rows, once all pieces are there; and, if asked for, which values are positive: a bit each,
+/// `bytes_of_bits(cols)` bytes a row and kBitsSlack behind the last.
+void pool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, PoolPiece piece, std::uint8_t* positive);
 /// The derivative: y[i] = factor * x, for each of `rows` rows; with bits, where the bit of y[i, j] is set, and else 0.
 void unpool_rows(const float* x, std::int64_t rows, std::int64_t cols, float factor, float* y, const std::uint8_t* positive);
 std::int64_t bytes_of_bits(std::int64_t cols);

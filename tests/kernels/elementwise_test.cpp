@@ -231,12 +231,12 @@ TEST(Groups, SumAndRepeatAreRightForEveryShape) {
         }
 }
 
-// The plain twins are sum_groups, and repeat_rows with the values themselves as its mask.
+// The plain twins are sum_groups, and repeat_rows with the values themselves as its mask. In pieces as in one.
 TEST(Groups, PoolingWithBitsIsPoolingWithValues) {
   Rng rng(9, "elementwise");
   for (const std::int64_t rows : {1, 2, 3, 8, 51})
     for (const std::int64_t cols : {1, 3, 8, 15, 16, 17, 40, 130})
-      for (const bool accumulate : {false, true}) {
+      for (const std::int64_t piece : {rows, std::int64_t{1}, std::int64_t{3}, std::int64_t{4}}) {
         Numbers many(rows * cols, rng);
         const Numbers few(cols, rng);
         many[0] = 0;
@@ -247,11 +247,19 @@ TEST(Groups, PoolingWithBitsIsPoolingWithValues) {
           const auto bytes = static_cast<std::size_t>(rows * bytes_of_bits(cols));
           std::vector<std::uint8_t> bits(bytes + static_cast<std::size_t>(kBitsSlack), kGuard);
           Numbers sums = few, sums_alone = few, plain_sums = few, spread(rows * cols), plain_spread(rows * cols), all(rows * cols);
-          pool_rows(many.data(), rows, cols, factor, sums.data(), accumulate, bits.data());
+          const auto pool = [&](float* y, std::uint8_t* positive) {
+            Numbers between(2 * cols, rng);
+            for (std::int64_t row = 0; row < rows; row += piece) {
+              const std::int64_t count = std::min(piece, rows - row);
+              pool_rows(many.data() + row * cols, count, cols, factor, y, {row == 0, row + count == rows, between.data()},
+                        positive ? positive + row * bytes_of_bits(cols) : nullptr);
+            }
+          };
+          pool(sums.data(), bits.data());
           EXPECT_TRUE(
               std::all_of(bits.begin() + static_cast<std::ptrdiff_t>(bytes), bits.end(), [](std::uint8_t b) { return b == kGuard; }));
-          pool_rows(many.data(), rows, cols, factor, sums_alone.data(), accumulate, nullptr);
-          sum_groups(many.data(), 1, rows, cols, factor, plain_sums.data(), accumulate);
+          pool(sums_alone.data(), nullptr);
+          sum_groups(many.data(), 1, rows, cols, factor, plain_sums.data(), false);
           unpool_rows(few.data(), rows, cols, factor, spread.data(), bits.data());
           unpool_rows(few.data(), rows, cols, factor, all.data(), nullptr);
           repeat_rows(few.data(), 1, rows, cols, factor, plain_spread.data(), false, many.data());

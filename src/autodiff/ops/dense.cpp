@@ -106,12 +106,12 @@ void for_groups(const Chain& c, std::int64_t row, std::int64_t rows, F f) {
   }
 }
 
-/// Adds the rows of a block to the means.
-void pool_block(const Chain& c, const float* block, std::int64_t row, std::int64_t rows) {
+/// Adds the rows of a block to the means; `sums`: of the group that goes on in the next block.
+void pool_block(const Chain& c, const float* block, std::int64_t row, std::int64_t rows, float* sums) {
   const std::int64_t n = c.y.cols(), bytes = kernels::bytes_of_bits(n);
   for_groups(c, row, rows, [&](std::int64_t i, std::int64_t count, std::int64_t group) {
-    const bool begins = (row + i) % c.pooled == 0;
-    kernels::pool_rows(block + i * n, count, n, 1.0f / static_cast<float>(c.pooled), c.y.node()->value + group * n, !begins,
+    const kernels::PoolPiece piece{.begins = (row + i) % c.pooled == 0, .ends = (row + i + count) % c.pooled == 0, .sums = sums};
+    kernels::pool_rows(block + i * n, count, n, 1.0f / static_cast<float>(c.pooled), c.y.node()->value + group * n, piece,
                        c.positive ? c.positive + (row + i) * bytes : nullptr);
   });
 }
@@ -332,6 +332,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   std::int64_t widest = 1;
   for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
   float* to_pool = pools ? arena.floats(block * width) : nullptr;
+  float* sums = pools ? arena.floats(2 * width) : nullptr;
   float* scratch[2] = {nullptr, nullptr};
   if (!keep)
     for (float*& s : scratch) s = arena.floats(block * widest);
@@ -369,7 +370,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
       forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y);
       h = y;
     }
-    if (pools) pool_block(c, to_pool, row, rows);
+    if (pools) pool_block(c, to_pool, row, rows, sums);
   }
   arena.rewind(mark);
   // The record keeps the chain by value; it lies in the arena with the op.
