@@ -50,10 +50,8 @@ struct Running {
   int count = 0;
   std::atomic<bool> ending{false};
 };
-Running& running() {
-  static detail::PerProcess<Running> instance;  // none of them is in a forked child
-  return instance.get();
-}
+detail::PerProcess<Running> of_this_process;  // none of them is in a forked child
+Running& running() { return of_this_process.get(); }
 
 /// Lives from before the GIL is given away until it is held again.
 class RunningGuard {

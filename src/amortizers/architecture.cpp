@@ -19,48 +19,23 @@ using Json = nlohmann::json;
 template <class Enum>
 using Names = std::vector<std::pair<Enum, const char*>>;
 
-const Names<Activation>& names(Activation) {
-  static const Names<Activation> table = [] {
-    Names<Activation> out;
-    for (int i = 0; i <= static_cast<int>(kLastActivation); ++i)
-      out.emplace_back(static_cast<Activation>(i), to_string(static_cast<Activation>(i)));
-    return out;
-  }();
-  return table;
+/// The names of an enumeration whose values are 0 to `last`.
+template <class Enum>
+Names<Enum> names_up_to(Enum last) {
+  Names<Enum> out;
+  for (int i = 0; i <= static_cast<int>(last); ++i) out.emplace_back(static_cast<Enum>(i), to_string(static_cast<Enum>(i)));
+  return out;
 }
-const Names<nn::Initializer>& names(nn::Initializer) {
-  static const Names<nn::Initializer> table = [] {
-    Names<nn::Initializer> out;
-    for (int i = 0; i <= static_cast<int>(nn::kLastInitializer); ++i)
-      out.emplace_back(static_cast<nn::Initializer>(i), nn::to_string(static_cast<nn::Initializer>(i)));
-    return out;
-  }();
-  return table;
+Names<Activation> names(Activation) { return names_up_to(kLastActivation); }
+Names<nn::Initializer> names(nn::Initializer) { return names_up_to(nn::kLastInitializer); }
+Names<GraphOp> names(GraphOp) { return names_up_to(GraphOp::repeat); }
+Names<CouplingDesign> names(CouplingDesign) {
+  return {{CouplingDesign::affine, "affine"}, {CouplingDesign::spline, "spline"}, {CouplingDesign::interleaved, "interleaved"}};
 }
-const Names<CouplingDesign>& names(CouplingDesign) {
-  static const Names<CouplingDesign> table = {
-      {CouplingDesign::affine, "affine"}, {CouplingDesign::spline, "spline"}, {CouplingDesign::interleaved, "interleaved"}};
-  return table;
+Names<PermutationKind> names(PermutationKind) {
+  return {{PermutationKind::fixed, "fixed"}, {PermutationKind::learnable, "learnable"}, {PermutationKind::none, "none"}};
 }
-const Names<PermutationKind>& names(PermutationKind) {
-  static const Names<PermutationKind> table = {
-      {PermutationKind::fixed, "fixed"}, {PermutationKind::learnable, "learnable"}, {PermutationKind::none, "none"}};
-  return table;
-}
-const Names<Pooling>& names(Pooling) {
-  static const Names<Pooling> table = {{Pooling::mean, "mean"}, {Pooling::max, "max"}};
-  return table;
-}
-
-const Names<GraphOp>& names(GraphOp) {
-  static const Names<GraphOp> table = [] {
-    Names<GraphOp> out;
-    for (int i = 0; i <= static_cast<int>(GraphOp::repeat); ++i)
-      out.emplace_back(static_cast<GraphOp>(i), to_string(static_cast<GraphOp>(i)));
-    return out;
-  }();
-  return table;
-}
+Names<Pooling> names(Pooling) { return {{Pooling::mean, "mean"}, {Pooling::max, "max"}}; }
 
 /// What JSON holds as it is.
 template <class T>

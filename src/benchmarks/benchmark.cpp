@@ -4,26 +4,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <utility>
 
 #include "bayesflow/core/errors.hpp"
 #include "benchmarks/problem.hpp"
+#include "core/fork.hpp"
 
 namespace bayesflow::benchmarks {
 namespace {
 
+// Made when first used, without a guard that a forked child would wait for.
+bayesflow::detail::PerProcess<const std::vector<Problem>> all_problems;
+bayesflow::detail::PerProcess<const std::vector<std::string>> all_names;
+
 const std::vector<Problem>& problems() {
-  static const std::vector<Problem> all = {gaussian_linear(),
-                                           gaussian_linear_uniform(),
-                                           slcp(),
-                                           slcp_distractors(),
-                                           bernoulli_glm(),
-                                           bernoulli_glm_raw(),
-                                           gaussian_mixture(),
-                                           two_moons(),
-                                           sir(),
-                                           lotka_volterra(),
-                                           inverse_kinematics()};
-  return all;
+  return all_problems.get([] {
+    return std::make_unique<const std::vector<Problem>>(
+        std::vector<Problem>{gaussian_linear(), gaussian_linear_uniform(), slcp(), slcp_distractors(), bernoulli_glm(), bernoulli_glm_raw(),
+                             gaussian_mixture(), two_moons(), sir(), lotka_volterra(), inverse_kinematics()});
+  });
 }
 
 Array scaled(const Problem& problem, const Array& data, double scale) {
@@ -82,12 +82,11 @@ DrawParameters uniform_prior(const Values& values, std::int64_t count) {
 }
 
 const std::vector<std::string>& available_benchmarks() {
-  static const std::vector<std::string> names = [] {
+  return all_names.get([] {
     std::vector<std::string> out;
     for (const Problem& problem : problems()) out.emplace_back(problem.name);
-    return out;
-  }();
-  return names;
+    return std::make_unique<const std::vector<std::string>>(std::move(out));
+  });
 }
 
 struct Benchmark::State {

@@ -265,8 +265,11 @@ void draw_swatch(const Element& element, Position middle, double width, std::vec
              element);
 }
 
+namespace {
+const std::string none;
+}  // namespace
+
 const std::string& element_label(const Element& element) {
-  static const std::string none;
   return std::visit(
       [](const auto& e) -> const std::string& {
         if constexpr (requires { e.label; })

@@ -80,6 +80,7 @@ class Locks {
   std::mutex mutex_;
   std::vector<int> fds_;
 };
+[[maybe_unused]] const Locks& made_at_load = Locks::instance();
 
 }  // namespace
 

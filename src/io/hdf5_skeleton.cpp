@@ -14,18 +14,15 @@
 namespace bayesflow::io {
 namespace {
 
-std::mutex& library_mutex() {
-  static std::mutex mutex;
-  // A child that is forked while another thread calls HDF5 would find the library in the middle of something, and locked for ever.
-  [[maybe_unused]] static const int registered =
-      pthread_atfork([] { library_mutex().lock(); }, [] { library_mutex().unlock(); }, [] { library_mutex().unlock(); });
-  return mutex;
-}
+std::mutex library_mutex;
+// A child that is forked while another thread calls HDF5 would find the library in the middle of something, and locked for ever.
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { library_mutex.lock(); }, [] { library_mutex.unlock(); }, [] { library_mutex.unlock(); });
 
 /// The right to call HDF5, silently.
 class Hdf5Call {
  public:
-  Hdf5Call() : lock_(library_mutex()) {
+  Hdf5Call() : lock_(library_mutex) {
     H5open();
     H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);

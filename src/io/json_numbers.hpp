@@ -30,13 +30,14 @@ namespace bayesflow::io {
   return value;
 }
 
+inline const locale_t c_locale = ::newlocale(LC_ALL_MASK, "C", nullptr);
+
 /// Parses JSON under the "C" locale: the library's parser reads numbers by strtod, which misreads them where the decimal point has more
 /// than one byte. Throws its exceptions.
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text) {
-  static const locale_t classic = ::newlocale(LC_ALL_MASK, "C", nullptr);
-  if (!classic) throw std::bad_alloc();
+  if (!c_locale) throw std::bad_alloc();
   struct Thread {  // the locale of this thread alone
-    locale_t before = ::uselocale(classic);
+    locale_t before = ::uselocale(c_locale);
     ~Thread() { ::uselocale(before); }
   } const thread;
   return nlohmann::json::parse(text);

@@ -49,13 +49,12 @@ std::uint64_t record_checksum(const CommitRecord& record) {
   return io::xxh64(io::bytes_of(record).first(offsetof(CommitRecord, checksum)));
 }
 
+const std::array<std::string, kFields> kNames = {"prior_non_batchable_context", "prior_batchable_context", "prior_draws",
+                                                 "sim_non_batchable_context",   "sim_batchable_context",   "sim_data"};
+
 }  // namespace
 
-const std::array<std::string, kFields>& field_names() {
-  static const std::array<std::string, kFields> names = {"prior_non_batchable_context", "prior_batchable_context", "prior_draws",
-                                                         "sim_non_batchable_context",   "sim_batchable_context",   "sim_data"};
-  return names;
-}
+const std::array<std::string, kFields>& field_names() { return kNames; }
 
 io::NumberType StoreFile::type() const {
   return description_.precision == StoredPrecision::float32 ? io::NumberType::float32 : io::NumberType::float64;

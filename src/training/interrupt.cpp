@@ -100,6 +100,8 @@ class InterruptRegistry {
   std::vector<InterruptGuard*> guards_;
 };
 
+[[maybe_unused]] static const InterruptRegistry& made_at_load = InterruptRegistry::instance();
+
 InterruptGuard::InterruptGuard(bool enabled) : enabled_(enabled), thread_(pthread_self()) {
   if (enabled_) InterruptRegistry::instance().add(*this);
 }

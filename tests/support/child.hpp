@@ -13,7 +13,7 @@
 namespace bayesflow::support {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr bool kForks = false;  // this sanitizer cannot start threads in a forked child
+constexpr bool kForks = false;  // this sanitizer cannot start threads in a forked child, nor set signal handlers during a fork
 #else
 constexpr bool kForks = true;
 #endif

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/child.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -239,6 +240,7 @@ TEST(Signals, TwentyOverlappingTrainingsEndAndThenOthersDo) {
 }
 
 TEST(Signals, AForkedChildIsNotAskedToEndTrainingsOfItsParent) {
+  if (!support::kForks) GTEST_SKIP();
   const OwnHandlers handlers;
   Background training;
   const pid_t child = fork();
