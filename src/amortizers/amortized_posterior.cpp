@@ -15,10 +15,10 @@ namespace {
 /// and t of affine couplings run side by side over all of them, and their gradients need no reduction. A spline coupling has one network,
 /// which would leave all threads but one without work; there, chunks of at least 16 rows, each with its own lane of gradients, are worth
 /// the reduction.
-ShardPlan plan_flow(const InvertibleNetwork& flow, const Shape& targets) {
+Plan plan_flow(const InvertibleNetwork& flow, const Shape& targets) {
   constexpr std::int64_t kFewRows = 512, kLeastRows = 16, kRowsPerChunk = 64;
   const std::int64_t items = targets[0], rows = items * rows_per_item(targets);
-  if (rows > kFewRows) return plan_shards(items, rows_per_item(targets));
+  if (rows > kFewRows) return plan_rows(items, rows_per_item(targets));
   if (flow.options().coupling_design != CouplingDesign::spline || rows < 2 * kLeastRows) return {.items = items};
   const std::int64_t chunks = std::min(items, std::max<std::int64_t>(2, rows / kRowsPerChunk));
   return {.items = items, .chunks = chunks, .lanes = chunks};
@@ -116,7 +116,7 @@ Tensor AmortizedPosterior::condition(Tape& tape, const Inputs& inputs, Tensor* s
     const Array& x = *inputs.summary_conditions;
     Tensor data = tape.input(x);
     const Tensor in[] = {data};
-    parts[n] = tape.map_rows(plan_shards(x.dim(0), rows_per_item(x.shape())), in,
+    parts[n] = tape.map_rows(plan_rows(x.dim(0), rows_per_item(x.shape())), in,
                              [&s](Tape& t, std::span<const Tensor> part) { return s.summary->forward(t, part[0]); });
     if (summary) *summary = parts[n];
     ++n;

@@ -253,7 +253,7 @@ Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlo
     tell(std::move(found), foreign);
   }
   const Tensor in[] = {theta, c};
-  const Tensor out = tape.map_rows(plan_shards(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
+  const Tensor out = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
     return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1]));
   });
   require_results(what, "the results", inputs, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),

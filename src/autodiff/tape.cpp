@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <utility>
 
 #include "autodiff/lanes.hpp"
+#include "autodiff/ops/pieces.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
 #include "core/float32_range.hpp"
@@ -17,20 +18,6 @@
 namespace bayesflow {
 
 using detail::Node;
-
-ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item) {
-  // A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk
-  // halve what is done once per chunk (nodes, turning weights, the products of pooled rows). A lane costs one more gradient buffer to add
-  // up; a power of two shares out evenly.
-  constexpr std::int64_t kRowsPerChunk = 200, kChunksPerLane = 2;
-  ShardPlan plan;
-  plan.items = items;
-  const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));
-  plan.chunks = std::max<std::int64_t>(1, (items + per_chunk - 1) / per_chunk);
-  const auto lanes = std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, plan.chunks / kChunksPerLane)));
-  plan.lanes = std::clamp<std::int64_t>(static_cast<std::int64_t>(lanes), 1, kMaxLanes);
-  return plan;
-}
 
 Tape::Tape() = default;
 Tape::~Tape() = default;
@@ -49,6 +36,8 @@ void Tape::reset(const TapeSettings& settings) {
   product_flops_ = 0;
   rng_ = Rng(settings.seed, "tape", settings.step);
   output_ = Tensor();
+  cuts_rows_ = false;
+  precision_ = Precision::float32;
 }
 
 std::size_t Tape::reserved() const {
@@ -70,11 +59,17 @@ Node* Tape::new_node(const Shape& shape) {
 Tensor Tape::input(const Array& values, bool needs_grad) {
   Node* node = new_node(values.shape());
   node->value = arena_->floats(values.size());
-  if (const double* beyond = detail::beyond_float32(values.values()))
-    throw ArgumentError(fmt::format("input of a network: {} at entry {} of an array of shape {}, {}; scale the values", *beyond,
-                                    beyond - values.data(), values.shape().to_string(), detail::kBeyondFloat32));
   const double* from = values.data();
-  for (std::int64_t i = 0, n = values.size(); i < n; ++i) node->value[i] = static_cast<float>(from[i]);
+  std::atomic<bool> fits = true;
+  ops::for_elements(*this, values.size(), [&](std::int64_t first, std::int64_t count) {
+    if (detail::beyond_float32({from + first, static_cast<std::size_t>(count)})) fits.store(false, std::memory_order_relaxed);
+    for (std::int64_t i = first; i < first + count; ++i) node->value[i] = static_cast<float>(from[i]);
+  });
+  if (!fits) {
+    const double* beyond = detail::beyond_float32(values.values());
+    throw ArgumentError(fmt::format("input of a network: {} at entry {} of an array of shape {}, {}; scale the values", *beyond,
+                                    beyond - from, values.shape().to_string(), detail::kBeyondFloat32));
+  }
   node->needs_grad = needs_grad && records();
   return Tensor(node);
 }
@@ -211,6 +206,7 @@ Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Arena* s
   child.is_subnetwork_ = false;
   if (shared) child.arena_ = child.backward_arena_ = shared;
   // Every child has its own noise, the same whichever thread runs it.
+  child.precision_ = precision_;
   child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", number);
   return child;
 }
@@ -225,49 +221,76 @@ namespace {
 constexpr std::size_t kMaxInputs = 8;
 }
 
-Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
+namespace {
+/// Sets a value for its own life.
+template <class T>
+class Meanwhile {
+ public:
+  Meanwhile(T& of, T value) : of_(of), former_(std::exchange(of, value)) {}
+  ~Meanwhile() { of_ = former_; }
+  Meanwhile(const Meanwhile&) = delete;
+  Meanwhile& operator=(const Meanwhile&) = delete;
+
+ private:
+  T& of_;
+  T former_;
+};
+}  // namespace
+
+Tensor Tape::run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>), void* context) {
+  const Meanwhile cuts(cuts_rows_, plan.inside && !is_child_);
+  const Meanwhile precision(precision_, plan.precision);
+  return f(context, *this, inputs);
+}
+
+Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                              void* context) {
   if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 8 inputs");
-  if (plan.chunks == 1 || is_child_) return f(context, *this, inputs);
+  if (plan.chunks == 1 || is_child_) return run_here(plan, inputs, f, context);
   const bool needs = records();
-  if (needs && settings_.lanes) settings_.lanes->require(plan.lanes);
+  if (needs && settings_.lanes) settings_.lanes->require(plan.own_lanes());
   const std::size_t call = used_value_arenas_++;
   // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the
   // next batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
-  const std::int64_t groups = needs && plan.chunks <= kMaxLanes ? plan.chunks : plan.lanes;
-  const auto first_chunk = [&](std::int64_t group) { return plan.chunks * group / groups; };
+  const bool by_chunk = needs && plan.chunks <= kMaxLanes;
+  const std::int64_t groups = by_chunk ? plan.own_chunks() : plan.own_lanes();
+  const auto first_chunk = [&](std::int64_t group) {
+    return by_chunk ? plan.own_chunk() + group : plan.first_chunk(plan.own_lane() + group);
+  };
   if (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<ArenaGroup>());
   ArenaGroup& arenas = *value_arenas_[call];
   arenas.reset(static_cast<std::size_t>(groups));
-  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.lanes) backward_arenas_.push_back(std::make_unique<Arena>());
+  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.own_lanes()) backward_arenas_.push_back(std::make_unique<Arena>());
   // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks of a group is enough.
-  const std::size_t first_child = add_children(needs ? plan.chunks : groups);
+  // Children are numbered as of one process alone: their numbers choose their noise.
+  const std::size_t first_child = add_children(needs ? plan.chunks : plan.lanes);
+  const std::int64_t first_item = plan.own_item(), items = plan.own_items();
   const auto lane_of = [&](std::int64_t chunk) -> detail::GradientLane* {
     if (!needs || !settings_.lanes) return nullptr;
     std::int64_t lane = plan.lanes * chunk / plan.chunks;
     while (plan.first_chunk(lane + 1) <= chunk) ++lane;
-    return settings_.lanes->lanes() + lane;
+    return settings_.lanes->lanes() + (lane - plan.own_lane());
   };
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
   std::mutex out_mutex;
   const auto run_chunk = [&](Tape& child, std::int64_t chunk) {
     Tensor parts[kMaxInputs];
-    const std::int64_t begin = plan.first_item(chunk), end = plan.first_item(chunk + 1);
+    const std::int64_t begin = plan.first_item(chunk) - first_item, end = plan.first_item(chunk + 1) - first_item;
     for (std::size_t i = 0; i < inputs.size(); ++i) parts[i] = child.import(inputs[i], begin, end - begin);
     const Tensor part = child.output_ = f(context, child, std::span<const Tensor>(parts, inputs.size()));
     {
       const std::lock_guard lock(out_mutex);
       if (!out) {
         Shape shape = part.shape();
-        shape.set(0, plan.items);
+        shape.set(0, items);
         Node* node = new_node(shape);
         node->value = arena_->floats(shape.size());
         node->needs_grad = needs && part.needs_grad();
         out = Tensor(node);
       }
     }
-    const std::int64_t stride = out.size() / plan.items;
+    const std::int64_t stride = out.size() / items;
     std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
   };
   detail::engine_for_each(settings_.pool, groups, [&](std::int64_t group) {
@@ -275,7 +298,7 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     Tape* child = nullptr;
     for (std::int64_t chunk = first_chunk(group); chunk < first_chunk(group + 1); ++chunk) {
       if (needs || child == nullptr)
-        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : group), lane_of(chunk), arena);
+        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : plan.own_lane() + group), lane_of(chunk), arena);
       if (!needs) arena->reset();
       run_chunk(*child, chunk);
     }
@@ -286,31 +309,33 @@ Tensor Tape::map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inpu
     product_flops_ += flops - product_flops();
   }
   on_backward(out, [this, out, plan, first_child] {
-    const std::int64_t stride = out.size() / plan.items;
+    const std::int64_t stride = out.size() / plan.own_items(), first_own = plan.own_item();
     const float* dy = out.node()->grad;
     // Last chunk first: its activations are still in the cache.
-    const auto lane_task = [&](std::int64_t lane) {
+    const auto lane_task = [&](std::int64_t own) {
+      const std::int64_t lane = plan.own_lane() + own;
       for (std::int64_t chunk = plan.first_chunk(lane + 1) - 1; chunk >= plan.first_chunk(lane); --chunk) {
         Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
         // What outlives this pass is allotted in the child's own memory first.
         for (const Import& import : child.imports_)
           if (!import.copy->grad) import.copy->grad = child.arena_->floats(import.copy->shape.size());
-        backward_arenas_[static_cast<std::size_t>(lane)]->reset();
-        child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(lane)].get();
+        backward_arenas_[static_cast<std::size_t>(own)]->reset();
+        child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(own)].get();
         // The child's output takes its rows of the gradient in place.
         Node* part = child.output_.node();
         if (!part->needs_grad) continue;
         if (*part->grad_set == 0 && part->grad == nullptr) {
-          part->grad = const_cast<float*>(dy) + plan.first_item(chunk) * stride;
+          part->grad = const_cast<float*>(dy) + (plan.first_item(chunk) - first_own) * stride;
           *part->grad_set = 1;
           child.run_records();
         } else {
-          child.seed_and_run(child.output_, dy + plan.first_item(chunk) * stride);
+          child.seed_and_run(child.output_, dy + (plan.first_item(chunk) - first_own) * stride);
         }
       }
     };
-    detail::engine_for_each(settings_.pool, plan.lanes, lane_task);
-    for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
+    detail::engine_for_each(settings_.pool, plan.own_lanes(), lane_task);
+    for (std::int64_t chunk = plan.own_chunk(), last = chunk + plan.own_chunks(); chunk < last; ++chunk)
+      children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
   });
   return out;
 }
@@ -320,6 +345,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
   const auto count = static_cast<std::int64_t>(outputs.size());
   if (inputs.size() > kMaxInputs || outputs.size() > kMaxInputs) throw ArgumentError("fork takes at most 8 inputs and 8 outputs");
   if (is_child_ || settings_.pool == nullptr) {
+    const Meanwhile cuts(cuts_rows_, false);  // as in a child
     for (std::int64_t i = 0; i < count; ++i) outputs[static_cast<std::size_t>(i)] = f(context, i, *this, inputs);
     return;
   }
@@ -388,10 +414,12 @@ const float* grad_or_zero(Tensor x) {
 void deliver(Tensor x, const float* values, float factor) {
   if (!x || !x.needs_grad()) return;
   const GradSink sink = grad_sink(x);
-  if (sink.accumulate)
-    kernels::add_scaled(sink.data, values, factor, x.size());
-  else
-    kernels::scale(values, factor, sink.data, x.size());
+  ops::for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) {
+    if (sink.accumulate)
+      kernels::add_scaled(sink.data + i, values + i, factor, n);
+    else
+      kernels::scale(values + i, factor, sink.data + i, n);
+  });
 }
 
 }  // namespace detail

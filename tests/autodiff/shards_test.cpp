@@ -18,33 +18,6 @@ namespace {
 using support::sample;
 using Inputs = std::span<const Tensor>;
 
-// --- plans ---
-
-TEST(ShardPlan, DependsOnShapesAloneAndCoversEveryItem) {
-  for (const std::int64_t items : {1, 2, 31, 32, 33, 127, 128, 129, 500, 4096, 100000})
-    for (const std::int64_t rows : {1, 2, 50, 127, 128, 129, 5000}) {
-      const ShardPlan p = plan_shards(items, rows);
-      EXPECT_EQ(p.items, items);
-      EXPECT_GE(p.chunks, 1);
-      EXPECT_LE(p.chunks, items);
-      EXPECT_GE(p.lanes, 1);
-      EXPECT_LE(p.lanes, std::min(kMaxLanes, p.chunks));
-      EXPECT_EQ(p.first_item(0), 0);
-      EXPECT_EQ(p.first_item(p.chunks), items);
-      EXPECT_EQ(p.first_chunk(0), 0);
-      EXPECT_EQ(p.first_chunk(p.lanes), p.chunks);
-      for (std::int64_t c = 0; c < std::min<std::int64_t>(p.chunks, 300); ++c)
-        EXPECT_LT(p.first_item(c), p.first_item(c + 1)) << "an empty chunk";
-      for (std::int64_t l = 0; l < p.lanes; ++l) EXPECT_LT(p.first_chunk(l), p.first_chunk(l + 1)) << "an empty lane";
-      const ShardPlan again = plan_shards(items, rows);
-      EXPECT_EQ(again.chunks, p.chunks);
-      EXPECT_EQ(again.lanes, p.lanes);
-    }
-  const ShardPlan quickstart = plan_shards(32, 50);
-  EXPECT_EQ(quickstart.chunks, 8);  // four sets of 50 observations a chunk
-  EXPECT_EQ(quickstart.lanes, 4);
-}
-
 // --- map_rows and fork ---
 
 struct Pass {
@@ -53,7 +26,7 @@ struct Pass {
 };
 
 /// tanh(x W) over shards; W's gradient arrives in lanes.
-Pass sharded(const ShardPlan& plan, ThreadPool* pool, bool dropout = false) {
+Pass sharded(const Plan& plan, ThreadPool* pool, bool dropout = false) {
   const Array x = sample("shard/x", {plan.items, 3, 5}), w = sample("shard/w", {5, 4}), c = sample("shard/c", {plan.items, 3, 4});
   std::vector<float> weights(20), cotangent;
   for (std::size_t i = 0; i < 20; ++i) weights[i] = static_cast<float>(w.data()[i]);
@@ -84,7 +57,7 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
 
 TEST(MapRows, SameBitsForAnyNumberOfThreads) {
   for (const bool dropout : {false, true}) {
-    const ShardPlan plan{.items = 37, .chunks = 9, .lanes = 4};
+    const Plan plan{.items = 37, .chunks = 9, .lanes = 4};
     const Pass alone = sharded(plan, nullptr, dropout);
     for (const int threads : {1, 2, 4}) {
       ThreadPool pool(threads);
@@ -96,7 +69,8 @@ TEST(MapRows, SameBitsForAnyNumberOfThreads) {
 
 TEST(MapRows, ShardsGiveWhatTheWholeGives) {
   const Pass whole = sharded({.items = 37, .chunks = 1, .lanes = 1}, nullptr);
-  for (const ShardPlan& plan : {ShardPlan{37, 2, 1}, ShardPlan{37, 9, 4}, ShardPlan{37, 37, 16}}) {
+  for (const Plan& plan :
+       {Plan{.items = 37, .chunks = 2}, Plan{.items = 37, .chunks = 9, .lanes = 4}, Plan{.items = 37, .chunks = 37, .lanes = 16}}) {
     const Pass cut = sharded(plan, nullptr);
     EXPECT_EQ(cut.value, whole.value) << plan.chunks << " chunks";  // rows do not see each other
     EXPECT_EQ(cut.dx, whole.dx) << plan.chunks << " chunks";

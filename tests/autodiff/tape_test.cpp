@@ -118,7 +118,7 @@ TEST(Tape, ResetKeepsMemoryFromTheSecondLikeStepOn) {
   for (int step = 0; step < 6; ++step) {
     tape.reset({.step = static_cast<std::uint64_t>(step)});
     Tensor in = tape.input(x, true), kernel = tape.input(w, true);
-    const ShardPlan plan{.items = 300, .chunks = 10, .lanes = 2};
+    const Plan plan{.items = 300, .chunks = 10, .lanes = 2};
     const Tensor inputs[] = {in};
     Tensor y = tape.map_rows(plan, inputs, [](Tape&, Inputs p) { return ops::activate(p[0], Activation::tanh); });
     tape.backward(ops::mean(ops::matmul(y, kernel)));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "autodiff/lanes.hpp"
+#include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "nn/support_ranks.hpp"
 
@@ -81,6 +82,51 @@ TEST(Reducer, AnyNumberOfRanksGivesTheSameBits) {
   const Result one = train(1);
   EXPECT_GT(one.norms.back(), 1);
   for (const int ranks : {2, 3, 4, 8}) EXPECT_EQ(train(ranks), one) << ranks << " ranks";
+}
+
+/// Three steps of a network on 64 data sets of 50 observations, each rank with its part of the plan.
+Result train_network(int ranks, bool with_dropout) {
+  const Array data = Rng(3).normal({64, 50, 4}), target = Rng(4).normal({64, 3});
+  std::vector<Result> results(static_cast<std::size_t>(ranks));
+  RanksInThreads(ranks).run([&](const std::shared_ptr<Reducer>& reducer) {
+    ParameterStore store;
+    const Builder builder(store, 1);
+    Mlp rows({{.units = 32}, {.units = 32}}, with_dropout ? 0.2 : 0.0), head({{.units = 3, .activation = Activation::identity}});
+    rows.build(builder.scope("rows"), 4);
+    head.build(builder.scope("head"), 32);
+    const Plan plan = plan_rows(64, 50).part(reducer->rank(), reducer->size());
+    EXPECT_EQ(plan.lanes, 8);
+    GradientBuffers gradients(store);
+    Optimizer optimizer(store, {.learning_rate = constant(1e-2)}, reducer);
+    ThreadPool pool(1);
+    Tape tape;
+    Result& result = results[static_cast<std::size_t>(reducer->rank())];
+    const std::int64_t first = plan.own_item(), last = first + plan.own_items();
+    const Array x = data.slice(first, last), y = target.slice(first, last);
+    for (std::uint64_t step = 0; step < 3; ++step) {
+      gradients.clear();
+      tape.reset({.seed = 5, .step = step, .lanes = &gradients, .pool = &pool});
+      const Tensor in[] = {tape.input(x), tape.input(y)};
+      const Tensor losses = tape.map_rows(plan, in, [&](Tape& t, std::span<const Tensor> part) {
+        const Tensor error = ops::subtract(head(t, ops::mean_pool(rows(t, part[0]))), part[1]);
+        return ops::sum_columns(ops::multiply(error, error));
+      });
+      tape.backward(ops::scale(ops::sum(losses), 1.0F / 64));  // a mean over the data sets of all ranks
+      EXPECT_EQ(gradients.count(), plan.own_lanes());
+      result.norms.push_back(optimizer.step(gradients, pool).gradient_norm);
+    }
+    result.values.assign(store.values(), store.values() + store.size());
+  });
+  for (const Result& r : results) EXPECT_EQ(r, results[0]) << "ranks differ, of " << ranks;
+  return results[0];
+}
+
+TEST(Reducer, ANetworkOnPartsOfAPlanGivesTheSameBits) {
+  for (const bool with_dropout : {false, true}) {
+    const Result one = train_network(1, with_dropout);
+    EXPECT_GT(one.norms.back(), 0.01);
+    for (const int ranks : {2, 3, 4, 8}) EXPECT_EQ(train_network(ranks, with_dropout), one) << ranks << " ranks";
+  }
 }
 
 TEST(Reducer, SumsOfSumsWouldRoundOtherwise) {

@@ -121,7 +121,7 @@ TEST(SequenceLayers, AnyNumberOfThreadsGivesTheSameBits) {
   std::vector<float> first, first_gradient;
   for (const int threads : {1, 2, 4}) {
     ThreadPool pool(threads);
-    const ShardPlan plan = plan_shards(33, 40);
+    const Plan plan = plan_rows(33, 40);
     ASSERT_GT(plan.lanes, 1);
     GradientBuffers gradients(store);
     Tape tape;

@@ -11,6 +11,7 @@
 
 #include "bayesflow/autodiff/arena.hpp"
 #include "bayesflow/autodiff/gradient_lanes.hpp"
+#include "bayesflow/autodiff/plan.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
@@ -28,17 +29,6 @@ struct TapeSettings {
   ThreadPool* pool = nullptr;      ///< threads for shards and sub-networks
 };
 
-/// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
-struct ShardPlan {
-  std::int64_t items = 0;   ///< data sets
-  std::int64_t chunks = 1;  ///< pieces that run through a whole chain of layers while they lie in cache
-  std::int64_t lanes = 1;   ///< groups of consecutive chunks that share a gradient buffer
-  [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
-  [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
-};
-/// Chunks of about 200 rows; a lane for every two chunks, at most kMaxLanes.
-[[nodiscard]] ShardPlan plan_shards(std::int64_t items, std::int64_t rows_per_item);
-
 class alignas(64) Tape {  // those of two threads share no cache line
  public:
   Tape();
@@ -52,6 +42,11 @@ class alignas(64) Tape {  // those of two threads share no cache line
   [[nodiscard]] bool records() const { return settings_.gradients; }
   [[nodiscard]] bool training() const { return settings_.training; }
   [[nodiscard]] const GradientLanes* lanes() const { return settings_.lanes; }  ///< null for a shard or sub-network
+  [[nodiscard]] Precision precision() const { return precision_; }
+  [[nodiscard]] ThreadPool* pool() const { return settings_.pool; }  ///< null for a shard or sub-network
+  /// Whether an operation may cut its rows and run the pieces on `pool()`: within a `map_rows` whose plan says so. It cuts by shapes alone,
+  /// pool or none.
+  [[nodiscard]] bool cuts_rows() const { return cuts_rows_; }
   [[nodiscard]] Arena& arena() { return *arena_; }
   /// Where derivatives put gradients and scratch: of a shard, memory that the next shard of the lane uses again while it lies in
   /// cache. Valid until the shard's backward pass ends.
@@ -99,10 +94,10 @@ class alignas(64) Tape {  // those of two threads share no cache line
 
   // --- the planner's two ways to use threads ---
   /// y[i] = f(child tape, x1[i], x2[i], ...) for chunks of the leading axis; results are joined. Every chunk has its own
-  /// tape; chunks of a lane share a gradient buffer. f must treat the items (data sets) independently.
-  /// Absent inputs (empty tensors) are passed on as such.
+  /// tape; chunks of a lane share a gradient buffer. f must treat the items (data sets) independently. A plan of one chunk runs on this
+  /// tape. Absent inputs (empty tensors) are passed on as such. Of a plan's part, inputs and results are the part's own items.
   template <class F>
-  Tensor map_rows(const ShardPlan& plan, std::span<const Tensor> inputs, F&& f) {
+  Tensor map_rows(const Plan& plan, std::span<const Tensor> inputs, F&& f) {
     using Fn = std::remove_reference_t<F>;
     return map_rows_erased(
         plan, inputs, [](void* c, Tape& t, std::span<const Tensor> x) -> Tensor { return (*static_cast<Fn*>(c))(t, x); },
@@ -125,6 +120,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
   /// Floating-point operations (2 rows depth cols each) of the matrix products made since the last reset, forward and backward,
   /// those of shards and sub-networks included. Products that are skipped, or made once per group of rows, count as they are made.
   [[nodiscard]] std::int64_t product_flops() const;
+  void count_flops(std::int64_t flops) { product_flops_ += flops; }
   void count_product(std::int64_t rows, std::int64_t depth, std::int64_t cols) { product_flops_ += 2 * rows * depth * cols; }
 
  private:
@@ -151,7 +147,8 @@ class alignas(64) Tape {  // those of two threads share no cache line
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
   void backward_of_subnetwork(const float* cotangent, float place);
-  Tensor map_rows_erased(const ShardPlan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
+  Tensor run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>), void* context);
+  Tensor map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                          void* context);
   void fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
                    Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context);
@@ -174,6 +171,8 @@ class alignas(64) Tape {  // those of two threads share no cache line
   Tensor output_;               // of a child
   bool is_child_ = false;       // shards are not cut again
   bool is_subnetwork_ = false;  // a child of a fork
+  bool cuts_rows_ = false;
+  Precision precision_ = Precision::float32;
 };
 
 namespace detail {

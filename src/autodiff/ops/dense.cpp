@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+#include <utility>
 
 #include "autodiff/check.hpp"
+#include "autodiff/ops/pieces.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/product.hpp"
@@ -24,6 +27,10 @@ constexpr std::int64_t kFewColumns = 4;
 // From here on, packing a matrix costs less than it saves.
 constexpr std::int64_t kPackedRows = 200, kPackedDepth = 64;
 
+// Pieces of a chain that cuts its rows go in groups, each a task with memory of its own; in the backward pass with sums of its own of the
+// gradients of weights, which are added in order.
+constexpr std::int64_t kForwardGroups = 16, kBackwardGroups = 8;
+
 /// Blocks of one size, so that no small one is left over.
 std::int64_t rows_per_block(std::int64_t rows) {
   const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
@@ -41,8 +48,9 @@ struct Chain {
   float* outputs[kMaxLayers];   // activations of each layer, all rows
   float* inputs[kMaxLayers];    // before the activation, where its derivative needs that
   std::int64_t pooled;          // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
-  std::uint8_t*
-      positive;  // of the last layer's outputs, if they are pooled after a relu: one bit a value, all that the backward pass needs
+  std::uint8_t* positive;       // if the last layer's outputs are pooled after a relu: which are positive, one bit each
+  std::int64_t pieces;          // of rows, cut by shapes alone
+  bool cuts;                    // pieces may run side by side
 
   /// What layer l reads, from `row` on: the condition's half of the first layer aside.
   [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }
@@ -50,7 +58,23 @@ struct Chain {
     if (rows_ahead <= 0) return {};
     return {input_of(l, row), rows_ahead * (l ? in[l] : x_cols)};
   }
+  /// A group of rows that are pooled lies in one piece, or is cut into several; no piece has parts of two.
+  [[nodiscard]] std::int64_t first_row(std::int64_t piece) const {
+    return pooled && !pools_in_pieces() ? pooled * (rows / pooled * piece / pieces) : rows * piece / pieces;
+  }
+  [[nodiscard]] bool pools_in_pieces() const { return pieces_of(pooled) > 1; }
+  [[nodiscard]] std::int64_t widest() const { return std::max<std::int64_t>(1, *std::max_element(out, out + count)); }
 };
+
+/// Sums over groups of `period` rows that are being made for rows [first_row, ...): those of the group of `row` lie at `of(row)`.
+struct GroupSums {
+  float* sums;
+  std::int64_t first_row, period, cols;
+  [[nodiscard]] float* of(std::int64_t row) const { return sums + (row / period - first_row / period) * cols; }
+};
+std::int64_t groups_within(std::int64_t first_row, std::int64_t end_row, std::int64_t period) {
+  return (end_row - 1) / period - first_row / period + 1;
+}
 
 const float* transposed(Tensor kernel, Arena& arena) {
   float* t = arena.floats(kernel.size());
@@ -58,15 +82,31 @@ const float* transposed(Tensor kernel, Arena& arena) {
   return t;
 }
 
-/// Every product of a chain is made, and counted, here.
-void multiply(const Chain& c, const kernels::Product& p) {
-  kernels::product(p);
-  c.y.tape().count_product(p.rows, p.depth, p.cols);
-}
+/// Every product of a chain is made, and counted, with it: pieces that run side by side count by themselves.
+class Products {
+ public:
+  void operator()(const kernels::Product& p) {
+    kernels::product(p);
+    count(p.rows, p.depth, p.cols);
+  }
+  void operator()(const kernels::TransposedProduct& p) {
+    kernels::transposed_product(p);
+    count(p.rows, p.depth, p.cols);
+  }
+  Products& operator+=(const Products& other) {
+    flops_ += other.flops_;
+    return *this;
+  }
+  [[nodiscard]] std::int64_t flops() const { return flops_; }
+
+ private:
+  void count(std::int64_t rows, std::int64_t depth, std::int64_t cols) { flops_ += 2 * rows * depth * cols; }
+  std::int64_t flops_ = 0;
+};
 
 /// `wt`: W^T, if it is at hand; `packed`: W, packed, or null.
 void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row,
-                   std::int64_t rows, float* z, float* y) {
+                   std::int64_t rows, float* z, float* y, Products& products) {
   kernels::Product p{};
   p.a = h;
   p.lda = l ? c.in[l] : c.x_cols;
@@ -92,7 +132,7 @@ void forward_layer(const Chain& c, int l, const float* wt, const float* packed, 
   p.b_transposed = wt;
   p.ldbt = c.in[l];
   p.epilogue = relu ? Epilogue::relu : Epilogue::none;
-  multiply(c, p);
+  products(p);
   if (!relu && c.activation[l] != Activation::identity) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
 }
 
@@ -106,13 +146,24 @@ void for_groups(const Chain& c, std::int64_t row, std::int64_t rows, F f) {
   }
 }
 
-/// Adds the rows of a block to the means; `sums`: of the group that goes on in the next block.
-void pool_block(const Chain& c, const float* block, std::int64_t row, std::int64_t rows, float* sums) {
+/// Where the means over rows [first_row, end_row) are made.
+struct Means {
+  std::int64_t first_row, end_row;
+  float* of_piece;  ///< these rows' part of their group's mean; null: groups are complete
+  float* sums;      ///< of the group that goes on in the next block
+};
+
+/// Adds the rows of a block to the means.
+void pool_block(const Chain& c, const float* block, std::int64_t row, std::int64_t rows, const Means& means) {
   const std::int64_t n = c.y.cols(), bytes = kernels::bytes_of_bits(n);
   for_groups(c, row, rows, [&](std::int64_t i, std::int64_t count, std::int64_t group) {
-    const kernels::PoolPiece piece{.begins = (row + i) % c.pooled == 0, .ends = (row + i + count) % c.pooled == 0, .sums = sums};
-    kernels::pool_rows(block + i * n, count, n, 1.0f / static_cast<float>(c.pooled), c.y.node()->value + group * n, piece,
-                       c.positive ? c.positive + (row + i) * bytes : nullptr);
+    const std::int64_t begin = row + i, end = begin + count;
+    const kernels::PoolPiece piece{.begins = begin % c.pooled == 0 || begin == means.first_row,
+                                   .ends = end % c.pooled == 0 || end == means.end_row,
+                                   .sums = means.sums};
+    kernels::pool_rows(block + i * n, count, n, 1.0f / static_cast<float>(c.pooled),
+                       means.of_piece ? means.of_piece : c.y.node()->value + group * n, piece,
+                       c.positive ? c.positive + begin * bytes : nullptr);
   });
 }
 
@@ -126,28 +177,25 @@ void unpool_block(const Chain& c, float* block, std::int64_t row, std::int64_t r
 }
 
 /// Adds h^T dz to `dw` and the sums of dz's columns to `db`, if they are asked for; what is not to be accumulated is overwritten.
-void add_gradients(const Chain& c, const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows, std::int64_t k,
-                   std::int64_t n, GradSink dw, GradSink db, Arena& arena) {
+/// `spare`: room for n k values where n is of few columns.
+void add_gradients(const float* h, std::int64_t ldh, const float* dz, std::int64_t ldz, std::int64_t rows, std::int64_t k, std::int64_t n,
+                   GradSink dw, GradSink db, float* spare, Products& products) {
   const bool few = n <= kFewColumns && k > 4 * kFewColumns;
   if (db.data && (few || !dw.data || k == 0)) {
     kernels::column_sums(dz, ldz, rows, n, db.data, db.accumulate);
     db.data = nullptr;
   }
   if (!dw.data || k == 0) return;
-  c.y.tape().count_product(k, rows, n);
-  if (!few) return kernels::transposed_product({h, ldh, dz, ldz, dw.data, n, k, rows, n, dw.accumulate, db.data, db.accumulate});
-  const Arena::Mark mark = arena.mark();
-  float* t = arena.floats(n * k);
-  kernels::transposed_product({dz, ldz, h, ldh, t, k, n, rows, k, false});
+  if (!few) return products(kernels::TransposedProduct{h, ldh, dz, ldz, dw.data, n, k, rows, n, dw.accumulate, db.data, db.accumulate});
+  products(kernels::TransposedProduct{dz, ldz, h, ldh, spare, k, n, rows, k, false});
   for (std::int64_t i = 0; i < k; ++i)
-    for (std::int64_t j = 0; j < n; ++j) dw.data[i * n + j] = t[j * k + i] + (dw.accumulate ? dw.data[i * n + j] : 0.0f);
-  arena.rewind(mark);
+    for (std::int64_t j = 0; j < n; ++j) dw.data[i * n + j] = spare[j * k + i] + (dw.accumulate ? dw.data[i * n + j] : 0.0f);
 }
 
 /// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as
 /// its derivative wants it.
 void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std::int64_t first, std::int64_t cols, const float* wt,
-                        Tensor x, std::int64_t row, GradSink dx, float* panel, kernels::Ahead ahead = {}) {
+                        Tensor x, std::int64_t row, GradSink dx, float* panel, Products& products, kernels::Ahead ahead = {}) {
   kernels::Product p{};
   p.ahead = ahead;
   p.a = dz;
@@ -166,115 +214,216 @@ void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std:
     p.mask = x.data() + row * cols;
     p.ldmask = cols;
   }
-  multiply(c, p);
+  products(p);
 }
 
 /// The derivative of a sum over blocks of rows: all but the first block add.
 GradSink of_block(GradSink sink, bool first_block) { return {sink.data, sink.accumulate || !first_block}; }
 
-void backward_chain(const Chain& c) {
-  Arena& arena = c.y.tape().backward_arena();
-  const int last = c.count - 1;
-  GradSink dw[kMaxLayers]{}, db[kMaxLayers]{};
-  const float* wt[kMaxLayers]{};
-  GradSink dx{}, dc{};
-  const bool is_masked = c.y.node()->grad_masked;
-  // All sinks first: they may allocate memory that outlives this scratch.
-  for (int l = 0; l < c.count; ++l) {
-    if (c.kernel[l].needs_grad()) dw[l] = detail::grad_sink(c.kernel[l]);
-    if (c.bias[l] && c.bias[l].needs_grad()) db[l] = detail::grad_sink(c.bias[l]);
-  }
-  if (c.x.needs_grad()) dx = detail::masked_grad_sink(c.x);
-  if (c.condition && c.condition.needs_grad()) dc = detail::masked_grad_sink(c.condition);
-  const Arena::Mark mark = arena.mark();
-  std::int64_t widest = 1;
-  for (int l = 0; l < c.count; ++l) {
-    widest = std::max(widest, c.out[l]);
-    // For one block of rows, a product turns the pieces of W that it needs while they are in the first-level cache.
-    if (c.rows > kRowBlock && (l > 0 || dx.data || dc.data)) wt[l] = transposed(c.kernel[l], arena);
-  }
-  const std::int64_t block = rows_per_block(c.rows);
-  float* scratch[2] = {arena.floats(block * widest), arena.floats(block * widest)};
-  float* panel = arena.floats(kernels::kPanelFloats);
-  // Sums of the first layer's dz over the rows of a group: all that the condition's half needs.
-  const std::int64_t groups = c.condition ? c.rows / c.period : 0;
-  const bool shared = c.condition && c.period > 1;
-  float* dr = shared ? arena.floats(groups * c.out[0]) : nullptr;
-  if (shared) std::memset(dr, 0, static_cast<std::size_t>(groups * c.out[0]) * sizeof(float));
-  const std::int64_t n = c.out[0];
-  const GradSink dw_condition{dw[0].data ? dw[0].data + c.x_cols * n : nullptr, dw[0].accumulate};
+/// What the pieces of a group need in the backward pass.
+struct alignas(64) BackwardPart {
+  float* scratch[2];
+  float *panel, *spare;
+  GradSink dw[kMaxLayers], db[kMaxLayers];
+  Products products;
+};
 
-  const float* dy = c.y.node()->grad;
-  for (std::int64_t row = 0; row < c.rows; row += block) {
-    const std::int64_t rows = std::min(block, c.rows - row);
-    const bool first_block = row == 0;
-    const float* dz = c.pooled ? nullptr : dy + row * c.out[last];
-    int side = 0;
-    if (c.pooled) {
-      unpool_block(c, scratch[0], row, rows);
-      dz = scratch[0];
-      side = 1;
-    } else if (c.activation[last] != Activation::identity && !is_masked) {
-      const float* at = (kernels::needs_input(c.activation[last]) ? c.inputs[last] : c.outputs[last]) + row * c.out[last];
-      kernels::activate_backward(c.activation[last], at, dz, scratch[0], rows * c.out[last]);
-      dz = scratch[0];
-      side = 1;
+/// The backward pass of a chain: what all rows share.
+class BackwardChain {
+ public:
+  explicit BackwardChain(const Chain& c) : c_(c), arena_(c.y.tape().backward_arena()), last_(c.count - 1), n_(c.out[0]) {
+    // All sinks first: they may allocate memory that outlives this scratch.
+    for (int l = 0; l < c.count; ++l) {
+      if (c.kernel[l].needs_grad()) dw_[l] = detail::grad_sink(c.kernel[l]);
+      if (c.bias[l] && c.bias[l].needs_grad()) db_[l] = detail::grad_sink(c.bias[l]);
     }
-    for (int l = last; l > 0; --l) {
-      const float* h = c.input_of(l, row);
-      add_gradients(c, h, c.in[l], dz, c.out[l], rows, c.in[l], c.out[l], of_block(dw[l], first_block), of_block(db[l], first_block),
-                    arena);
-      const Activation below = c.activation[l - 1];
-      kernels::Product p{};
-      p.a = dz;
-      p.lda = p.depth = c.out[l];
-      p.b = wt[l];
-      p.ldb = p.ldc = p.cols = c.in[l];
-      p.c = scratch[side];
-      p.rows = rows;
-      p.b_transposed = c.kernel[l].data();
-      p.ldbt = c.out[l];
-      p.panel = panel;
-      // Activations were written a whole pass ago, and lie in the last-level cache by now.
-      p.ahead = c.ahead_of(l - 1, row, rows);
-      if (below == Activation::relu) {
-        p.epilogue = Epilogue::relu_mask;
-        p.mask = h;
-        p.ldmask = c.in[l];
-      }
-      multiply(c, p);
-      if (below != Activation::relu && below != Activation::identity) {
-        const float* at = (kernels::needs_input(below) ? c.inputs[l - 1] : c.outputs[l - 1]) + row * c.in[l];
-        kernels::activate_backward(below, at, scratch[side], scratch[side], rows * c.in[l]);
-      }
-      dz = scratch[side];
-      side ^= 1;
-    }
-    // first layer
-    const GradSink none{};
-    add_gradients(c, c.input_of(0, row), c.x_cols, dz, n, rows, c.x_cols, n, of_block(dw[0], first_block),
-                  shared ? none : of_block(db[0], first_block), arena);
-    if (shared) {
-      for (std::int64_t i = 0; i < rows;) {
-        const std::int64_t g = (row + i) / c.period, end = std::min(rows, (g + 1) * c.period - row);
-        kernels::column_sums(dz + i * n, n, end - i, n, dr + g * n, true);
-        i = end;
-      }
-    } else if (c.condition) {
-      add_gradients(c, c.condition.data() + row * c.c_cols, c.c_cols, dz, n, rows, c.c_cols, n, of_block(dw_condition, first_block), none,
-                    arena);
-      if (dc.data) add_input_gradient(c, dz, rows, c.x_cols, c.c_cols, wt[0], c.condition, row, dc, panel);
-    }
-    if (dx.data && c.x_cols)
-      add_input_gradient(c, dz, rows, 0, c.x_cols, wt[0], c.x, row, dx, panel,
-                         c.ahead_of(last, row + block, std::min(block, c.rows - row - block)));
+    if (c.x.needs_grad()) dx_ = detail::masked_grad_sink(c.x);
+    if (c.condition && c.condition.needs_grad()) dc_ = detail::masked_grad_sink(c.condition);
+    is_masked_ = c.y.node()->grad_masked;
+    shared_ = c.condition && c.period > 1;
   }
-  if (shared) {
-    add_gradients(c, c.condition.data(), c.c_cols, dr, n, groups, c.c_cols, n, dw_condition, db[0], arena);
-    if (dc.data) add_input_gradient(c, dr, groups, c.x_cols, c.c_cols, wt[0], c.condition, 0, dc, panel);
+
+  void run() {
+    const Arena::Mark mark = arena_.mark();
+    // For one block of rows, a product transposes the pieces of W that it needs while they are in the first-level cache.
+    for (int l = 0; l < c_.count; ++l)
+      if (c_.rows > kRowBlock && (l > 0 || dx_.data || dc_.data)) wt_[l] = transposed(c_.kernel[l], arena_);
+    const std::int64_t groups = c_.condition ? c_.rows / c_.period : 0;
+    dr_ = shared_ ? arena_.floats(groups * n_) : nullptr;
+    if (shared_) std::memset(dr_, 0, static_cast<std::size_t>(groups * n_) * sizeof(float));
+    BackwardPart whole = part();
+    for (int l = 0; l < c_.count; ++l) whole.dw[l] = dw_[l], whole.db[l] = db_[l];
+    if (c_.cuts)
+      in_pieces(whole.products);
+    else
+      rows(0, c_.rows, whole, {dr_, 0, c_.period, n_}, true);
+    if (shared_) {
+      const GradSink dw{dw_[0].data ? dw_[0].data + c_.x_cols * n_ : nullptr, dw_[0].accumulate};
+      add_gradients(c_.condition.data(), c_.c_cols, dr_, n_, groups, c_.c_cols, n_, dw, db_[0], whole.spare, whole.products);
+      if (dc_.data) add_input_gradient(c_, dr_, groups, c_.x_cols, c_.c_cols, wt_[0], c_.condition, 0, dc_, whole.panel, whole.products);
+    }
+    c_.y.tape().count_flops(whole.products.flops());
+    arena_.rewind(mark);
   }
-  arena.rewind(mark);
-}
+
+ private:
+  BackwardPart part() {
+    BackwardPart p{};
+    const std::int64_t block = c_.cuts ? kRowBlock : rows_per_block(c_.rows);
+    for (float*& s : p.scratch) s = arena_.floats(block * c_.widest());
+    p.panel = arena_.floats(kernels::kPanelFloats);
+    std::int64_t few = 0;
+    for (int l = 0; l < c_.count; ++l)
+      if (c_.out[l] <= kFewColumns) few = std::max(few, c_.in[l] * c_.out[l]);
+    p.spare = arena_.floats(few);
+    return p;
+  }
+
+  /// Whether layer `l` has a gradient of its bias from each row; else the sums over groups give it.
+  [[nodiscard]] bool bias_by_rows(int l) const { return db_[l].data && (l > 0 || !shared_); }
+  /// How many values of the kernel's gradient rows contribute to.
+  [[nodiscard]] std::int64_t kernel_by_rows(int l) const {
+    return dw_[l].data ? (l == 0 && shared_ ? c_.x_cols : c_.in[l]) * c_.out[l] : 0;
+  }
+
+  void in_pieces(Products& products) {
+    const std::int64_t tasks = std::min(c_.pieces, kBackwardGroups);
+    auto* parts = static_cast<BackwardPart*>(arena_.bytes(static_cast<std::size_t>(tasks) * sizeof(BackwardPart)));
+    float** sums = shared_ ? static_cast<float**>(arena_.bytes(static_cast<std::size_t>(c_.pieces) * sizeof(float*))) : nullptr;
+    for (std::int64_t k = 0; k < tasks; ++k) {
+      BackwardPart& p = *new (parts + k) BackwardPart(part());
+      for (int l = 0; l < c_.count; ++l) {
+        if (const std::int64_t size = kernel_by_rows(l)) p.dw[l] = {arena_.floats(size), false};
+        if (bias_by_rows(l)) p.db[l] = {arena_.floats(c_.out[l]), false};
+      }
+    }
+    for (std::int64_t piece = 0; shared_ && piece < c_.pieces; ++piece) {
+      const std::int64_t size = groups_within(c_.first_row(piece), c_.first_row(piece + 1), c_.period) * n_;
+      sums[piece] = arena_.floats(size);
+      std::fill_n(sums[piece], size, 0.0f);
+    }
+    ThreadPool* pool = c_.y.tape().pool();
+    bayesflow::detail::engine_for_each(pool, tasks, [&](std::int64_t k) {
+      bool first = true;
+      for (std::int64_t piece = c_.pieces * k / tasks; piece < c_.pieces * (k + 1) / tasks; ++piece) {
+        const std::int64_t row = c_.first_row(piece);
+        rows(row, c_.first_row(piece + 1), parts[k], {shared_ ? sums[piece] : nullptr, row, c_.period, n_}, std::exchange(first, false));
+      }
+    });
+    bayesflow::detail::engine_for_each(pool, std::int64_t{2} * c_.count, [&](std::int64_t i) {
+      const int l = static_cast<int>(i / 2);
+      const bool bias = i % 2 != 0;
+      if (bias ? bias_by_rows(l) : kernel_by_rows(l) > 0)
+        add_up(bias ? db_[l] : dw_[l], bias ? c_.out[l] : kernel_by_rows(l), tasks,
+               [&](std::int64_t k) { return bias ? parts[k].db[l].data : parts[k].dw[l].data; });
+    });
+    for (std::int64_t piece = 0; shared_ && piece < c_.pieces; ++piece) {
+      const std::int64_t row = c_.first_row(piece);
+      kernels::add(dr_ + row / c_.period * n_, sums[piece], groups_within(row, c_.first_row(piece + 1), c_.period) * n_);
+    }
+    for (std::int64_t k = 0; k < tasks; ++k) products += parts[k].products;
+  }
+
+  /// The sums that the groups of pieces have made, in order.
+  template <class PartOf>
+  static void add_up(GradSink sink, std::int64_t size, std::int64_t tasks, PartOf of) {
+    const float* all[kBackwardGroups + 1];
+    int n = 0;
+    if (sink.accumulate) all[n++] = sink.data;
+    for (std::int64_t k = 0; k < tasks; ++k) all[n++] = of(k);
+    (void)kernels::reduce_gradient(sink.data, all, n, nullptr, 0, size);
+  }
+
+  /// `dr`: sums of the first layer's dz over the rows of a group, which are all that a shared condition's half needs.
+  void rows(std::int64_t first_row, std::int64_t end_row, BackwardPart& part, const GroupSums& dr, bool first) {
+    const Chain& c = c_;
+    const std::int64_t block = rows_per_block(end_row - first_row);
+    const GradSink dw_condition{part.dw[0].data ? part.dw[0].data + c.x_cols * n_ : nullptr, part.dw[0].accumulate};
+    const float* dy = c.y.node()->grad;
+    for (std::int64_t row = first_row; row < end_row; row += block) {
+      const std::int64_t count = std::min(block, end_row - row);
+      const bool first_block = first && row == first_row;
+      const float* dz = c.pooled ? nullptr : dy + row * c.out[last_];
+      int side = 0;
+      if (c.pooled) {
+        unpool_block(c, part.scratch[0], row, count);
+        dz = part.scratch[0];
+        side = 1;
+      } else if (c.activation[last_] != Activation::identity && !is_masked_) {
+        const float* at = (kernels::needs_input(c.activation[last_]) ? c.inputs[last_] : c.outputs[last_]) + row * c.out[last_];
+        kernels::activate_backward(c.activation[last_], at, dz, part.scratch[0], count * c.out[last_]);
+        dz = part.scratch[0];
+        side = 1;
+      }
+      for (int l = last_; l > 0; --l) {
+        const float* h = c.input_of(l, row);
+        add_gradients(h, c.in[l], dz, c.out[l], count, c.in[l], c.out[l], of_block(part.dw[l], first_block),
+                      of_block(part.db[l], first_block), part.spare, part.products);
+        const Activation below = c.activation[l - 1];
+        kernels::Product p{};
+        p.a = dz;
+        p.lda = p.depth = c.out[l];
+        p.b = wt_[l];
+        p.ldb = p.ldc = p.cols = c.in[l];
+        p.c = part.scratch[side];
+        p.rows = count;
+        p.b_transposed = c.kernel[l].data();
+        p.ldbt = c.out[l];
+        p.panel = part.panel;
+        // Activations were written a whole pass ago, and lie in the last-level cache by now.
+        p.ahead = c.ahead_of(l - 1, row, count);
+        if (below == Activation::relu) {
+          p.epilogue = Epilogue::relu_mask;
+          p.mask = h;
+          p.ldmask = c.in[l];
+        }
+        part.products(p);
+        if (below != Activation::relu && below != Activation::identity) {
+          const float* at = (kernels::needs_input(below) ? c.inputs[l - 1] : c.outputs[l - 1]) + row * c.in[l];
+          kernels::activate_backward(below, at, part.scratch[side], part.scratch[side], count * c.in[l]);
+        }
+        dz = part.scratch[side];
+        side ^= 1;
+      }
+      // first layer
+      const GradSink none{};
+      add_gradients(c.input_of(0, row), c.x_cols, dz, n_, count, c.x_cols, n_, of_block(part.dw[0], first_block),
+                    shared_ ? none : of_block(part.db[0], first_block), part.spare, part.products);
+      if (shared_) {
+        for (std::int64_t i = 0; i < count;) {
+          const std::int64_t end = std::min(count, ((row + i) / c.period + 1) * c.period - row);
+          kernels::column_sums(dz + i * n_, n_, end - i, n_, dr.of(row + i), true);
+          i = end;
+        }
+      } else if (c.condition) {
+        add_gradients(c.condition.data() + row * c.c_cols, c.c_cols, dz, n_, count, c.c_cols, n_, of_block(dw_condition, first_block), none,
+                      part.spare, part.products);
+        if (dc_.data) add_input_gradient(c, dz, count, c.x_cols, c.c_cols, wt_[0], c.condition, row, dc_, part.panel, part.products);
+      }
+      if (dx_.data && c.x_cols)
+        add_input_gradient(c, dz, count, 0, c.x_cols, wt_[0], c.x, row, dx_, part.panel, part.products,
+                           c.ahead_of(last_, row + block, std::min(block, end_row - row - block)));
+    }
+  }
+
+  const Chain& c_;
+  Arena& arena_;
+  int last_;
+  std::int64_t n_;  // columns of the first layer
+  GradSink dw_[kMaxLayers]{}, db_[kMaxLayers]{};
+  const float* wt_[kMaxLayers]{};
+  GradSink dx_{}, dc_{};
+  bool is_masked_ = false;
+  bool shared_ = false;  // rows share a condition
+  float* dr_ = nullptr;  // of all groups
+};
+
+/// What the pieces of a group need in the forward pass.
+struct alignas(64) ForwardPart {
+  float *to_pool, *sums;
+  float* scratch[2];
+  Products products;
+};
 
 Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, bool pools) {
   require(!layers.empty() && layers.size() <= kMaxLayers, "dense_chain: needs 1 to {} layers; got {}", kMaxLayers, layers.size());
@@ -288,6 +437,12 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   c.rows = x.cols() ? x.rows() : x.shape().slice(0, -1).size();
   c.period = 1;
   c.pooled = pools ? x.dim(-2) : 0;
+  c.cuts = tape.cuts_rows() && pieces_of(c.rows) > 1;
+  // Sums over rows are made in the same pieces wherever a data set lies, so that its results do not depend on the others of a batch.
+  if (const std::int64_t of_group = c.pooled ? pieces_of(c.pooled) : 1; of_group > 1)
+    c.pieces = c.rows / c.pooled * of_group;
+  else
+    c.pieces = !c.cuts ? 1 : c.pooled ? std::min(c.rows / c.pooled, pieces_of(c.rows)) : pieces_of(c.rows);
   if (condition) {
     require(condition.rows() > 0 && c.rows % condition.rows() == 0,
             "dense_chain: rows of x {} must be a multiple of the condition's rows {}", shape_of(x), shape_of(condition));
@@ -328,15 +483,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     c.positive =
         static_cast<std::uint8_t*>(arena.bytes(static_cast<std::size_t>(c.rows * kernels::bytes_of_bits(width) + kernels::kBitsSlack)));
   const Arena::Mark mark = arena.mark();
-  const std::int64_t block = rows_per_block(c.rows);
-  std::int64_t widest = 1;
-  for (int l = 0; l < c.count; ++l) widest = std::max(widest, c.out[l]);
-  float* to_pool = pools ? arena.floats(block * width) : nullptr;
-  float* sums = pools ? arena.floats(2 * width) : nullptr;
-  float* scratch[2] = {nullptr, nullptr};
-  if (!keep)
-    for (float*& s : scratch) s = arena.floats(block * widest);
-
+  Products products;
   const float* wt[kMaxLayers]{};
   float* packed[kMaxLayers]{};
   for (int l = 0; l < c.count; ++l) {
@@ -359,22 +506,47 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     p.c = start;
     p.rows = condition.rows();
     p.init = c.bias[0] ? c.bias[0].data() : nullptr;
-    multiply(c, p);
+    products(p);
   }
-  for (std::int64_t row = 0; row < c.rows; row += block) {
-    const std::int64_t rows = std::min(block, c.rows - row);
-    const float* h = x.data() + row * c.x_cols;
-    for (int l = 0; l < c.count; ++l) {
-      float* y = l == last ? (pools ? to_pool : c.y.data() + row * width) : keep ? c.outputs[l] + row * c.out[l] : scratch[l & 1];
-      float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
-      forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y);
-      h = y;
+  const auto part = [&] {
+    const std::int64_t block = c.pieces == 1 ? rows_per_block(c.rows) : kRowBlock;
+    ForwardPart p{};
+    if (pools) p.to_pool = arena.floats(block * width), p.sums = arena.floats(2 * width);
+    if (!keep)
+      for (float*& s : p.scratch) s = arena.floats(block * c.widest());
+    return p;
+  };
+  float* means = c.pools_in_pieces() ? arena.floats(c.pieces * width) : nullptr;
+  const auto run_piece = [&](std::int64_t piece, ForwardPart& p) {
+    const std::int64_t first_row = c.first_row(piece), end_row = c.first_row(piece + 1), block = rows_per_block(end_row - first_row);
+    for (std::int64_t row = first_row; row < end_row; row += block) {
+      const std::int64_t rows = std::min(block, end_row - row);
+      const float* h = x.data() + row * c.x_cols;
+      for (int l = 0; l < c.count; ++l) {
+        float* y = l == last ? (pools ? p.to_pool : c.y.data() + row * width) : keep ? c.outputs[l] + row * c.out[l] : p.scratch[l & 1];
+        float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
+        forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y, p.products);
+        h = y;
+      }
+      if (pools) pool_block(c, p.to_pool, row, rows, {first_row, end_row, means ? means + piece * width : nullptr, p.sums});
     }
-    if (pools) pool_block(c, to_pool, row, rows, sums);
-  }
+  };
+  const std::int64_t tasks = c.cuts ? std::min(c.pieces, kForwardGroups) : 1;
+  auto* parts = static_cast<ForwardPart*>(arena.bytes(static_cast<std::size_t>(tasks) * sizeof(ForwardPart)));
+  for (std::int64_t k = 0; k < tasks; ++k) new (parts + k) ForwardPart(part());
+  const auto task = [&](std::int64_t k) {
+    for (std::int64_t piece = c.pieces * k / tasks; piece < c.pieces * (k + 1) / tasks; ++piece) run_piece(piece, parts[k]);
+  };
+  if (tasks == 1)
+    task(0);
+  else
+    bayesflow::detail::engine_for_each(tape.pool(), tasks, task);
+  if (means) kernels::sum_groups(means, c.rows / c.pooled, pieces_of(c.pooled), width, 1.0f, c.y.data(), false);
+  for (std::int64_t k = 0; k < tasks; ++k) products += parts[k].products;
+  tape.count_flops(products.flops());
   arena.rewind(mark);
   // The record keeps the chain by value; it lies in the arena with the op.
-  tape.on_backward(c.y, [c] { backward_chain(c); });
+  tape.on_backward(c.y, [c] { BackwardChain(c).run(); });
   return c.y;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "autodiff/check.hpp"
+#include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow::ops {
@@ -22,16 +23,17 @@ void same_shape(const char* op, Tensor a, Tensor b) {
 
 Tensor activate(Tensor x, Activation activation) {
   Tensor y = x.tape().result(x.shape(), {x});
-  kernels::activate(activation, x.data(), y.data(), x.size());
+  for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) { kernels::activate(activation, x.data() + i, y.data() + i, n); });
   x.tape().on_backward(y, [x, y, activation] {
     Arena& arena = x.tape().backward_arena();
     const GradSink dx = grad_sink(x);
     const float* at = kernels::needs_input(activation) ? x.data() : y.data();
-    if (!dx.accumulate) return kernels::activate_backward(activation, at, grad_of(y), dx.data, x.size());
     const Arena::Mark mark = arena.mark();
-    float* part = arena.floats(x.size());
-    kernels::activate_backward(activation, at, grad_of(y), part, x.size());
-    kernels::add(dx.data, part, x.size());
+    float* part = dx.accumulate ? arena.floats(x.size()) : dx.data;
+    for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) {
+      kernels::activate_backward(activation, at + i, grad_of(y) + i, part + i, n);
+      if (dx.accumulate) kernels::add(dx.data + i, part + i, n);
+    });
     arena.rewind(mark);
   });
   return y;
@@ -40,8 +42,10 @@ Tensor activate(Tensor x, Activation activation) {
 Tensor add(Tensor a, Tensor b) {
   same_shape("add", a, b);
   Tensor y = a.tape().result(a.shape(), {a, b});
-  std::copy_n(a.data(), a.size(), y.data());
-  kernels::add(y.data(), b.data(), b.size());
+  for_elements(a.tape(), a.size(), [&](std::int64_t i, std::int64_t n) {
+    std::copy_n(a.data() + i, n, y.data() + i);
+    kernels::add(y.data() + i, b.data() + i, n);
+  });
   a.tape().on_backward(y, [a, b, y] {
     deliver(a, grad_of(y));
     deliver(b, grad_of(y));
@@ -52,8 +56,10 @@ Tensor add(Tensor a, Tensor b) {
 Tensor subtract(Tensor a, Tensor b) {
   same_shape("subtract", a, b);
   Tensor y = a.tape().result(a.shape(), {a, b});
-  std::copy_n(a.data(), a.size(), y.data());
-  kernels::add_scaled(y.data(), b.data(), -1.0f, b.size());
+  for_elements(a.tape(), a.size(), [&](std::int64_t i, std::int64_t n) {
+    std::copy_n(a.data() + i, n, y.data() + i);
+    kernels::add_scaled(y.data() + i, b.data() + i, -1.0f, n);
+  });
   a.tape().on_backward(y, [a, b, y] {
     deliver(a, grad_of(y));
     deliver(b, grad_of(y), -1.0f);
@@ -64,15 +70,14 @@ Tensor subtract(Tensor a, Tensor b) {
 Tensor multiply(Tensor a, Tensor b) {
   same_shape("multiply", a, b);
   Tensor y = a.tape().result(a.shape(), {a, b});
-  kernels::multiply(a.data(), b.data(), y.data(), a.size());
+  for_elements(a.tape(), a.size(), [&](std::int64_t i, std::int64_t n) { kernels::multiply(a.data() + i, b.data() + i, y.data() + i, n); });
   a.tape().on_backward(y, [a, b, y] {
     const auto part = [&](Tensor to, Tensor other) {
       if (!to.needs_grad()) return;
       const GradSink d = grad_sink(to);
-      if (d.accumulate)
-        kernels::multiply_add(grad_of(y), other.data(), d.data, y.size());
-      else
-        kernels::multiply(grad_of(y), other.data(), d.data, y.size());
+      for_elements(a.tape(), y.size(), [&](std::int64_t i, std::int64_t n) {
+        (d.accumulate ? kernels::multiply_add : kernels::multiply)(grad_of(y) + i, other.data() + i, d.data + i, n);
+      });
     };
     part(a, b);
     part(b, a);
@@ -82,7 +87,7 @@ Tensor multiply(Tensor a, Tensor b) {
 
 Tensor scale(Tensor x, float factor) {
   Tensor y = x.tape().result(x.shape(), {x});
-  kernels::scale(x.data(), factor, y.data(), x.size());
+  for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) { kernels::scale(x.data() + i, factor, y.data() + i, n); });
   x.tape().on_backward(y, [x, y, factor] { deliver(x, grad_of(y), factor); });
   return y;
 }

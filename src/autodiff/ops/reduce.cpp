@@ -2,8 +2,10 @@
 #include "bayesflow/autodiff/ops/reduce.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autodiff/ops/axes.hpp"
+#include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/rows.hpp"
 
@@ -31,10 +33,25 @@ Tensor pooled(const char* op, Tensor x, bool average) {
   const Pool p = pool_over(op, x);
   Tensor y = x.tape().result(p.shape, {x});
   const float factor = average ? 1.0f / static_cast<float>(p.period) : 1.0f;
-  kernels::sum_groups(x.data(), p.groups, p.period, p.cols, factor, y.data(), false);
-  x.tape().on_backward(y, [x, y, factor, groups = p.groups, period = p.period, cols = p.cols] {
+  const std::int64_t pieces = pieces_of(p.period);
+  if (pieces == 1) {
+    kernels::sum_groups(x.data(), p.groups, p.period, p.cols, factor, y.data(), false);
+  } else {  // sums of pieces, which are then added in order: the same pieces wherever a data set lies
+    float* parts = x.tape().arena().floats(p.groups * pieces * p.cols);
+    for_pieces(x.tape(), p.groups, p.period, pieces, [&](std::int64_t g, std::int64_t piece, std::int64_t first, std::int64_t rows) {
+      kernels::sum_groups(x.data() + (g * p.period + first) * p.cols, 1, rows, p.cols, factor, parts + (g * pieces + piece) * p.cols,
+                          false);
+    });
+    kernels::sum_groups(parts, p.groups, pieces, p.cols, 1.0f, y.data(), false);
+  }
+  x.tape().on_backward(y, [x, y, factor, pieces, groups = p.groups, period = p.period, cols = p.cols] {
     const GradSink dx = detail::masked_grad_sink(x);
-    kernels::repeat_rows(grad_of(y), groups, period, cols, factor, dx.data, dx.accumulate, x.node()->relu ? x.data() : nullptr);
+    const float* mask = x.node()->relu ? x.data() : nullptr;
+    if (pieces == 1) return kernels::repeat_rows(grad_of(y), groups, period, cols, factor, dx.data, dx.accumulate, mask);
+    for_pieces(x.tape(), groups, period, pieces, [&](std::int64_t g, std::int64_t, std::int64_t first, std::int64_t rows) {
+      const std::int64_t at = (g * period + first) * cols;
+      kernels::repeat_rows(grad_of(y) + g * cols, 1, rows, cols, factor, dx.data + at, dx.accumulate, mask ? mask + at : nullptr);
+    });
   });
   return y;
 }
@@ -54,6 +71,26 @@ Tensor masked(const char* op, Tensor x, Tensor mask, bool average) {
     kernels::masked_sum_groups_backward(grad_of(y), mask.data(), groups, period, cols, average, dx.data, dx.accumulate);
   });
   return y;
+}
+
+/// The maxima of groups from those of their pieces, by the rule of kernels::max_groups: the first of equals, NaN above all.
+void join_maxima(const Pool& p, std::int64_t pieces, const float* parts, const std::int32_t* rows_of_parts, float* y,
+                 std::int32_t* winner) {
+  for (std::int64_t g = 0; g < p.groups; ++g)
+    for (std::int64_t j = 0; j < p.cols; ++j) {
+      float best = 0;
+      std::int64_t row = -1;
+      for (std::int64_t k = 0; k < pieces; ++k) {
+        const std::int64_t at = (g * pieces + k) * p.cols + j;
+        if (rows_of_parts[at] < 0) continue;
+        const float v = parts[at];
+        if (row >= 0 && !((v > best || std::isnan(v)) && !std::isnan(best))) continue;
+        best = v;
+        row = p.period * k / pieces + rows_of_parts[at];
+      }
+      y[g * p.cols + j] = best;
+      winner[g * p.cols + j] = static_cast<std::int32_t>(row);
+    }
 }
 
 /// The sum over an axis, or the mean.
@@ -91,11 +128,28 @@ Tensor max_pool(Tensor x, Tensor mask) {
   const Pool p = pool_over("max_pool", x);
   if (mask) require_mask("max_pool", x, mask);
   Tensor y = x.tape().result(p.shape, {x});
-  auto* winner = static_cast<std::int32_t*>(x.tape().arena().bytes(static_cast<std::size_t>(y.size()) * sizeof(std::int32_t)));
-  kernels::max_groups(x.data(), mask ? mask.data() : nullptr, p.groups, p.period, p.cols, y.data(), winner);
+  const auto rows_for = [&](std::int64_t n) {
+    return static_cast<std::int32_t*>(x.tape().arena().bytes(static_cast<std::size_t>(n) * sizeof(std::int32_t)));
+  };
+  std::int32_t* winner = rows_for(y.size());
+  const float* there = mask ? mask.data() : nullptr;
+  const std::int64_t pieces = pieces_of(p.period);
+  if (pieces == 1) {
+    kernels::max_groups(x.data(), there, p.groups, p.period, p.cols, y.data(), winner);
+  } else {
+    const std::int64_t n = p.groups * pieces * p.cols;
+    float* parts = x.tape().arena().floats(n);
+    std::int32_t* rows_of_parts = rows_for(n);
+    for_pieces(x.tape(), p.groups, p.period, pieces, [&](std::int64_t g, std::int64_t piece, std::int64_t first, std::int64_t rows) {
+      const std::int64_t row = g * p.period + first, at = (g * pieces + piece) * p.cols;
+      kernels::max_groups(x.data() + row * p.cols, there ? there + row : nullptr, 1, rows, p.cols, parts + at, rows_of_parts + at);
+    });
+    join_maxima(p, pieces, parts, rows_of_parts, y.data(), winner);
+  }
   x.tape().on_backward(y, [x, y, winner, groups = p.groups, period = p.period, cols = p.cols] {
     const GradSink dx = grad_sink(x);
-    if (!dx.accumulate) std::fill_n(dx.data, x.size(), 0.0f);
+    if (!dx.accumulate)
+      for_elements(x.tape(), x.size(), [&](std::int64_t first, std::int64_t n) { std::fill_n(dx.data + first, n, 0.0f); });
     for (std::int64_t g = 0; g < groups; ++g)
       for (std::int64_t j = 0; j < cols; ++j)
         if (const std::int64_t row = winner[g * cols + j]; row >= 0) dx.data[(g * period + row) * cols + j] += grad_of(y)[g * cols + j];

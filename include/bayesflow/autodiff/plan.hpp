@@ -1,0 +1,48 @@
+/// How a batch is cut for caches, threads and processes.
+#pragma once
+
+#include <cstdint>
+
+#include "bayesflow/autodiff/gradient_lanes.hpp"
+
+namespace bayesflow {
+
+/// Number format of values and gradients. Sums over many rows and losses are taken in double where that costs nothing.
+enum class Precision : std::uint8_t { float32 };
+
+/// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
+struct Plan {
+  std::int64_t items = 0;          ///< data sets; they do not see each other
+  std::int64_t rows_per_item = 1;  ///< observations of a data set
+  std::int64_t chunks = 1;         ///< runs of data sets that pass through all layers while they lie in a core's cache
+  std::int64_t lanes = 1;          ///< groups of consecutive chunks that share a gradient buffer
+  bool inside = false;             ///< of one chunk: chains of dense layers cut the rows of its data sets themselves
+  Precision precision = Precision::float32;
+  int rank = 0, ranks = 1;  ///< which run of lanes this process has, of how many
+
+  [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
+  [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
+
+  /// The same plan for one of several processes: it has lanes [own_lane(), own_lane() + own_lanes()) with their chunks and data sets, which
+  /// are cut as one process alone cuts them. Throws ArgumentError if there are fewer lanes than processes.
+  [[nodiscard]] Plan part(int of_rank, int of_ranks) const;
+  [[nodiscard]] std::int64_t own_lane() const { return lanes * rank / ranks; }
+  [[nodiscard]] std::int64_t own_lanes() const { return lanes * (rank + 1) / ranks - own_lane(); }
+  [[nodiscard]] std::int64_t own_chunk() const { return first_chunk(own_lane()); }
+  [[nodiscard]] std::int64_t own_chunks() const { return first_chunk(own_lane() + own_lanes()) - own_chunk(); }
+  [[nodiscard]] std::int64_t own_item() const { return first_item(own_chunk()); }
+  [[nodiscard]] std::int64_t own_items() const { return first_item(own_chunk() + own_chunks()) - own_item(); }
+};
+
+/// The plan for networks that treat the rows of a data set alike. Chunks have about 200 rows; a lane has two chunks or more, and there are
+/// at most kMaxLanes. Fewer than 8 data sets of 400 rows or more have a chunk and a lane each; one alone is cut inside.
+[[nodiscard]] Plan plan_rows(std::int64_t items, std::int64_t rows_per_item);
+/// The same for networks whose work on rows is done by chains of dense layers (deep sets): fewer than 8 data sets of 400 rows or more are
+/// cut inside, which shares the work out evenly. Recurrent and attention layers do not cut a data set.
+[[nodiscard]] Plan plan_sets(std::int64_t items, std::int64_t rows_per_item);
+
+/// Former names, for code that is being moved.
+using ShardPlan = Plan;
+[[nodiscard]] inline Plan plan_shards(std::int64_t items, std::int64_t rows_per_item) { return plan_rows(items, rows_per_item); }
+
+}  // namespace bayesflow

@@ -1,0 +1,57 @@
+#include "bayesflow/autodiff/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+namespace {
+
+// A chain cuts a chunk into blocks of at most 128 rows, so that an activation stays in the first-level cache; two of them in a chunk halve
+// what is done once per chunk (nodes, transposed weights, the products of pooled rows). A lane costs one more gradient buffer to add up; a
+// power of two shares out evenly.
+constexpr std::int64_t kRowsPerChunk = 200, kChunksPerLane = 2;
+// Fewer data sets than this keep few threads busy; those of this many rows are worth being cut, or having a lane each.
+constexpr std::int64_t kFewItems = 8, kLongItem = 2 * kRowsPerChunk;
+
+bool few_and_long(std::int64_t items, std::int64_t rows_per_item) { return items < kFewItems && rows_per_item >= kLongItem; }
+
+}  // namespace
+
+Plan plan_rows(std::int64_t items, std::int64_t rows_per_item) {
+  Plan plan{.items = items, .rows_per_item = rows_per_item};
+  if (few_and_long(items, rows_per_item)) {
+    plan.chunks = plan.lanes = std::max<std::int64_t>(1, items);
+    plan.inside = plan.chunks == 1;
+    return plan;
+  }
+  const std::int64_t per_chunk = std::max<std::int64_t>(1, kRowsPerChunk / std::max<std::int64_t>(1, rows_per_item));
+  plan.chunks = std::max<std::int64_t>(1, (items + per_chunk - 1) / per_chunk);
+  const auto lanes = std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, plan.chunks / kChunksPerLane)));
+  plan.lanes = std::clamp<std::int64_t>(static_cast<std::int64_t>(lanes), 1, kMaxLanes);
+  return plan;
+}
+
+Plan plan_sets(std::int64_t items, std::int64_t rows_per_item) {
+  if (!few_and_long(items, rows_per_item)) return plan_rows(items, rows_per_item);
+  return {.items = items, .rows_per_item = rows_per_item, .inside = true};
+}
+
+Plan Plan::part(int of_rank, int of_ranks) const {
+  if (of_ranks < 1 || of_rank < 0 || of_rank >= of_ranks)
+    throw ArgumentError(fmt::format("Plan::part: rank {} of {} does not exist", of_rank, of_ranks));
+  if (of_ranks > lanes)
+    throw ArgumentError(
+        fmt::format("Plan::part: a batch of {} data sets with {} rows each has {} lanes, too few for {} processes; train with "
+                    "larger batches or on fewer processes",
+                    items, rows_per_item, lanes, of_ranks));
+  Plan out = *this;
+  out.rank = of_rank;
+  out.ranks = of_ranks;
+  return out;
+}
+
+}  // namespace bayesflow

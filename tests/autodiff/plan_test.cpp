@@ -1,0 +1,69 @@
+/// How batches are cut.
+#include "bayesflow/autodiff/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "bayesflow/core/errors.hpp"
+#include "support/expect.hpp"
+
+namespace bayesflow {
+namespace {
+
+TEST(Plan, DependsOnShapesAloneAndCoversEveryItem) {
+  for (const std::int64_t items : {1, 2, 7, 8, 31, 32, 33, 127, 128, 129, 500, 4096, 100000})
+    for (const std::int64_t rows : {1, 2, 50, 127, 128, 129, 399, 400, 5000})
+      for (const bool sets : {false, true}) {
+        const Plan p = sets ? plan_sets(items, rows) : plan_rows(items, rows);
+        EXPECT_EQ(p.items, items);
+        EXPECT_EQ(p.rows_per_item, rows);
+        EXPECT_EQ(p.precision, Precision::float32);
+        EXPECT_GE(p.chunks, 1);
+        EXPECT_LE(p.chunks, items);
+        EXPECT_GE(p.lanes, 1);
+        EXPECT_LE(p.lanes, std::min(kMaxLanes, p.chunks));
+        EXPECT_EQ(p.first_item(0), 0);
+        EXPECT_EQ(p.first_item(p.chunks), items);
+        EXPECT_EQ(p.first_chunk(0), 0);
+        EXPECT_EQ(p.first_chunk(p.lanes), p.chunks);
+        for (std::int64_t c = 0; c < std::min<std::int64_t>(p.chunks, 300); ++c)
+          EXPECT_LT(p.first_item(c), p.first_item(c + 1)) << "an empty chunk";
+        for (std::int64_t l = 0; l < p.lanes; ++l) EXPECT_LT(p.first_chunk(l), p.first_chunk(l + 1)) << "an empty lane";
+        EXPECT_EQ(p.inside, rows >= 400 && items < 8 && (sets || items == 1));
+      }
+  const Plan quickstart = plan_rows(32, 50);
+  EXPECT_EQ(quickstart.chunks, 8);  // four sets of 50 observations a chunk
+  EXPECT_EQ(quickstart.lanes, 4);
+  EXPECT_EQ(plan_rows(3, 5000).lanes, 3);
+}
+
+TEST(Plan, PartsCoverItemsLanesAndChunks) {
+  for (const std::int64_t items : {33, 64, 500})
+    for (const int ranks : {1, 2, 3, 4}) {
+      const Plan whole = plan_rows(items, 50);
+      std::int64_t item = 0, chunk = 0, lane = 0;
+      for (int r = 0; r < ranks; ++r) {
+        const Plan p = whole.part(r, ranks);
+        EXPECT_EQ(p.own_item(), item);
+        EXPECT_EQ(p.own_chunk(), chunk);
+        EXPECT_EQ(p.own_lane(), lane);
+        EXPECT_GT(p.own_items(), 0);
+        item += p.own_items(), chunk += p.own_chunks(), lane += p.own_lanes();
+      }
+      EXPECT_EQ(item, items);
+      EXPECT_EQ(chunk, whole.chunks);
+      EXPECT_EQ(lane, whole.lanes);
+    }
+}
+
+TEST(Plan, PartsThatWouldBeEmptyAreAnError) {
+  EXPECT_EQ(sentence<ArgumentError>([] { (void)plan_rows(32, 50).part(0, 5); }),
+            "Plan::part: a batch of 32 data sets with 50 rows each has 4 lanes, too few for 5 processes; train with larger batches or on "
+            "fewer processes");
+  EXPECT_THROW((void)plan_rows(32, 50).part(2, 2), ArgumentError);
+  EXPECT_THROW((void)plan_rows(32, 50).part(-1, 2), ArgumentError);
+}
+
+}  // namespace
+}  // namespace bayesflow
