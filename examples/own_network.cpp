@@ -4,6 +4,7 @@
 /// This one learns weights for the observations: y = sum_i w_i v(x_i) / sum_i w_i with w_i = sigmoid(g(x_i)). Here, every fifth
 /// observation is an outlier with a standard deviation of 20, which a plain mean would follow.
 #include <bayesflow/bayesflow.hpp>
+#include <bayesflow/engine.hpp>
 #include <cmath>
 #include <cstdio>
 #include <cstring>

@@ -1,13 +1,13 @@
-/// The whole library.
+/// The library for its users. Authors of networks include engine.hpp as well.
 #pragma once
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/latent.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
-#include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
 #include "bayesflow/benchmarks/posterior_check.hpp"
 #include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/core/activation.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/log.hpp"
@@ -33,7 +33,6 @@
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
-#include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/schedule.hpp"
 #include "bayesflow/report/report.hpp"

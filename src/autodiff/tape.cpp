@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "autodiff/fused.hpp"
 #include "autodiff/lanes.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "bayesflow/core/errors.hpp"
@@ -49,7 +50,7 @@ std::size_t Tape::reserved() const {
 }
 
 Node* Tape::new_node(const Shape& shape) {
-  Node* node = new (arena_->bytes(sizeof(Node))) Node();
+  Node* node = new (arena_->bytes(sizeof(detail::FusedNode))) detail::FusedNode();
   node->shape = shape;
   node->tape = this;
   node->grad_set = &node->own_set;
@@ -394,12 +395,12 @@ GradSink next_sink(Node* node) {
 }  // namespace
 
 GradSink grad_sink(Tensor x) {
-  x.node()->grad_masked = false;
+  fused(x).grad_masked = false;
   return next_sink(x.node());
 }
 
 GradSink masked_grad_sink(Tensor x) {
-  x.node()->grad_masked = x.node()->relu;
+  fused(x).grad_masked = fused(x).relu;
   return next_sink(x.node());
 }
 

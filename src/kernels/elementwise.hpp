@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "bayesflow/autodiff/activation.hpp"
+#include "bayesflow/core/activation.hpp"
 
 namespace bayesflow::kernels {
 

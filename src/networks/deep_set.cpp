@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "bayesflow/core/errors.hpp"
+#include "nn/mean_of_mlp.hpp"
 
 namespace bayesflow {
 
@@ -60,7 +61,7 @@ void DeepSet::build(const nn::Builder& builder, const Shape& input) {
 
 Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x) const {
   if (options_.pooling_fun) return module.s2(tape, options_.pooling_fun(module.s1(tape, x)));
-  return module.s2(tape, options_.pooling == Pooling::mean ? module.s1.mean(tape, x) : ops::max_pool(module.s1(tape, x)));
+  return module.s2(tape, options_.pooling == Pooling::mean ? nn::detail::mean_of(module.s1, tape, x) : ops::max_pool(module.s1(tape, x)));
 }
 
 Tensor DeepSet::forward(Tape& tape, Tensor x) const {

@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "autodiff/ops/mean_of_chain.hpp"
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {

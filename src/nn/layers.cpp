@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "autodiff/ops/mean_of_chain.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "nn/mean_of_mlp.hpp"
 
 namespace bayesflow {
 
@@ -69,7 +71,7 @@ void Mlp::build(const Builder& builder, std::int64_t inputs) {
 }
 
 Tensor Mlp::operator()(Tape& tape, Tensor x, Tensor condition) const { return run(tape, x, condition, false); }
-Tensor Mlp::mean(Tape& tape, Tensor x) const { return run(tape, x, {}, true); }
+Tensor detail::mean_of(const Mlp& mlp, Tape& tape, Tensor x) { return mlp.run(tape, x, {}, true); }
 
 Tensor Mlp::run(Tape& tape, Tensor x, Tensor condition, bool mean) const {
   constexpr std::size_t kChain = 8;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "autodiff/ops/mean_of_chain.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "support/expect.hpp"

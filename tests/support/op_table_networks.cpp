@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "autodiff/ops/mean_of_chain.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "support/op_table.hpp"
 #include "support/spline_twin.hpp"

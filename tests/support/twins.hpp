@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <numbers>
 
-#include "bayesflow/autodiff/activation.hpp"
+#include "bayesflow/core/activation.hpp"
 #include "bayesflow/core/array.hpp"
 
 namespace bayesflow::support {

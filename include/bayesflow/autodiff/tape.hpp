@@ -183,9 +183,6 @@ struct GradSink {
 };
 /// To be called once per contribution.
 GradSink grad_sink(Tensor x);
-/// For an op that leaves the gradient 0 where the value of `x` is not positive if x was made by a relu (`x.node()->relu`), the sum with
-/// what came before included. The relu's derivative is then done; a pass over the gradient is saved.
-GradSink masked_grad_sink(Tensor x);
 /// The gradient that reached x (only valid inside a derivative of x's op).
 inline const float* grad_of(Tensor x) { return x.node()->grad; }
 /// The same for one of several results: zeros if nothing reached it.

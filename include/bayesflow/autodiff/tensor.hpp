@@ -18,8 +18,6 @@ struct Node {
   Tape* tape = nullptr;
   Shape shape;
   bool needs_grad = false;
-  bool relu = false;         // made by a relu: where the value is not positive, the gradient does not matter
-  bool grad_masked = false;  // and is 0 there, as every contribution saw to it
   std::uint8_t own_set = 0;
 };
 }  // namespace detail

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "bayesflow/autodiff/activation.hpp"
 #include "bayesflow/autodiff/ops/convolution.hpp"
+#include "bayesflow/core/activation.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow::nn {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "bayesflow/autodiff/activation.hpp"
 #include "bayesflow/autodiff/ops.hpp"
+#include "bayesflow/core/activation.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
@@ -22,6 +22,11 @@ struct DenseOptions {
 };
 
 namespace nn {
+
+class Mlp;
+namespace detail {
+Tensor mean_of(const Mlp& mlp, Tape& tape, Tensor x);
+}
 
 /// y = activation(x W + b), or activation(x W) without `use_bias`
 class Dense {
@@ -53,12 +58,11 @@ class Mlp {
   void build(const Builder& builder, std::int64_t inputs);  ///< registers "0.kernel", "0.bias", "1.kernel", ...
   /// x: (..., d); the condition's rows are repeated over x's as in ops::dense_chain.
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor condition = {}) const;
-  /// The mean of the outputs over axis -2: (..., N, d) -> (..., units).
-  [[nodiscard]] Tensor mean(Tape& tape, Tensor x) const;
   [[nodiscard]] std::int64_t units() const { return layers_.empty() ? 0 : layers_.back().units(); }
   void update_state();
 
  private:
+  friend Tensor detail::mean_of(const Mlp& mlp, Tape& tape, Tensor x);
   [[nodiscard]] Tensor run(Tape& tape, Tensor x, Tensor condition, bool mean) const;
 
   std::vector<Dense> layers_;

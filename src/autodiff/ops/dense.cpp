@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "autodiff/check.hpp"
+#include "autodiff/fused.hpp"
+#include "autodiff/ops/mean_of_chain.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
@@ -209,7 +211,7 @@ void add_input_gradient(const Chain& c, const float* dz, std::int64_t rows, std:
   p.accumulate = dx.accumulate;
   p.b_transposed = c.kernel[0].data() + first * c.out[0];
   p.ldbt = c.out[0];
-  if (x.node()->relu) {
+  if (detail::fused(x).relu) {
     p.epilogue = Epilogue::relu_mask;
     p.mask = x.data() + row * cols;
     p.ldmask = cols;
@@ -239,7 +241,7 @@ class BackwardChain {
     }
     if (c.x.needs_grad()) dx_ = detail::masked_grad_sink(c.x);
     if (c.condition && c.condition.needs_grad()) dc_ = detail::masked_grad_sink(c.condition);
-    is_masked_ = c.y.node()->grad_masked;
+    is_masked_ = detail::fused(c.y).grad_masked;
     shared_ = c.condition && c.period > 1;
   }
 
@@ -469,7 +471,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   c.y = tape.result(shape, {});
   c.y.node()->needs_grad = tape.records() && needs;
   const bool relu = c.activation[c.count - 1] == Activation::relu;
-  c.y.node()->relu = relu && !pools;
+  detail::fused(c.y).relu = relu && !pools;
   const bool keep = c.y.needs_grad();
   const int last = c.count - 1;
 

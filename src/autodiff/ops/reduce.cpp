@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autodiff/fused.hpp"
 #include "autodiff/ops/axes.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
@@ -46,7 +47,7 @@ Tensor pooled(const char* op, Tensor x, bool average) {
   }
   x.tape().on_backward(y, [x, y, factor, pieces, groups = p.groups, period = p.period, cols = p.cols] {
     const GradSink dx = detail::masked_grad_sink(x);
-    const float* mask = x.node()->relu ? x.data() : nullptr;
+    const float* mask = detail::fused(x).relu ? x.data() : nullptr;
     if (pieces == 1) return kernels::repeat_rows(grad_of(y), groups, period, cols, factor, dx.data, dx.accumulate, mask);
     for_pieces(x.tape(), groups, period, pieces, [&](std::int64_t g, std::int64_t, std::int64_t first, std::int64_t rows) {
       const std::int64_t at = (g * period + first) * cols;

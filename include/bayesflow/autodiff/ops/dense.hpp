@@ -3,9 +3,9 @@
 
 #include <span>
 
-#include "bayesflow/autodiff/activation.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
+#include "bayesflow/core/activation.hpp"
 
 namespace bayesflow::ops {
 
@@ -20,9 +20,6 @@ struct Layer {
 /// concat(x, c repeated over x's rows / groups consecutive rows); the repeated copy is never made: W [x, c] = W1 x + W2 c, and
 /// W2 c is computed once per group. At most 8 layers.
 Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition = {});
-/// mean_pool(dense_chain(layers, x, condition)), x: (..., N, d): the outputs of a last layer with a relu, or without activation, are not
-/// kept.
-Tensor mean_of_chain(std::span<const Layer> layers, Tensor x, Tensor condition = {});
 Tensor dense(Tensor x, const Layer& layer);
 /// x W over the last axis.
 Tensor matmul(Tensor x, Tensor kernel);

@@ -1,9 +1,9 @@
 /// Elementwise operations.
 #pragma once
 
-#include "bayesflow/autodiff/activation.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
+#include "bayesflow/core/activation.hpp"
 
 namespace bayesflow::ops {
 

@@ -1,4 +1,4 @@
-#include "bayesflow/autodiff/activation.hpp"
+#include "bayesflow/core/activation.hpp"
 
 #include <fmt/format.h>
 
