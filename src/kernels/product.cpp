@@ -35,7 +35,7 @@ struct Tile {
   const float* mask;
   float* sums;
   std::int64_t tail;  // columns of the last vector
-  Ahead ahead;        // asked for on the way
+  Ahead ahead;        // prefetched meanwhile
 };
 
 template <int NV, bool kTail>

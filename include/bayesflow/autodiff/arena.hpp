@@ -20,7 +20,7 @@ struct Block {
 }  // namespace detail
 
 /// Hands out 64-byte aligned pieces; `reset` makes all of them free again without returning memory to the system. After a
-/// step that needed several blocks, `reset` joins them into one, so that from the second like step on nothing is allocated.
+/// step that needed several blocks, `reset` joins them into one, so that a second step of the same shapes allocates nothing.
 class Arena {
  public:
   Arena() = default;
@@ -59,8 +59,8 @@ class Arena {
   std::size_t used_ = 0, capacity_ = 0;
 };
 
-/// Arenas that are used side by side and reset together. From the second like pass on they lie in one block, so that small ones fill huge
-/// pages together instead of wasting one each.
+/// Arenas that are used side by side and reset together. From the second pass of the same shapes on they lie in one block, so that small
+/// ones fill huge pages together instead of wasting one each.
 class ArenaGroup {
  public:
   /// Makes all memory free, and arenas 0 to count - 1 ready.
