@@ -12,6 +12,7 @@
 #include "autodiff/ops/pieces.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 #include "kernels/product.hpp"
 
 namespace bayesflow::ops {
@@ -190,8 +191,7 @@ void add_gradients(const float* h, std::int64_t ldh, const float* dz, std::int64
   if (!dw.data || k == 0) return;
   if (!few) return products(kernels::TransposedProduct{h, ldh, dz, ldz, dw.data, n, k, rows, n, dw.accumulate, db.data, db.accumulate});
   products(kernels::TransposedProduct{dz, ldz, h, ldh, spare, k, n, rows, k, false});
-  for (std::int64_t i = 0; i < k; ++i)
-    for (std::int64_t j = 0; j < n; ++j) dw.data[i * n + j] = spare[j * k + i] + (dw.accumulate ? dw.data[i * n + j] : 0.0f);
+  kernels::add_transposed(spare, k, n, dw.data, dw.accumulate);
 }
 
 /// dx (+)= dz W^T for the rows of W that begin at `first`, with W^T or room for pieces of it; where x was made by a relu, dx is masked as

@@ -7,6 +7,8 @@
 
 #include "autodiff/check.hpp"
 #include "autodiff/mmd_kernel.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 
 namespace bayesflow::ops {
 namespace {
@@ -33,18 +35,17 @@ double squared_distance(const float* a, const float* b, std::int64_t d) {
 Tensor gaussian_log_density(Tensor z) {
   Tensor y = z.tape().result(z.shape().slice(0, -1), {z});
   const std::int64_t rows = y.size(), cols = z.cols();
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float s = 0;
-    for (std::int64_t j = 0; j < cols; ++j) s += z.data()[i * cols + j] * z.data()[i * cols + j];
-    y.data()[i] = -0.5f * s - static_cast<float>(0.5 * kLog2Pi * static_cast<double>(cols));
-  }
+  kernels::ordered_row_squares(z.data(), rows, cols, y.data());
+  const auto constant = static_cast<float>(0.5 * kLog2Pi * static_cast<double>(cols));
+  for (std::int64_t i = 0; i < rows; ++i) y.data()[i] = -0.5f * y.data()[i] - constant;
   z.tape().on_backward(y, [z, y, rows, cols] {
     const GradSink d = grad_sink(z);
-    for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < cols; ++j) {
-        const float g = -grad_of(y)[i] * z.data()[i * cols + j];
-        d.data[i * cols + j] = d.accumulate ? d.data[i * cols + j] + g : g;
-      }
+    Arena& arena = z.tape().backward_arena();
+    const Arena::Mark mark = arena.mark();
+    float* factors = arena.floats(rows);
+    kernels::scale(grad_of(y), -1.0f, factors, rows);
+    kernels::scale_rows(z.data(), factors, rows, cols, d.data, d.accumulate);
+    arena.rewind(mark);
   });
   return y;
 }

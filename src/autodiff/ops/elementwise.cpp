@@ -6,6 +6,7 @@
 #include "autodiff/check.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 
 namespace bayesflow::ops {
 namespace {
@@ -99,9 +100,7 @@ Tensor add_scalar(Tensor x, Tensor s) {
   x.tape().on_backward(y, [x, s, y] {
     deliver(x, grad_of(y));
     if (!s.needs_grad()) return;
-    double total = 0;
-    for (std::int64_t i = 0, n = y.size(); i < n; ++i) total += static_cast<double>(grad_of(y)[i]);
-    const float sum = static_cast<float>(total);
+    const auto sum = static_cast<float>(kernels::ordered_sum(grad_of(y), y.size()));
     deliver(s, &sum);
   });
   return y;

@@ -7,6 +7,7 @@
 #include "autodiff/check.hpp"
 #include "autodiff/spline.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 
 namespace bayesflow::ops {
 namespace {
@@ -16,16 +17,11 @@ using detail::grad_of;
 using detail::grad_sink;
 using detail::GradSink;
 
-/// Gradient of a column vector from per-row sums, added where it belongs.
-template <class F>
-void deliver_columns(Tensor to, std::int64_t rows, std::int64_t cols, F value) {
+/// Delivers to a vector the sums of the columns of a b, or of a if b is null.
+void deliver_columns(Tensor to, std::int64_t rows, std::int64_t cols, const float* a, const float* b) {
   if (!to.needs_grad()) return;
   const GradSink d = grad_sink(to);
-  for (std::int64_t j = 0; j < cols; ++j) {
-    double s = 0;
-    for (std::int64_t i = 0; i < rows; ++i) s += static_cast<double>(value(i, j));
-    d.data[j] = static_cast<float>(s) + (d.accumulate ? d.data[j] : 0.0f);
-  }
+  kernels::column_dots(a, b, rows, cols, d.data, d.accumulate);
 }
 
 double* doubles(Arena& arena, std::int64_t count) {
@@ -90,20 +86,15 @@ Tensor affine_columns(Tensor x, Tensor s, Tensor b) {
   check_columns("affine_columns", x, s, b);
   Tensor y = x.tape().result(x.shape(), {x, s, b});
   const std::int64_t rows = x.rows(), cols = x.cols();
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) y.data()[i * cols + j] = x.data()[i * cols + j] * s.data()[j] + b.data()[j];
+  kernels::affine_columns(x.data(), s.data(), b.data(), rows, cols, y.data());
   x.tape().on_backward(y, [x, s, b, y, rows, cols] {
     const float* dy = grad_of(y);
     if (x.needs_grad()) {
       const GradSink dx = grad_sink(x);
-      for (std::int64_t i = 0; i < rows; ++i)
-        for (std::int64_t j = 0; j < cols; ++j) {
-          const float g = dy[i * cols + j] * s.data()[j];
-          dx.data[i * cols + j] = dx.accumulate ? dx.data[i * cols + j] + g : g;
-        }
+      kernels::scale_columns(dy, s.data(), rows, cols, dx.data, dx.accumulate);
     }
-    deliver_columns(s, rows, cols, [&](std::int64_t i, std::int64_t j) { return dy[i * cols + j] * x.data()[i * cols + j]; });
-    deliver_columns(b, rows, cols, [&](std::int64_t i, std::int64_t j) { return dy[i * cols + j]; });
+    deliver_columns(s, rows, cols, dy, x.data());
+    deliver_columns(b, rows, cols, dy, nullptr);
   });
   return y;
 }
@@ -112,8 +103,7 @@ Tensor affine_columns_inverse(Tensor y, Tensor s, Tensor b) {
   check_columns("affine_columns_inverse", y, s, b);
   Tensor x = y.tape().result(y.shape(), {});
   const std::int64_t rows = y.rows(), cols = y.cols();
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) x.data()[i * cols + j] = (y.data()[i * cols + j] - b.data()[j]) / s.data()[j];
+  kernels::affine_columns_inverse(y.data(), s.data(), b.data(), rows, cols, x.data());
   return x;
 }
 
@@ -169,11 +159,7 @@ Transformed affine_coupling(Tensor u, Tensor s, Tensor t, float clamp) {
   const std::int64_t n = u.size(), cols = u.cols(), rows = out.log_det.size();
   float *q = tape.arena().floats(n), *e = tape.arena().floats(n);
   kernels::affine_forward(u.data(), s.data(), t.data(), clamp, out.value.data(), q, e, n);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float sum = 0;
-    for (std::int64_t j = 0; j < cols; ++j) sum += q[i * cols + j];
-    out.log_det.data()[i] = sum;
-  }
+  kernels::ordered_row_sums(q, rows, cols, out.log_det.data());
   const Tensor both[] = {out.value, out.log_det};
   tape.on_backward_of_any(both, [out, u, s, t, e, clamp, n, cols, rows] {
     Arena& arena = u.tape().backward_arena();

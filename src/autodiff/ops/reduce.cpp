@@ -8,6 +8,7 @@
 #include "autodiff/ops/axes.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 #include "kernels/rows.hpp"
 
 namespace bayesflow::ops {
@@ -151,9 +152,7 @@ Tensor max_pool(Tensor x, Tensor mask) {
     const GradSink dx = grad_sink(x);
     if (!dx.accumulate)
       for_elements(x.tape(), x.size(), [&](std::int64_t first, std::int64_t n) { std::fill_n(dx.data + first, n, 0.0f); });
-    for (std::int64_t g = 0; g < groups; ++g)
-      for (std::int64_t j = 0; j < cols; ++j)
-        if (const std::int64_t row = winner[g * cols + j]; row >= 0) dx.data[(g * period + row) * cols + j] += grad_of(y)[g * cols + j];
+    kernels::add_to_rows(grad_of(y), winner, groups, period, cols, dx.data);
   });
   return y;
 }
@@ -163,15 +162,10 @@ Tensor sum_columns(Tensor x) {
   require(x.rank() >= 1, "sum_columns: needs at least one axis; got {}", shape_of(x));
   Tensor y = x.tape().result(x.shape().slice(0, -1), {x});
   const std::int64_t rows = y.size(), cols = x.cols();
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float s = 0;
-    for (std::int64_t j = 0; j < cols; ++j) s += x.data()[i * cols + j];
-    y.data()[i] = s;
-  }
+  kernels::ordered_row_sums(x.data(), rows, cols, y.data());
   x.tape().on_backward(y, [x, y, rows, cols] {
     const GradSink dx = grad_sink(x);
-    for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < cols; ++j) dx.data[i * cols + j] = grad_of(y)[i] + (dx.accumulate ? dx.data[i * cols + j] : 0.0f);
+    kernels::spread_rows(grad_of(y), rows, cols, 1.0f, dx.data, dx.accumulate);
   });
   return y;
 }
@@ -179,13 +173,10 @@ Tensor sum_columns(Tensor x) {
 namespace {
 Tensor total(Tensor x, double factor) {
   Tensor y = x.tape().result({1}, {x});
-  double s = 0;
-  for (std::int64_t i = 0, n = x.size(); i < n; ++i) s += static_cast<double>(x.data()[i]);
-  y.data()[0] = static_cast<float>(s * factor);
+  y.data()[0] = static_cast<float>(kernels::ordered_sum(x.data(), x.size()) * factor);
   x.tape().on_backward(y, [x, y, factor] {
     const GradSink dx = grad_sink(x);
-    const float g = grad_of(y)[0] * static_cast<float>(factor);
-    for (std::int64_t i = 0, n = x.size(); i < n; ++i) dx.data[i] = g + (dx.accumulate ? dx.data[i] : 0.0f);
+    kernels::spread_rows(grad_of(y), 1, x.size(), static_cast<float>(factor), dx.data, dx.accumulate);
   });
   return y;
 }

@@ -9,6 +9,7 @@
 
 #include "autodiff/ops/axes.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/ordered.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/strided.hpp"
 
@@ -21,17 +22,6 @@ using detail::grad_sink;
 using detail::GradSink;
 
 void copy(float* to, const float* from, std::int64_t n) { std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float)); }
-
-/// The first `width` floats of each row. Parameters make rows of a few floats, for which a call takes longer than the copy.
-void copy_columns(float* to, std::int64_t to_stride, const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width) {
-  constexpr std::int64_t kFew = 16;
-  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
-    if (width >= kFew)
-      copy(to, from, width);
-    else
-      for (std::int64_t j = 0; j < width; ++j) to[j] = from[j];
-  }
-}
 
 /// y = x[nest], and the derivative: what is read several times gets the sum of what flows back. `covers`: every element of x is read.
 Tensor moved(Tensor x, const Shape& shape, const kernels::Strided& nest, bool covers, std::int64_t first = 0) {
@@ -64,7 +54,7 @@ Tensor joined(std::span<const Tensor> parts, const Shape& shape, std::int64_t ou
   for (const Tensor& part : parts) y.node()->needs_grad = y.node()->needs_grad || (tape.records() && part.needs_grad());
   float* to = y.data();
   for (const Tensor& part : parts) {
-    copy_columns(to, p.row, part.data(), width_of(p, part), outer, width_of(p, part));
+    kernels::copy_columns(part.data(), width_of(p, part), outer, width_of(p, part), to, p.row);
     to += width_of(p, part);
   }
   tape.on_backward(y, [y, p] {
@@ -124,7 +114,7 @@ Tensor concat(std::span<const Tensor> parts) {
   for (const Tensor& p : parts) y.node()->needs_grad = y.node()->needs_grad || (tape.records() && p.needs_grad());
   std::int64_t at = 0;
   for (const Tensor& p : parts) {
-    copy_columns(y.data() + at, c.cols, p.data(), p.cols(), c.rows, p.cols());
+    kernels::copy_columns(p.data(), p.cols(), c.rows, p.cols(), y.data() + at, c.cols);
     at += p.cols();
   }
   tape.on_backward(y, [c, y] {
@@ -133,11 +123,7 @@ Tensor concat(std::span<const Tensor> parts) {
       const std::int64_t width = c.at[k].cols();
       if (c.at[k].needs_grad()) {
         const GradSink d = grad_sink(c.at[k]);
-        for (std::int64_t i = 0; i < c.rows; ++i)
-          for (std::int64_t j = 0; j < width; ++j) {
-            const float g = grad_of(y)[i * c.cols + first + j];
-            d.data[i * width + j] = d.accumulate ? d.data[i * width + j] + g : g;
-          }
+        kernels::add_columns(grad_of(y) + first, c.cols, c.rows, width, d.data, width, d.accumulate);
       }
       first += width;
     }
@@ -151,12 +137,11 @@ Tensor columns(Tensor x, std::int64_t first, std::int64_t last) {
   shape.set(-1, last - first);
   Tensor y = x.tape().result(shape, {x});
   const std::int64_t rows = x.shape().slice(0, -1).size(), width = last - first, cols = x.cols();
-  copy_columns(y.data(), width, x.data() + first, cols, rows, width);
+  kernels::copy_columns(x.data() + first, cols, rows, width, y.data(), width);
   x.tape().on_backward(y, [x, y, rows, width, cols, first] {
     const GradSink dx = grad_sink(x);
     if (!dx.accumulate) std::fill_n(dx.data, x.size(), 0.0f);
-    for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < width; ++j) dx.data[i * cols + first + j] += grad_of(y)[i * width + j];
+    kernels::add_columns(grad_of(y), width, rows, width, dx.data + first, cols, true);
   });
   return y;
 }
@@ -164,13 +149,11 @@ Tensor columns(Tensor x, std::int64_t first, std::int64_t last) {
 Tensor gather_columns(Tensor x, const std::int32_t* index) {
   Tensor y = x.tape().result(x.shape(), {x});
   const std::int64_t rows = x.rows(), cols = x.cols();
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) y.data()[i * cols + j] = x.data()[i * cols + index[j]];
+  kernels::take_columns(x.data(), index, rows, cols, y.data());
   x.tape().on_backward(y, [x, y, index, rows, cols] {
     const GradSink dx = grad_sink(x);
     if (!dx.accumulate) std::fill_n(dx.data, x.size(), 0.0f);
-    for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j < cols; ++j) dx.data[i * cols + index[j]] += grad_of(y)[i * cols + j];
+    kernels::add_to_columns(grad_of(y), index, rows, cols, dx.data);
   });
   return y;
 }
@@ -279,7 +262,8 @@ Tensor gather(Tensor table, Tensor numbers) {
   Tensor y = table.tape().result(shape, {table});
   const std::int64_t width = table.cols();
   for (std::int64_t i = 0; i < numbers.size(); ++i)
-    copy_columns(y.data() + i * width, width, table.data() + entry_of("gather", numbers.data()[i], table.dim(0)) * width, width, 1, width);
+    kernels::copy_columns(table.data() + entry_of("gather", numbers.data()[i], table.dim(0)) * width, width, 1, width, y.data() + i * width,
+                          width);
   table.tape().on_backward(y, [table, numbers, y, width] {
     const GradSink d = grad_sink(table);
     if (!d.accumulate) std::fill_n(d.data, table.size(), 0.0f);
