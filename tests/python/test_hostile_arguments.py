@@ -1,7 +1,10 @@
 """Every argument of the evaluation functions, the sensitivity module, the report, compiled functions and trainers, given something that makes no
 sense: a result, or one of the package's sentences. Never NumPy's, matplotlib's or the binding's own error, never a name of C++."""
 
+import argparse
 import ctypes
+import inspect
+import pathlib
 
 import numpy as np
 import pandas as pd
@@ -254,3 +257,33 @@ SENTENCES = [
 def test_sentences(call, kind, sentence):
     with pytest.raises(kind, match=sentence):
         call()
+
+
+def benchmark_functions():
+    """Every function of every problem with arguments that work."""
+    yield bf.benchmarks.Benchmark, dict(name="slcp", mode="joint", seed=1, prior_kwargs={"lower_bound": -1}, sim_kwargs={"n_obs": 2})
+    yield bf.benchmarks.get_benchmark_module, dict(benchmark_name="sir")
+    two_moons = bf.benchmarks.Benchmark("two_moons")
+    data = pathlib.Path(__file__).resolve().parents[1] / "benchmarks" / "data"
+    yield two_moons.reference, dict(observation=1, path=data)
+    check = dict(path=data, observations=[1], n_samples=20, seed=0, configurator=None, to_parameters=None, n_folds=2, hidden_units_per_dim=2, max_epochs=1, threads=1)
+    yield two_moons.posterior_check, dict(amortizer=argparse.Namespace(sample=lambda inputs, n: np.random.default_rng(0).normal(size=(n, 2))), **check)
+    for name in bf.benchmarks.available_benchmarks:
+        module = bf.benchmarks.get_benchmark_module(name)
+        forward = bf.benchmarks.Benchmark(name).generative_model(2)
+        given = {"theta": forward["prior_draws"], "forward_dict": forward, "num_students": 3}
+        for function in vars(module).values():
+            if getattr(function, "__module__", None) == module.__name__ and not isinstance(function, type):
+                yield function, {p.name: given.get(p.name, p.default) for p in inspect.signature(function).parameters.values()}
+
+
+BENCHMARKS = list(benchmark_functions())
+
+
+@pytest.mark.parametrize("function, given", BENCHMARKS, ids=[f"{f.__module__.rpartition('.')[2]}.{f.__name__}" for f, _ in BENCHMARKS])
+def test_benchmarks(function, given):
+    users = {"configurator", "to_parameters", "amortizer"}
+    for name in given:
+        # A DataFrame has a function `sample`: what it raises stays as it is.
+        values = [v for v in WRONG if not (name in users and (v is int or isinstance(v, pd.DataFrame)))]
+        endures(lambda value: function(**{**given, name: value}), values)

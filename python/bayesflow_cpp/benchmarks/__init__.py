@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _core, simulation
-from .._arrays import as_arguments, as_count, as_function, as_path, as_whole, shown
-from .._functions import name_of
-from ..exceptions import ConfigurationError, OperationNotSupportedError
+from .._arrays import as_arguments, as_count, as_function, as_numbers, as_path, as_whole, shown
+from ..exceptions import ConfigurationError
 from . import _problem
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ __all__ = ["Benchmark", "available_benchmarks", "get_benchmark_module", *availab
 
 def get_benchmark_module(benchmark_name: str) -> ModuleType:
     """The module of a problem. Raises ConfigurationError, naming all problems, for another name."""
-    if benchmark_name not in available_benchmarks:
+    if not isinstance(benchmark_name, str) or benchmark_name not in available_benchmarks:
         raise ConfigurationError(f"Benchmark: there is no problem {shown(benchmark_name)}; there are {', '.join(available_benchmarks)}")
     return importlib.import_module(f"{__name__}.{benchmark_name}")
 
@@ -71,8 +70,7 @@ class Benchmark:
     """
 
     def __init__(self, name: str, mode: str = "joint", seed: int | None = None, **kwargs: Any) -> None:
-        if mode not in _problem.MODES:
-            raise OperationNotSupportedError(f"Benchmark: mode must be one of {', '.join(map(repr, _problem.MODES))}; got {shown(mode)}")
+        _problem.checked_mode(mode, "Benchmark: ")
         settings = [dict(as_arguments(kwargs.pop(key, None), f"Benchmark: {key}")) for key in ("prior_kwargs", "sim_kwargs")]
         if kwargs:
             raise ConfigurationError(f"Benchmark: arguments go into prior_kwargs and sim_kwargs; got {', '.join(sorted(kwargs))}")
@@ -135,12 +133,15 @@ class Benchmark:
             as_function(to_parameters, "posterior_check: to_parameters", "draws")
         prior_draw = self.generative_model.prior._function.run(1, None, None, None, _core.Rng(0, "posterior check"), 0)[0]
         sampler = _problem.sampler_of(amortizer, configurator, to_parameters, prior_draw)
-        numbers = [] if observations is None else [as_count(k, "posterior_check: an observation's number") for k in observations]
+        numbers = list(range(1, 11)) if observations is None else as_numbers(observations, "posterior_check: observations")
+        if not numbers:
+            raise ConfigurationError("posterior_check: observations must name at least one of 1 to 10; got an empty list")
+        numbers = [as_count(as_whole(k, "posterior_check: observations"), "posterior_check: an observation's number") for k in numbers]
         return self._core.posterior_check(
             sampler, as_path(_problem.path_of_sbibm(path), "posterior_check: path"), numbers,
             0 if n_samples is None else as_count(n_samples, "posterior_check: n_samples"), as_whole(seed, "posterior_check: seed"),
             as_count(n_folds, "posterior_check: n_folds", 2), as_count(hidden_units_per_dim, "posterior_check: hidden_units_per_dim"),
-            as_count(max_epochs, "posterior_check: max_epochs"), threads,
+            as_count(max_epochs, "posterior_check: max_epochs"), as_count(threads, "posterior_check: threads", 0),
         )  # fmt: skip
 
 

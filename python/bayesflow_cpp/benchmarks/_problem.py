@@ -21,9 +21,12 @@ def names(stem, count):
 
 def _setting(value, name):
     """As the engine takes it: None, a bool, a float, or a list of floats."""
-    if value is None or isinstance(value, (bool, np.bool_)):
-        return value if value is None else bool(value)
-    return as_numbers(value, name) if np.ndim(value) == 1 and not isinstance(value, str) else as_number(value, name)
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    several = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
+    return as_numbers(value, name) if several else as_number(value, name)
 
 
 _cores = {}
@@ -41,12 +44,22 @@ def core_of(name, prior=None, simulator=None):
     return _cores[key]
 
 
-def _stream(rng):
+def generator(rng):
     if rng is None:
-        rng = np.random.default_rng()
+        return np.random.default_rng()
     if not isinstance(rng, np.random.Generator):
         raise ConfigurationError(f"rng must be a numpy.random.Generator, as numpy.random.default_rng(seed) makes them, or None; got {shown(rng)}")
-    return _core.Rng(int(rng.integers(2**63)), "benchmark")
+    return rng
+
+
+def _stream(rng):
+    return _core.Rng(int(generator(rng).integers(2**63)), "benchmark")
+
+
+def checked_mode(mode, owner=""):
+    if not isinstance(mode, str) or mode not in MODES:
+        raise OperationNotSupportedError(f"{owner}mode must be one of {', '.join(map(repr, MODES))}; got {shown(mode)}")
+    return mode
 
 
 def draw(name, rng, **settings):
@@ -55,10 +68,10 @@ def draw(name, rng, **settings):
     return prior.run(1, (core.num_params,), None, None, _stream(rng), 0)[0]
 
 
-def simulate(name, theta, rng, prior=None, **settings):
-    """Data of one parameter vector (P,), or of each row of (B, P)."""
-    theta = required(theta, "theta", (1, 2), "of parameters, or (simulations, parameters)")
-    core, _, simulator = core_of(name, prior, settings)
+def simulate(name, theta, rng, any_width=False, **settings):
+    """Data of one parameter vector (P,), or of each row of (B, P); `any_width`: the problem has a setting for P."""
+    theta = required(theta, "theta", (1, 2), "parameters, or simulations and parameters")
+    core, _, simulator = core_of(name, {"D": theta.shape[-1]} if any_width else None, settings)
     rows = np.atleast_2d(theta)
     data = simulator.run(len(rows), core.data_shape, np.ascontiguousarray(rows), None, _stream(rng), 0)
     return data[0] if theta.ndim == 1 else data
@@ -66,8 +79,7 @@ def simulate(name, theta, rng, prior=None, **settings):
 
 def configure(name, forward_dict, mode, scale_data=1.0, as_summary_condition=False):
     """The dictionaries that networks are given."""
-    if mode not in MODES:
-        raise OperationNotSupportedError(f"mode must be one of {', '.join(map(repr, MODES))}; got {shown(mode)}")
+    checked_mode(mode)
     if not isinstance(forward_dict, dict) or not {"prior_draws", "sim_data"} <= set(forward_dict):
         got = sorted(map(str, forward_dict)) if isinstance(forward_dict, dict) else shown(forward_dict)
         raise ConfigurationError(f'configurator: "prior_draws" and "sim_data" are required, as a generative model returns them; got {got}')

@@ -23,7 +23,7 @@ def prior(D: int = 10, lower_bound: float = -1.0, upper_bound: float = 1.0, rng:
 
 def simulator(theta: ArrayLike, n_obs: int | None = None, scale: float = 0.1**0.5, rng: np.random.Generator | None = None) -> np.ndarray:
     """x ~ N(theta, scale^2 I): (B, D) for theta (B, D), or (B, n_obs, D). `scale` is a standard deviation; sbibm's variance is 0.1."""
-    return simulate("gaussian_linear_uniform", theta, rng, {"D": np.shape(theta)[-1] if np.ndim(theta) else 1}, n_obs=n_obs, scale=scale)
+    return simulate("gaussian_linear_uniform", theta, rng, True, n_obs=n_obs, scale=scale)
 
 
 def configurator(forward_dict: Simulations, mode: str = "posterior") -> dict[str, Any]:

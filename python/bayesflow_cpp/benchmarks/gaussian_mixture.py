@@ -23,7 +23,7 @@ def prior(lower_bound: float = -10.0, upper_bound: float = 10.0, D: int = 2, rng
 
 def simulator(theta: ArrayLike, prob: float = 0.5, scale_c1: float = 1.0, scale_c2: float = 0.1, rng: np.random.Generator | None = None) -> np.ndarray:
     """x ~ N(theta, s^2 I) with s = scale_c2 with probability `prob`, else scale_c1. theta: (D,), or (B, D) for B data sets."""
-    return simulate("gaussian_mixture", theta, rng, {"D": np.shape(theta)[-1] if np.ndim(theta) else 1}, prob=prob, scale_c1=scale_c1, scale_c2=scale_c2)
+    return simulate("gaussian_mixture", theta, rng, True, prob=prob, scale_c1=scale_c1, scale_c2=scale_c2)
 
 
 def configurator(forward_dict: Simulations, mode: str = "posterior", scale_data: float = 12) -> dict[str, Any]:

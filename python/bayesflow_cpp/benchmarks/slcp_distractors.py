@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._problem import configure, draw, names, simulate
+from .._arrays import as_count, as_number
+from ..exceptions import ConfigurationError
+from ._problem import configure, draw, generator, names, simulate
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,16 +33,18 @@ class _StudentT:
 def get_random_student_t(dim: int = 2, mu_scale: float = 15, shape_scale: float = 0.01, rng: np.random.Generator | None = None) -> Any:
     """v1's helper: a Student-t distribution of 2 degrees of freedom with a random mean, mu_scale * N(0, I), and the scale matrix shape_scale * I;
     draws by `.rvs(size)`. The simulator has no use for it: sbibm's mixture is one and the same for all simulations."""
-    rng = np.random.default_rng() if rng is None else rng
-    return _StudentT(mu_scale * rng.normal(size=dim), shape_scale, rng)
+    rng, shape_scale = generator(rng), as_number(shape_scale, "shape_scale")
+    if not 0 <= shape_scale < np.inf:
+        raise ConfigurationError(f"shape_scale must be a number of at least 0; got {shape_scale}")
+    return _StudentT(as_number(mu_scale, "mu_scale") * rng.normal(size=as_count(dim, "dim")), shape_scale, rng)
 
 
 def draw_mixture_student_t(num_students: int, n_draws: int = 46, dim: int = 2, mu_scale: float = 15.0,
                            rng: np.random.Generator | None = None) -> np.ndarray:  # fmt: skip
     """v1's helper: (n_draws, dim) draws from an equal mixture of `num_students` distributions of `get_random_student_t`."""
-    rng = np.random.default_rng() if rng is None else rng
-    students = [get_random_student_t(dim, mu_scale, rng=rng) for _ in range(num_students)]
-    return np.array([students[rng.integers(num_students)].rvs() for _ in range(n_draws)])
+    rng = generator(rng)
+    students = [get_random_student_t(dim, mu_scale, rng=rng) for _ in range(as_count(num_students, "num_students"))]
+    return np.array([students[rng.integers(num_students)].rvs() for _ in range(as_count(n_draws, "n_draws"))])
 
 
 def prior(lower_bound: float = -3.0, upper_bound: float = 3.0, rng: np.random.Generator | None = None) -> np.ndarray:
