@@ -70,7 +70,7 @@ nb::dict inputs_of(const std::string& name, bool likelihood, const Array& prior_
   Simulations simulations;
   simulations.prior_draws = prior_draws;
   simulations.sim_data = sim_data;
-  const Problem& problem = find_problem(name);
+  const Problem problem = find_problem(name);
   if (!likelihood) return to_dict(unlocked([&] { return posterior_inputs(problem, simulations, scale_data, as_summary_condition); }));
   const LikelihoodInputs inputs = unlocked([&] { return likelihood_inputs(problem, simulations, scale_data); });
   nb::dict out;

@@ -9,22 +9,25 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "benchmarks/problem.hpp"
-#include "core/fork.hpp"
 
 namespace bayesflow::benchmarks {
 namespace {
 
-// Made when first used, without a guard that a forked child would wait for.
-bayesflow::detail::PerProcess<const std::vector<Problem>> all_problems;
-bayesflow::detail::PerProcess<const std::vector<std::string>> all_names;
-
-const std::vector<Problem>& problems() {
-  return all_problems.get([] {
-    return std::make_unique<const std::vector<Problem>>(
-        std::vector<Problem>{gaussian_linear(), gaussian_linear_uniform(), slcp(), slcp_distractors(), bernoulli_glm(), bernoulli_glm_raw(),
-                             gaussian_mixture(), two_moons(), sir(), lotka_volterra(), inverse_kinematics()});
-  });
-}
+struct Entry {
+  const char* name;
+  Problem (*make)();
+};
+constexpr Entry kProblems[] = {{"gaussian_linear", gaussian_linear},
+                               {"gaussian_linear_uniform", gaussian_linear_uniform},
+                               {"slcp", slcp},
+                               {"slcp_distractors", slcp_distractors},
+                               {"bernoulli_glm", bernoulli_glm},
+                               {"bernoulli_glm_raw", bernoulli_glm_raw},
+                               {"gaussian_mixture", gaussian_mixture},
+                               {"two_moons", two_moons},
+                               {"sir", sir},
+                               {"lotka_volterra", lotka_volterra},
+                               {"inverse_kinematics", inverse_kinematics}};
 
 Array scaled(const Problem& problem, const Array& data, double scale) {
   if (!(scale > 0 && std::isfinite(scale)))
@@ -34,9 +37,9 @@ Array scaled(const Problem& problem, const Array& data, double scale) {
 
 }  // namespace
 
-const Problem& find_problem(const std::string& name) {
-  const auto found = std::ranges::find_if(problems(), [&](const Problem& p) { return p.name == name; });
-  if (found != problems().end()) return *found;
+Problem find_problem(const std::string& name) {
+  for (const Entry& entry : kProblems)
+    if (entry.name == name) return entry.make();
   throw ConfigurationError(
       fmt::format("Benchmark: there is no problem \"{}\"; there are {}", name, fmt::join(available_benchmarks(), ", ")));
 }
@@ -81,12 +84,10 @@ DrawParameters uniform_prior(const Values& values, std::int64_t count) {
   return [=](Rng& rng) { return rng.uniform({count}, low, high); };
 }
 
-const std::vector<std::string>& available_benchmarks() {
-  return all_names.get([] {
-    std::vector<std::string> out;
-    for (const Problem& problem : problems()) out.emplace_back(problem.name);
-    return std::make_unique<const std::vector<std::string>>(std::move(out));
-  });
+std::vector<std::string> available_benchmarks() {
+  std::vector<std::string> out;
+  for (const Entry& entry : kProblems) out.emplace_back(entry.name);
+  return out;
 }
 
 struct Benchmark::State {
@@ -118,7 +119,7 @@ struct Benchmark::State {
                                    data_shape.to_string(), simulations.sim_data.shape().to_string()));
   }
 
-  const Problem& problem;
+  const Problem problem;
   std::string name, owner;
   BenchmarkOptions options;
   Values prior_values, simulator_values;

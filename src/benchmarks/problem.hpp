@@ -82,7 +82,7 @@ struct Problem {
 [[nodiscard]] Problem inverse_kinematics();
 
 /// Throws ConfigurationError for a name that is none of available_benchmarks().
-[[nodiscard]] const Problem& find_problem(const std::string& name);
+[[nodiscard]] Problem find_problem(const std::string& name);
 /// Benchmark::posterior_inputs and likelihood_inputs for data of any settings. Throw ConfigurationError if vectors shall be a set and are
 /// none, or if `scale` is not above 0.
 [[nodiscard]] Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition);

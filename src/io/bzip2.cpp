@@ -39,18 +39,19 @@ class Bits {
 };
 
 /// CRC-32 of the polynomial 0x04C11DB7, most significant bit first.
+constexpr std::array<std::uint32_t, 256> kCrcOfByte = [] {
+  std::array<std::uint32_t, 256> out{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t c = i << 24;
+    for (int k = 0; k < 8; ++k) c = c << 1 ^ (c >> 31 ? 0x04C11DB7u : 0u);
+    out[i] = c;
+  }
+  return out;
+}();
+
 std::uint32_t crc_of(std::string_view bytes) {
-  static const std::array<std::uint32_t, 256> table = [] {
-    std::array<std::uint32_t, 256> out{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      std::uint32_t c = i << 24;
-      for (int k = 0; k < 8; ++k) c = c << 1 ^ (c >> 31 ? 0x04C11DB7u : 0u);
-      out[i] = c;
-    }
-    return out;
-  }();
   std::uint32_t crc = ~0u;
-  for (const char byte : bytes) crc = crc << 8 ^ table[crc >> 24 ^ static_cast<unsigned char>(byte)];
+  for (const char byte : bytes) crc = crc << 8 ^ kCrcOfByte[crc >> 24 ^ static_cast<unsigned char>(byte)];
   return ~crc;
 }
 

@@ -61,7 +61,7 @@ struct LikelihoodInputs {
 };
 
 /// The names of all problems, in v1's order.
-[[nodiscard]] const std::vector<std::string>& available_benchmarks();
+[[nodiscard]] std::vector<std::string> available_benchmarks();
 
 /// One of the problems of Lueckmann, Boelts, Greenberg, Gonçalves, Macke (2021), Benchmarking simulation-based inference, AISTATS, with
 /// the numbers of that paper's package sbibm; and the inverse kinematics of Kruse, Ardizzone, Rother, Köthe (2021), Benchmarking
