@@ -155,6 +155,51 @@ TEST(LongSets, ConditionsOfGroupsThatPiecesCutAcross) {
     }
 }
 
+TEST(LongSets, PoolsOfWhatIsThere) {
+  // Against the pools of the rows that are there alone; one set has none.
+  const Array x = Rng(5).normal({3, 1000, 4});
+  Array mask({3, 1000}, 0.0);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    mask(0, i) = 1;
+    if (i % 3 != 0 && i > 250) mask(1, i) = 1, rows.push_back(i);
+  }
+  for (const bool inside : {false, true})
+    for (const int kind : {0, 1, 2}) {
+      const auto pool = [&](Tensor values, Tensor there) {
+        return kind == 0 ? ops::mean_pool(values, there) : kind == 1 ? ops::sum_pool(values, there) : ops::max_pool(values, there);
+      };
+      ThreadPool threads(2);
+      Tape tape;
+      tape.reset({.pool = &threads});
+      const Tensor in[] = {tape.input(x, true), tape.input(mask)};
+      const Tensor y = tape.map_rows({.items = 3, .rows_per_item = 1000, .inside = inside}, in,
+                                     [&](Tape&, std::span<const Tensor> part) { return pool(part[0], part[1]); });
+      tape.backward(y);
+      const Array kept = x.row(1).take(rows);
+      const Array want[] = {kind == 0   ? x.row(0).mean(0)
+                            : kind == 1 ? x.row(0).sum(0)
+                                        : x.row(0).max(0),
+                            kind == 0   ? kept.mean(0)
+                            : kind == 1 ? kept.sum(0)
+                                        : kept.max(0),
+                            Array({4}, 0.0)};
+      for (std::int64_t s = 0; s < 3; ++s)
+        for (std::int64_t j = 0; j < 4; ++j) EXPECT_NEAR(y.data()[s * 4 + j], want[s][j], 2e-4) << s << ", " << kind;
+      double total = 0;
+      for (std::int64_t i = 0; i < 1000; ++i)
+        for (std::int64_t j = 0; j < 4; ++j) {
+          const float g = in[0].grad()[(1000 + i) * 4 + j];
+          const bool there = mask(1, i) != 0;
+          if (kind < 2 || !there) {
+            EXPECT_FLOAT_EQ(g, !there ? 0.0f : kind == 0 ? 1.0f / static_cast<float>(rows.size()) : 1.0f);
+          }
+          total += static_cast<double>(g);
+        }
+      EXPECT_NEAR(total, kind == 1 ? 4.0 * static_cast<double>(rows.size()) : 4.0, 1e-3);
+    }
+}
+
 TEST(LongSets, MaximaKeepTheirRule) {
   // Equal maxima in several pieces: the first takes the gradient. NaN is the maximum of its column.
   Array x({1, 1000, 3}, 0.0);

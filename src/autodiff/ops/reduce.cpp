@@ -63,14 +63,47 @@ void require_mask(const char* op, Tensor x, Tensor mask) {
           shape_of(mask));
 }
 
+/// y[g] = x[g] / the number of rows of group g that are there; 0 if none is.
+void scale_by_counts(const Pool& p, const float* mask, const float* x, float* y) {
+  for (std::int64_t g = 0; g < p.groups; ++g) {
+    const auto count = p.period - std::count(mask + g * p.period, mask + (g + 1) * p.period, 0.0f);
+    kernels::scale(x + g * p.cols, count > 0 ? 1.0f / static_cast<float>(count) : 0.0f, y + g * p.cols, p.cols);
+  }
+}
+
 Tensor masked(const char* op, Tensor x, Tensor mask, bool average) {
   const Pool p = pool_over(op, x);
   require_mask(op, x, mask);
   Tensor y = x.tape().result(p.shape, {x});
-  kernels::masked_sum_groups(x.data(), mask.data(), p.groups, p.period, p.cols, average, y.data());
-  x.tape().on_backward(y, [x, y, mask, average, groups = p.groups, period = p.period, cols = p.cols] {
+  const std::int64_t pieces = pieces_of(p.period);
+  if (pieces == 1) {
+    kernels::masked_sum_groups(x.data(), mask.data(), p.groups, p.period, p.cols, average, y.data());
+  } else {
+    float* parts = x.tape().arena().floats(p.groups * pieces * p.cols);
+    for_pieces(x.tape(), p.groups, p.period, pieces, [&](std::int64_t g, std::int64_t piece, std::int64_t first, std::int64_t rows) {
+      const std::int64_t row = g * p.period + first;
+      kernels::masked_sum_groups(x.data() + row * p.cols, mask.data() + row, 1, rows, p.cols, false, parts + (g * pieces + piece) * p.cols);
+    });
+    kernels::sum_groups(parts, p.groups, pieces, p.cols, 1.0f, y.data(), false);
+    if (average) scale_by_counts(p, mask.data(), y.data(), y.data());
+  }
+  x.tape().on_backward(y, [x, y, mask, average, p, pieces] {
     const GradSink dx = grad_sink(x);
-    kernels::masked_sum_groups_backward(grad_of(y), mask.data(), groups, period, cols, average, dx.data, dx.accumulate);
+    if (pieces == 1)
+      return kernels::masked_sum_groups_backward(grad_of(y), mask.data(), p.groups, p.period, p.cols, average, dx.data, dx.accumulate);
+    Arena& arena = x.tape().backward_arena();
+    const Arena::Mark mark = arena.mark();
+    float* dy = arena.floats(y.size());
+    if (average)
+      scale_by_counts(p, mask.data(), grad_of(y), dy);
+    else
+      std::copy_n(grad_of(y), y.size(), dy);
+    for_pieces(x.tape(), p.groups, p.period, pieces, [&](std::int64_t g, std::int64_t, std::int64_t first, std::int64_t rows) {
+      const std::int64_t row = g * p.period + first;
+      kernels::masked_sum_groups_backward(dy + g * p.cols, mask.data() + row, 1, rows, p.cols, false, dx.data + row * p.cols,
+                                          dx.accumulate);
+    });
+    arena.rewind(mark);
   });
   return y;
 }
