@@ -234,8 +234,8 @@ TEST(WeightLock, ForksWaitForUpdatesButNotForReaders) {
     }
   });
   for (int i = 0; i < 200 && !HasFailure(); ++i) {
-    forking = true;
-    if (i % 2) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    forking = i % 2 == 0;  // the other half of the forks come while updates go on
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
     const int status = in_a_child([&] {
       ::alarm(60);
       try {
