@@ -166,6 +166,7 @@ TEST_F(ForkedAmortizer, AHundredChildrenUseOrFreeIt) {
 }
 
 TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsDrawDrawToo) {
+  if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   const Inputs inputs = random_inputs({.sets = 40});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 2});
   const std::vector<double> draws = values_of(amortizer.sample(inputs, 300, {.seed = 4}));
@@ -182,6 +183,7 @@ TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsDrawDrawToo) {
 }
 
 TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsLookAtSeenDataDrawToo) {
+  if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   const Inputs inputs = random_inputs({.sets = 1});
   AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 1, .logger = [](LogLevel, std::string_view) {}});
   SeenData seen;
@@ -205,6 +207,7 @@ TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsLookAtSeenDataDraw
 }
 
 TEST_F(ForkedAmortizer, ALoggerThatForksWithinACallWaitsForNothing) {
+  if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   // Meanwhile another thread's call makes the threads of calls, under a lock, and the child ends its call with that lock as it was.
   const Inputs inputs = random_inputs({.sets = 1}), many = random_inputs({.sets = 70});
   SeenData seen;

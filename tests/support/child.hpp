@@ -17,6 +17,11 @@ constexpr bool kForks = false;  // this sanitizer cannot start threads in a fork
 #else
 constexpr bool kForks = true;
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kForksWhileOthersAllocate = false;  // a child waits for ever for the lock of this sanitizer's allocator (GCC 12)
+#else
+constexpr bool kForksWhileOthersAllocate = kForks;
+#endif
 
 /// What became of a child that ran f: "0" (it returned), "exit 3", "signal 14" (it hung), or the sentence of an exception.
 template <class F>

@@ -287,6 +287,7 @@ TEST_F(ForkedTrainer, AChildForkedWithinARunCannotGoOnWithItAndFreesIt) {
 }
 
 TEST_F(ForkedTrainer, AChildForkedWhileAnotherThreadTrainsDrawsFromOneSetOfWeightsAndCannotTrainThem) {
+  if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   std::atomic<std::int64_t> steps{0};
   std::atomic<bool> end{false};
   AmortizedPosterior amortizer = tiny_posterior(1);
@@ -346,6 +347,7 @@ TEST_F(ForkedTrainer, AChildKeepsNoCheckpointFolder) {
 }
 
 TEST_F(ForkedTrainer, ChildrenLoadTheirOwnAmortizerWhileAnotherThreadWritesFiles) {
+  if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "model.h5";
   AmortizedPosterior amortizer = tiny_posterior(1);
