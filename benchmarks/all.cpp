@@ -94,10 +94,10 @@ void measure_sampling(json& out, const Settings& settings) {
   };
   constexpr std::int64_t kDraws = 1000;
   const std::int64_t sets = settings.quick ? 20 : 500;
-  const bf::Inputs many = inputs_of(sets), one = inputs_of(1);
+  const bf::Batch many = inputs_of(sets), one = inputs_of(1);
   amortizer.build(many, 0);
   std::uint64_t seed = 0;
-  const auto times = [&](const bf::Inputs& inputs, int warm_up, int repetitions) {
+  const auto times = [&](const bf::Batch& inputs, int warm_up, int repetitions) {
     const auto draw = [&] { (void)amortizer.sample(inputs, kDraws, {.seed = seed++}); };
     (void)bench::time_runs(warm_up, draw);
     return bench::spread_of(bench::time_runs(repetitions, draw));

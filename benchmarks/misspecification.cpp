@@ -92,10 +92,10 @@ int main(int argc, char** argv) {
     for (const Truth& t : truths) {
       int by_simulations = 0, by_few = 0, by_normal = 0, by_means = 0;
       for (std::uint64_t i = 0; i < repetitions; ++i) {
-        const bf::Inputs observed = inputs(t, kObserved, 20000 + i);
+        const bf::Batch observed = inputs(t, kObserved, 20000 + i);
         const bf::Array s = a.summary(observed);
         by_simulations += bf::mmd_squared_unbiased(simulated, s) > critical_simulated;
-        by_means += chi_square_rejects(*observed.summary_conditions);
+        by_means += chi_square_rejects(observed.array(bf::roles::summary_conditions));
         by_normal += bf::mmd_squared_unbiased(normal, s) > critical_normal;
         by_few += bf::mmd_hypothesis_test(a, observed, inputs(truths[0], kFew, 40000 + i), {.num_null_samples = 99, .seed = i}).rejects();
       }

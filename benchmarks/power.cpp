@@ -159,7 +159,7 @@ void with_data(std::int64_t repetitions, std::int64_t num_draws, const std::vect
         }
         const auto k = static_cast<std::size_t>(r);
         blind[k] = !verdict(draws, truths, {.seed = k, .threads = 1}).calibrated;
-        const Verdict v = verdict(draws, truths, Inputs{.summary_conditions = x}, {.seed = k, .threads = 1});
+        const Verdict v = verdict(draws, truths, Batch{{roles::summary_conditions, x}}, {.seed = k, .threads = 1});
         flagged[k] = !v.calibrated;
         right[k] = c.right(v);
       });

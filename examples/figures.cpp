@@ -77,10 +77,10 @@ int main(int argc, char** argv) {
   const auto simulated = model(300);
   const auto test = trainer.configure(simulated);
   const bf::Array draws = amortizer.sample(test, 250);
-  draw_diagnostics(draws, test.parameters);
-  change_and_save(draws, test.parameters);
+  draw_diagnostics(draws, test.array(bf::roles::parameters));
+  change_and_save(draws, test.array(bf::roles::parameters));
   const bf::Array latents = amortizer.forward(test).z;  // of the true parameters
-  draw_one_posterior(draws.row(0), test.parameters.row(0), prior, latents);
+  draw_one_posterior(draws.row(0), test.array(bf::roles::parameters).row(0), prior, latents);
   draw_predictions(draws.row(0), simulated.sim_data.row(0), simulator);
 
   // Means of the data stand for summaries, and for what would come from a network that compares two models.
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   draw_misspecification(summaries.slice(0, 20) + 0.5, summaries.slice(20, 300));
   bf::Array chosen({300}), probabilities({300, 2});
   for (std::int64_t b = 0; b < 300; ++b) {
-    chosen(b) = test.parameters(b, 0) > 0;
+    chosen(b) = test.array(bf::roles::parameters)(b, 0) > 0;
     probabilities(b, 1) = 1 / (1 + std::exp(-10 * summaries(b, 0)));
     probabilities(b, 0) = 1 - probabilities(b, 1);
   }

@@ -14,10 +14,10 @@ namespace fs = std::filesystem;
 
 /// Loads, draws, writes. Nine digits tell every float32 number exactly.
 void draw(const fs::path& model, const fs::path& data, std::uint64_t seed, std::ostream& out) {
-  const bf::LoadedAmortizer loaded = bf::load_amortizer_file(model);
+  const auto loaded = bf::load_amortizer_file(model);
   std::fprintf(stderr, "%s: %ld parameters, \"%s\"\n", model.c_str(), static_cast<long>(loaded.amortizer.num_params()),
                loaded.info.description.c_str());
-  const bf::Inputs inputs = bf::default_configurator(bf::SimulationStore(data).read());
+  const bf::Batch inputs = bf::default_configurator(bf::SimulationStore(data).read());
   const bf::Array draws = loaded.amortizer.sample(inputs, 100, {.seed = seed});
   out.precision(9);
   for (std::int64_t set = 0; set < draws.shape()[0]; ++set)

@@ -20,14 +20,15 @@ class WeightedPooling final : public bf::SummaryNetwork {
         gate_({{.units = 64}, {.units = 32, .activation = bf::Activation::sigmoid}}),
         head_({{.units = 64}, {.units = summary_dim, .activation = bf::Activation::identity}}) {}
 
-  void build(const bf::nn::Builder& builder, const bf::Shape& input) override {
-    if (input.rank() != 3) throw bf::ShapeError("WeightedPooling: needs data (batch, observations, width); got " + input.to_string());
-    values_.build(builder.scope("values"), input[-1]);
-    gate_.build(builder.scope("gate"), input[-1]);
+  void build(const bf::nn::Builder& builder, const bf::SummaryShape& input) override {
+    if (input.data.rank() != 3) throw bf::ShapeError("WeightedPooling: needs data (batch, observations, width); got " + input.data.to_string());
+    values_.build(builder.scope("values"), input.data[-1]);
+    gate_.build(builder.scope("gate"), input.data[-1]);
     head_.build(builder.scope("head"), 2 * values_.units());
   }
 
-  bf::Tensor forward(bf::Tape& tape, bf::Tensor x) const override {
+  bf::Tensor forward(bf::Tape& tape, const bf::SummaryInput& given) const override {
+    const bf::Tensor x = given.data;
     namespace ops = bf::ops;
     const bf::Tensor weights = gate_(tape, x);  // a weight for each value of each observation
     const bf::Tensor sums[] = {ops::mean_pool(ops::multiply(weights, values_(tape, x))), ops::mean_pool(weights)};
@@ -51,13 +52,15 @@ struct Posterior {
   double mean, sd;
 };
 /// The exact posterior, by summing prior x likelihood over a fine grid.
-Posterior exact_posterior(std::span<const double> data) {
+Posterior exact_posterior(std::span<const float> data) {
   double total = 0, first = 0, second = 0;
   for (double mu = -5; mu <= 5; mu += 0.005) {
     double log_density = log_normal(mu, 1);
-    for (const double x : data)
+    for (const float value : data) {
+      const double x = value;
       log_density +=
           std::log((1 - kOutlierShare) * std::exp(log_normal(x - mu, 1)) + kOutlierShare * std::exp(log_normal(x - mu, kOutlierSd)));
+    }
     const double p = std::exp(log_density + 2.0 * kObservations);
     total += p;
     first += p * mu;
@@ -89,11 +92,11 @@ int main(int argc, char** argv) {
   std::printf("%s\n", run.full().c_str());
 
   const std::int64_t sets = small ? 50 : 300;
-  const bf::Inputs test = trainer.configure(model(sets));
+  const bf::Batch test = trainer.configure(model(sets));
   const bf::Array draws = amortizer.sample(test, 1000);
   double error = 0, naive = 0, ratio = 0;
   for (std::int64_t i = 0; i < sets; ++i) {
-    const auto data = test.summary_conditions->row_values(i);
+    const auto data = test[bf::roles::summary_conditions].row_values(i);
     const Posterior exact = exact_posterior(data);
     const bf::Array mine = draws.row(i);
     double sum = 0;

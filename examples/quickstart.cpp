@@ -18,7 +18,7 @@ double compare(const bf::Trainer& trainer, const bf::AmortizedPosterior& amortiz
 
   // The exact posterior is N(sum(x) / (n + 1), 1 / (n + 1)) in each dimension.
   const double exact_sd = 1 / std::sqrt(n_obs + 1.0);
-  const bf::Array exact = test_sims.summary_conditions->sum(1) / (n_obs + 1.0);
+  const bf::Array exact = test_sims.array(bf::roles::summary_conditions).sum(1) / (n_obs + 1.0);
   const bf::Array error = (draws.mean(1) - exact) / exact_sd;
   const double rms = std::sqrt((error * error).mean());
   const double ratio = draws.std_along(1, 1).mean() / exact_sd;
@@ -27,8 +27,8 @@ double compare(const bf::Trainer& trainer, const bf::AmortizedPosterior& amortiz
   std::printf("  posterior means are off by %.3f exact standard deviations (rms)\n", rms);
   std::printf("  posterior standard deviations are %.3f times the exact ones\n", ratio);
   std::printf("  negative log posterior density %.3f (the exact posterior's expectation is -2.188)\n", loss);
-  bf::plot_recovery(bf::diagnostics::recovery(draws, test_sims.parameters)).save(results / "recovery.png", {.dpi = 100});
-  bf::plot_sbc_ecdf(bf::diagnostics::sbc_ecdf(draws, test_sims.parameters, {.difference = true}))
+  bf::plot_recovery(bf::diagnostics::recovery(draws, test_sims.array(bf::roles::parameters))).save(results / "recovery.png", {.dpi = 100});
+  bf::plot_sbc_ecdf(bf::diagnostics::sbc_ecdf(draws, test_sims.array(bf::roles::parameters), {.difference = true}))
       .save(results / "calibration.png", {.dpi = 100});
   return loss;
 }

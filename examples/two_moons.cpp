@@ -46,9 +46,9 @@ int main(int argc, char** argv) {
 
   // The data become direct conditions, and parameters get the width that the splines cover.
   const auto configurator = [](const bf::Simulations& sims) {
-    bf::Inputs inputs;
-    inputs.parameters = sims.prior_draws * 3.0;
-    inputs.direct_conditions = sims.sim_data;
+    bf::Batch inputs;
+    inputs.set(bf::roles::parameters, sims.prior_draws * 3.0);
+    inputs.set(bf::roles::direct_conditions, sims.sim_data);
     return inputs;
   };
   bf::Trainer trainer(amortizer, model, {.configurator = configurator, .progress = bf::console_progress()});
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   std::printf("%s\n", run.full().c_str());
 
   // The observation x = (0, 0). Draws are right if the data that they would produce lie around it as the noise says: r = 0.1.
-  const bf::Inputs observed{.direct_conditions = bf::Array({1, 2})};
+  const bf::Batch observed{{bf::roles::direct_conditions, bf::Array({1, 2})}};
   const std::int64_t n = 2000;
   const bf::Array draws = amortizer.sample(observed, n).row(0) / 3.0;
   std::int64_t hits = 0, upper = 0;

@@ -42,12 +42,12 @@ int main(int argc, char** argv) {
   for (const std::int64_t n : {2, 5, 10, 20, 50, 100}) {
     const bf::Array theta = prior(sets, /*seed=*/100).prior_draws;
     bf::Rng rng(200 + static_cast<std::uint64_t>(n));
-    bf::Inputs inputs;
-    inputs.summary_conditions = rng.normal({sets, n, D}, theta.expand_dims(1));
-    inputs.direct_conditions = bf::Array({sets, 1}, std::log(static_cast<double>(n)));
+    bf::Batch inputs;
+    inputs.set(bf::roles::summary_conditions, rng.normal({sets, n, D}, theta.expand_dims(1)));
+    inputs.set(bf::roles::direct_conditions, bf::Array({sets, 1}, std::log(static_cast<double>(n))));
     const bf::Array draws = amortizer.sample(inputs, 500);
     const double exact_sd = 1 / std::sqrt(static_cast<double>(n) + 1);
-    const bf::Array exact = inputs.summary_conditions->sum(1) / (static_cast<double>(n) + 1);
+    const bf::Array exact = inputs.array(bf::roles::summary_conditions).sum(1) / (static_cast<double>(n) + 1);
     const bf::Array error = (draws.mean(1) - exact) / exact_sd;
     const double sd = draws.std_along(1, 1).mean(), rms = std::sqrt((error * error).mean());
     std::printf("  %5ld  %10.4f  %12.4f  %6.3f  %.3f\n", static_cast<long>(n), exact_sd, sd, sd / exact_sd, rms);

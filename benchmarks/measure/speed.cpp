@@ -81,7 +81,7 @@ Spread train_speed(const Sizes& sizes, int threads, const Watch& watch) {
 
 std::int64_t train_flop(const Sizes& sizes) {
   bf::AmortizedPosterior amortizer = make_amortizer(sizes);
-  const bf::Inputs inputs = bf::default_configurator(gaussian_model(sizes).simulate(sizes.batch_size, 0, "flop", 0));
+  const bf::Batch inputs = bf::default_configurator(gaussian_model(sizes).simulate(sizes.batch_size, 0, "flop", 0));
   amortizer.build(inputs, 0);
   bf::nn::GradientBuffers gradients(amortizer.store());
   bf::Tape tape;
@@ -95,9 +95,9 @@ std::int64_t sample_flop(const Sizes& sizes, std::int64_t sets, std::int64_t dra
   bf::nn::ParameterStore store;
   const bf::nn::Builder root(store, 0);
   bf::DeepSet summary({.summary_dim = kSummaryDim});
-  summary.build(root.scope("summary_net"), {1, sizes.n_obs, sizes.params});
+  summary.build(root.scope("summary_net"), bf::Shape{1, sizes.n_obs, sizes.params});
   bf::InvertibleNetwork flow(flow_options(sizes));
-  flow.build(root.scope("inference_net"), kSummaryDim);
+  flow.build(root.scope("inference_net"), flow.target_width(), kSummaryDim);
   bf::Tape tape;
   tape.reset({.gradients = false, .training = false});
   const bf::Tensor condition = summary.forward(tape, tape.filled({1, sizes.n_obs, sizes.params}, 0));

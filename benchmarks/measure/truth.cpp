@@ -75,7 +75,7 @@ TruthResult compare(const TruthModel& model, const TestSets& tests, const bf::Am
   MomentSums moments;
   for (std::int64_t first = 0; first < count; first += kSetsAtOnce) {
     const std::int64_t last = std::min(count, first + kSetsAtOnce);
-    const bf::Inputs inputs = model.configure(rows(tests.simulations, first, last));
+    const bf::Batch inputs = model.configure(rows(tests.simulations, first, last));
     const bf::Array log_q = amortizer.log_posterior(inputs);
     const bf::Array sampled = amortizer.sample(inputs, draws, {.seed = kTestSeed + static_cast<std::uint64_t>(first)});
     for (std::int64_t i = first; i < last; ++i) {

@@ -97,10 +97,10 @@ class TwoMoons final : public TruthModel {
     const double sd = std::sqrt(square - d * d / 2);
     return {{-d / std::numbers::sqrt2, d / std::numbers::sqrt2}, {sd, sd}};
   }
-  bf::Inputs configure(const bf::Simulations& simulations) const override {
-    bf::Inputs inputs;
-    inputs.parameters = simulations.prior_draws;
-    inputs.direct_conditions = simulations.sim_data;
+  bf::Batch configure(const bf::Simulations& simulations) const override {
+    bf::Batch inputs;
+    inputs.set(bf::roles::parameters, simulations.prior_draws);
+    inputs.set(bf::roles::direct_conditions, simulations.sim_data);
     return inputs;
   }
   bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
@@ -202,9 +202,9 @@ class Skewed final : public TruthModel {
         {p.shape1 / p.rate1, p.shape2 / p.rate2, p.mean, variance},
         {std::sqrt(p.shape1) / p.rate1, std::sqrt(p.shape2) / p.rate2, std::sqrt(variance / p.kappa), variance / std::sqrt(p.alpha - 2)}};
   }
-  bf::Inputs configure(const bf::Simulations& simulations) const override {
-    bf::Inputs inputs = TruthModel::configure(simulations);
-    inputs.summary_conditions = (simulations.sim_data - data_shift_) / data_scale_;
+  bf::Batch configure(const bf::Simulations& simulations) const override {
+    bf::Batch inputs = TruthModel::configure(simulations);
+    inputs.set(bf::roles::summary_conditions, (simulations.sim_data - data_shift_) / data_scale_);
     return inputs;
   }
   bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
@@ -240,10 +240,10 @@ class Skewed final : public TruthModel {
 
 }  // namespace
 
-bf::Inputs TruthModel::configure(const bf::Simulations& simulations) const {
-  bf::Inputs inputs = bf::default_configurator(simulations);
+bf::Batch TruthModel::configure(const bf::Simulations& simulations) const {
+  bf::Batch inputs = bf::default_configurator(simulations);
   const bf::Shape width{num_params()};
-  inputs.parameters = (inputs.parameters - Array(width, shift_)) / Array(width, scale_);
+  inputs.set(bf::roles::parameters, (inputs.array(bf::roles::parameters) - Array(width, shift_)) / Array(width, scale_));
   return inputs;
 }
 

@@ -32,7 +32,7 @@ class TruthModel {
   [[nodiscard]] virtual Moments moments(std::span<const double> data) const = 0;
 
   /// What the networks are given. They work on (theta - shift) / scale.
-  [[nodiscard]] virtual bayesflow::Inputs configure(const bayesflow::Simulations& simulations) const;
+  [[nodiscard]] virtual bayesflow::Batch configure(const bayesflow::Simulations& simulations) const;
   [[nodiscard]] const std::vector<double>& shift() const { return shift_; }
   [[nodiscard]] const std::vector<double>& scale() const { return scale_; }
 

@@ -2,11 +2,10 @@
 #pragma once
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
-#include "bayesflow/amortizers/latent.hpp"
+#include "bayesflow/networks/latent.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
 #include "bayesflow/benchmarks/posterior_check.hpp"
-#include "bayesflow/configuration/configurator.hpp"
 #include "bayesflow/core/activation.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/errors.hpp"
@@ -14,6 +13,8 @@
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/core/version.hpp"
+#include "bayesflow/data/batch.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/density.hpp"
 #include "bayesflow/diagnostics/joint_test.hpp"

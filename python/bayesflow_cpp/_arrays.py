@@ -254,3 +254,8 @@ def as_whole(value, name):
     if not number.is_integer() or abs(number) >= 2**63:
         raise ConfigurationError(f"{name} must be a whole number{' below 2^63' if abs(number) >= 2**63 else ''}; got {shown(value)}")
     return int(value)
+
+
+def as_batch(configured, label="{}"):
+    """A configured dictionary as the engine takes it: {role: float64 array}, without what is None."""
+    return {role: as_float64(values, label.format(role)) for role, values in configured.items() if values is not None}

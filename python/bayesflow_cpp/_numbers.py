@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_array, as_count, as_draws, as_float64, as_names, as_number
+from ._arrays import as_batch, as_array, as_count, as_draws, as_float64, as_names, as_number
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
@@ -155,19 +155,19 @@ def verdict(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Name
     .severity: "none", "harmless" (findings that cost at most `harmless_nats` of log score each), "serious", "overwhelming"; .nats."""
     post, truths = _pair(post_samples, prior_samples)
     return _d.verdict(post, truths, names_of(param_names), family_wise_error, expect_contraction, min_contraction, detectable_shift, harmless_nats, seed,
-                      threads, *conditions_of(data, "data"), as_float64(summaries, "summaries", (2,)))
+                      threads, conditions_of(data, "data"), as_float64(summaries, "summaries", (2,)))
 
 
 def conditions_of(data, name):
-    """(summary conditions, direct conditions) of a configured dictionary, or of an array of data sets; None: neither."""
+    """The conditions of a configured dictionary, or of an array of data sets; None: there are none."""
     if data is None:
-        return None, None
+        return {}
     if not isinstance(data, dict):
-        return as_float64(data, name), None
-    conditions = tuple(as_float64(data.get(key), f'{name}["{key}"]') for key in ("summary_conditions", "direct_conditions"))
-    if all(x is None for x in conditions):
+        return {"summary_conditions": as_float64(data, name)}
+    batch = as_batch({role: values for role, values in data.items() if role != "parameters"}, name + '["{}"]')
+    if not {"summary_conditions", "direct_conditions"} & batch.keys():
         raise ConfigurationError(f'{name} must hold "summary_conditions" or "direct_conditions", as a configurator returns them; it has {sorted(map(str, data))}')
-    return conditions
+    return batch
 
 
 def lc2st(post_samples: ArrayLike, prior_samples: ArrayLike, data: Simulations | ArrayLike, observed_samples: ArrayLike,
@@ -178,8 +178,8 @@ def lc2st(post_samples: ArrayLike, prior_samples: ArrayLike, data: Simulations |
     post_samples (B, S, P), prior_samples (B, P) and data of simulated data sets; observed_samples (n, S', P) and observed_data of observed
     ones. Data are configured dictionaries or arrays of data sets. .p_value (n), .statistic (n), .null."""
     post, truths = _pair(post_samples, prior_samples)
-    return _d.lc2st(post, truths, *conditions_of(data, "data"), as_draws(observed_samples, "observed_samples", (3,), "data sets, draws, parameters"),
-                    *conditions_of(observed_data, "observed_data"), as_count(num_null, "lc2st: num_null"),
+    return _d.lc2st(post, truths, conditions_of(data, "data"), as_draws(observed_samples, "observed_samples", (3,), "data sets, draws, parameters"),
+                    conditions_of(observed_data, "observed_data"), as_count(num_null, "lc2st: num_null"),
                     as_count(hidden_units, "lc2st: hidden_units"), as_count(max_epochs, "lc2st: max_epochs"), seed, threads)
 
 

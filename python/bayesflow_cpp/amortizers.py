@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from ._absent import absent, page
-from ._arrays import Scalar, as_arguments, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
+from ._arrays import Scalar, as_arguments, as_batch, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
 from ._log import warn_of_foreign
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from .latents import MultivariateStudentT
@@ -179,7 +179,7 @@ class AmortizedPosterior:
     def __call__(self, input_dict: Simulations, return_summary: bool = False, *, training: bool = False) -> tuple[Any, Any]:
         """Latents z of the parameters and log-determinants: ((B, P), (B,)) float32; with `return_summary` ((z, log_det_J), summaries)."""
         require_inference("AmortizedPosterior", training)
-        z, log_det_J = self._ready(input_dict).forward(*self._inputs(input_dict, True))
+        z, log_det_J = self._ready(input_dict).forward(self._inputs(input_dict, True))
         out = output(z), output(log_det_J)
         return (out, self.summary(input_dict)) if return_summary else out
 
@@ -203,12 +203,12 @@ class AmortizedPosterior:
             return None
         if self.summary_net is None:
             return None
-        return output(self._ready(input_dict).summary(self._inputs(input_dict)[1]))
+        return output(self._ready(input_dict).summary(self._inputs(input_dict)))
 
     def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> Scalar:
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
         require_inference("AmortizedPosterior.compute_loss", training)
-        loss, summary_loss, _ = self._ready(input_dict).compute_loss(*self._inputs(input_dict, True))
+        loss, summary_loss, _ = self._ready(input_dict).compute_loss(self._inputs(input_dict, True))
         return Scalar(loss + summary_loss)
 
     def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None, keepdims: bool = False) -> np.ndarray:
@@ -221,8 +221,7 @@ class AmortizedPosterior:
         if not is_whole(n_samples) or n_samples < 1:
             raise ArgumentError(f"AmortizedPosterior.sample: n_samples must be a positive integer; got {shown(n_samples)}")
         keepdims = as_flag(keepdims, "AmortizedPosterior.sample: keepdims")
-        _, summary, direct = self._inputs(input_dict)
-        draws, foreign = self._ready(input_dict).sample(summary, direct, n_samples, seed)
+        draws, foreign = self._ready(input_dict).sample(self._inputs(input_dict), n_samples, seed)
         warn_of_foreign(foreign)
         if len(draws) == 1 and not keepdims:
             draws = draws[0]
@@ -237,7 +236,7 @@ class AmortizedPosterior:
 
     def log_posterior(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
         """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
-        out, foreign = self._ready(input_dict).log_posterior(*self._inputs(input_dict, True))
+        out, foreign = self._ready(input_dict).log_posterior(self._inputs(input_dict, True))
         warn_of_foreign(foreign)
         return out if to_numpy else output(out)
 
@@ -247,8 +246,7 @@ class AmortizedPosterior:
         """How these data are unlike those of training: an object for each kind, with .kind, .name, .low, .high, .seen_low, .seen_high, .share, .sentence.
 
         `sample` and `log_posterior` warn with the same sentences (ForeignDataWarning). Empty also if no training is known (files of earlier versions)."""
-        _, summary, direct = self._inputs(input_dict)
-        return self._ready(input_dict).foreign(summary, direct)
+        return self._ready(input_dict).foreign(self._inputs(input_dict))
 
     def save(self, path: Path, *, description: str = "", param_names: Names | None = None, constants: Mapping[str, ArrayLike] | None = None) -> None:
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
@@ -262,8 +260,7 @@ class AmortizedPosterior:
         """The engine, with weights."""
         core = self._core
         if not core.is_built:
-            _, summary, direct = self._inputs(input_dict)
-            core.build(None if summary is None else summary.shape, None if direct is None else direct.shape)
+            core.build(self._inputs(input_dict))
         return core
 
     def _inputs(self, input_dict, parameters=False):
@@ -276,7 +273,10 @@ class AmortizedPosterior:
                 f'AmortizedPosterior: the input needs "summary_conditions" or "direct_conditions"; got the keys {sorted(input_dict)}. '
                 "What a generative model returns goes through trainer.configurator first"
             )
-        return tuple(as_float64(input_dict.get(key), key) for key in ("parameters", "summary_conditions", "direct_conditions"))
+        batch = as_batch(input_dict)
+        if not parameters:  # draws and summaries do not look at them
+            batch.pop("parameters", None)
+        return batch
 
     def __getstate__(self):
         state = dict(self.__dict__)

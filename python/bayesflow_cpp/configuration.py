@@ -28,8 +28,8 @@ class DefaultCombiner:
     """
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
-        _, summary, direct = _configure(forward_dict)
-        return {"summary_conditions": summary, "direct_conditions": direct}
+        configured = _configure(forward_dict)
+        return {name: configured.get(name) for name in ("summary_conditions", "direct_conditions")}
 
 
 class DefaultPosteriorConfigurator:
@@ -41,9 +41,8 @@ class DefaultPosteriorConfigurator:
         self.combiner = DefaultCombiner()
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
-        parameters, summary, direct = _configure(forward_dict)
-        arrays = {"summary_conditions": summary, "direct_conditions": direct, "parameters": parameters}
-        return {name: self._cast(array, name) for name, array in arrays.items()}
+        configured = _configure(forward_dict)
+        return {name: self._cast(configured.get(name), name) for name in ("summary_conditions", "direct_conditions", "parameters")}
 
     def _cast(self, array, name):
         if array is None:
@@ -76,8 +75,10 @@ def _configure(forward):
         if data.ndim < 2:
             raise ShapeError(f"configurator: {given[0]} of shape {data.shape} needs the axis of data sets first: one data set x is x[None], many of one number x[:, None]")
         arrays["prior_draws"] = np.zeros((len(data), 1))
-    parameters, summary, direct = _core.default_configurator(arrays)
-    return parameters if known else None, summary, direct
+    configured = _core.default_configurator(arrays)
+    if not known:
+        configured.pop("parameters")
+    return configured
 
 
 def _absent(name):

@@ -87,7 +87,7 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
                                   as_float64(latents, "latents", (2,)), as_float64(log_posterior, "log_posterior", (1,)), predictive, training,
                                   example_data_set, family_wise_error, expect_contraction,
                                   "" if data_folder is None else as_path(data_folder, "report: data_folder"), seed, as_count(threads, "report: threads", 0),
-                                  *conditions_of(data, "report: data"), as_float64(summaries, "summaries", (2,)))
+                                  conditions_of(data, "report: data"), as_float64(summaries, "summaries", (2,)))
     temporary = None
     if path is None:
         temporary = tempfile.TemporaryDirectory(prefix="bayesflow-report-")

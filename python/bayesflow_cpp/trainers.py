@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_arguments, as_choice, as_count, as_flag, as_float64, as_number, as_path, is_whole, own, shown
+from ._arrays import as_arguments, as_batch, as_choice, as_count, as_flag, as_float64, as_number, as_path, is_whole, own, shown
 from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
@@ -71,7 +71,7 @@ class _Configurator:
             raise ConfigurationError(f'configurator: it must return a dictionary with "parameters" and "summary_conditions" or "direct_conditions"; got {got}')
         if self.memory is not None and len(forward["prior_draws"]) == self.rows:
             self.memory.store(inputs)
-        return tuple(as_float64(inputs.get(key), f"configurator: {key}") for key in ("parameters", "summary_conditions", "direct_conditions"))
+        return as_batch(inputs, "configurator: {}")
 
 
 class Trainer:
@@ -466,10 +466,10 @@ class Trainer:
             raise ArgumentError("mmd_hypothesis_test: it needs reference_data, or a trainer with a generative model")
         if self.amortizer.is_built:
             warn_of_foreign(self.amortizer.foreign(observed))
-        summary, direct = as_float64(observed.get("summary_conditions"), "observed_data"), as_float64(observed.get("direct_conditions"), "observed_data")
+        batch = as_batch(observed, "observed_data: {}")
         with counted(num_null_samples, "MMD under the model", "sample", self._shows(progress, "mmd_hypothesis_test")) as report:
             null, value, p, critical = self._core.mmd_hypothesis_test(
-                summary, direct, as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed, report
+                batch, as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed, report
             )
         return MmdTestResult(np.sqrt(np.maximum(null, 0)), float(np.sqrt(max(value, 0))), p, float(np.sqrt(max(critical, 0))))
 

@@ -7,11 +7,9 @@
 namespace bayesflow::python {
 namespace {
 
-Inputs inputs_of(std::optional<Array> parameters, std::optional<Array> summary_conditions, std::optional<Array> direct_conditions) {
-  return {parameters ? std::move(*parameters) : Array(), std::move(summary_conditions), std::move(direct_conditions)};
+std::optional<Latent> latent_from(const std::optional<double>& student_t_df) {
+  return student_t_df ? std::optional(student_t_latent(*student_t_df)) : std::nullopt;
 }
-
-Latent latent_from(const std::optional<double>& student_t_df) { return student_t_df ? student_t_latent(*student_t_df) : gaussian_latent(); }
 
 /// f on inputs, without the GIL.
 template <class F>
@@ -29,14 +27,15 @@ auto reading(const AmortizedPosterior& amortizer, F&& f) {
   return f();
 }
 
+const NormalizingFlow& flow_of(const AmortizedPosterior& amortizer) {
+  return dynamic_cast<const NormalizingFlow&>(amortizer.inference_net());
+}
+
 }  // namespace
 
 void bind_amortizers(nb::module_& m) {
   using Maybe = std::optional<Array>;
   using Seed = std::optional<std::uint64_t>;
-  const auto p = "parameters"_a.none() = nb::none();
-  const auto s = "summary_conditions"_a.none() = nb::none();
-  const auto d = "direct_conditions"_a.none() = nb::none();
   nb::class_<Foreign>(m, "Foreign", "One way in which data sets, or draws, are unlike those of training.")
       .def_prop_ro("kind",
                    [](const Foreign& f) {
@@ -68,67 +67,68 @@ void bind_amortizers(nb::module_& m) {
           "summary_seed"_a.none(), "threads"_a)
       .def(
           "build",
-          [](AmortizedPosterior& self, const std::optional<Shape>& summary, const std::optional<Shape>& direct) {
-            self.build(AmortizedPosterior::BuiltFor{summary, direct});
+          [](AmortizedPosterior& self, const nb::dict& inputs) {
+            const BatchShapes shapes = shapes_of(batch_of(inputs));
+            without_gil([&] { self.build(shapes); });
           },
-          "summary_shape"_a.none(), "direct_shape"_a.none())
+          "inputs"_a)
       .def_prop_ro("is_built", &AmortizedPosterior::is_built)
-      .def_prop_ro("number_of_parameters", &AmortizedPosterior::number_of_parameters)
+      .def_prop_ro("number_of_parameters", &AmortizedPosterior::num_weights)
       .def_prop_ro("num_params", &AmortizedPosterior::num_params)
-      .def_prop_ro("latent", [](const AmortizedPosterior& self) { return self.options().latent.name; })
+      .def_prop_ro("latent", [](const AmortizedPosterior& self) { return flow_of(self).latent().name; })
       .def_prop_ro("summary_mmd_weight", [](const AmortizedPosterior& self) { return self.options().summary_mmd_weight; })
       .def_prop_ro("has_summary_net", [](const AmortizedPosterior& self) { return self.summary_net() != nullptr; })
       .def(
           "sample",
-          [](const AmortizedPosterior& self, Maybe summary, Maybe direct, std::int64_t n_samples, std::optional<std::uint64_t> seed) {
-            const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
+          [](const AmortizedPosterior& self, const nb::dict& inputs, std::int64_t n_samples, std::optional<std::uint64_t> seed) {
+            const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            nb::object draws = new_float32({inputs.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
-              without_gil([&] { self.sample_into(out, inputs, n_samples, {.seed = seed, .foreign = &foreign}); });
+            nb::object draws = new_float32({batch.batch_size(), n_samples, self.num_params()}, [&](std::span<float> out) {
+              without_gil([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
             });
             return nb::make_tuple(draws, std::move(foreign));
           },
-          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "n_samples"_a, "seed"_a.none())
+          "inputs"_a, "n_samples"_a, "seed"_a.none())
       .def_prop_rw("unseeded_calls", &AmortizedPosterior::unseeded_calls, &AmortizedPosterior::set_unseeded_calls)
       .def(
           "log_posterior",
-          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
-            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
+          [](const AmortizedPosterior& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            nb::object out = to_numpy_float32(without_gil([&] { return self.log_posterior(inputs, &foreign); }));
+            nb::object out = to_numpy_float32(without_gil([&] { return self.log_posterior(batch, &foreign); }));
             return nb::make_tuple(out, std::move(foreign));
           },
-          p, s, d)
+          "inputs"_a)
       .def(
           "foreign",
-          [](const AmortizedPosterior& self, Maybe summary, Maybe direct) {
-            const Inputs inputs = inputs_of({}, std::move(summary), std::move(direct));
-            return without_gil([&] { return self.foreign(inputs); });
+          [](const AmortizedPosterior& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            return without_gil([&] { return self.foreign(batch); });
           },
-          s, d)
+          "inputs"_a)
       .def(
           "forward",
-          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
-            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
-            const auto out = without_gil([&] { return self.forward(inputs); });
+          [](const AmortizedPosterior& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            const auto out = without_gil([&] { return self.forward(batch); });
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
-          p, s, d)
+          "inputs"_a)
       .def(
           "summary",
-          [](const AmortizedPosterior& self, Maybe summary) {
-            const Inputs inputs = inputs_of({}, std::move(summary), {});
-            return to_numpy_float32(without_gil([&] { return self.summary(inputs); }));
+          [](const AmortizedPosterior& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            return to_numpy_float32(without_gil([&] { return self.summary(batch); }));
           },
-          s)
+          "inputs"_a)
       .def(
           "compute_loss",
-          [](const AmortizedPosterior& self, Maybe parameters, Maybe summary, Maybe direct) {
-            const Inputs inputs = inputs_of(std::move(parameters), std::move(summary), std::move(direct));
-            const LossTerms losses = without_gil([&] { return self.compute_loss(inputs); });
+          [](const AmortizedPosterior& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            const LossTerms losses = without_gil([&] { return self.compute_loss(batch); });
             return nb::make_tuple(losses["loss"], losses["summary_loss"], losses[kWeightDecay]);
           },
-          p, s, d)
+          "inputs"_a)
       .def(
           "run_summary_net",
           [](const AmortizedPosterior& self, const Array& x) {
@@ -138,14 +138,14 @@ void bind_amortizers(nb::module_& m) {
       .def(
           "run_flow",
           [](const AmortizedPosterior& self, const Array& targets, const Maybe& condition) {
-            const FlowResult out = reading(self, [&] { return run_flow(self.inference_net(), targets, condition); });
+            const FlowResult out = reading(self, [&] { return run_flow(flow_of(self), targets, condition); });
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "targets"_a, "condition"_a.none())
       .def(
           "run_inverse",
           [](const AmortizedPosterior& self, const Array& latent, const Maybe& condition) {
-            return to_numpy_float32(reading(self, [&] { return run_inverse(self.inference_net(), latent, condition); }));
+            return to_numpy_float32(reading(self, [&] { return run_inverse(flow_of(self), latent, condition); }));
           },
           "latent"_a, "condition"_a.none())
       .def("weights", [](const AmortizedPosterior& self) { return weights_of(self.store()); })
@@ -171,7 +171,7 @@ void bind_amortizers(nb::module_& m) {
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {
-        LoadedAmortizer loaded = without_gil([&] { return load_amortizer_file(path_of(path), {.threads = threads, .verify = verify}); });
+        auto loaded = without_gil([&] { return load_amortizer_file(path_of(path), {.threads = threads, .verify = verify}); });
         nb::dict info;
         info["description"] = loaded.info.description;
         info["param_names"] = loaded.info.param_names;

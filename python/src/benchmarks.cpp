@@ -57,11 +57,10 @@ NativeFunction simulator_of(const Benchmark& benchmark, int threads) {
       threads);
 }
 
-nb::dict to_dict(const Inputs& inputs) {
+nb::dict to_float32(const Batch& batch) {
   nb::dict out;
-  out["parameters"] = to_numpy_float32(inputs.parameters);
-  if (inputs.summary_conditions) out["summary_conditions"] = to_numpy_float32(*inputs.summary_conditions);
-  if (inputs.direct_conditions) out["direct_conditions"] = to_numpy_float32(*inputs.direct_conditions);
+  for (const char* role : {roles::parameters, roles::summary_conditions, roles::direct_conditions})
+    if (batch.has(role)) out[role] = to_numpy_float32(batch.array(role));
   return out;
 }
 
@@ -71,7 +70,7 @@ nb::dict inputs_of(const std::string& name, bool likelihood, const Array& prior_
   simulations.prior_draws = prior_draws;
   simulations.sim_data = sim_data;
   const Problem problem = find_problem(name);
-  if (!likelihood) return to_dict(unlocked([&] { return posterior_inputs(problem, simulations, scale_data, as_summary_condition); }));
+  if (!likelihood) return to_float32(unlocked([&] { return posterior_inputs(problem, simulations, scale_data, as_summary_condition); }));
   const LikelihoodInputs inputs = unlocked([&] { return likelihood_inputs(problem, simulations, scale_data); });
   nb::dict out;
   out["observables"] = to_numpy_float32(inputs.observables);

@@ -257,30 +257,24 @@ void bind_verdict(nb::module_& m) {
       "verdict",
       [](const Array& draws, const Array& truths, std::vector<std::string> names, double family_wise_error, bool expect_contraction,
          double min_contraction, double detectable_shift, double harmless_nats, std::uint64_t seed, int threads,
-         std::optional<Array> summary_conditions, std::optional<Array> direct_conditions, std::optional<Array> summaries) {
+         const nb::dict& data, std::optional<Array> summaries) {
         const VerdictOptions options{
             std::move(names), family_wise_error,   expect_contraction, min_contraction, detectable_shift, harmless_nats, seed,
             threads,          std::move(summaries)};
-        const Inputs data{.summary_conditions = std::move(summary_conditions), .direct_conditions = std::move(direct_conditions)};
-        return unlocked([&] {
-          return data.summary_conditions || data.direct_conditions ? verdict(draws, truths, data, options)
-                                                                   : verdict(draws, truths, options);
-        });
+        const Batch batch = batch_of(data);
+        return unlocked([&] { return batch.empty() ? verdict(draws, truths, options) : verdict(draws, truths, batch, options); });
       },
       "draws"_a, "truths"_a, "param_names"_a, "family_wise_error"_a, "expect_contraction"_a, "min_contraction"_a, "detectable_shift"_a,
-      "harmless_nats"_a, "seed"_a, "threads"_a, "summary_conditions"_a.none(), "direct_conditions"_a.none(), "summaries"_a.none());
+      "harmless_nats"_a, "seed"_a, "threads"_a, "data"_a, "summaries"_a.none());
   m.def(
       "lc2st",
-      [](const Array& draws, const Array& truths, std::optional<Array> summary_conditions, std::optional<Array> direct_conditions,
-         const Array& observed_draws, std::optional<Array> observed_summary, std::optional<Array> observed_direct, std::int64_t num_null,
-         std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed, int threads) {
-        const Inputs data{.summary_conditions = std::move(summary_conditions), .direct_conditions = std::move(direct_conditions)};
-        const Inputs observed{.summary_conditions = std::move(observed_summary), .direct_conditions = std::move(observed_direct)};
+      [](const Array& draws, const Array& truths, const nb::dict& simulated_data, const Array& observed_draws, const nb::dict& observed_data,
+         std::int64_t num_null, std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed, int threads) {
+        const Batch data = batch_of(simulated_data), observed = batch_of(observed_data);
         const Lc2stOptions options{{}, {}, num_null, hidden_units, max_epochs, seed, threads};
         return unlocked([&] { return lc2st(draws, truths, data, observed_draws, observed, options); });
       },
-      "draws"_a, "truths"_a, "summary_conditions"_a.none(), "direct_conditions"_a.none(), "observed_draws"_a, "observed_summary"_a.none(),
-      "observed_direct"_a.none(), "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a, "threads"_a);
+      "draws"_a, "truths"_a, "data"_a, "observed_draws"_a, "observed_data"_a, "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a, "threads"_a);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/log.hpp"
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/batch.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 namespace bayesflow::python {
 
@@ -40,6 +41,9 @@ class PythonFailure : public SimulationError {
 /// A forward dictionary of float64 arrays and None, with v1's keys.
 [[nodiscard]] nb::dict to_dict(const Simulations& simulations);
 [[nodiscard]] Simulations simulations_from(const nb::dict& forward);
+/// A configured dictionary: {role: float64 array or None}.
+[[nodiscard]] Batch batch_of(const nb::dict& configured);
+[[nodiscard]] nb::dict to_dict(const Batch& batch);
 
 [[nodiscard]] inline std::filesystem::path path_of(const std::string& text) { return std::filesystem::path(text); }
 

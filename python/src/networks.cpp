@@ -48,7 +48,7 @@ struct StandaloneSummary {
 
 struct StandaloneFlow {
   StandaloneFlow(const InvertibleNetworkOptions& options, std::int64_t condition_width, std::uint64_t seed) : network(options) {
-    network.build(nn::Builder(store, seed, "inference_net"), condition_width);
+    network.build(nn::Builder(store, seed, "inference_net"), options.num_params, condition_width);
   }
   InvertibleNetwork network;
   nn::ParameterStore store;
@@ -84,14 +84,14 @@ Array run_summary(const SummaryNetwork& network, const Array& x) {
   return values_of(network.forward(tape, tape.input(x)));
 }
 
-FlowResult run_flow(const InvertibleNetwork& network, const Array& targets, const std::optional<Array>& condition) {
+FlowResult run_flow(const NormalizingFlow& network, const Array& targets, const std::optional<Array>& condition) {
   Tape tape;
   tape.reset({.gradients = false, .training = false});
   const auto out = network.forward(tape, tape.input(targets), condition ? tape.input(*condition) : Tensor());
   return {values_of(out.value), values_of(out.log_det)};
 }
 
-Array run_inverse(const InvertibleNetwork& network, const Array& latent, const std::optional<Array>& condition) {
+Array run_inverse(const NormalizingFlow& network, const Array& latent, const std::optional<Array>& condition) {
   Tape tape;
   tape.reset({.gradients = false, .training = false});
   return values_of(network.inverse(tape, tape.input(latent), condition ? tape.input(*condition) : Tensor()));

@@ -16,11 +16,11 @@ namespace bayesflow::python {
 struct FlowResult {
   Array z, log_det_J;
 };
-[[nodiscard]] FlowResult run_flow(const InvertibleNetwork& network, const Array& targets, const std::optional<Array>& condition);
+[[nodiscard]] FlowResult run_flow(const NormalizingFlow& network, const Array& targets, const std::optional<Array>& condition);
 /// {dotted name: values}, copies; and {name: number of untrained values}.
 [[nodiscard]] nb::dict weights_of(const nn::ParameterStore& store);
 [[nodiscard]] nb::dict buffers_of(const nn::ParameterStore& store);
-[[nodiscard]] Array run_inverse(const InvertibleNetwork& network, const Array& latent, const std::optional<Array>& condition);
+[[nodiscard]] Array run_inverse(const NormalizingFlow& network, const Array& latent, const std::optional<Array>& condition);
 
 /// How a summary network is made: each amortizer, and each call outside of one, has a copy of its own.
 struct SummaryFactory {

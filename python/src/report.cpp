@@ -19,7 +19,7 @@ void bind_report(nb::module_& m) {
              std::vector<std::pair<std::string, std::string>> facts, std::optional<Array> latents, std::optional<Array> log_posterior,
              std::optional<diagnostics::PosteriorPredictive> predictive, const TrainingSummary* training, std::int64_t example_data_set,
              double family_wise_error, bool expect_contraction, const std::string& data_folder, std::uint64_t seed, int threads,
-             std::optional<Array> summary_conditions, std::optional<Array> direct_conditions, std::optional<Array> summaries) {
+             const nb::dict& data, std::optional<Array> summaries) {
             ReportOptions* options = new (self) ReportOptions();
             if (title) options->title = std::move(*title);
             options->param_names = std::move(param_names);
@@ -34,14 +34,12 @@ void bind_report(nb::module_& m) {
             options->data_folder = path_of(data_folder);
             options->seed = seed;
             options->threads = threads;
-            if (summary_conditions || direct_conditions)
-              options->data =
-                  Inputs{.summary_conditions = std::move(summary_conditions), .direct_conditions = std::move(direct_conditions)};
+            if (Batch batch = batch_of(data); !batch.empty()) options->data = std::move(batch);
             options->summaries = std::move(summaries);
           },
           "title"_a.none(), "param_names"_a, "facts"_a, "latents"_a.none(), "log_posterior"_a.none(), "predictive"_a.none(),
           "training"_a.none(), "example_data_set"_a, "family_wise_error"_a, "expect_contraction"_a, "data_folder"_a, "seed"_a, "threads"_a,
-          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "summaries"_a.none());
+          "data"_a, "summaries"_a.none());
 
   m.def(
       "report_of_draws",

@@ -87,6 +87,19 @@ nb::dict to_dict(const Simulations& simulations) {
   return out;
 }
 
+Batch batch_of(const nb::dict& configured) {
+  Batch out;
+  for (const auto& [role, values] : configured)
+    if (!values.is_none()) out.set(nb::cast<std::string>(role), array_from(values));
+  return out;
+}
+
+nb::dict to_dict(const Batch& batch) {
+  nb::dict out;
+  for (const auto& [role, values] : batch.entries()) out[role.c_str()] = to_numpy(values.array());
+  return out;
+}
+
 Simulations simulations_from(const nb::dict& forward) {
   Simulations out;
   const auto field = [&](const char* name) -> std::optional<Array> {

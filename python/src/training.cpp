@@ -26,17 +26,13 @@ SharedObject share(nb::object object) {
           }};
 }
 
-/// A Python configurator: forward dictionary -> (parameters, summary_conditions, direct_conditions), float64 arrays or None.
+/// A Python configurator: forward dictionary -> {role: float64 array or None}.
 Configurator configurator_of(nb::object function) {
   if (function.is_none()) return default_configurator;
   return [shared = share(std::move(function))](const Simulations& simulations) {
     const nb::gil_scoped_acquire gil;
     try {
-      const auto out = nb::cast<nb::tuple>((*shared)(to_dict(simulations)));
-      const auto field = [&](int i) -> std::optional<Array> {
-        return out[i].is_none() ? std::nullopt : std::optional<Array>(array_from(out[i]));
-      };
-      return Inputs{field(0).value_or(Array()), field(1), field(2)};
+      return batch_of(nb::cast<nb::dict>((*shared)(to_dict(simulations))));
     } catch (nb::python_error& error) {
       throw PythonFailure(error);
     }
@@ -233,8 +229,12 @@ void bind_training(nb::module_& m) {
   m.def(
       "default_configurator",
       [](const nb::dict& forward) {
-        const Inputs inputs = default_configurator(simulations_from(forward));
-        return nb::make_tuple(inputs.parameters, inputs.summary_conditions, inputs.direct_conditions);
+        DefaultConditions c = default_conditions(simulations_from(forward));
+        nb::dict out;
+        out[roles::parameters] = to_numpy(std::move(c.parameters));
+        out[roles::summary_conditions] = to_numpy(std::move(c.summary_conditions));
+        if (c.direct_conditions) out[roles::direct_conditions] = to_numpy(std::move(*c.direct_conditions));
+        return out;
       },
       "forward"_a);
 
@@ -363,8 +363,7 @@ void bind_training(nb::module_& m) {
       .def(
           "configure",
           [](const Trainer& self, const nb::dict& forward) {
-            const Inputs inputs = self.configure(simulations_from(forward));
-            return nb::make_tuple(inputs.parameters, inputs.summary_conditions, inputs.direct_conditions);
+            return to_dict(self.configure(simulations_from(forward)));
           },
           "forward"_a)
       .def(
@@ -437,7 +436,7 @@ void bind_training(nb::module_& m) {
           "path"_a, "batch_size"_a, "max_epochs"_a, "loader"_a.none(), validation, optimizer, reuse, early, adjuster)
       .def(
           "mmd_hypothesis_test",
-          [](const Trainer& self, std::optional<Array> summary, std::optional<Array> direct, std::optional<Array> reference,
+          [](const Trainer& self, const nb::dict& data, std::optional<Array> reference,
              std::int64_t num_reference, std::int64_t num_null, bool bootstrap, double level, std::uint64_t seed,
              const nb::object& progress) {
             MmdTestOptions options{.num_reference_simulations = num_reference,
@@ -456,18 +455,17 @@ void bind_training(nb::module_& m) {
                   throw PythonFailure(error);
                 }
               };
-            const Inputs observed{Array(), std::move(summary), std::move(direct)};
+            const Batch observed = batch_of(data);
             MmdTest out;
             {
               const nb::gil_scoped_release nogil;
-              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, Inputs{Array(), std::move(reference), {}},
-                                                    options)
+              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, Batch{{roles::summary_conditions, *reference}}, options)
                               : mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, self.model(), options);
             }
             return nb::make_tuple(Array({static_cast<std::int64_t>(out.null_distribution.size())}, out.null_distribution), out.observed,
                                   out.p_value, out.critical_value);
           },
-          "summary_conditions"_a.none(), "direct_conditions"_a.none(), "reference"_a.none(), "num_reference_simulations"_a,
+          "data"_a, "reference"_a.none(), "num_reference_simulations"_a,
           "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a, "progress"_a.none());
 }
 

@@ -10,13 +10,15 @@
 namespace bayesflow::detail {
 
 /// All options by name. Functions of the user are named, not stored: "pooling": "own", "class": "own".
-[[nodiscard]] std::string architecture_of(const AmortizedPosterior& amortizer);
+[[nodiscard]] std::string architecture_of(const Amortizer& amortizer);
+/// Whether the library can make the network again from its description.
+[[nodiscard]] bool is_known(const Network& net);
 
 /// Not built yet, with the shapes it is to be built for. Throws IoError for missing parts (`LoadAmortizerOptions` says which there
 /// are); any other exception means that the text makes no sense. No count in it may be above `max_arrays`, and no width above `max_values`.
 struct Described {
-  AmortizedPosterior amortizer;
-  AmortizedPosterior::BuiltFor built_for;
+  Amortizer amortizer;
+  BatchShapes built_for;
 };
 [[nodiscard]] Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays,
                                           std::int64_t max_values);

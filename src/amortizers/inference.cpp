@@ -1,11 +1,11 @@
-/// What a trained AmortizedPosterior is asked for: draws, densities, summaries.
+/// What a trained amortizer is asked for: draws, densities, summaries.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 
-#include "amortizers/posterior_state.hpp"
+#include "amortizers/amortizer_state.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/float32_range.hpp"
 
@@ -18,12 +18,11 @@ Array to_array(Tensor x) {
   return out;
 }
 
-// Draws of one data set that have a stream of random numbers, and how many such blocks at most pass through the flow together.
-constexpr std::int64_t kDrawBlock = 256, kBlocksTogether = 4;
+constexpr std::int64_t kBlocksTogether = 4;  // blocks of draws that pass through the network together, at most
 
 /// Number of the block of data set `b` that starts with draw `first`: names its stream of random numbers, for any number of draws.
 std::uint64_t block_index(std::int64_t b, std::int64_t first) {
-  return static_cast<std::uint64_t>(b) << 32 | static_cast<std::uint64_t>(first / kDrawBlock);
+  return static_cast<std::uint64_t>(b) << 32 | static_cast<std::uint64_t>(first / DrawStreams::kBlock);
 }
 
 /// Lends one of a few tapes to whichever thread needs one, and takes it back even if the thread's task throws.
@@ -58,50 +57,31 @@ class TapeLender {
   std::vector<Tape*> free_;
 };
 
-/// Inputs::check; one data set without the axis of data sets is told from data of a wrong shape.
-void check(const AmortizedPosterior::BuiltFor& built, const Inputs& inputs, const char* owner) {
-  const auto require_axis = [&](const char* name, const std::optional<Array>& given, const std::optional<Shape>& shape, int most) {
-    if (!given || !shape || shape->rank() > most || given->rank() + 1 != shape->rank()) return;
-    std::string wanted = "(batch";
-    for (int i = 1; i < shape->rank(); ++i) wanted += fmt::format(", {}", (*shape)[i]);
-    throw ShapeError(
-        fmt::format("{}: {} of shape {} have an axis too few: the networks were built for {}); one data set x is given as "
-                    "x.expand_dims(0)",
-                    owner, name, given->shape().to_string(), wanted));
-  };
-  require_axis("summary_conditions", inputs.summary_conditions, built.summary_conditions, 3);  // more axes may be left out
-  require_axis("direct_conditions", inputs.direct_conditions, built.direct_conditions, 2);
-  inputs.check(owner);
-}
-
 /// Where a network's results for finite inputs are not finite: data set `b`. Its largest value is where to look.
-[[noreturn]] void refuse_overflow(const char* what, const char* which, const Inputs& inputs, std::int64_t b) {
+[[noreturn]] void refuse_overflow(const AmortizerKind& kind, const char* what, const char* which, const Batch& batch, std::int64_t b) {
   std::string largest;
-  double most = -1;
-  const auto look = [&](const char* name, const Array& values) {
-    if (values.empty()) return;
-    const std::span<const double> row = values.row_values(b);
-    const auto at = std::ranges::max_element(row, {}, [](double x) { return std::abs(x); });
-    if (std::abs(*at) <= most) return;
+  float most = -1;
+  for (const auto& [role, values] : batch.entries()) {
+    const std::span<const float> row = values.row_values(b);
+    const auto at = std::ranges::max_element(row, {}, [](float x) { return std::abs(x); });
+    if (at == row.end() || std::abs(*at) <= most) continue;
     most = std::abs(*at);
-    largest = fmt::format("{} in {}, column {}", *at, name, values.rank() > 1 ? (at - row.begin()) % values.dim(-1) : 0);
-  };
-  look("parameters", inputs.parameters);
-  if (inputs.summary_conditions) look("summary_conditions", *inputs.summary_conditions);
-  if (inputs.direct_conditions) look("direct_conditions", *inputs.direct_conditions);
+    largest = fmt::format("{} in {}, column {}", *at, role, values.rank() > 1 ? (at - row.begin()) % values.dim(-1) : 0);
+  }
   throw ArgumentError(
-      fmt::format("AmortizedPosterior::{}: {} of data set {} are not finite, although its values are: they are too far from those of "
-                  "training for float32. Its largest: {}; scale the values as in training",
-                  what, which, b, largest));
+      fmt::format("{}: {} of data set {} are not finite, although its values are: they are too far from those of training for float32. "
+                  "Its largest: {}; scale the values as in training",
+                  call_of(kind, what), which, b, largest));
 }
 
 /// Throws ArgumentError if the results of a data set, equally many for each, are `wrong`.
 template <class Number, class Wrong>
-void require_results(const char* what, const char* which, const Inputs& inputs, std::span<const Number> values, Wrong&& wrong) {
-  const std::int64_t batch = inputs.batch_size();
-  const std::size_t each = values.size() / static_cast<std::size_t>(batch);
-  for (std::int64_t b = 0; b < batch; ++b)
-    if (wrong(values.subspan(static_cast<std::size_t>(b) * each, each))) refuse_overflow(what, which, inputs, b);
+void require_results(const AmortizerKind& kind, const char* what, const char* which, const Batch& batch, std::span<const Number> values,
+                     Wrong&& wrong) {
+  const std::int64_t sets = batch.batch_size();
+  const std::size_t each = values.size() / static_cast<std::size_t>(sets);
+  for (std::int64_t b = 0; b < sets; ++b)
+    if (wrong(values.subspan(static_cast<std::size_t>(b) * each, each))) refuse_overflow(kind, what, which, batch, b);
 }
 
 }  // namespace
@@ -109,7 +89,7 @@ void require_results(const char* what, const char* which, const Inputs& inputs, 
 /// A call of inference, with the memory and the threads that it has, all of it by the weights of one training step. Memory of small calls
 /// is kept, so that the next is quick; that of large ones goes back to the system, since a program that has looked at many data sets once
 /// need not hold their activations for ever.
-class AmortizedPosterior::Pass {
+class Amortizer::Pass {
  public:
   /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
   /// do those that begin while another call has the threads.
@@ -174,19 +154,45 @@ class AmortizedPosterior::Pass {
 
 namespace {
 
-std::int64_t rows_of(const std::optional<Array>& x) { return x ? x->dim(0) * rows_per_item(x->shape()) : 0; }
-std::int64_t rows_of(const Inputs& inputs) {
-  const std::int64_t parameters = inputs.parameters.empty() ? 0 : inputs.parameters.dim(0) * rows_per_item(inputs.parameters.shape());
-  return std::max({parameters, rows_of(inputs.summary_conditions), rows_of(inputs.direct_conditions)});
+/// Rows of the largest of the networks' inputs.
+std::int64_t rows_of(const Batch& batch) {
+  std::int64_t most = 0;
+  for (const auto& [role, values] : batch.entries()) most = std::max(most, values.dim(0) * rows_per_item(values.shape()));
+  return most;
+}
+
+bool any_not_finite(std::span<const float> row) {
+  return std::ranges::any_of(row, [](float x) { return !std::isfinite(x); });
 }
 
 }  // namespace
 
-LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
+/// Batch::check; one data set without the axis of data sets is told from data of a wrong shape.
+void Amortizer::check(const Batch& batch, const char* what) const {
+  const State& s = *state_;
+  const std::string owner = call_of(s.kind, what);
+  check_roles(shapes_of(batch));
+  const auto require_axis = [&](const char* role, int most) {
+    const Block* given = role ? batch.find(role) : nullptr;
+    const Shape* shape = role ? find_shape(s.built_for, role) : nullptr;
+    if (!given || !shape || shape->rank() > most || given->rank() + 1 != shape->rank()) return;
+    std::string wanted = "(batch";
+    for (int i = 1; i < shape->rank(); ++i) wanted += fmt::format(", {}", (*shape)[i]);
+    throw ShapeError(
+        fmt::format("{}: {} of shape {} have an axis too few: the networks were built for {}); one data set x is given as "
+                    "x.expand_dims(0)",
+                    owner, role, given->shape().to_string(), wanted));
+  };
+  require_axis(s.kind.summary, 3);  // more axes may be left out
+  require_axis(s.kind.direct, 2);
+  batch.check(owner.c_str());
+}
+
+LossTerms Amortizer::compute_loss(const Batch& batch) const {
   require_built("compute_loss");
-  check(state_->built_for, inputs, "AmortizedPosterior::compute_loss");
-  const Pass pass(*state_, rows_of(inputs));
-  const LossTensors t = loss(*pass, inputs);
+  check(batch, "compute_loss");
+  const Pass pass(*state_, rows_of(batch));
+  const LossTensors t = loss(*pass, batch);
   auto names = std::make_shared<std::vector<std::string>>(loss_names());
   names->emplace_back(kWeightDecay);
   LossTerms out(std::move(names));
@@ -195,178 +201,200 @@ LossTerms AmortizedPosterior::compute_loss(const Inputs& inputs) const {
   return out;
 }
 
-Array AmortizedPosterior::summary(const Inputs& inputs) const {
+Array Amortizer::summary(const Batch& batch) const {
   require_built("summary");
-  check(state_->built_for, inputs, "AmortizedPosterior::summary");
-  if (!state_->summary) throw SummaryStatsError("AmortizedPosterior::summary: there is no summary network");
-  const Pass pass(*state_, rows_of(inputs));
-  Tensor summary;
-  (void)condition(*pass, inputs, &summary);
-  const std::span<const float> values(summary.data(), static_cast<std::size_t>(summary.size()));
-  require_results("summary", "the summaries", inputs, values,
-                  [](auto row) { return std::ranges::any_of(row, [](float x) { return !std::isfinite(x); }); });
+  check(batch, "summary");
+  if (!state_->summary) throw SummaryStatsError(fmt::format("{}: there is no summary network", call_of(state_->kind, "summary")));
+  const Pass pass(*state_, rows_of(batch));
+  const Tensor summary = summarize(*pass, batch);
+  require_results(state_->kind, "summary", "the summaries", batch,
+                  std::span<const float>(summary.data(), static_cast<std::size_t>(summary.size())), any_not_finite);
   return to_array(summary);
 }
 
-std::shared_ptr<const SeenData> AmortizedPosterior::seen() const { return state_->seen.load(); }
+Array Amortizer::summaries_of(const Batch& batch) const { return summary_net() ? summary(batch) : Array(); }
 
-void AmortizedPosterior::set_seen(const SeenData& seen) { state_->seen.store(std::make_shared<const SeenData>(seen)); }
+std::vector<double> Amortizer::losses_of(const Batch& batch) const {
+  std::vector<Foreign> ignored;
+  const Array losses = evaluate("losses_of", batch, &ignored, [this](Tape& t, Tensor targets, Tensor condition) {
+    return state_->inference->loss(t, targets, condition);
+  });
+  std::vector<double> out(static_cast<std::size_t>(losses.dim(0)), 0.0);
+  const std::size_t each = static_cast<std::size_t>(losses.size()) / out.size();
+  for (std::size_t i = 0; i < out.size() * each; ++i) out[i / each] += losses.data()[i] / static_cast<double>(each);
+  return out;
+}
 
-void AmortizedPosterior::look_for_foreign(const Inputs& inputs, const Tensor& summary, std::vector<Foreign>& found) const {
+std::shared_ptr<const SeenData> Amortizer::seen() const { return state_->seen.load(); }
+
+void Amortizer::set_seen(const SeenData& seen) { state_->seen.store(std::make_shared<const SeenData>(seen)); }
+
+void Amortizer::look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found) const {
   const std::shared_ptr<const SeenData> known = seen();
   if (!known) return;
   const bool has_summaries = summary && summary.rank() == 2 && summary.cols() == static_cast<std::int64_t>(known->summaries.size());
-  found = compare(*known, inputs, has_summaries ? summary.data() : nullptr);
+  found = compare(*known, batch, has_summaries ? summary.data() : nullptr);
 }
 
-void AmortizedPosterior::tell(std::vector<Foreign> found, std::vector<Foreign>* to) const {
+void Amortizer::tell(std::vector<Foreign> found, std::vector<Foreign>* to) const {
   if (to)
     to->insert(to->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   else
     for (const Foreign& f : found) options().logger(LogLevel::warning, f.sentence);
 }
 
-std::vector<Foreign> AmortizedPosterior::foreign(const Inputs& inputs) const {
+std::vector<Foreign> Amortizer::foreign(const Batch& batch) const {
   require_built("foreign");
-  inputs.check("AmortizedPosterior::foreign");
+  check(batch, "foreign");
   std::vector<Foreign> out;
-  const Pass pass(*state_, rows_of(inputs));
+  const Pass pass(*state_, rows_of(batch));
   Tensor summary;
-  (void)condition(*pass, inputs, &summary);
-  look_for_foreign(inputs, summary, out);
+  (void)condition(*pass, batch, &summary);
+  look_for_foreign(batch, summary, out);
   return out;
 }
 
-Array AmortizedPosterior::evaluate(const char* what, const Inputs& inputs, OfFlow of_flow, std::vector<Foreign>* foreign) const {
+template <class Make>
+Array Amortizer::evaluate(const char* what, const Batch& batch, std::vector<Foreign>* foreign, const Make& make) const {
   require_built(what);
-  if (inputs.parameters.empty())
-    throw ShapeError(fmt::format("AmortizedPosterior::{}: needs parameters of shape (batch, {}) or (batch, n, {}); got none", what,
-                                 num_params(), num_params()));
-  check(state_->built_for, inputs, fmt::format("AmortizedPosterior::{}", what).c_str());
   const State& s = *state_;
-  const Pass pass(*state_, rows_of(inputs));
+  const Block* targets = batch.find(s.kind.target);
+  if (!targets)
+    throw ShapeError(fmt::format("{}: needs {} of shape (batch, {}) or (batch, n, {}); got none", call_of(s.kind, what), s.kind.target,
+                                 target_width(), target_width()));
+  check(batch, what);
+  const Pass pass(*state_, rows_of(batch));
   Tape& tape = *pass;
-  Tensor summary, c = condition(tape, inputs, &summary), theta = tape.input(inputs.parameters);
+  Tensor summary, c = condition(tape, batch, &summary), theta = targets->on(tape);
   if (looks_for_foreign(foreign)) {
     std::vector<Foreign> found;
-    look_for_foreign(inputs, summary, found);
+    look_for_foreign(batch, summary, found);
     tell(std::move(found), foreign);
   }
   const Tensor in[] = {theta, c};
-  const Tensor out = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in, [&](Tape& t, std::span<const Tensor> x) {
-    return of_flow(s.options.latent, s.inference.forward(t, x[0], x[1]));
-  });
-  require_results(what, "the results", inputs, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),
+  const Tensor out = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in,
+                                   [&](Tape& t, std::span<const Tensor> x) { return make(t, x[0], x[1]); });
+  require_results(s.kind, what, "the results", batch, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),
                   [](auto row) { return std::ranges::any_of(row, [](float x) { return std::isnan(x); }); });
   return to_array(out);
 }
 
-AmortizedPosterior::Forward AmortizedPosterior::forward(const Inputs& inputs) const {
+Amortizer::Latents Amortizer::latents(const Batch& batch) const {
+  const NormalizingFlow& net = flow("forward");
   // One more column carries the log-determinant through the shards.
-  const Array all = evaluate("forward", inputs, [](const Latent&, const ops::Transformed& flow) {
-    Shape shape = flow.value.shape();
+  const Array all = evaluate("forward", batch, nullptr, [&net](Tape& t, Tensor targets, Tensor condition) {
+    const ops::Transformed f = net.forward(t, targets, condition);
+    Shape shape = f.value.shape();
     shape.set(-1, 1);
-    const Tensor parts[] = {flow.value, ops::reshape(flow.log_det, shape)};
+    const Tensor parts[] = {f.value, ops::reshape(f.log_det, shape)};
     return ops::concat(parts);
   });
-  const std::int64_t width = num_params();
+  const std::int64_t width = target_width();
   const Array log_det = all.columns(width, width + 1);
   return {all.columns(0, width), log_det.squeeze(-1)};
 }
 
-Array AmortizedPosterior::log_posterior(const Inputs& inputs, std::vector<Foreign>* foreign) const {
-  return evaluate(
-      "log_posterior", inputs,
-      [](const Latent& latent, const ops::Transformed& flow) { return ops::add(latent.log_density(flow.value), flow.log_det); }, foreign);
+Array Amortizer::log_density(const Batch& batch, std::vector<Foreign>* foreign) const {
+  return evaluate(state_->kind.density, batch, foreign, [this](Tape& t, Tensor targets, Tensor condition) {
+    return state_->inference->log_density(t, targets, condition);
+  });
 }
 
 template <class Number>
-void AmortizedPosterior::invert(const Inputs& inputs, std::int64_t n_samples, SampleOptions options, const FillLatent& latent, Number* out,
-                                bool look) const {
+void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOptions options, const Array* latent, Number* out) const {
   State& s = *state_;
-  look = look && looks_for_foreign(options.foreign);
+  const bool look = !latent && looks_for_foreign(options.foreign);
   std::vector<Foreign> found;
-  const Pass pass(s, std::max(rows_of(inputs), inputs.batch_size() * n_samples));
-  Tensor summary, c = condition(*pass, inputs, &summary);
-  if (look) look_for_foreign(inputs, summary, found);
+  const Pass pass(s, std::max(rows_of(batch), batch.batch_size() * n_samples));
+  Tensor summary, c = condition(*pass, batch, &summary);
+  if (look) look_for_foreign(batch, summary, found);
   if (c.rank() != 2)
-    throw ShapeError(fmt::format("AmortizedPosterior::sample: needs conditions of shape (batch, c); got {}", c.shape().to_string()));
-  const std::int64_t batch = c.dim(0), width = num_params(), c_width = c.cols(), blocks = (n_samples + kDrawBlock - 1) / kDrawBlock;
+    throw ShapeError(fmt::format("{}: needs conditions of shape (batch, c); got {}", call_of(s.kind, "sample"), c.shape().to_string()));
+  constexpr std::int64_t kBlock = DrawStreams::kBlock;
+  const std::int64_t sets = c.dim(0), width = target_width(), c_width = c.cols(), blocks = (n_samples + kBlock - 1) / kBlock;
+  const std::uint64_t seed = options.seed.value_or(0);
+  const Rng streams(seed, "posterior draws");
   // A few blocks share what a pass does once, as long as every thread has enough to do. Dropout that stays active at inference has noise of
   // its own in every block, which must not depend on how many threads there are.
-  const std::int64_t per_thread = batch * blocks / (std::int64_t{4} * pass.threads());
-  const std::int64_t together = s.inference.is_noisy_at_inference() ? 1 : std::clamp<std::int64_t>(per_thread, 1, kBlocksTogether);
+  const std::int64_t per_thread = sets * blocks / (std::int64_t{4} * pass.threads());
+  const std::int64_t together = s.inference->is_noisy_at_inference() ? 1 : std::clamp<std::int64_t>(per_thread, 1, kBlocksTogether);
   const std::int64_t tasks = (blocks + together - 1) / together;
   TapeLender lender(pass.block_tapes());
-  pass.for_each(batch * tasks, [&](std::int64_t task) {
-    const std::int64_t b = task / tasks, first = blocks * (task % tasks) / tasks * kDrawBlock;
-    const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kDrawBlock, n_samples) - first;
+  pass.for_each(sets * tasks, [&](std::int64_t task) {
+    const std::int64_t b = task / tasks, first = blocks * (task % tasks) / tasks * kBlock;
+    const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kBlock, n_samples) - first;
     const TapeLender::Loan tape(lender);
-    tape->reset({.gradients = false, .training = false, .seed = options.seed.value_or(0), .step = block_index(b, first)});
-    Tensor z = tape->filled({1, rows, width}, 0);
-    for (std::int64_t row = 0; row < rows; row += kDrawBlock)
-      latent(b, first + row, std::span<float>(z.data() + row * width, static_cast<std::size_t>(std::min(kDrawBlock, rows - row) * width)));
-    const Tensor theta = s.inference.inverse(*tape, z, tape->wrap({1, c_width}, c.data() + b * c_width));
-    std::copy_n(theta.data(), rows * width, out + (b * n_samples + first) * width);
+    tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first)});
+    const Tensor given = tape->wrap({1, c_width}, c.data() + b * c_width);
+    Tensor drawn;
+    if (latent) {
+      Tensor z = tape->filled({1, rows, width}, 0);
+      const double* from = latent->data() + (b * n_samples + first) * width;
+      for (std::int64_t i = 0; i < z.size(); ++i) z.data()[i] = static_cast<float>(from[i]);  // checked by the caller
+      drawn = static_cast<const NormalizingFlow&>(*s.inference).inverse(*tape, z, given);
+    } else {
+      std::vector<Rng> of_blocks;
+      for (std::int64_t row = 0; row < rows; row += kBlock) of_blocks.push_back(streams.at(block_index(b, first + row)));
+      DrawStreams numbers(rows, std::move(of_blocks));
+      drawn = s.inference->sample(*tape, numbers, given);
+    }
+    if (drawn.size() != rows * width)
+      throw ShapeError(fmt::format("{}: the inference network gives draws of shape {}; they must be {}", call_of(s.kind, "sample"),
+                                   drawn.shape().to_string(), Shape{1, rows, width}.to_string()));
+    std::copy_n(drawn.data(), rows * width, out + (b * n_samples + first) * width);
   });
   // One draw of many may be infinite, under heavy tails; all of them are if the conditions overflow.
-  require_results("sample", "the draws", inputs, std::span<const Number>(out, static_cast<std::size_t>(batch * n_samples * width)),
+  const std::span<const Number> all(out, static_cast<std::size_t>(sets * n_samples * width));
+  require_results(s.kind, "sample", "the draws", batch, all,
                   [](auto row) { return std::ranges::none_of(row, [](Number x) { return std::isfinite(x); }); });
   if (!look) return;
   if (const std::shared_ptr<const SeenData> known = seen())
-    for (Foreign& f : compare_draws(*known, std::span<const Number>(out, static_cast<std::size_t>(batch * n_samples * width)), batch))
-      found.push_back(std::move(f));
+    for (Foreign& f : compare_draws(*known, s.kind.target, all, sets)) found.push_back(std::move(f));
   tell(std::move(found), options.foreign);
 }
 
-std::uint64_t AmortizedPosterior::seed_of(const SampleOptions& options) const {
+std::uint64_t Amortizer::seed_of(const SampleOptions& options) const {
   return options.seed ? *options.seed : state_->unseeded_calls.fetch_add(1);
 }
 
-AmortizedPosterior::FillLatent AmortizedPosterior::latent_draws(std::int64_t n_samples, const Inputs& inputs, std::uint64_t seed) const {
+void Amortizer::check_draws(const Batch& batch, std::int64_t n_samples) const {
   require_built("sample");
-  check(state_->built_for, inputs, "AmortizedPosterior::sample");
-  if (n_samples < 1) throw ArgumentError(fmt::format("AmortizedPosterior::sample: n_samples must be at least 1; got {}", n_samples));
-  return [this, width = num_params(), streams = Rng(seed, "posterior draws")](std::int64_t b, std::int64_t first, std::span<float> z) {
-    Rng rng = streams.at(block_index(b, first));
-    state_->options.latent.sample(rng, z, width);
-  };
+  check(batch, "sample");
+  if (n_samples < 1) throw ArgumentError(fmt::format("{}: n_samples must be at least 1; got {}", call_of(state_->kind, "sample"), n_samples));
 }
 
-Array AmortizedPosterior::sample(const Inputs& inputs, std::int64_t n_samples, SampleOptions options) const {
+Array Amortizer::draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const {
   const std::uint64_t seed = seed_of(options);
-  const FillLatent latent = latent_draws(n_samples, inputs, seed);
-  Array out = uninitialized_array({inputs.batch_size(), n_samples, num_params()});
-  invert(inputs, n_samples, {.seed = seed, .foreign = options.foreign}, latent, out.data());
+  check_draws(batch, n_samples);
+  Array out = uninitialized_array({batch.batch_size(), n_samples, target_width()});
+  make_draws(batch, n_samples, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
   return out;
 }
 
-void AmortizedPosterior::sample_into(std::span<float> out, const Inputs& inputs, std::int64_t n_samples, SampleOptions options) const {
+void Amortizer::draws_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options) const {
   const std::uint64_t seed = seed_of(options);
-  const FillLatent latent = latent_draws(n_samples, inputs, seed);
-  const Shape shape{inputs.batch_size(), n_samples, num_params()};
+  check_draws(batch, n_samples);
+  const Shape shape{batch.batch_size(), n_samples, target_width()};
   if (static_cast<std::int64_t>(out.size()) != shape.size())
-    throw ShapeError(
-        fmt::format("AmortizedPosterior::sample_into: needs room for {} = {} floats; got {}", shape.to_string(), shape.size(), out.size()));
-  invert(inputs, n_samples, {.seed = seed, .foreign = options.foreign}, latent, out.data());
+    throw ShapeError(fmt::format("{}: needs room for {} = {} floats; got {}", call_of(state_->kind, "sample_into"), shape.to_string(),
+                                 shape.size(), out.size()));
+  make_draws(batch, n_samples, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
 }
 
-Array AmortizedPosterior::sample_from_latent(const Inputs& inputs, const Array& latent) const {
-  require_built("sample_from_latent");
-  check(state_->built_for, inputs, "AmortizedPosterior::sample_from_latent");
-  const std::int64_t width = num_params();
-  if (latent.rank() != 3 || latent.dim(0) != inputs.batch_size() || latent.dim(2) != width)
-    throw ShapeError(fmt::format("AmortizedPosterior::sample_from_latent: needs latents ({}, n_samples, {}); got {}", inputs.batch_size(),
-                                 width, latent.shape().to_string()));
+Array Amortizer::draws_from_latent(const Batch& batch, const Array& latent) const {
+  constexpr const char* kWhat = "sample_from_latent";
+  require_built(kWhat);
+  check(batch, kWhat);
+  (void)flow(kWhat);
+  const std::int64_t width = target_width();
+  if (latent.rank() != 3 || latent.dim(0) != batch.batch_size() || latent.dim(2) != width)
+    throw ShapeError(fmt::format("{}: needs latents ({}, n_samples, {}); got {}", call_of(state_->kind, kWhat), batch.batch_size(), width,
+                                 latent.shape().to_string()));
   if (!detail::within_float32(latent.values()))
-    throw ArgumentError("AmortizedPosterior::sample_from_latent: the latents must be finite in float32, which networks compute in");
-  const std::int64_t n = latent.dim(1);
-  Array out = uninitialized_array({inputs.batch_size(), n, width});
-  const auto given = [&](std::int64_t b, std::int64_t first, std::span<float> z) {
-    const double* from = latent.data() + (b * n + first) * width;
-    for (std::size_t i = 0; i < z.size(); ++i) z[i] = static_cast<float>(from[i]);  // checked above
-  };
-  invert(inputs, n, {}, given, out.data(), false);
+    throw ArgumentError(
+        fmt::format("{}: the latents must be finite in float32, which networks compute in", call_of(state_->kind, kWhat)));
+  Array out = uninitialized_array({batch.batch_size(), latent.dim(1), width});
+  make_draws(batch, latent.dim(1), {}, &latent, out.data());
   return out;
 }
 

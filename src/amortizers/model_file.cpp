@@ -7,9 +7,9 @@
 #include <set>
 
 #include "amortizers/architecture.hpp"
+#include "amortizers/kinds.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/deep_set.hpp"
-#include "bayesflow/networks/graph_network.hpp"
 #include "io/archive.hpp"
 #include "training/seen_file.hpp"
 
@@ -19,35 +19,36 @@ namespace {
 constexpr io::Format kModelFormat{.kind = "model", .version = 1};
 constexpr std::int64_t kProbes = 2, kProbeDraws = 10;
 constexpr double kTolerance = 1e-4;
+constexpr const char *kLogDensity = "probes/log_posterior", *kDraws = "probes/draws";
 
-/// What a model says about probes. Absent where the inputs do not allow it.
+/// What a model says about probes. Absent where networks or inputs do not allow it.
 struct Outputs {
-  std::optional<Array> log_posterior, draws;
+  std::optional<Array> log_density, draws;
 };
 
-Outputs outputs_of(const AmortizedPosterior& amortizer, const Inputs& probes) {
+Outputs outputs_of(const Amortizer& amortizer, const Batch& probes) {
   Outputs out;
   std::vector<Foreign> ignored;  // probes are made up
-  if (!probes.parameters.empty()) out.log_posterior = amortizer.log_posterior(probes, &ignored);
-  if (!probes.direct_conditions || probes.direct_conditions->rank() == 2)
-    out.draws = amortizer.sample(probes, kProbeDraws, {.seed = 0, .foreign = &ignored});
+  const InferenceNetwork& net = amortizer.inference_net();
+  const Block* direct = probes.find(amortizer.kind().direct);
+  if (net.has_density() && probes.has(amortizer.kind().target)) out.log_density = AmortizerAccess::log_density(amortizer, probes, &ignored);
+  if (net.has_draws() && (!direct || direct->rank() == 2))
+    out.draws = AmortizerAccess::draws(amortizer, probes, kProbeDraws, {.seed = 0, .foreign = &ignored});
   return out;
 }
 
 /// Standard normal numbers in the shapes that the networks were built for.
-Inputs make_probes(const AmortizedPosterior& amortizer) {
-  Rng rng(0, "probes of a model file");
-  const auto normals = [&](Shape shape) {
+Batch make_probes(const Amortizer& amortizer) {
+  const Rng streams(0, "probes of a model file");
+  const AmortizerKind& kind = amortizer.kind();
+  Batch out;
+  const Shape* direct = find_shape(amortizer.built_for(), kind.direct);
+  Shape target{kProbes, amortizer.target_width()};
+  if (direct && direct->rank() == 3) target = {kProbes, (*direct)[1], amortizer.target_width()};
+  out.set(kind.target, streams.branch(kind.target).normal(target));
+  for (auto [role, shape] : amortizer.built_for()) {
     shape.set(0, kProbes);
-    return rng.normal(shape);
-  };
-  const auto& seen = amortizer.built_for();
-  Inputs out;
-  out.parameters = rng.normal({kProbes, amortizer.num_params()});
-  if (seen.summary_conditions && amortizer.summary_net()) out.summary_conditions = normals(*seen.summary_conditions);
-  if (seen.direct_conditions) {
-    out.direct_conditions = normals(*seen.direct_conditions);
-    if (out.direct_conditions->rank() == 3) out.parameters = rng.normal({kProbes, out.direct_conditions->dim(1), amortizer.num_params()});
+    if (role != kind.target) out.set(role, role == roles::summary_mask ? Array(shape, 1.0) : streams.branch(role).normal(shape));
   }
   return out;
 }
@@ -60,9 +61,6 @@ Array read(const io::ArchiveReader& in, const std::string& path) {
   Array out = uninitialized_array(in.shape(path));
   in.read(path, out.shape(), out.values());
   return out;
-}
-std::optional<Array> read_if(const io::ArchiveReader& in, const std::string& path) {
-  return in.has(path) ? std::optional<Array>(read(in, path)) : std::nullopt;
 }
 
 /// Largest difference, relative to the largest value; infinite where only one of them is finite.
@@ -116,16 +114,16 @@ void read_weights(const io::ArchiveReader& in, nn::ParameterStore& store) {
       if (!known.contains(path)) in.refuse(path, "belongs to no part of the networks that it describes");
 }
 
-/// Loads what was written, so that a file that cannot be loaded never takes the place of one that can. A summary network of a user's own
-/// class cannot be made here; then the file itself is checked.
-void verify_written(const AmortizedPosterior& amortizer, const std::filesystem::path& written, const std::filesystem::path& path) {
-  LoadAmortizerOptions parts{.latent = amortizer.options().latent, .threads = 1};
+/// Loads what was written, so that a file that cannot be loaded never takes the place of one that can. A network of a user's own class
+/// cannot be made here; then the file itself is checked.
+void verify_written(const Amortizer& amortizer, const std::filesystem::path& written, const std::filesystem::path& path) {
+  LoadAmortizerOptions parts{.threads = 1};
+  if (const auto* flow = dynamic_cast<const NormalizingFlow*>(&amortizer.inference_net())) parts.latent = flow->latent();
   const SummaryNetwork* summary = amortizer.summary_net();
-  const auto* deep_set = dynamic_cast<const DeepSet*>(summary);
-  if (deep_set) parts.pooling_fun = deep_set->options().pooling_fun;
+  if (const auto* deep_set = dynamic_cast<const DeepSet*>(summary)) parts.pooling_fun = deep_set->options().pooling_fun;
   try {
-    if (!summary || deep_set || dynamic_cast<const GraphNetwork*>(summary))
-      (void)load_amortizer(written, parts);
+    if (detail::is_known(amortizer.inference_net()) && (!summary || detail::is_known(*summary)))
+      (void)detail::load_model(written, parts);
     else
       (void)io::ArchiveReader(written, kModelFormat);
   } catch (const std::exception& error) {
@@ -135,9 +133,9 @@ void verify_written(const AmortizedPosterior& amortizer, const std::filesystem::
 }
 
 /// Everything but the writing of the file; the weights, the probes' outputs and the rest are copies of one training step.
-io::ArchiveWriter collect(const AmortizedPosterior& amortizer, const SaveAmortizerOptions& options) {
+io::ArchiveWriter collect(const Amortizer& amortizer, const SaveAmortizerOptions& options) {
   const nn::WeightLock::Reading reading(amortizer.store().lock());
-  Inputs probes;
+  Batch probes;
   Outputs outputs;
   try {
     probes = options.probes ? *options.probes : make_probes(amortizer);
@@ -168,23 +166,21 @@ io::ArchiveWriter collect(const AmortizedPosterior& amortizer, const SaveAmortiz
   for (const auto& [name, array] : info.constants) write(out, "constants/" + name, array);
   const std::shared_ptr<const SeenData> seen = amortizer.seen();
   if (seen) training::write_seen(out, *seen);
-  if (!probes.parameters.empty()) write(out, "probes/parameters", probes.parameters);
-  if (probes.summary_conditions) write(out, "probes/summary_conditions", *probes.summary_conditions);
-  if (probes.direct_conditions) write(out, "probes/direct_conditions", *probes.direct_conditions);
-  if (outputs.log_posterior) write(out, "probes/log_posterior", *outputs.log_posterior);
-  if (outputs.draws) write(out, "probes/draws", *outputs.draws);
+  for (const auto& [role, values] : probes.entries()) write(out, "probes/" + role.str(), values.array());
+  if (outputs.log_density) write(out, kLogDensity, *outputs.log_density);
+  if (outputs.draws) write(out, kDraws, *outputs.draws);
   return out;
 }
 
 }  // namespace
 
-void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options) {
+void save_amortizer(const Amortizer& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options) {
   if (!amortizer.is_built())
     throw ConfigurationError("save_amortizer: the networks have no weights yet; train first (or call build with a first batch)");
   collect(amortizer, options).commit(path, [&](const std::filesystem::path& written) { verify_written(amortizer, written, path); });
 }
 
-LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
+detail::LoadedModel detail::load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
   const io::ArchiveReader in(path, kModelFormat);
   const auto& architecture = in.attribute<std::string>("architecture");
   std::int64_t arrays = 0, values = 0;
@@ -192,7 +188,7 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
     ++arrays;
     values += in.shape(weights).size();
   }
-  std::optional<AmortizedPosterior> amortizer;
+  std::optional<Amortizer> amortizer;
   try {
     detail::Described described = detail::from_architecture(architecture, options, arrays, values);
     described.amortizer.store().set_limit(values);
@@ -208,7 +204,7 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
   }
   read_weights(in, amortizer->store());
 
-  LoadedAmortizer out{*amortizer, {}, in.format_version(), in.library_version()};
+  LoadedModel out{*amortizer, {}, in.format_version(), in.library_version()};
   ModelInfo& info = out.info;
   info.description = in.attribute<std::string>("description");
   info.param_names = in.attribute<std::vector<std::string>>("param_names");
@@ -221,14 +217,13 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
 
   if (const std::optional<SeenData> known = training::read_seen(in)) out.amortizer.set_seen(*known);
   if (!options.verify) return out;
-  Inputs probes;
-  if (in.has("probes/parameters")) probes.parameters = read(in, "probes/parameters");
-  probes.summary_conditions = read_if(in, "probes/summary_conditions");
-  probes.direct_conditions = read_if(in, "probes/direct_conditions");
+  Batch probes;
+  for (const std::string& name : in.paths("probes/"))
+    if (name != kLogDensity && name != kDraws) probes.set(name.substr(std::string_view("probes/").size()), read(in, name));
   double worst = 0;
   try {
     const Outputs got = outputs_of(out.amortizer, probes);
-    for (const auto& [name, array] : {std::pair{"probes/log_posterior", &got.log_posterior}, std::pair{"probes/draws", &got.draws}})
+    for (const auto& [name, array] : {std::pair{kLogDensity, &got.log_density}, std::pair{kDraws, &got.draws}})
       if (*array) worst = std::max(worst, difference(**array, read(in, name)));
   } catch (const IoError&) {
     throw;
@@ -248,13 +243,7 @@ LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const Loa
   return out;
 }
 
-AmortizedPosterior load_amortizer(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
-  return load_amortizer_file(path, options).amortizer;
-}
-
-void AmortizedPosterior::save(const std::filesystem::path& path) const { save_amortizer(*this, path); }
-void AmortizedPosterior::save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const {
-  save_amortizer(*this, path, options);
-}
+void Amortizer::save(const std::filesystem::path& path) const { save_amortizer(*this, path); }
+void Amortizer::save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const { save_amortizer(*this, path, options); }
 
 }  // namespace bayesflow

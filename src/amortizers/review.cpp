@@ -37,25 +37,13 @@ double middle_half(std::vector<double> values) {
 
 }  // namespace
 
-Array AmortizedPosterior::summaries_of(const Inputs& inputs) const { return summary_net() ? summary(inputs) : Array(); }
-
-bool AmortizedPosterior::standardizes_parameters() const { return inference_net().options().act_norm_init.has_value(); }
-
-std::vector<double> AmortizedPosterior::losses_of(const Inputs& inputs) const {
-  std::vector<Foreign> ignored;
-  const Array densities = log_posterior(inputs, &ignored);
-  std::vector<double> out(static_cast<std::size_t>(densities.dim(0)), 0.0);
-  const std::size_t each = static_cast<std::size_t>(densities.size()) / out.size();
-  for (std::size_t i = 0; i < out.size() * each; ++i) out[i / each] -= densities.data()[i] / static_cast<double>(each);
-  return out;
-}
-
 /// A stalled run returns the prior for a parameter: flat rank histograms and a fair loss do not show it, contraction does. A parameter
 /// of which the data tell the size and not the sign has posteriors with one mean: its distance from the middle is looked at as well.
-std::vector<std::string> AmortizedPosterior::review(const Inputs& held_out, const std::vector<std::string>& names) const {
+std::vector<std::string> AmortizedPosterior::review(const Batch& held_out, const std::vector<std::string>& names) const {
   constexpr std::int64_t kDraws = 50;
   constexpr double kLeast = 0.05, kRatio = 2;
-  if (held_out.parameters.rank() != 2 || held_out.parameters.dim(0) < 20) return {};
+  const Block* truth = held_out.find(roles::parameters);
+  if (!truth || truth->rank() != 2 || truth->dim(0) < 20 || !inference_net().has_draws()) return {};
   std::vector<Foreign> ignored;
   const Array draws = sample(held_out, kDraws, {.seed = 0, .foreign = &ignored});
   const std::int64_t sets = draws.dim(0), width = draws.dim(2);
@@ -66,7 +54,7 @@ std::vector<std::string> AmortizedPosterior::review(const Inputs& held_out, cons
     const std::string name =
         names.size() == static_cast<std::size_t>(width) ? names[static_cast<std::size_t>(j)] : fmt::format("theta_{}", j + 1);
     std::vector<double> truths;
-    for (std::int64_t b = 0; b < sets; ++b) truths.push_back(held_out.parameters(b, j));
+    for (std::int64_t b = 0; b < sets; ++b) truths.push_back(static_cast<double>((*truth)(b, j)));
     const double is = middle_half(values), should_be = middle_half(truths);
     if (should_be > 0 && (is > kRatio * should_be || is < should_be / kRatio)) {
       out.push_back(

@@ -21,6 +21,12 @@ bool few_and_long(std::int64_t items, std::int64_t rows_per_item) { return items
 
 }  // namespace
 
+std::int64_t rows_per_item(const Shape& shape) {
+  std::int64_t n = 1;
+  for (int i = 1; i + 1 < shape.rank(); ++i) n *= shape[i];
+  return n;
+}
+
 Plan plan_rows(std::int64_t items, std::int64_t rows_per_item) {
   Plan plan{.items = items, .rows_per_item = rows_per_item};
   if (few_and_long(items, rows_per_item)) {

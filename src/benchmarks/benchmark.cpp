@@ -44,12 +44,11 @@ Problem find_problem(const std::string& name) {
       fmt::format("Benchmark: there is no problem \"{}\"; there are {}", name, fmt::join(available_benchmarks(), ", ")));
 }
 
-Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition) {
-  Inputs inputs;
-  inputs.parameters = simulations.prior_draws;
+Batch posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition) {
+  Batch inputs{{roles::parameters, simulations.prior_draws}};
   Array data = scaled(problem, simulations.sim_data, scale);
   if (data.rank() > 2) {
-    inputs.summary_conditions = std::move(data);
+    inputs.set(roles::summary_conditions, data);
   } else if (as_summary_condition) {
     if (!problem.as_set)
       throw ConfigurationError(fmt::format(
@@ -58,9 +57,9 @@ Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, 
           std::ranges::any_of(problem.simulator_settings, [](const SettingInfo& s) { return s.name == std::string("n_obs"); })
               ? "; settings of the simulator (n_obs, flatten = false) make a set of them"
               : ""));
-    inputs.summary_conditions = problem.as_set(data);
+    inputs.set(roles::summary_conditions, problem.as_set(data));
   } else {
-    inputs.direct_conditions = std::move(data);
+    inputs.set(roles::direct_conditions, data);
   }
   return inputs;
 }
@@ -162,7 +161,7 @@ GenerativeModel Benchmark::generative_model() const {
   return GenerativeModel(prior(), simulator(), {.name = state_->name, .seed = o.seed, .threads = o.threads, .logger = o.logger});
 }
 
-Inputs Benchmark::posterior_inputs(const Simulations& simulations) const {
+Batch Benchmark::posterior_inputs(const Simulations& simulations) const {
   state_->require_own(simulations);
   return benchmarks::posterior_inputs(state_->problem, simulations, state_->scale, state_->options.as_summary_condition);
 }

@@ -85,7 +85,7 @@ struct Problem {
 [[nodiscard]] Problem find_problem(const std::string& name);
 /// Benchmark::posterior_inputs and likelihood_inputs for data of any settings. Throw ConfigurationError if vectors shall be a set and are
 /// none, or if `scale` is not above 0.
-[[nodiscard]] Inputs posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition);
+[[nodiscard]] Batch posterior_inputs(const Problem& problem, const Simulations& simulations, double scale, bool as_summary_condition);
 [[nodiscard]] LikelihoodInputs likelihood_inputs(const Problem& problem, const Simulations& simulations, double scale);
 
 // --- what several problems share ---

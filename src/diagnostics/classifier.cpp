@@ -21,20 +21,20 @@ class Classifier : public Trainable {
  public:
   explicit Classifier(std::int64_t units) : state_(std::make_shared<State>(units)) {}
 
-  void build(const Inputs& first, std::optional<std::uint64_t> seed) override {
-    state_->net.build(nn::Builder(state_->store, seed.value_or(0)), first.direct_conditions->dim(1));
+  void build(const Batch& first, std::optional<std::uint64_t> seed) override {
+    state_->net.build(nn::Builder(state_->store, seed.value_or(0)), first[roles::direct_conditions].dim(1));
   }
   [[nodiscard]] nn::ParameterStore& store() override { return state_->store; }
   [[nodiscard]] const nn::ParameterStore& store() const override { return state_->store; }
   [[nodiscard]] std::vector<std::string> loss_names() const override { return {"cross_entropy"}; }
-  [[nodiscard]] LossTensors loss(Tape& tape, const Inputs& batch) const override {
+  [[nodiscard]] LossTensors loss(Tape& tape, const Batch& batch) const override {
     // log(1 + e^z) - y z
-    const Tensor z = logit(tape, *batch.direct_conditions), y = tape.input(batch.parameters);
+    const Tensor z = logit(tape, batch[roles::direct_conditions].on(tape)), y = batch[roles::parameters].on(tape);
     LossTensors out;
     out.terms[0] = out.total = ops::mean(ops::subtract(ops::activate(z, Activation::softplus), ops::multiply(y, z)));
     return out;
   }
-  [[nodiscard]] Tensor logit(Tape& tape, const Array& rows) const { return state_->net(tape, tape.input(rows)); }
+  [[nodiscard]] Tensor logit(Tape& tape, Tensor rows) const { return state_->net(tape, rows); }
 
  private:
   struct State {
@@ -57,7 +57,7 @@ std::vector<double> classify(const Simulations& samples, const Array& asked, std
   int waiting = 0;
   Trainer trainer(
       classifier,
-      {.configurator = [](const Simulations& s) { return Inputs{.parameters = s.prior_draws, .direct_conditions = s.sim_data}; },
+      {.configurator = [](const Simulations& s) { return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}}; },
        .seed = seed,
        .threads = 1,
        .progress =
@@ -78,7 +78,7 @@ std::vector<double> classify(const Simulations& samples, const Array& asked, std
   for (std::int64_t first = 0; first < count; first += 1000) {
     const std::int64_t last = std::min(count, first + 1000);
     tape.reset({.gradients = false, .training = false});
-    const Tensor logit = classifier.logit(tape, asked.slice(first, last));
+    const Tensor logit = classifier.logit(tape, tape.input(asked.slice(first, last)));
     for (std::int64_t i = first; i < last; ++i) out.push_back(static_cast<double>(logit.data()[i - first]));
   }
   return out;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 namespace bayesflow::diagnostics {
 

@@ -282,7 +282,7 @@ void ConditionalOptions::validate() const {
   require_option(threads >= 0, "ConditionalOptions", "threads", threads, "0 (all) or more");
 }
 
-void check_data(const Inputs& data, std::int64_t data_sets, const ConditionalOptions& options) {
+void check_data(const Batch& data, std::int64_t data_sets, const ConditionalOptions& options) {
   const auto check_rows = [&](const std::optional<Array>& x, const char* name) {
     if (!x) return;
     if (x->rank() < 2 || x->dim(0) != data_sets || x->empty())
@@ -290,14 +290,13 @@ void check_data(const Inputs& data, std::int64_t data_sets, const ConditionalOpt
                                    name, data_sets, x->shape().to_string()));
     require_finite(*x, "verdict", name, {"data set"});
   };
-  check_rows(data.summary_conditions, "summary_conditions");
-  check_rows(data.direct_conditions, "direct_conditions");
+  for (const auto& [role, values] : data.entries()) check_rows(values.array(), role.c_str());
   check_rows(options.summaries, "summaries");
-  if (!data.summary_conditions && !data.direct_conditions && !options.summaries)
+  if (!data.has(roles::summary_conditions) && !data.has(roles::direct_conditions) && !options.summaries)
     throw ArgumentError("verdict: data has neither summary_conditions nor direct_conditions; give what the networks got");
 }
 
-ConditionalCalibration conditional_calibration(const Array& draws, const Array& truths, const Inputs& data,
+ConditionalCalibration conditional_calibration(const Array& draws, const Array& truths, const Batch& data,
                                                const ConditionalOptions& options) {
   options.validate();
   Sizes n = check_draws(draws, truths, "conditional_calibration");
@@ -305,14 +304,10 @@ ConditionalCalibration conditional_calibration(const Array& draws, const Array& 
   if (n.data_sets < kFewestConditional)
     throw ArgumentError(fmt::format("conditional_calibration: at least {} data sets are needed; got {}", kFewestConditional, n.data_sets));
   if (n.data_sets > options.max_data_sets) {
-    const auto head = [&](const std::optional<Array>& x) {
-      return x ? std::optional<Array>(x->slice(0, options.max_data_sets)) : std::nullopt;
-    };
     ConditionalOptions fewer = options;
-    fewer.summaries = head(options.summaries);
-    return conditional_calibration(
-        draws.slice(0, options.max_data_sets), truths.slice(0, options.max_data_sets),
-        Inputs{.summary_conditions = head(data.summary_conditions), .direct_conditions = head(data.direct_conditions)}, fewer);
+    if (fewer.summaries) fewer.summaries = fewer.summaries->slice(0, options.max_data_sets);
+    return conditional_calibration(draws.slice(0, options.max_data_sets), truths.slice(0, options.max_data_sets),
+                                   data.rows(0, options.max_data_sets), fewer);
   }
   ThreadPool pool(options.threads);
   ConditionalCalibration out;
@@ -321,8 +316,8 @@ ConditionalCalibration conditional_calibration(const Array& draws, const Array& 
   out.parameters.resize(index(n.parameters));
   for (std::size_t p = 0; p < names.size(); ++p) out.parameters[p].name = names[p];
   const std::int64_t most = std::clamp<std::int64_t>(n.data_sets / 4, 10, kMostFeatures);
-  Inputs given{.summary_conditions = data.summary_conditions, .direct_conditions = data.direct_conditions};
-  if (!given.summary_conditions && !given.direct_conditions) given.direct_conditions = options.summaries;
+  Batch given = data;
+  if (!given.has(roles::summary_conditions) && !given.has(roles::direct_conditions)) given.set(roles::direct_conditions, options.summaries);
   const Features features = data_features(given, options.summaries, std::max<std::int64_t>(10, most * 2 / 3));
   find_learnable(draws, truths, n, features, options, out);
   // What a posterior leaves unused shows beside what it uses: some draws tell where each posterior lies, and the truth is ranked among the

@@ -199,16 +199,43 @@ void add_observations(const Array& x, Columns& to) {
   for (std::size_t s = 3; s < most && !to.full(); ++s) statistic(s);
 }
 
+/// The data; where a mask says that an observation is padding, the observations that are there come once more. How many there are becomes
+/// a feature.
+Array without_padding(const Batch& data, Columns& to) {
+  Array x = data.array(roles::summary_conditions);
+  const Block* mask = data.find(roles::summary_mask);
+  if (!mask) return x;
+  const std::int64_t n = x.dim(1), width = x.size() / (x.dim(0) * n);
+  std::vector<double> counts;
+  for (std::int64_t b = 0; b < x.dim(0); ++b) {
+    std::vector<std::int64_t> there;
+    for (std::int64_t i = 0; i < n; ++i)
+      if (mask->data()[b * n + i] != 0) there.push_back(i);
+    counts.push_back(real(static_cast<std::int64_t>(there.size())));
+    double* rows = x.data() + b * n * width;
+    std::size_t next = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (mask->data()[b * n + i] != 0) continue;
+      if (there.empty())
+        std::fill_n(rows + i * width, width, 0.0);
+      else
+        std::copy_n(rows + there[next++ % there.size()] * width, width, rows + i * width);
+    }
+  }
+  to.add(std::move(counts), "number of observations");
+  return x;
+}
+
 }  // namespace
 
-Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means,
+Features data_features(const Batch& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means,
                        const std::optional<Array>& sds) {
   Columns out(data.batch_size(), most);
   if (means) add_given(*means, "posterior mean of parameter", out);
   if (sds) add_given(*sds, "posterior sd of parameter", out);
-  if (data.direct_conditions) add_given(*data.direct_conditions, "direct condition", out);
-  if (data.summary_conditions) {
-    const Array& x = *data.summary_conditions;
+  if (data.has(roles::direct_conditions)) add_given(data.array(roles::direct_conditions), "direct condition", out);
+  if (data.has(roles::summary_conditions)) {
+    const Array x = without_padding(data, out);
     const bool one_by_one = x.rank() == 2;
     if (one_by_one) add_given(x, "value", out);
     if (one_by_one && x.dim(1) >= 8)

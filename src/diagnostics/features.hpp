@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
 
 namespace bayesflow::diagnostics {
@@ -18,7 +18,7 @@ struct Features {
 /// quantiles, products with the next observation, the share of the most frequent value, means of parts; products of columns. The most
 /// telling come first; at most `most`.
 /// `means` and `sds` (B, P) of posterior draws, if given, are features beside them.
-Features data_features(const Inputs& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means = {},
+Features data_features(const Batch& data, const std::optional<Array>& summaries, std::int64_t most, const std::optional<Array>& means = {},
                        const std::optional<Array>& sds = {});
 
 /// The same features, their squares, and products of the first ones, again standardized: at most `most` columns.

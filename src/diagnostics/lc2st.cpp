@@ -36,7 +36,7 @@ void Lc2stOptions::validate() const {
   require_option(threads >= 0, "Lc2stOptions", "threads", threads, "0 (all) or more");
 }
 
-Lc2st lc2st(const Array& draws, const Array& truths, const Inputs& data, const Array& observed_draws, const Inputs& observed,
+Lc2st lc2st(const Array& draws, const Array& truths, const Batch& data, const Array& observed_draws, const Batch& observed,
             const Lc2stOptions& options) {
   options.validate();
   const Sizes n = check_draws(draws, truths, "lc2st");
@@ -48,8 +48,12 @@ Lc2st lc2st(const Array& draws, const Array& truths, const Inputs& data, const A
                                  n.parameters, draws.shape().to_string()));
   check_data(data, n.data_sets, {.summaries = options.summaries});
   check_data(observed, seen, {.summaries = options.observed_summaries});
-  const Inputs both{.summary_conditions = joined(data.summary_conditions, observed.summary_conditions, "summary_conditions"),
-                    .direct_conditions = joined(data.direct_conditions, observed.direct_conditions, "direct_conditions")};
+  Batch both;
+  for (const Batch* batch : {&data, &observed})
+    for (const auto& [role, values] : batch->entries()) {
+      const auto of = [&r = role](const Batch& b) { return b.has(r) ? std::optional<Array>(b.array(r)) : std::nullopt; };
+      if (!both.has(role)) both.set(role, joined(of(data), of(observed), role.c_str()));
+    }
   const Features features = data_features(both, joined(options.summaries, options.observed_summaries, "summaries"), kMostFeatures);
 
   // Parameters in the standard units of the truths, beside the features.

@@ -43,13 +43,12 @@ void require_samples(const Array& x, const Array& y) {
 }
 
 /// One row per data set, of what is compared.
-Array features(const AmortizedPosterior& amortizer, const Inputs& inputs, MmdSpace space) {
+Array features(const AmortizedPosterior& amortizer, const Batch& inputs, MmdSpace space) {
   if (space == MmdSpace::summary) return amortizer.summary(inputs);
-  const Array* data = inputs.summary_conditions  ? &*inputs.summary_conditions
-                      : inputs.direct_conditions ? &*inputs.direct_conditions
-                                                 : nullptr;
+  const Block* data = inputs.find(roles::summary_conditions);
+  if (!data) data = inputs.find(roles::direct_conditions);
   if (!data) throw SummaryStatsError("mmd_hypothesis_test: there are neither summary conditions nor direct conditions to compare");
-  return data->reshape({data->dim(0), data->dim(0) ? data->size() / data->dim(0) : 0});
+  return data->array().reshape({data->dim(0), data->dim(0) ? data->size() / data->dim(0) : 0});
 }
 
 template <class NullSample>
@@ -96,7 +95,7 @@ double mmd_squared_unbiased(const Array& x, const Array& y) {
   return within(x) + within(y) - 2 * between(x, y);
 }
 
-MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& observed, const GenerativeModel& model,
+MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Batch& observed, const GenerativeModel& model,
                             const MmdTestOptions& options) {
   options.validate();
   const auto simulate = [&](std::int64_t n, const char* purpose, std::int64_t first) {
@@ -112,7 +111,7 @@ MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& o
   return test(reference, ours, options, [&](std::int64_t i) { return features(amortizer, simulate(n, "mmd null", i * n), options.space); });
 }
 
-MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& observed, const Inputs& reference,
+MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Batch& observed, const Batch& reference,
                             const MmdTestOptions& options) {
   options.validate();
   const Array all = features(amortizer, reference, options.space), ours = features(amortizer, observed, options.space);

@@ -591,11 +591,7 @@ bool Verdict::has(Fault kind, std::int64_t parameter) const {
 
 namespace {
 
-std::optional<Array> taken(const std::optional<Array>& x, const std::vector<std::int64_t>& rows) {
-  return x ? std::optional<Array>(x->take(rows)) : std::nullopt;
-}
-
-Verdict judge(const Array& draws, const Array& truths, const Inputs* data, const VerdictOptions& options) {
+Verdict judge(const Array& draws, const Array& truths, const Batch* data, const VerdictOptions& options) {
   options.validate();
   const Sizes n = check_shapes(draws, truths, "verdict");
   require_finite(truths, "verdict", "truths", {"data set", "parameter"});
@@ -619,11 +615,8 @@ Verdict judge(const Array& draws, const Array& truths, const Inputs* data, const
     const Array kept = draws.take(rows), known = truths.take(rows);
     if (enough) {
       ConditionalOptions fewer = conditional;
-      fewer.summaries = taken(conditional.summaries, rows);
-      out.conditional = conditional_calibration(
-          kept, known,
-          Inputs{.summary_conditions = taken(data->summary_conditions, rows), .direct_conditions = taken(data->direct_conditions, rows)},
-          fewer);
+      if (fewer.summaries) fewer.summaries = fewer.summaries->take(rows);
+      out.conditional = conditional_calibration(kept, known, data->take(rows), fewer);
     }
     Judge(kept, known, {out.num_data_sets, n.draws, n.parameters}, options, out).run();
   }
@@ -644,7 +637,7 @@ Verdict judge(const Array& draws, const Array& truths, const Inputs* data, const
 
 Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options) { return judge(draws, truths, nullptr, options); }
 
-Verdict verdict(const Array& draws, const Array& truths, const Inputs& data, const VerdictOptions& options) {
+Verdict verdict(const Array& draws, const Array& truths, const Batch& data, const VerdictOptions& options) {
   return judge(draws, truths, &data, options);
 }
 

@@ -38,7 +38,8 @@ DeepSet::DeepSet(DeepSetOptions options) : options_(std::move(options)) {
   output_ = nn::Dense({.units = options_.summary_dim, .activation = Activation::identity});
 }
 
-void DeepSet::build(const nn::Builder& builder, const Shape& input) {
+void DeepSet::build(const nn::Builder& builder, const SummaryShape& shape) {
+  const Shape& input = shape.data;
   if (input.rank() < 3)
     throw ShapeError(
         fmt::format("DeepSet: needs data of shape (batch, ..., observations, width); got {}. Add an axis for observations, or use no "
@@ -59,20 +60,33 @@ void DeepSet::build(const nn::Builder& builder, const Shape& input) {
   output_.build(builder.scope("output"), invariant_.s2.units() + (options_.linear_path ? width_ : 0));
 }
 
-Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x) const {
+Tensor DeepSet::invariant(const Invariant& module, Tape& tape, Tensor x, Tensor mask) const {
   if (options_.pooling_fun) return module.s2(tape, options_.pooling_fun(module.s1(tape, x)));
-  return module.s2(tape, options_.pooling == Pooling::mean ? nn::detail::mean_of(module.s1, tape, x) : ops::max_pool(module.s1(tape, x)));
+  if (options_.pooling == Pooling::max) {
+    const Tensor each = module.s1(tape, x);
+    return module.s2(tape, mask ? ops::max_pool(each, mask) : ops::max_pool(each));
+  }
+  return module.s2(tape, mask ? ops::mean_pool(module.s1(tape, x), mask) : nn::detail::mean_of(module.s1, tape, x));
 }
 
-Tensor DeepSet::forward(Tape& tape, Tensor x) const {
+std::string DeepSet::to_string() const {
+  return fmt::format("deep set with {} equivariant modules, {} units, {} summaries", options_.num_equiv, options_.dense_s1.units,
+                     options_.summary_dim);
+}
+
+Tensor DeepSet::forward(Tape& tape, const SummaryInput& input) const {
+  Tensor x = input.data;
   if (x.rank() < 3 || x.cols() != width_ || x.dim(-2) < 1)
     throw ShapeError(fmt::format("DeepSet: was built for data (batch, ..., observations, {}); got {}", width_, x.shape().to_string()));
-  const Tensor raw = x;
-  for (const Equivariant& m : equivariant_) x = m.s3(tape, x, invariant(m.invariant, tape, x));
-  const Tensor summary = invariant(invariant_, tape, x);
+  for (const Equivariant& m : equivariant_) x = m.s3(tape, x, invariant(m.invariant, tape, x, input.mask));
+  const Tensor summary = invariant(invariant_, tape, x, input.mask);
   if (!options_.linear_path) return output_(tape, summary);
-  const Tensor both[] = {summary, ops::mean_pool(raw)};
+  const Tensor both[] = {summary, input.mask ? ops::mean_pool(input.data, input.mask) : ops::mean_pool(input.data)};
   return output_(tape, ops::concat(both));
+}
+
+EnumNames<Pooling> names_of(Pooling) {
+  return {{Pooling::mean, "mean"}, {Pooling::max, "max"}};
 }
 
 }  // namespace bayesflow

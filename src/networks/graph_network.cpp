@@ -293,17 +293,20 @@ std::int64_t GraphNetwork::widest(const Shape& input) const {
   return *std::max_element(e.width.begin(), e.width.end());
 }
 
-void GraphNetwork::build(const nn::Builder& builder, const Shape& input) {
-  const Extents e = infer(input);
+void GraphNetwork::build(const nn::Builder& builder, const SummaryShape& input) {
+  const Extents e = infer(input.data);
   for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].build(builder.scope(options_.layers[i].name), e.layer_inputs[i]);
-  input_ = input;
+  input_ = input.data;
   fixed_ = e.fixed;
   summary_dim_ = e.width.back();
 }
 
 std::int64_t GraphNetwork::summary_dim() const { return summary_dim_; }
 
-Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
+std::string GraphNetwork::to_string() const { return fmt::format("a network of {} steps, {} summaries", options_.nodes.size(), summary_dim_); }
+
+Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
+  const Tensor x = input.data;
   bool fits = x.rank() == input_.rank() && x.cols() == input_[-1];
   for (int axis = 1; fits && axis < x.rank() - 1; ++axis)
     fits = x.dim(axis) > 0 && (!fixed_[static_cast<std::size_t>(axis)] || x.dim(axis) == input_[axis]);
@@ -335,7 +338,9 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
         if (node.op == GraphOp::dense)
           y = ops::dense_chain(links, a, condition);
         else
-          y = links.empty() ? ops::mean_pool(a) : ops::mean_of_chain(links, a, condition);
+          y = input.mask      ? ops::mean_pool(links.empty() ? a : ops::dense_chain(links, a, condition), input.mask)
+              : links.empty() ? ops::mean_pool(a)
+                              : ops::mean_of_chain(links, a, condition);
         break;
       }
       case GraphOp::dropout:
@@ -376,10 +381,10 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
         break;
       }
       case GraphOp::max_pool:
-        y = ops::max_pool(a);
+        y = input.mask ? ops::max_pool(a, input.mask) : ops::max_pool(a);
         break;
       case GraphOp::sum_pool:
-        y = ops::sum_pool(a);
+        y = input.mask ? ops::sum_pool(a, input.mask) : ops::sum_pool(a);
         break;
       case GraphOp::repeat:
         y = ops::repeat(a, b.dim(-2));
@@ -387,6 +392,10 @@ Tensor GraphNetwork::forward(Tape& tape, Tensor x) const {
     }
   }
   return values[steps_.size()];
+}
+
+EnumNames<GraphOp> names_of(GraphOp) {
+  return detail::names_up_to(GraphOp::repeat);
 }
 
 }  // namespace bayesflow

@@ -122,7 +122,10 @@ std::vector<std::int32_t> draw_permutation(Rng& rng, std::int64_t n, const std::
 }
 }  // namespace
 
-void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t condition_width) {
+void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
+  if (target_width != options_.num_params)
+    throw ConfigurationError(fmt::format("InvertibleNetworkOptions::num_params = {}, but the targets have a width of {}; set it to {}",
+                                         options_.num_params, target_width, target_width));
   condition_width_ = condition_width;
   const std::int64_t width = options_.num_params, seen = condition_width + (options_.use_soft_flow ? 1 : 0);
   layers_.clear();
@@ -273,11 +276,42 @@ bool InvertibleNetwork::is_noisy_at_inference() const {
   return is_noisy(options_.coupling) || (options_.spline_coupling && is_noisy(*options_.spline_coupling));
 }
 
+/// Many rows are cut like the observations of a summary network. Few are not: the sub-networks s and t of affine couplings run side by side
+/// over all of them, and their gradients need no reduction. A spline coupling has one network, which would leave all threads but one
+/// without work; there, chunks of at least 16 rows, each with its own lane of gradients, are worth the reduction.
+Plan InvertibleNetwork::plan(const Shape& targets) const {
+  constexpr std::int64_t kFewRows = 512, kLeastRows = 16, kRowsPerChunk = 64;
+  const std::int64_t items = targets[0], each = rows_per_item(targets), rows = items * each;
+  if (rows > kFewRows) return plan_rows(items, each);
+  if (options_.coupling_design != CouplingDesign::spline || rows < 2 * kLeastRows) return {.items = items};
+  const std::int64_t chunks = std::min(items, std::max<std::int64_t>(2, rows / kRowsPerChunk));
+  return {.items = items, .chunks = chunks, .lanes = chunks};
+}
+
+std::string InvertibleNetwork::to_string() const {
+  const char* design = options_.coupling_design == CouplingDesign::affine   ? "affine"
+                       : options_.coupling_design == CouplingDesign::spline ? "spline"
+                                                                            : "affine and spline";
+  const char* permutation = options_.permutation == PermutationKind::fixed       ? ", fixed permutations"
+                            : options_.permutation == PermutationKind::learnable ? ", learnable permutations"
+                                                                                 : "";
+  return fmt::format("coupling flow of {} parameters: {} {} layers, each with {} hidden layers of {} units, dropout {:.3g}{}{}",
+                     options_.num_params, options_.num_coupling_layers, design, options_.coupling.num_dense, options_.coupling.dense.units,
+                     options_.coupling.dropout_prob, options_.use_act_norm ? ", act norm" : "", permutation);
+}
+
 void InvertibleNetwork::update_state() {
   for (const auto& layer : layers_) {
     if (layer->net1) layer->net1->update_state();
     layer->net2->update_state();
   }
+}
+
+EnumNames<CouplingDesign> names_of(CouplingDesign) {
+  return { {CouplingDesign::affine, "affine"}, {CouplingDesign::spline, "spline"}, {CouplingDesign::interleaved, "interleaved"}};
+}
+EnumNames<PermutationKind> names_of(PermutationKind) {
+  return { {PermutationKind::fixed, "fixed"}, {PermutationKind::learnable, "learnable"}, {PermutationKind::none, "none"}};
 }
 
 }  // namespace bayesflow

@@ -194,4 +194,6 @@ Tensor ParameterStore::tensor(Tape& tape, int parameter) const {
   return tape.parameter(p.shape, values_.get() + p.offset, p.offset, parameter);
 }
 
+EnumNames<Initializer> names_of(Initializer) { return bayesflow::detail::names_up_to(kLastInitializer); }
+
 }  // namespace bayesflow::nn

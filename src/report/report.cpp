@@ -441,32 +441,12 @@ class Page {
   std::vector<std::pair<std::string, std::string>> contents_;
 };
 
-std::string coupling_name(CouplingDesign design) {
-  return design == CouplingDesign::affine   ? "affine"
-         : design == CouplingDesign::spline ? "rational quadratic spline"
-                                            : "interleaved affine and spline";
-}
 
 /// What is known of the networks, in words.
-std::vector<std::pair<std::string, std::string>> architecture(const AmortizedPosterior& amortizer) {
-  std::vector<std::pair<std::string, std::string>> facts;
-  const InvertibleNetworkOptions& flow = amortizer.inference_net().options();
-  facts.emplace_back("Inference network",
-                     fmt::format("coupling flow of {} parameters: {} {} layers, each with {} hidden layers of {} units, dropout {:.3g}{}{}",
-                                 flow.num_params, flow.num_coupling_layers, coupling_name(flow.coupling_design), flow.coupling.num_dense,
-                                 flow.coupling.dense.units, flow.coupling.dropout_prob, flow.use_act_norm ? ", act norm" : "",
-                                 flow.permutation == PermutationKind::fixed       ? ", fixed permutations"
-                                 : flow.permutation == PermutationKind::learnable ? ", learnable permutations"
-                                                                                  : ""));
-  if (const auto* set = dynamic_cast<const DeepSet*>(amortizer.summary_net()))
-    facts.emplace_back("Summary network", fmt::format("deep set with {} equivariant modules, {} units, {} summaries",
-                                                      set->options().num_equiv, set->options().dense_s1.units, set->options().summary_dim));
-  else if (amortizer.summary_net())
-    facts.emplace_back("Summary network", fmt::format("{} summaries", amortizer.summary_net()->summary_dim()));
-  else
-    facts.emplace_back("Summary network", "none");
-  facts.emplace_back("Weights", fmt::format("{}", amortizer.number_of_parameters()));
-  return facts;
+std::vector<std::pair<std::string, std::string>> architecture(const Amortizer& amortizer) {
+  return {{"Inference network", amortizer.inference_net().to_string()},
+          {"Summary network", amortizer.summary_net() ? amortizer.summary_net()->to_string() : "none"},
+          {"Weights", fmt::format("{}", amortizer.num_weights())}};
 }
 
 }  // namespace
@@ -494,22 +474,27 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;
-  const Inputs inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
+  const Batch inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
                                                                    trainer.options().nonfinite.keeping_count(), ignored));
-  if (inputs.parameters.rank() != 2)
+  const Block& truths = inputs[roles::parameters];
+  if (truths.rank() != 2)
     throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",
-                                         inputs.parameters.shape().to_string()));
+                                         truths.shape().to_string()));
   const Array draws = amortizer.sample(inputs, options.num_draws, {.seed = filled.seed});
   const auto& names = trainer.model().param_names();
   if (filled.param_names.empty() && static_cast<std::int64_t>(names.size()) == draws.dim(2)) filled.param_names = names;
   if (!filled.training && !trainer.runs().empty()) filled.training = trainer.runs().back();
   const auto facts = architecture(amortizer);
   filled.facts.insert(filled.facts.end(), facts.begin(), facts.end());
-  if (!filled.data) filled.data = Inputs{.summary_conditions = inputs.summary_conditions, .direct_conditions = inputs.direct_conditions};
+  if (!filled.data) {
+    filled.data = inputs;
+    filled.data->set(roles::parameters, {});
+  }
   if (!filled.summaries && amortizer.summary_net()) filled.summaries = amortizer.summary(inputs);
-  if (!filled.latents) filled.latents = amortizer.forward(inputs).z;
-  if (!filled.log_posterior) filled.log_posterior = amortizer.log_posterior(inputs);
-  return report(draws, inputs.parameters, path, filled);
+  const bool is_flow = dynamic_cast<const NormalizingFlow*>(&amortizer.inference_net()) != nullptr;
+  if (!filled.latents && is_flow) filled.latents = amortizer.forward(inputs).z;
+  if (!filled.log_posterior && amortizer.inference_net().has_density()) filled.log_posterior = amortizer.log_posterior(inputs);
+  return report(draws, truths.array(), path, filled);
 }
 
 }  // namespace bayesflow

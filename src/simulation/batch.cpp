@@ -94,10 +94,4 @@ Array checked_batch(const char* what, Array out, std::int64_t batch_size) {
   return out;
 }
 
-void make_columns(Simulations& s) {
-  if (s.prior_draws.empty()) return;
-  if (s.prior_draws.rank() == 1) s.prior_draws = s.prior_draws.expand_dims(1);
-  if (s.sim_data.rank() == 1) s.sim_data = s.sim_data.expand_dims(1);
-}
-
 }  // namespace bayesflow::detail

@@ -9,7 +9,6 @@
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/simulation/context.hpp"
-#include "bayesflow/simulation/simulations.hpp"
 
 namespace bayesflow::detail {
 
@@ -34,9 +33,6 @@ Context draw_context(const ContextGenerator& generator, const char* owner, std::
 
 /// What a batched function returned: its first axis must be the batch; one value per simulation becomes one column.
 Array checked_batch(const char* what, Array out, std::int64_t batch_size);
-
-/// Given simulations as models make them: one number per simulation is one column. Without parameters it might be one data set; that stays.
-void make_columns(Simulations& simulations);
 
 /// call(i) -> Array for every i, stacked, finite or not. `parameters` (or null) are named in errors. Without an error nothing but arrays is
 /// allocated: this runs inside training steps.

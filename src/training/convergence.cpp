@@ -60,7 +60,7 @@ const WeightMarks::Average* WeightMarks::before(double step) const {
   return out;
 }
 
-Convergence TrainerState::convergence(const WeightMarks& marks, std::int64_t steps, const Inputs& reference) {
+Convergence TrainerState::convergence(const WeightMarks& marks, std::int64_t steps, const Batch& reference) {
   constexpr double kConverged = 0.05;  // nats
   Convergence out;
   const WeightMarks::Average* half = marks.before(0.7 * static_cast<double>(steps));

@@ -48,7 +48,7 @@ std::string non_finite(const Simulations& s, std::int64_t row) {
 
 Simulations finite_rows(Simulations s, const NonFinitePolicy& policy, NonFiniteCount& count,
                         const std::function<std::string(std::int64_t)>& where, std::string& first) {
-  detail::make_columns(s);
+  s.make_columns();
   const std::int64_t rows = s.batch_size();
   count.simulated += rows;
   const auto fields = row_fields(s);

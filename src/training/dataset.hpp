@@ -8,7 +8,7 @@
 
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/simulation/nonfinite.hpp"
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 namespace bayesflow::training {
 

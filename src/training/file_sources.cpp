@@ -72,7 +72,7 @@ std::optional<Simulations> first_of(const SimulationStore& store, std::int64_t c
 
 std::optional<Simulations> StreamSource::given(std::int64_t count) const { return first_of(stream_.store(), count); }
 
-void StreamSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
+void StreamSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, PreparedBatch& batch) {
   if (epoch_ != epoch || next_ != step) stream_.start(static_cast<std::int64_t>(first_shuffle_) + epoch, step);
   epoch_ = epoch;
   next_ = step + 1;
@@ -126,7 +126,7 @@ std::optional<Simulations> PresimulationSource::given(std::int64_t count) const 
   return first_of(SimulationStore(files_.front()), count);
 }
 
-void PresimulationSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
+void PresimulationSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, PreparedBatch& batch) {
   const std::filesystem::path& file = files_[file_of(epoch)];
   if (loader_) {
     if (open_ != epoch) {

@@ -34,7 +34,7 @@ class StreamSource : public BatchSource {
   std::int64_t steps(std::int64_t) const override { return steps_; }
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(stream_.store().size(), steps_, epoch, step); }
-  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
   std::optional<Simulations> given(std::int64_t count) const override;
 
  private:
@@ -56,7 +56,7 @@ class PresimulationSource : public BatchSource {
   std::int64_t total_steps() const override;
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override;
-  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
   std::optional<Simulations> given(std::int64_t count) const override;
 
  private:

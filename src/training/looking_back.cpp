@@ -8,17 +8,17 @@
 
 namespace bayesflow::training {
 
-void TrainerState::look_at(const Inputs& inputs, TrainingSummary& summary) {
+void TrainerState::look_at(const Batch& inputs, TrainingSummary& summary) {
   constexpr std::int64_t kPilot = 32;
   const std::int64_t before = seen.data_sets;
   if (before == 0 && model) seen.param_names = model->param_names();
   seen.add(inputs);
-  if (seen.param_names.size() != seen.parameters.size()) seen.param_names.clear();
+  if (seen.param_names.size() != seen.of(roles::parameters).size()) seen.param_names.clear();
   if (before >= kPilot || seen.data_sets < kPilot) return;
   for (std::string& warning : scale_warnings(seen, trainable->standardizes_parameters())) warn(summary, std::move(warning));
 }
 
-std::optional<Inputs> TrainerState::reference(const BatchSource& source, const std::optional<Inputs>& validation,
+std::optional<Batch> TrainerState::reference(const BatchSource& source, const std::optional<Batch>& validation,
                                               const TrainingSummary& summary) {
   constexpr std::int64_t kMost = 256, kFewest = 64, kShare = 20;  // a twentieth of what was simulated, at most
   if (validation && validation->batch_size() >= 20) return validation;
@@ -38,7 +38,7 @@ std::optional<Inputs> TrainerState::reference(const BatchSource& source, const s
   }
 }
 
-void TrainerState::review(const Inputs& held_out, TrainingSummary& summary) {
+void TrainerState::review(const Batch& held_out, TrainingSummary& summary) {
   seen.add_summaries(trainable->summaries_of(held_out), true);
   for (const std::string& sentence : trainable->review(held_out, model ? model->param_names() : std::vector<std::string>()))
     warn(summary, sentence);

@@ -49,7 +49,7 @@ void put_back(nn::ParameterStore& store, const std::vector<float>& values) {
 /// One call of a training function from where `run` stands.
 class Loop {
  public:
-  Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Inputs> validation, std::int64_t total,
+  Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Batch> validation, std::int64_t total,
        std::shared_ptr<double> factor, const InterruptGuard& guard);
   TrainingSummary go();
 
@@ -60,14 +60,14 @@ class Loop {
   void end(Stop stop, std::string reason);
   void step();
   void end_epoch();
-  void diverge(const Inputs& inputs, bool loss_is_finite);
+  void diverge(const Batch& inputs, bool loss_is_finite);
   void report_step(const StepRecord& record);
   /// Checkpoints and what is said about them.
   void save();
   void collect_reports();
   void update_times();
   [[nodiscard]] std::int64_t steps_done() const { return static_cast<std::int64_t>(run_.summary.history.steps.size()); }
-  void keep_for_looking_back(const Inputs& inputs);
+  void keep_for_looking_back(const Batch& inputs);
   void remark_on_best_epoch();
   [[nodiscard]] TrainingSummary finish();
 
@@ -76,7 +76,7 @@ class Loop {
   Run run_;
   BatchSource& source_;
   bayesflow::detail::ProcessUnique<Prefetcher> batches_;  // has a thread
-  std::optional<Inputs> validation_;
+  std::optional<Batch> validation_;
   std::int64_t total_;
   std::shared_ptr<double> factor_;
   const InterruptGuard& guard_;
@@ -85,13 +85,13 @@ class Loop {
   Progress progress_;
   bool has_decay_, ended_ = false, consistent_ = true;
   std::string checkpoint_failure_;
-  std::optional<Inputs> last_;
+  std::optional<Batch> last_;
   Clock::time_point start_ = Clock::now(), epoch_start_ = start_, saved_ = start_;
   double seconds_before_, epoch_seconds_before_;  // when this process took the run up
   std::int64_t epoch_steps_before_;
 };
 
-Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Inputs> validation,
+Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSource& source, std::optional<Batch> validation,
            std::int64_t total, std::shared_ptr<double> factor, const InterruptGuard& guard)
     : s_(state),
       settings_(settings),
@@ -167,8 +167,8 @@ void Loop::step() {
   TrainingSummary& summary = run_.summary;
   // Counted before they are made: after a failed simulation the next call goes on behind it.
   s_.counters.simulated = run_.first.simulated + static_cast<std::uint64_t>(source_.simulations(epoch, at));
-  Batch* batch = nullptr;
-  const Inputs* inputs = nullptr;
+  PreparedBatch* batch = nullptr;
+  const Batch* inputs = nullptr;
   {
     const Stopwatch watch(summary.simulate_seconds);
     batch = &batches_->next();
@@ -245,32 +245,14 @@ void Loop::step() {
 }
 
 /// Functions with random numbers of their own are not called again after training: their last batches serve instead.
-void Loop::keep_for_looking_back(const Inputs& inputs) {
+void Loop::keep_for_looking_back(const Batch& inputs) {
   constexpr std::int64_t kEnough = 256;
   if (!s_.model || s_.model->is_reproducible() || validation_) return;
   if ((total_ - steps_done() - 1) * inputs.batch_size() >= kEnough) return;
-  const auto fits = [](const std::optional<Array>& a, const std::optional<Array>& b) {
-    if (!a || !b) return !a && !b;
-    Shape x = a->shape(), y = b->shape();
-    if (x.rank() != y.rank()) return false;
-    x.set(0, 1);
-    y.set(0, 1);
-    return x == y;
-  };
-  const auto join = [](std::optional<Array>& to, const std::optional<Array>& more) {
-    if (to) to = concatenate({*to, *more}, 0);
-  };
-  if (!last_ || last_->parameters.rank() != inputs.parameters.rank() || !fits(last_->summary_conditions, inputs.summary_conditions) ||
-      !fits(last_->direct_conditions, inputs.direct_conditions)) {
-    last_ = inputs;  // sets of another size: the newest count
-    return;
-  }
-  last_->parameters = concatenate({last_->parameters, inputs.parameters}, 0);
-  join(last_->summary_conditions, inputs.summary_conditions);
-  join(last_->direct_conditions, inputs.direct_conditions);
+  if (!last_ || !append(*last_, inputs)) last_ = inputs;  // data sets of another size: the newest count
 }
 
-void Loop::diverge(const Inputs& inputs, bool loss_is_finite) {
+void Loop::diverge(const Batch& inputs, bool loss_is_finite) {
   const std::string cause = inputs.non_finite();
   end(Stop::diverged, fmt::format("Training diverged in epoch {}, iteration {}: the {} is not finite{}. {} {}", run_.epoch + 1, run_.step,
                                   loss_is_finite ? "gradient" : "loss", cause.empty() ? "" : ", because the configurator returned " + cause,
@@ -428,7 +410,7 @@ TrainingSummary Loop::finish() {
   }
   const bool learnt_all_it_could = summary.stop == Stop::completed || summary.stop == Stop::stopped_early || summary.stop == Stop::plateau;
   if (learnt_all_it_could) {
-    std::optional<Inputs> reference = s_.reference(source_, validation_, summary);
+    std::optional<Batch> reference = s_.reference(source_, validation_, summary);
     if (!reference) reference = std::move(last_);
     if (reference) {
       s_.review(*reference, summary);
@@ -531,8 +513,8 @@ Run TrainerState::begin(const RunSettings& settings) {
   return run;
 }
 
-std::optional<Inputs> TrainerState::make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary) {
-  std::optional<Inputs> validation;
+std::optional<Batch> TrainerState::make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary) {
+  std::optional<Batch> validation;
   if (const auto* given = std::get_if<Simulations>(&settings.validation_sims)) {
     NonFiniteCount bad;
     std::string first;
@@ -595,7 +577,7 @@ TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMak
   Run run = begin(settings);
   run.summary.reason = "Training completed.";
   run.summary.threads = pool.threads();
-  std::optional<Inputs> validation = make_validation(settings, run, run.summary);
+  std::optional<Batch> validation = make_validation(settings, run, run.summary);
   const std::unique_ptr<BatchSource> source = make_source(run);
   const std::int64_t total = source->total_steps();
   const auto factor = std::make_shared<double>(1.0);

@@ -26,7 +26,7 @@ Fault fault_of(const SeenColumn& c, bool may_be_constant, bool standardized) {
   return Fault::none;
 }
 
-std::string list(const std::vector<SeenColumn>& columns, double (SeenColumn::*number)() const) {
+std::string list(std::span<const SeenColumn> columns, double (SeenColumn::*number)() const) {
   std::string out;
   for (const SeenColumn& c : columns) {
     const double value = (c.*number)();
@@ -37,7 +37,7 @@ std::string list(const std::vector<SeenColumn>& columns, double (SeenColumn::*nu
 
 /// The columns of one field that are off, in words; empty: none.
 template <class Name>
-std::string describe(const std::vector<SeenColumn>& columns, Fault fault, bool may_be_constant, bool standardized, Name name) {
+std::string describe(std::span<const SeenColumn> columns, Fault fault, bool may_be_constant, bool standardized, Name name) {
   constexpr std::size_t kNamed = 5;
   std::string out;
   std::size_t count = 0;
@@ -59,7 +59,7 @@ std::string describe(const std::vector<SeenColumn>& columns, Fault fault, bool m
 }
 
 template <class Name>
-void check_field(std::vector<std::string>& out, const char* field, const std::vector<SeenColumn>& columns, bool is_parameters,
+void check_field(std::vector<std::string>& out, const char* field, std::span<const SeenColumn> columns, bool is_parameters,
                  bool may_be_constant, bool standardized, Name name) {
   constexpr std::size_t kWritten = 12;
   if (const std::string bad = describe(columns, Fault::scale, may_be_constant, standardized, name); !bad.empty()) {
@@ -85,11 +85,11 @@ void check_field(std::vector<std::string>& out, const char* field, const std::ve
 
 std::vector<std::string> scale_warnings(const SeenData& seen, bool act_norm_is_given) {
   std::vector<std::string> out;
-  check_field(out, "parameters", seen.parameters, true, false, act_norm_is_given, [&](std::size_t j) { return seen.param_name(j); });
+  check_field(out, "parameters", seen.of(roles::parameters), true, false, act_norm_is_given, [&](std::size_t j) { return seen.param_name(j); });
   const auto column = [](const char* field) { return [field](std::size_t j) { return fmt::format("column {} of {}", j + 1, field); }; };
-  check_field(out, "summary_conditions", seen.summary_conditions, false, false, false, column("summary_conditions"));
+  check_field(out, "summary_conditions", seen.of(roles::summary_conditions), false, false, false, column("summary_conditions"));
   // What is shared by a batch is constant in the first.
-  check_field(out, "direct_conditions", seen.direct_conditions, false, true, false, column("direct_conditions"));
+  check_field(out, "direct_conditions", seen.of(roles::direct_conditions), false, true, false, column("direct_conditions"));
   return out;
 }
 

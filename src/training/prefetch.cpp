@@ -34,7 +34,7 @@ void Prefetcher::advance(Position& p) const {
   ++p.epoch;
 }
 
-Batch& Prefetcher::next() {
+PreparedBatch& Prefetcher::next() {
   while (!at_end(next_) && next_.step >= source_->steps(next_.epoch)) next_ = {next_.epoch + 1, 0};
   if (ordered_) {
     ordered_ = false;
@@ -48,7 +48,7 @@ Batch& Prefetcher::next() {
     current_ = wanted_slot_;
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   } else {
-    Batch& batch = slots_[current_];
+    PreparedBatch& batch = slots_[current_];
     batch.begin();
     source_->make(next_.epoch, next_.step, pool_, batch);
   }
@@ -77,7 +77,7 @@ void Prefetcher::order() {
 
 void Prefetcher::make() {
   try {
-    Batch& batch = slots_[wanted_slot_];
+    PreparedBatch& batch = slots_[wanted_slot_];
     batch.begin();
     source_->make(wanted_.epoch, wanted_.step, nullptr, batch);
     error_ = nullptr;

@@ -26,7 +26,7 @@ class Prefetcher {
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   /// Valid until the next call.
-  Batch& next();
+  PreparedBatch& next();
 
  private:
   struct Position {
@@ -42,7 +42,7 @@ class Prefetcher {
   BatchSource* source_;
   ThreadPool* pool_;
   Position next_;
-  std::array<Batch, 2> slots_;
+  std::array<PreparedBatch, 2> slots_;
   std::size_t current_ = 0;
   bool overlap_, ordered_ = false;
   bool waits_ = false;                         // the source spends most of its time waiting

@@ -94,7 +94,7 @@ void RoundsSource::simulate_next(std::int64_t until, ThreadPool* pool) {
   }
 }
 
-void RoundsSource::complete(std::int64_t round, ThreadPool* pool, Batch& batch) {
+void RoundsSource::complete(std::int64_t round, ThreadPool* pool, PreparedBatch& batch) {
   while (rounds_ <= round) {
     const std::uint64_t first = first_ + static_cast<std::uint64_t>(rounds_ * s_.sim_per_round);
     bool stored = false;
@@ -127,7 +127,7 @@ void RoundsSource::complete(std::int64_t round, ThreadPool* pool, Batch& batch) 
   }
 }
 
-void RoundsSource::make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) {
+void RoundsSource::make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) {
   const std::int64_t round = epoch / s_.epochs;
   complete(round, pool, batch);
   batch.count = counts_[static_cast<std::size_t>(round)];

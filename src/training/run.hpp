@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/data/seen_data.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/training/early_stopping.hpp"
 #include "bayesflow/training/history.hpp"

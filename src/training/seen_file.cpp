@@ -4,6 +4,7 @@ namespace bayesflow::training {
 namespace {
 
 constexpr std::int64_t kNumbers = 9;
+const std::string kColumns = "seen/columns/";
 
 void write(io::ArchiveWriter& out, const std::string& path, const std::vector<SeenColumn>& columns) {
   std::vector<double> rows;
@@ -26,9 +27,7 @@ std::vector<SeenColumn> read(const io::ArchiveReader& in, const std::string& pat
 }  // namespace
 
 void write_seen(io::ArchiveWriter& out, const SeenData& seen) {
-  write(out, "seen/parameters", seen.parameters);
-  write(out, "seen/summary_conditions", seen.summary_conditions);
-  write(out, "seen/direct_conditions", seen.direct_conditions);
+  for (const auto& [role, columns] : seen.columns) write(out, kColumns + role, columns);
   write(out, "seen/summaries", seen.summaries);
   std::vector<std::int64_t> sizes{seen.data_sets};
   for (const auto& [fewest, most] : seen.sizes) sizes.insert(sizes.end(), {fewest, most});
@@ -40,9 +39,7 @@ void write_seen(io::ArchiveWriter& out, const SeenData& seen) {
 std::optional<SeenData> read_seen(const io::ArchiveReader& in) {
   if (!in.has("seen/sizes")) return {};
   SeenData out;
-  out.parameters = read(in, "seen/parameters");
-  out.summary_conditions = read(in, "seen/summary_conditions");
-  out.direct_conditions = read(in, "seen/direct_conditions");
+  for (const std::string& path : in.paths(kColumns)) out.columns.emplace_back(path.substr(kColumns.size()), read(in, path));
   out.summaries = read(in, "seen/summaries");
   const auto sizes = in.array<std::int64_t>("seen/sizes");
   if (sizes.size() % 2 != 1) in.refuse("seen/sizes", "does not hold a number and pairs");

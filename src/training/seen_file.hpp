@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/data/seen_data.hpp"
 #include "io/archive.hpp"
 
 namespace bayesflow::training {

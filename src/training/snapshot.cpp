@@ -235,28 +235,29 @@ Run get_run(const io::ArchiveReader& in) {
   return run;
 }
 
-/// All batches one after the other in one array per field; `shapes` tells where each begins.
+/// All batches one after the other in one array; `layout` tells roles and shapes.
 void put_replay(io::ArchiveWriter& out, const std::deque<ReplayBuffer::Stored>& batches) {
-  std::vector<std::int64_t> shapes;  // per batch and field: rank (-1: absent), extents
-  std::vector<double> values;
-  for (const auto& batch : batches)
-    for (const Array* a : {&batch->parameters, batch->summary_conditions ? &*batch->summary_conditions : nullptr,
-                           batch->direct_conditions ? &*batch->direct_conditions : nullptr}) {
-      shapes.push_back(a ? a->rank() : -1);
-      if (!a) continue;
-      shapes.insert(shapes.end(), a->shape().begin(), a->shape().end());
-      values.insert(values.end(), a->data(), a->data() + a->size());
+  Json layout = Json::array();
+  std::vector<float> values;
+  for (const auto& batch : batches) {
+    Json entries = Json::array();
+    for (const auto& [role, block] : batch->entries()) {
+      entries.push_back({role.str(), std::vector<std::int64_t>(block.shape().begin(), block.shape().end())});
+      values.insert(values.end(), block.values().begin(), block.values().end());
     }
-  out.array("replay/shapes", {static_cast<std::int64_t>(shapes.size())}, std::move(shapes));
-  out.array("replay/values", {static_cast<std::int64_t>(values.size())}, std::move(values));
+    layout.push_back(std::move(entries));
+  }
+  put_text(out, "replay/layout", layout.dump(-1, ' ', false, Json::error_handler_t::replace));
+  out.array("replay/numbers", {static_cast<std::int64_t>(values.size())}, std::move(values));
 }
 
-std::deque<ReplayBuffer::Stored> get_replay(const io::ArchiveReader& in) {
+/// As format 1 wrote it: doubles, and for each batch the rank (-1: absent) and extents of three roles.
+std::deque<ReplayBuffer::Stored> get_first_replay(const io::ArchiveReader& in) {
   const auto shapes = in.array<std::int64_t>("replay/shapes");
   const auto values = in.array<double>("replay/values");
   std::deque<ReplayBuffer::Stored> out;
   std::size_t s = 0, v = 0;
-  const auto next = [&]() -> std::optional<Array> {
+  const auto next = [&]() -> Block {
     if (s >= shapes.size()) in.refuse("replay/shapes", "ends within a batch");
     const std::int64_t rank = shapes[s++];
     if (rank < 0) return {};
@@ -266,16 +267,33 @@ std::deque<ReplayBuffer::Stored> get_replay(const io::ArchiveReader& in) {
     for (std::int64_t i = 0; i < rank; ++i) shape.push_back(shapes[s++]);
     const auto count = static_cast<std::size_t>(shape.size());
     if (count > values.size() - v) in.refuse("replay/values", "is too short for its shapes");
-    Array a(shape, std::span<const double>(values).subspan(v, count));
     v += count;
-    return a;
+    return Array(shape, std::span<const double>(values).subspan(v - count, count));
   };
   while (s < shapes.size()) {
-    auto batch = std::make_shared<Inputs>();
-    batch->parameters = next().value_or(Array());
-    batch->summary_conditions = next();
-    batch->direct_conditions = next();
-    out.push_back(std::move(batch));
+    Batch batch;
+    for (const char* role : {roles::parameters, roles::summary_conditions, roles::direct_conditions}) batch.set(role, next());
+    out.push_back(std::make_shared<const Batch>(std::move(batch)));
+  }
+  return out;
+}
+
+std::deque<ReplayBuffer::Stored> get_replay(const io::ArchiveReader& in) {
+  if (in.format_version() == 1) return get_first_replay(in);
+  const auto values = in.array<float>("replay/numbers");
+  std::deque<ReplayBuffer::Stored> out;
+  std::size_t used = 0;
+  for (const Json& entries : io::parse_json(get_text(in, "replay/layout"))) {
+    Batch batch;
+    for (const Json& entry : entries) {
+      Shape shape;
+      for (const std::int64_t extent : io::integers<std::int64_t>(entry.at(1))) shape.push_back(extent);
+      const auto count = static_cast<std::size_t>(shape.size());
+      if (count > values.size() - used) in.refuse("replay/numbers", "is too short for its shapes");
+      batch.set(entry.at(0).get<std::string>(), Block(shape, std::span<const float>(values).subspan(used, count)));
+      used += count;
+    }
+    out.push_back(std::make_shared<const Batch>(std::move(batch)));
   }
   return out;
 }

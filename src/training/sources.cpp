@@ -8,7 +8,7 @@
 
 namespace bayesflow::training {
 
-void Batch::begin() {
+void PreparedBatch::begin() {
   rows = 0;
   warnings.clear();
 }
@@ -22,7 +22,7 @@ OnlineSource::OnlineSource(Simulating simulating, const Configurator& configurat
       iterations_(iterations),
       batch_size_(batch_size) {}
 
-void OnlineSource::make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) {
+void OnlineSource::make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) {
   const std::uint64_t first = first_ + static_cast<std::uint64_t>((epoch * iterations_ + step) * batch_size_);
   const Simulations simulations = simulating_(batch_size_, first, pool);
   batch.count = simulating_.count();
@@ -40,8 +40,8 @@ void ReplayBuffer::store(Stored batch) {
   batches_.push_back(std::move(batch));
 }
 
-const Inputs& ReplaySource::use(std::int64_t epoch, std::int64_t step, Batch& batch) {
-  if (batch.rows) buffer_->store(std::make_shared<const Inputs>(std::move(batch.inputs)));
+const Batch& ReplaySource::use(std::int64_t epoch, std::int64_t step, PreparedBatch& batch) {
+  if (batch.rows) buffer_->store(std::make_shared<const Batch>(std::move(batch.inputs)));
   batch.rows = std::max(batch.rows, buffer_->size());
   if (buffer_->size() == 0) return batch.inputs;
   Rng rng(seed_, "replay", first_draw_ + static_cast<std::uint64_t>(epoch * steps(epoch) + step));
@@ -57,7 +57,7 @@ OfflineSource::OfflineSource(std::shared_ptr<const Dataset> data, const Configur
       epochs_(epochs),
       batch_size_(batch_size) {}
 
-void OfflineSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, Batch& batch) {
+void OfflineSource::make(std::int64_t epoch, std::int64_t step, ThreadPool*, PreparedBatch& batch) {
   if (shuffled_epoch_ != epoch) shuffle_.prepare(*data_, batch_size_, seed_, first_shuffle_ + static_cast<std::uint64_t>(epoch));
   shuffled_epoch_ = epoch;
   const Simulations simulations = shuffle_.batch(*data_, step);

@@ -17,8 +17,8 @@
 namespace bayesflow::training {
 
 /// A batch in the making; it is used again, so that its memory is.
-struct Batch {
-  Inputs inputs;
+struct PreparedBatch {
+  Batch inputs;
   std::int64_t rows = 0;  // simulations that the configurator was given; 0: nothing is left of it, so there is no step
   NonFiniteCount count;   // of all batches up to this one
   std::vector<std::string> warnings;
@@ -38,9 +38,9 @@ class BatchSource {
   /// Data sets that the network has seen after this batch: simulated ones, or given ones, which count once however often they come.
   [[nodiscard]] virtual std::int64_t seen(std::int64_t epoch, std::int64_t step) const { return simulations(epoch, step); }
   /// `pool` is null on another thread than the trainer's.
-  virtual void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) = 0;
+  virtual void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) = 0;
   /// What to train on once the batch is there; called on the trainer's thread, before the next `make` that reuses `batch`.
-  virtual const Inputs& use(std::int64_t /*epoch*/, std::int64_t /*step*/, Batch& batch) { return batch.inputs; }
+  virtual const Batch& use(std::int64_t /*epoch*/, std::int64_t /*step*/, PreparedBatch& batch) { return batch.inputs; }
   /// The first of given simulations, at most `count`; nothing where they are simulated.
   [[nodiscard]] virtual std::optional<Simulations> given(std::int64_t /*count*/) const { return {}; }
 };
@@ -77,7 +77,7 @@ class OnlineSource : public BatchSource {
   std::int64_t epochs() const override { return epochs_; }
   std::int64_t steps(std::int64_t) const override { return iterations_; }
   std::int64_t simulations(std::int64_t epoch, std::int64_t step) const override { return (epoch * iterations_ + step + 1) * batch_size_; }
-  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
 
  private:
   Simulating simulating_;
@@ -89,11 +89,11 @@ class OnlineSource : public BatchSource {
 /// The newest batches; the oldest one makes room.
 class ReplayBuffer {
  public:
-  using Stored = std::shared_ptr<const Inputs>;
+  using Stored = std::shared_ptr<const Batch>;
   void set_capacity(std::int64_t batches);
   void store(Stored batch);
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(batches_.size()); }
-  [[nodiscard]] const Inputs& operator[](std::int64_t age_from_oldest) const {
+  [[nodiscard]] const Batch& operator[](std::int64_t age_from_oldest) const {
     return *batches_[static_cast<std::size_t>(age_from_oldest)];
   }
   [[nodiscard]] const std::deque<Stored>& batches() const { return batches_; }
@@ -108,7 +108,7 @@ class ReplaySource : public OnlineSource {
  public:
   ReplaySource(OnlineSource online, ReplayBuffer& buffer, std::uint64_t seed, std::uint64_t first_draw)
       : OnlineSource(std::move(online)), buffer_(&buffer), seed_(seed), first_draw_(first_draw) {}
-  const Inputs& use(std::int64_t epoch, std::int64_t step, Batch& batch) override;
+  const Batch& use(std::int64_t epoch, std::int64_t step, PreparedBatch& batch) override;
 
  private:
   ReplayBuffer* buffer_;
@@ -125,7 +125,7 @@ class OfflineSource : public BatchSource {
   std::int64_t steps(std::int64_t) const override { return data_->number_of_batches(batch_size_); }
   std::int64_t simulations(std::int64_t, std::int64_t) const override { return 0; }
   std::int64_t seen(std::int64_t epoch, std::int64_t step) const override { return seen_of(data_->size(), steps(epoch), epoch, step); }
-  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
   std::optional<Simulations> given(std::int64_t count) const override { return data_->first(count); }
 
  private:
@@ -149,11 +149,11 @@ class RoundsSource : public BatchSource {
   std::int64_t steps(std::int64_t epoch) const override { return steps_of_round(epoch / s_.epochs); }
   std::int64_t total_steps() const override;
   std::int64_t simulations(std::int64_t epoch, std::int64_t) const override { return (epoch / s_.epochs + 1) * s_.sim_per_round; }
-  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, Batch& batch) override;
+  void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
 
  private:
   [[nodiscard]] std::int64_t steps_of_round(std::int64_t round) const;
-  void complete(std::int64_t round, ThreadPool* pool, Batch& batch);
+  void complete(std::int64_t round, ThreadPool* pool, PreparedBatch& batch);
   void simulate_next(std::int64_t until, ThreadPool* pool);
 
   Simulating simulating_;

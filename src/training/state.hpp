@@ -88,16 +88,16 @@ struct TrainerState {
   SeenData seen;  ///< what the networks have been given so far
 
   /// Counts a batch before it is trained on; after the first few data sets says what is wrong with their scale.
-  void look_at(const Inputs& inputs, TrainingSummary& summary);
+  void look_at(const Batch& inputs, TrainingSummary& summary);
   /// After training: data sets to look back with, simulated or given. None if a run is too short.
-  [[nodiscard]] std::optional<Inputs> reference(const BatchSource& source, const std::optional<Inputs>& validation,
+  [[nodiscard]] std::optional<Batch> reference(const BatchSource& source, const std::optional<Batch>& validation,
                                                 const TrainingSummary& summary);
   /// `steps`: those of the run, whose averaged weights are `marks`. Puts the weights back.
-  [[nodiscard]] Convergence convergence(const WeightMarks& marks, std::int64_t steps, const Inputs& reference);
-  void review(const Inputs& held_out, TrainingSummary& summary);
+  [[nodiscard]] Convergence convergence(const WeightMarks& marks, std::int64_t steps, const Batch& reference);
+  void review(const Batch& held_out, TrainingSummary& summary);
 
-  [[nodiscard]] LossTerms gradient(const Inputs& inputs, bool has_decay);
-  [[nodiscard]] LossTerms validate(const Inputs& inputs, bool has_decay);
+  [[nodiscard]] LossTerms gradient(const Batch& inputs, bool has_decay);
+  [[nodiscard]] LossTerms validate(const Batch& inputs, bool has_decay);
   [[nodiscard]] bool has_decay() const;
 
   [[nodiscard]] Snapshot snapshot(const Run* run) const;
@@ -107,7 +107,7 @@ struct TrainerState {
  private:
   [[nodiscard]] const TrainingSummary* ended_before(const RunSettings& settings);
   [[nodiscard]] Run begin(const RunSettings& settings);
-  [[nodiscard]] std::optional<Inputs> make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary);
+  [[nodiscard]] std::optional<Batch> make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary);
   void begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total, const std::shared_ptr<double>& factor);
 };
 

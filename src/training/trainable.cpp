@@ -2,7 +2,7 @@
 
 namespace bayesflow {
 
-std::vector<std::string> Trainable::review(const Inputs& /*held_out*/, const std::vector<std::string>& /*names*/) const { return {}; }
+std::vector<std::string> Trainable::review(const Batch& /*held_out*/, const std::vector<std::string>& /*names*/) const { return {}; }
 
 double Trainable::weight_decay() const {
   double total = 0;

@@ -89,7 +89,7 @@ bool TrainerState::overlaps() const {
 void TrainerState::check_consistency(const std::function<Simulations()>& two) {
   log(LogLevel::info, "Performing a consistency check with provided components...");
   try {
-    const Inputs inputs = options.configurator(two());
+    const Batch inputs = options.configurator(two());
     if (const std::string bad = inputs.non_finite(); !bad.empty())
       throw ConfigurationError(fmt::format("the configurator returned {}; let it drop, replace or scale such values", bad));
     trainable->build(inputs, options.seed);
@@ -122,7 +122,7 @@ void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double sha
 
 }  // namespace
 
-LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
+LossTerms TrainerState::gradient(const Batch& inputs, bool has_decay) {
   const bayesflow::detail::FlushDenormals guard;
   {
     const nn::WeightLock::Updating updating(trainable->store().lock());  // one step's weights and buffers, for who reads meanwhile
@@ -139,7 +139,7 @@ LossTerms TrainerState::gradient(const Inputs& inputs, bool has_decay) {
   return out;
 }
 
-LossTerms TrainerState::validate(const Inputs& inputs, bool has_decay) {
+LossTerms TrainerState::validate(const Batch& inputs, bool has_decay) {
   // In pieces, so that memory does not grow with the validation data (O53).
   constexpr std::int64_t kPiece = 1024;
   const std::int64_t all = inputs.batch_size();
@@ -315,7 +315,7 @@ const TrainerOptions& Trainer::options() const { return state_->options; }
 Trainable& Trainer::trainable() const { return *state_->trainable; }
 const GenerativeModel& Trainer::model() const { return state_->require_model("model"); }
 std::vector<TrainingSummary> Trainer::runs() const { return state_->copy_of_runs(); }
-Inputs Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
+Batch Trainer::configure(const Simulations& simulations) const { return state_->options.configurator(simulations); }
 Simulations Trainer::finite(const Simulations& simulations) const {
   NonFiniteCount count;
   std::string first;

@@ -27,11 +27,12 @@ using support::require_in_child;
 class Hooked : public SummaryNetwork {
  public:
   std::function<void()> on_forward = [] {}, on_build = [] {};
-  void build(const nn::Builder&, const Shape& input) override {
-    width_ = input[-1];
+  void build(const nn::Builder&, const SummaryShape& input) override {
+    width_ = input.data[-1];
     on_build();
   }
-  Tensor forward(Tape&, Tensor x) const override {
+  Tensor forward(Tape&, const SummaryInput& given) const override {
+    const Tensor x = given.data;
     on_forward();
     return ops::mean_pool(x);
   }
@@ -55,7 +56,7 @@ TEST(Concurrency, TwoCallsAreInProgressAtOnce) {
     while (there < 2 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
     if (there < 2) met = false;
   };
-  const Inputs inputs = random_inputs({.sets = 2});
+  const Batch inputs = random_inputs({.sets = 2});
   AmortizedPosterior amortizer(small_flow(2), hooked);
   amortizer.build(inputs, 1);
   on = true;
@@ -79,11 +80,11 @@ TEST(Concurrency, ACallWithinACallDoesNotWaitForItself) {
 }
 
 TEST(Concurrency, EightThreadsGetTheBitsOfOne) {
-  const Inputs small = random_inputs({.sets = 1}), large = random_inputs({.sets = 40});
+  const Batch small = random_inputs({.sets = 1}), large = random_inputs({.sets = 40});
   for (const auto design : {CouplingDesign::affine, CouplingDesign::spline}) {
     const AmortizedPosterior amortizer = random_posterior(large, small_flow(2, design), {.threads = 2});
     const auto everything = [&](std::uint64_t i) {
-      const Inputs& inputs = i % 2 ? small : large;
+      const Batch& inputs = i % 2 ? small : large;
       std::vector<double> out = values_of(amortizer.sample(inputs, i % 3 ? 100 : 700, {.seed = i}));
       for (const Array& a : {amortizer.log_posterior(inputs), amortizer.summary(inputs), amortizer.forward(inputs).z})
         out.insert(out.end(), a.data(), a.data() + a.size());
@@ -105,7 +106,7 @@ TEST(Concurrency, EightThreadsGetTheBitsOfOne) {
 }
 
 TEST(Concurrency, ThreadsThatBuildTogetherGetOneSetOfWeights) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   for (int round = 0; round < 20; ++round) {
     AmortizedPosterior amortizer(small_flow(2), small_deep_set());
     std::vector<std::thread> threads;
@@ -113,12 +114,12 @@ TEST(Concurrency, ThreadsThatBuildTogetherGetOneSetOfWeights) {
     for (auto& count : counts)
       threads.emplace_back([&] {
         amortizer.build(inputs, 3);
-        count = amortizer.number_of_parameters();
+        count = amortizer.num_weights();
       });
     for (auto& t : threads) t.join();
     AmortizedPosterior alone(small_flow(2), small_deep_set());
     alone.build(inputs, 3);
-    for (const std::int64_t count : counts) EXPECT_EQ(count, alone.number_of_parameters());
+    for (const std::int64_t count : counts) EXPECT_EQ(count, alone.num_weights());
   }
 }
 
@@ -132,7 +133,7 @@ TEST(Concurrency, ANetworkThatBuildsItsAmortizerGetsASentence) {
 }
 
 TEST(Seeds, CallsWithoutOneAreCounted) {
-  const Inputs inputs = random_inputs({.sets = 1});
+  const Batch inputs = random_inputs({.sets = 1});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   const AmortizedPosterior copy = amortizer;
   const auto drawn = [&](std::uint64_t seed) { return values_of(amortizer.sample(inputs, 10, {.seed = seed})); };
@@ -153,7 +154,7 @@ class ForkedAmortizer : public ::testing::Test {
 };
 
 TEST_F(ForkedAmortizer, AHundredChildrenUseOrFreeIt) {
-  const Inputs inputs = random_inputs({.sets = 40});
+  const Batch inputs = random_inputs({.sets = 40});
   std::optional<AmortizedPosterior> amortizer = random_posterior(inputs, small_flow(2), {.threads = 2});
   const std::vector<double> draws = values_of(amortizer->sample(inputs, 600, {.seed = 4}));
   for (int i = 0; i < 100; ++i)
@@ -167,7 +168,7 @@ TEST_F(ForkedAmortizer, AHundredChildrenUseOrFreeIt) {
 
 TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsDrawDrawToo) {
   if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
-  const Inputs inputs = random_inputs({.sets = 40});
+  const Batch inputs = random_inputs({.sets = 40});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 2});
   const std::vector<double> draws = values_of(amortizer.sample(inputs, 300, {.seed = 4}));
   std::atomic<bool> stop{false};
@@ -184,7 +185,7 @@ TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsDrawDrawToo) {
 
 TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsLookAtSeenDataDrawToo) {
   if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
-  const Inputs inputs = random_inputs({.sets = 1});
+  const Batch inputs = random_inputs({.sets = 1});
   AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.threads = 1, .logger = [](LogLevel, std::string_view) {}});
   SeenData seen;
   seen.add(random_inputs({.sets = 30}, 5));
@@ -209,10 +210,10 @@ TEST_F(ForkedAmortizer, ChildrenThatAreForkedWhileOtherThreadsLookAtSeenDataDraw
 TEST_F(ForkedAmortizer, ALoggerThatForksWithinACallWaitsForNothing) {
   if (!support::kForksWhileOthersAllocate) GTEST_SKIP();
   // Meanwhile another thread's call makes the threads of calls, under a lock, and the child ends its call with that lock as it was.
-  const Inputs inputs = random_inputs({.sets = 1}), many = random_inputs({.sets = 70});
+  const Batch inputs = random_inputs({.sets = 1}), many = random_inputs({.sets = 70});
   SeenData seen;
-  Inputs far = random_inputs({.sets = 30}, 5);
-  for (double& x : far.summary_conditions->values()) x += 100;
+  Batch far = random_inputs({.sets = 30}, 5);
+  far.update(roles::summary_conditions, [](Array& x) { x += 100.0; });
   seen.add(far);
   const pid_t parent = getpid();
   for (int i = 0; i < 200 && !HasFailure(); ++i) {

@@ -17,7 +17,7 @@ namespace bayesflow {
 namespace {
 
 TEST(AmortizerErrors, InferenceBeforeTraining) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const AmortizedPosterior amortizer(small_flow(2), small_deep_set());
   const std::string rest = ": the networks have no weights yet; train first (or call build with a first batch)";
   EXPECT_EQ(sentence<ConfigurationError>([&] { (void)amortizer.sample(inputs, 1); }), "AmortizedPosterior::sample" + rest);
@@ -32,7 +32,7 @@ TEST(AmortizerErrors, InferenceBeforeTraining) {
 }
 
 TEST(AmortizerErrors, ASharedSummaryNetworkBelongsToOneAmortizer) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const auto shared = std::make_shared<DeepSet>(small_deep_set());
   std::optional<AmortizedPosterior> first(std::in_place, small_flow(2), shared);
   first->build(inputs);
@@ -54,7 +54,7 @@ TEST(AmortizerErrors, ASharedSummaryNetworkBelongsToOneAmortizer) {
 }
 
 TEST(AmortizedPosterior, InvertibleNetworksAreCopied) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const InvertibleNetwork flow = small_flow(2);
   AmortizedPosterior first(flow, small_deep_set());
   first.build(inputs);
@@ -62,14 +62,14 @@ TEST(AmortizedPosterior, InvertibleNetworksAreCopied) {
   const Array before = first.log_posterior(inputs);
   AmortizedPosterior second(flow, small_deep_set());
   second.build(inputs);
-  AmortizedPosterior third(first.inference_net(), small_deep_set());  // that of an amortizer with weights
+  AmortizedPosterior third(dynamic_cast<const InvertibleNetwork&>(first.inference_net()), small_deep_set());  // that of an amortizer with weights
   third.build(inputs);
   randomize(third, 7);
   EXPECT_EQ(first.log_posterior(inputs), before);
 }
 
 TEST(AmortizedPosterior, NetworksMayHaveSeedsOfTheirOwn) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const auto weights = [&](const AmortizedPosteriorOptions& options, const char* name) {
     AmortizedPosterior amortizer(small_flow(2), small_deep_set(), options);
     amortizer.build(inputs);
@@ -86,7 +86,7 @@ TEST(AmortizedPosterior, NetworksMayHaveSeedsOfTheirOwn) {
 }
 
 TEST(AmortizerErrors, NumberOfDraws) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   for (const std::int64_t n : {0, -3})
     EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(inputs, n); }),
@@ -94,30 +94,30 @@ TEST(AmortizerErrors, NumberOfDraws) {
 }
 
 TEST(AmortizerErrors, OtherWidthsThanInTraining) {
-  const Inputs inputs = random_inputs({.direct = 2});
+  const Batch inputs = random_inputs({.direct = 2});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
-  Inputs other = inputs;
-  other.summary_conditions = Array({5, kObservations, 7});
+  Batch other = inputs;
+  other.set(roles::summary_conditions, Array({5, kObservations, 7}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
             "DeepSet: was built for data (batch, ..., observations, 3); got (5, 6, 7)");
   other = inputs;
-  other.summary_conditions = Array({5, kWidth});
+  other.set(roles::summary_conditions, Array({5, kWidth}));
   EXPECT_EQ(
       sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
       "AmortizedPosterior::sample: summary_conditions of shape (5, 3) have an axis too few: the networks were built for (batch, 6, 3); one "
       "data set x is given as x.expand_dims(0)");
   other = inputs;
-  other.direct_conditions = Array({5, 3});
+  other.set(roles::direct_conditions, Array({5, 3}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(other, 2); }),
             "AmortizedPosterior: was built with direct_conditions of width 2; got (5, 3)");
-  other.direct_conditions.reset();
+  other.set(roles::direct_conditions, {});
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
             "AmortizedPosterior: was built with direct_conditions of width 2; got none");
   other = inputs;
-  other.parameters = Array({5, 3});
+  other.set(roles::parameters, Array({5, 3}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
             "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (5, 3)");
-  other.parameters = Array({5});
+  other.set(roles::parameters, Array({5}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(other); }),
             "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (5,)");
 }
@@ -125,8 +125,8 @@ TEST(AmortizerErrors, OtherWidthsThanInTraining) {
 TEST(AmortizerErrors, NumbersOfDataSetsThatDiffer) {
   const AmortizedPosterior amortizer = random_posterior(random_inputs({.direct = 2}), small_flow(2));
   // Many rows, so that they would be cut into shards.
-  Inputs inputs = random_inputs({.sets = 600, .direct = 2});
-  inputs.parameters = Array({700, 2});
+  Batch inputs = random_inputs({.sets = 600, .direct = 2});
+  inputs.set(roles::parameters, Array({700, 2}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(inputs); }),
             "AmortizedPosterior::log_posterior: axis 0 of every field counts the data sets; got parameters of shape (700, 2) where there "
             "are 600");
@@ -134,7 +134,7 @@ TEST(AmortizerErrors, NumbersOfDataSetsThatDiffer) {
       sentence<ShapeError>([&] { (void)amortizer.forward(inputs); }),
       "AmortizedPosterior::forward: axis 0 of every field counts the data sets; got parameters of shape (700, 2) where there are 600");
   inputs = random_inputs({.direct = 2});
-  inputs.direct_conditions = Array({4, 2});
+  inputs.set(roles::direct_conditions, Array({4, 2}));
   EXPECT_EQ(
       sentence<ShapeError>([&] { (void)amortizer.sample(inputs, 1); }),
       "AmortizedPosterior::sample: axis 0 of every field counts the data sets; got direct_conditions of shape (4, 2) where there are 5");
@@ -142,17 +142,17 @@ TEST(AmortizerErrors, NumbersOfDataSetsThatDiffer) {
 
 TEST(AmortizerErrors, NoDataSets) {
   const AmortizedPosterior amortizer = random_posterior(random_inputs({}), small_flow(2));
-  Inputs none;
-  none.summary_conditions = Array({0, kObservations, kWidth});
+  Batch none;
+  none.set(roles::summary_conditions, Array({0, kObservations, kWidth}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(none, 10); }),
             "AmortizedPosterior::sample: there are no data sets; axis 0 of the conditions must be at least 1");
-  Inputs nothing;
+  Batch nothing;
   EXPECT_EQ(sentence<SummaryStatsError>([&] { (void)amortizer.sample(nothing, 10); }),
-            "Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+            "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
 }
 
 TEST(AmortizerErrors, TooLittleRoomForDraws) {
-  const Inputs inputs = random_inputs({.sets = 5});
+  const Batch inputs = random_inputs({.sets = 5});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   std::vector<float> room(99);
   EXPECT_EQ(sentence<ShapeError>([&] { amortizer.sample_into(room, inputs, 10); }),
@@ -163,74 +163,76 @@ TEST(AmortizerErrors, TooLittleRoomForDraws) {
 
 TEST(AmortizerErrors, NoObservations) {
   const AmortizedPosterior amortizer = random_posterior(random_inputs({}), small_flow(2));
-  Inputs none;
-  none.summary_conditions = Array({2, 0, kWidth});
+  Batch none;
+  none.set(roles::summary_conditions, Array({2, 0, kWidth}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(none, 10); }),
             "DeepSet: was built for data (batch, ..., observations, 3); got (2, 0, 3)");
 }
 
 TEST(AmortizerErrors, NoAxisOfDataSets) {
-  const Inputs inputs = random_inputs({.direct = 2});
+  const Batch inputs = random_inputs({.direct = 2});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
-  Inputs one = inputs;
-  one.summary_conditions = inputs.summary_conditions->row(0);
-  const Shape shape = one.summary_conditions->shape();
+  Batch one = inputs;
+  one.set(roles::summary_conditions, inputs.array(roles::summary_conditions).row(0));
+  const Shape shape = one[roles::summary_conditions].shape();
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(one, 10); }),
             "AmortizedPosterior::sample: summary_conditions of shape " + shape.to_string() +
                 " have an axis too few: the networks were built for " + "(batch, " + shape.to_string().substr(1) +
                 "; one data set x is given as x.expand_dims(0)");
   one = inputs;
-  one.direct_conditions = Array({2});
+  one.set(roles::direct_conditions, Array({2}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(one); }),
             "AmortizedPosterior::log_posterior: direct_conditions of shape (2,) have an axis too few: the networks were built for "
             "(batch, 2); one data set x is given as x.expand_dims(0)");
-  one.summary_conditions = Array::scalar(1.0);
+  one.set(roles::summary_conditions, Array::scalar(1.0));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)one.batch_size(); }),
-            "Inputs: summary_conditions must have an axis of data sets, axis 0; got a single number");
+            "Batch: summary_conditions must have an axis of data sets, axis 0; got a single number");
 }
 
 TEST(AmortizerErrors, NoParameters) {
-  Inputs inputs = random_inputs({});
+  Batch inputs = random_inputs({});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
-  inputs.parameters = Array();
+  inputs.set(roles::parameters, Array());
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(inputs); }),
             "AmortizedPosterior::log_posterior: needs parameters of shape (batch, 2) or (batch, n, 2); got none");
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.compute_loss(inputs); }),
-            "AmortizedPosterior: needs one row of parameters per data set (5); got shape (0,)");
+            "AmortizedPosterior: needs one row of parameters per data set (5); got none");
 }
 
 TEST(AmortizerErrors, ValuesBeyondFloat32) {
-  const Inputs good = random_inputs({.direct = 2});
+  const Batch good = random_inputs({.direct = 2});
   const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
   const std::string rest =
       ", which is beyond the range of float32 (3.4e+38); every value must be finite in float32, which networks compute in: drop such data "
       "sets, or replace or scale the values as in training";
-  Inputs bad = good;
-  (*bad.summary_conditions)(3, 1, 2) = 1e39;
+  Batch bad = good;
+  bad.update(roles::summary_conditions, [&](Array& a) { a(3, 1, 2) = 1e39; });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 1); }),
             "AmortizedPosterior::sample: 1e+39 in summary_conditions of data set 3, column 2" + rest);
   bad = good;
-  (*bad.direct_conditions)(1, 1) = -1e300;
+  bad.update(roles::direct_conditions, [&](Array& a) { a(1, 1) = -1e300; });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }),
             "AmortizedPosterior::summary: -1e+300 in direct_conditions of data set 1, column 1" + rest);
   bad = good;
-  bad.parameters(4, 0) = 3.5e38;
+  bad.update(roles::parameters, [&](Array& a) { a(4, 0) = 3.5e38; });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }),
             "AmortizedPosterior::log_posterior: 3.5e+38 in parameters of data set 4, column 0" + rest);
   EXPECT_EQ(sentence<ArgumentError>([&] {
               (void)amortizer.sample_from_latent(good, Array({5, 1, 2}, 1e39));
             }),
             "AmortizedPosterior::sample_from_latent: the latents must be finite in float32, which networks compute in");
-  (*bad.summary_conditions)(0, 0, 0) = bad.parameters(4, 0) = std::numeric_limits<float>::max();  // the largest that there is
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  bad.update(roles::summary_conditions, [&](Array& a) { a(0, 0, 0) = kLargest; });
+  bad.update(roles::parameters, [&](Array& a) { a(4, 0) = kLargest; });
   EXPECT_EQ(bad.non_finite(), "");
 }
 
 TEST(AmortizerErrors, ValuesThatOverflowInTheNetworks) {
-  const Inputs good = random_inputs({.direct = 2});
+  const Batch good = random_inputs({.direct = 2});
   const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
-  Inputs bad = good;
-  for (double& x : bad.summary_conditions->values()) x = 2e38;
-  (*bad.summary_conditions)(0, 1, 2) = -3e38;
+  Batch bad = good;
+  bad.update(roles::summary_conditions, [](Array& a) { a = Array(a.shape(), 2e38); });
+  bad.update(roles::summary_conditions, [&](Array& a) { a(0, 1, 2) = -3e38; });
   const std::string rest =
       " of data set 0 are not finite, although its values are: they are too far from those of training for float32. Its largest: -3e+38 in "
       "summary_conditions, column 2; scale the values as in training";
@@ -240,27 +242,27 @@ TEST(AmortizerErrors, ValuesThatOverflowInTheNetworks) {
 }
 
 TEST(AmortizerErrors, ValuesThatAreNotFinite) {
-  const Inputs good = random_inputs({.direct = 1});
+  const Batch good = random_inputs({.direct = 1});
   const AmortizedPosterior amortizer = random_posterior(good, small_flow(2));
   const std::string rest = "; every value must be finite: drop such data sets, or replace the values as in training";
-  Inputs bad = good;
-  (*bad.summary_conditions)(3, 1, 2) = std::nan("");
+  Batch bad = good;
+  bad.update(roles::summary_conditions, [&](Array& a) { a(3, 1, 2) = std::nan(""); });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(bad, 1); }),
             "AmortizedPosterior::sample: nan in summary_conditions of data set 3, column 2" + rest);
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.summary(bad); }),
             "AmortizedPosterior::summary: nan in summary_conditions of data set 3, column 2" + rest);
   bad = good;
-  (*bad.direct_conditions)(1, 0) = std::numeric_limits<double>::infinity();
+  bad.update(roles::direct_conditions, [&](Array& a) { a(1, 0) = std::numeric_limits<double>::infinity(); });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.compute_loss(bad); }),
             "AmortizedPosterior::compute_loss: inf in direct_conditions of data set 1" + rest);
   bad = good;
-  bad.parameters(4, 1) = -std::numeric_limits<double>::infinity();
+  bad.update(roles::parameters, [&](Array& a) { a(4, 1) = -std::numeric_limits<double>::infinity(); });
   EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.log_posterior(bad); }),
             "AmortizedPosterior::log_posterior: -inf in parameters of data set 4, column 1" + rest);
 }
 
 TEST(AmortizerErrors, LatentsOfAnotherShape) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   for (const Shape& shape : {Shape{5, 2}, Shape{4, 1, 2}, Shape{5, 1, 3}})
     EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample_from_latent(inputs, Array(shape)); }),
@@ -268,9 +270,9 @@ TEST(AmortizerErrors, LatentsOfAnotherShape) {
 }
 
 TEST(AmortizerErrors, DrawsForConditionsPerObservation) {
-  Inputs inputs = random_inputs({.summary = false});
-  inputs.parameters = Array({5, 4, 2}, 0.1);
-  inputs.direct_conditions = Array({5, 4, 3}, 0.2);
+  Batch inputs = random_inputs({.summary = false});
+  inputs.set(roles::parameters, Array({5, 4, 2}, 0.1));
+  inputs.set(roles::direct_conditions, Array({5, 4, 3}, 0.2));
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   EXPECT_EQ(amortizer.log_posterior(inputs).shape(), (Shape{5, 4}));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(inputs, 10); }),
@@ -278,7 +280,7 @@ TEST(AmortizerErrors, DrawsForConditionsPerObservation) {
 }
 
 TEST(AmortizerErrors, ConditionsThatTheNetworksCannotUse) {
-  const Inputs data = random_inputs({}), direct = random_inputs({.summary = false, .direct = 2}), both = random_inputs({.direct = 2});
+  const Batch data = random_inputs({}), direct = random_inputs({.summary = false, .direct = 2}), both = random_inputs({.direct = 2});
   AmortizedPosterior with(small_flow(2), small_deep_set()), without(small_flow(2));
   EXPECT_EQ(sentence<SummaryStatsError>([&] { with.build(direct); }),
             "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
@@ -319,7 +321,7 @@ TEST(AmortizerErrors, Options) {
 }
 
 TEST(AmortizerErrors, ASamplerThatThrowsLeavesTheAmortizerUsable) {
-  const Inputs inputs = random_inputs({.sets = 20});
+  const Batch inputs = random_inputs({.sets = 20});
   Latent latent = gaussian_latent();
   bool fail = true;
   latent.sample = [&](Rng& rng, std::span<float> z, std::int64_t) {

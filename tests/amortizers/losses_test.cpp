@@ -9,7 +9,7 @@ namespace bayesflow {
 namespace {
 
 TEST(SummaryLoss, IsReportedApartAndGrowsWithItsWeight) {
-  const Inputs inputs = random_inputs({.sets = 32});
+  const Batch inputs = random_inputs({.sets = 32});
   const auto losses = [&](double weight) {
     return random_posterior(inputs, small_flow(2), {.summary_mmd_weight = weight}).compute_loss(inputs);
   };
@@ -26,23 +26,24 @@ TEST(SummaryLoss, IsSmallForSummariesThatAreStandardNormal) {
   // A network that hands its data through: MMD^2 of normals is near 0, of shifted ones far from it.
   class HandThrough final : public SummaryNetwork {
    public:
-    void build(const nn::Builder&, const Shape&) override {}
-    Tensor forward(Tape&, Tensor x) const override { return ops::mean_pool(x); }
+    void build(const nn::Builder&, const SummaryShape&) override {}
+    Tensor forward(Tape&, const SummaryInput& given) const override {
+    const Tensor x = given.data; return ops::mean_pool(x); }
     std::int64_t summary_dim() const override { return 3; }
   };
-  Inputs inputs = random_inputs({.sets = 300});
-  inputs.summary_conditions = Rng(4).normal({300, 1, 3});
+  Batch inputs = random_inputs({.sets = 300});
+  inputs.set(roles::summary_conditions, Rng(4).normal({300, 1, 3}));
   AmortizedPosterior amortizer(small_flow(2), HandThrough(), {.summary_mmd_weight = 1});
   amortizer.build(inputs);
   const double near = amortizer.compute_loss(inputs)["summary_loss"];
-  *inputs.summary_conditions += 2.0;
+  inputs.update(roles::summary_conditions, [&](Array& a) { a += 2.0; });
   const double far = amortizer.compute_loss(inputs)["summary_loss"];
   EXPECT_GT(near, 0);
   EXPECT_GT(far, 10 * near);
 }
 
 /// d(total)/d(weights) along itself, by the tape and by central differences.
-void expect_gradient_of_total(AmortizedPosterior& amortizer, const Inputs& inputs) {
+void expect_gradient_of_total(AmortizedPosterior& amortizer, const Batch& inputs) {
   nn::ParameterStore& store = amortizer.store();
   nn::GradientBuffers gradients(store);
   Tape tape;
@@ -82,7 +83,7 @@ void expect_gradient_of_total(AmortizedPosterior& amortizer, const Inputs& input
 }
 
 TEST(SummaryLoss, ItsGradientReachesTheSummaryNetwork) {
-  const Inputs inputs = random_inputs({.sets = 48});
+  const Batch inputs = random_inputs({.sets = 48});
   for (const double weight : {0.0, 5.0}) {
     AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.summary_mmd_weight = weight});
     expect_gradient_of_total(amortizer, inputs);
@@ -93,7 +94,7 @@ TEST(Loss, ItsGradientIsThatOfTheWholeBatchHoweverTheFlowsRowsAreCut) {
   for (const CouplingDesign design : {CouplingDesign::affine, CouplingDesign::spline, CouplingDesign::interleaved})
     for (const std::int64_t sets : {20, 48, 300, 600}) {
       SCOPED_TRACE(testing::Message() << "design " << static_cast<int>(design) << ", " << sets << " sets");
-      const Inputs inputs = random_inputs({.sets = sets});
+      const Batch inputs = random_inputs({.sets = sets});
       AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2, design));
       expect_gradient_of_total(amortizer, inputs);
       EXPECT_NEAR(amortizer.compute_loss(inputs)["loss"], -amortizer.log_posterior(inputs).mean(), 1e-5);
@@ -101,7 +102,7 @@ TEST(Loss, ItsGradientIsThatOfTheWholeBatchHoweverTheFlowsRowsAreCut) {
 }
 
 TEST(WeightDecay, IsReportedApart) {
-  const Inputs inputs = random_inputs({});
+  const Batch inputs = random_inputs({});
   const CouplingOptions coupling{.dense = {.units = 8, .kernel_regularizer = 1e-2}, .dropout_prob = 0};
   AmortizedPosterior amortizer = random_posterior(inputs, InvertibleNetwork({.num_params = 2, .coupling = coupling}));
   double expected = 0;

@@ -27,15 +27,15 @@ AmortizedPosterior small_posterior(CouplingDesign design = CouplingDesign::affin
       DeepSet(deep_set));
 }
 
-Inputs random_inputs(Sizes sizes) {
+Batch random_inputs(Sizes sizes) {
   Rng rng(1);
-  Inputs inputs;
-  inputs.parameters = rng.normal({sizes.batch, kParams});
-  inputs.summary_conditions = rng.normal({sizes.batch, sizes.n_obs, kData});
+  Batch inputs;
+  inputs.set(roles::parameters, rng.normal({sizes.batch, kParams}));
+  inputs.set(roles::summary_conditions, rng.normal({sizes.batch, sizes.n_obs, kData}));
   return inputs;
 }
 
-std::int64_t counted(AmortizedPosterior& posterior, const Inputs& inputs, bool backward, int threads) {
+std::int64_t counted(AmortizedPosterior& posterior, const Batch& inputs, bool backward, int threads) {
   posterior.build(inputs, 0);
   nn::GradientBuffers gradients(posterior.store());
   ThreadPool pool(std::max(1, threads));

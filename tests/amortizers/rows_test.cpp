@@ -13,25 +13,11 @@
 namespace bayesflow {
 namespace {
 
-Array row_of(const Array& a, std::int64_t row) {
-  Shape shape = a.shape();
-  shape.set(0, 1);
-  Array out(shape);
-  std::ranges::copy(a.row_values(row), out.data());
-  return out;
-}
-Inputs row_of(const Inputs& inputs, std::int64_t row) {
-  Inputs out{.parameters = row_of(inputs.parameters, row)};
-  if (inputs.summary_conditions) out.summary_conditions = row_of(*inputs.summary_conditions, row);
-  if (inputs.direct_conditions) out.direct_conditions = row_of(*inputs.direct_conditions, row);
-  return out;
-}
-
 /// The first row of f(inputs) whose bits differ from f of that row alone; -1: none does.
-std::int64_t differs(const Inputs& inputs, const std::function<Array(const Inputs&)>& f) {
+std::int64_t differs(const Batch& inputs, const std::function<Array(const Batch&)>& f) {
   const Array together = f(inputs);
   for (std::int64_t b = 0; b < inputs.batch_size(); ++b) {
-    const Array alone = f(row_of(inputs, b));
+    const Array alone = f(inputs.rows(b, b + 1));
     if (std::memcmp(together.data() + b * alone.size(), alone.data(), static_cast<std::size_t>(alone.size()) * sizeof(double)) != 0)
       return b;
   }
@@ -46,20 +32,18 @@ TEST(Rows, DensitiesAndDrawsDependOnNoOtherRow) {
       for (const std::int64_t sets : {2, 9, 19, 38, 67, 257}) {
         SCOPED_TRACE(std::string(kDesigns[static_cast<int>(design)]) + ", parameters " + std::to_string(params) + ", data sets " +
                      std::to_string(sets));
-        const Inputs inputs = random_inputs({.sets = sets, .params = params, .direct = 2});
+        const Batch inputs = random_inputs({.sets = sets, .params = params, .direct = 2});
         const AmortizedPosterior amortizer =
             random_posterior(inputs, small_flow(params, design, PermutationKind::learnable), {.threads = 2});
         kernels::for_each_target([&] {
-          EXPECT_EQ(differs(inputs, [&](const Inputs& x) { return amortizer.log_posterior(x); }), -1) << "log_posterior";
-          EXPECT_EQ(differs(inputs, [&](const Inputs& x) { return amortizer.forward(x).z; }), -1) << "z";
-          EXPECT_EQ(differs(inputs, [&](const Inputs& x) { return amortizer.forward(x).log_det_J; }), -1) << "log_det_J";
-          EXPECT_EQ(differs(inputs, [&](const Inputs& x) { return amortizer.summary(x); }), -1) << "summary";
+          EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.log_posterior(x); }), -1) << "log_posterior";
+          EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.forward(x).z; }), -1) << "z";
+          EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.forward(x).log_det_J; }), -1) << "log_det_J";
+          EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.summary(x); }), -1) << "summary";
           // Latents that are the parameters.
           EXPECT_EQ(differs(inputs,
-                            [&](const Inputs& x) {
-                              Array latents({x.batch_size(), 1, params});
-                              std::copy_n(x.parameters.data(), latents.size(), latents.data());
-                              return amortizer.sample_from_latent(x, latents);
+                            [&](const Batch& x) {
+                              return amortizer.sample_from_latent(x, x.array(roles::parameters).expand_dims(1));
                             }),
                     -1)
               << "draws";
@@ -76,14 +60,14 @@ TEST(Rows, SummariesOfAnyNumberOfObservationsDependOnNoOtherRow) {
         const std::int64_t sets = observations > 50 ? 5 : 23;
         const DenseOptions dense{.units = width};
         Rng rng(3, "rows");
-        const Inputs inputs{.parameters = rng.normal({sets, 2}), .summary_conditions = rng.normal({sets, observations, 3})};
+        const Batch inputs{{roles::parameters, rng.normal({sets, 2})}, {roles::summary_conditions, rng.normal({sets, observations, 3})}};
         AmortizedPosterior amortizer(
             small_flow(2),
             DeepSet({.summary_dim = 4, .num_equiv = 1, .dense_s1 = dense, .dense_s2 = dense, .dense_s3 = dense, .pooling = pooling}),
             {.threads = 2});
         amortizer.build(inputs, 3);
         randomize(amortizer);
-        kernels::for_each_target([&] { EXPECT_EQ(differs(inputs, [&](const Inputs& x) { return amortizer.summary(x); }), -1); });
+        kernels::for_each_target([&] { EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.summary(x); }), -1); });
         if (HasFailure()) return;
       }
 }

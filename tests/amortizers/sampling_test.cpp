@@ -15,7 +15,7 @@ namespace {
 TEST(Sampling, AlwaysHasThreeAxes) {
   for (const std::int64_t params : {1, 2, 5})
     for (const std::int64_t sets : {1, 3}) {
-      const Inputs inputs = random_inputs({.sets = sets, .params = params});
+      const Batch inputs = random_inputs({.sets = sets, .params = params});
       const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(params));
       for (const std::int64_t n : {1, 2, 300}) {
         const Array draws = amortizer.sample(inputs, n);
@@ -26,10 +26,10 @@ TEST(Sampling, AlwaysHasThreeAxes) {
 }
 
 TEST(Sampling, NeedsNoParameters) {
-  Inputs inputs = random_inputs({});
+  Batch inputs = random_inputs({});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   const Array with = amortizer.sample(inputs, 4, {.seed = 0});
-  inputs.parameters = Array();
+  inputs.set(roles::parameters, Array());
   EXPECT_EQ(amortizer.sample(inputs, 4, {.seed = 0}), with);
 }
 
@@ -40,7 +40,7 @@ std::string name_of(CouplingDesign design) {
 class SamplingOnThreads : public testing::TestWithParam<CouplingDesign> {};
 
 TEST_P(SamplingOnThreads, IsTheSameForAnyNumberOfThreads) {
-  const Inputs inputs = random_inputs({.sets = 7, .params = 3, .direct = 2});
+  const Batch inputs = random_inputs({.sets = 7, .params = 3, .direct = 2});
   const auto draws = [&](int threads) {
     return random_posterior(inputs, small_flow(3, GetParam()), {.threads = threads}).sample(inputs, 1500, {.seed = 5});
   };
@@ -53,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(Designs, SamplingOnThreads,
                          [](const auto& c) { return name_of(c.param); });
 
 TEST(Sampling, DropoutAtInferenceIsTheSameForAnyNumberOfThreads) {
-  const Inputs inputs = random_inputs({.sets = 4});
+  const Batch inputs = random_inputs({.sets = 4});
   const auto draws = [&](int threads) {
     CouplingOptions coupling = small_coupling();
     coupling.dropout_prob = 0.3;
@@ -67,7 +67,7 @@ TEST(Sampling, DropoutAtInferenceIsTheSameForAnyNumberOfThreads) {
 
 TEST(Sampling, DropoutAtInferenceHasNoiseOfItsOwnInEveryBlockAndForEverySeed) {
   // With latents that are all zero a network without dropout gives one value; with it, each draw has masks of its own.
-  const Inputs inputs = random_inputs({.sets = 2});
+  const Batch inputs = random_inputs({.sets = 2});
   CouplingOptions coupling = small_coupling();
   coupling.dropout_prob = 0.3;
   coupling.mc_dropout = true;
@@ -86,7 +86,7 @@ TEST(Sampling, DropoutAtInferenceHasNoiseOfItsOwnInEveryBlockAndForEverySeed) {
 }
 
 TEST(Sampling, FirstDrawsDoNotDependOnHowManyFollow) {
-  const Inputs inputs = random_inputs({.sets = 3});
+  const Batch inputs = random_inputs({.sets = 3});
   for (const Latent& latent : {gaussian_latent(), student_t_latent(4)}) {
     const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.latent = latent});
     const Array many = amortizer.sample(inputs, 1000, {.seed = 0});
@@ -98,7 +98,7 @@ TEST(Sampling, FirstDrawsDoNotDependOnHowManyFollow) {
 }
 
 TEST(Sampling, IntoMemoryOfOnesOwnGivesTheSameDraws) {
-  const Inputs inputs = random_inputs({.sets = 3});
+  const Batch inputs = random_inputs({.sets = 3});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   const Array draws = amortizer.sample(inputs, 700, {.seed = 3});
   std::vector<float> own(3 * 700 * 2);
@@ -107,9 +107,9 @@ TEST(Sampling, IntoMemoryOfOnesOwnGivesTheSameDraws) {
 }
 
 TEST(Sampling, SeedsAndDataSetsHaveStreamsOfTheirOwn) {
-  Inputs inputs = random_inputs({.sets = 2});
-  const Array one = inputs.summary_conditions->slice(0, 1);
-  inputs.summary_conditions = concatenate({one, one}, 0);  // the same data twice
+  Batch inputs = random_inputs({.sets = 2});
+  const Array one = inputs.array(roles::summary_conditions).slice(0, 1);
+  inputs.set(roles::summary_conditions, concatenate({one, one}, 0));  // the same data twice
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   const Array draws = amortizer.sample(inputs, 50, {.seed = 0});
   EXPECT_EQ(amortizer.sample(inputs, 50, {.seed = 0}), draws);
@@ -127,13 +127,13 @@ class LatentsAndBack : public testing::TestWithParam<Flow> {};
 
 TEST_P(LatentsAndBack, SampleFromLatentInvertsForward) {
   const Flow& flow = GetParam();
-  const Inputs inputs = random_inputs({.sets = 40, .params = flow.params, .direct = 2});
+  const Batch inputs = random_inputs({.sets = 40, .params = flow.params, .direct = 2});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(flow.params, flow.design, flow.permutation));
   const AmortizedPosterior::Forward f = amortizer.forward(inputs);
-  EXPECT_GT(abs(f.z - inputs.parameters).max(), 0.1);  // the flow does something
+  EXPECT_GT(abs(f.z - inputs.array(roles::parameters)).max(), 0.1);  // the flow does something
   const Array back = amortizer.sample_from_latent(inputs, f.z.expand_dims(1));
   ASSERT_EQ(back.shape(), (Shape{40, 1, flow.params}));
-  EXPECT_LT(abs(back.squeeze(1) - inputs.parameters).max(), 2e-4);
+  EXPECT_LT(abs(back.squeeze(1) - inputs.array(roles::parameters)).max(), 2e-4);
 }
 INSTANTIATE_TEST_SUITE_P(Flows, LatentsAndBack,
                          testing::Values(Flow{CouplingDesign::affine, PermutationKind::fixed, 4},
@@ -160,9 +160,9 @@ double ks_distance(const Array& z, const Survival& survival) {
 
 /// Draws taken back to latents.
 Array latents_of_draws(const Latent& latent, std::int64_t n) {
-  Inputs inputs = random_inputs({.sets = 1});
+  Batch inputs = random_inputs({.sets = 1});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2), {.latent = latent});
-  inputs.parameters = amortizer.sample(inputs, n);  // (1, n, 2): three axes
+  inputs.set(roles::parameters, amortizer.sample(inputs, n));  // (1, n, 2): three axes
   return amortizer.forward(inputs).z;
 }
 
@@ -198,7 +198,7 @@ TEST(Sampling, DrawsComeFromAGivenLatent) {
 }
 
 TEST(LogPosterior, IsTheLatentsDensityPlusTheLogDeterminant) {
-  const Inputs inputs = random_inputs({.sets = 300, .params = 3, .direct = 1});
+  const Batch inputs = random_inputs({.sets = 300, .params = 3, .direct = 1});
   const double df = 5, d = 3;
   const double t_constant = std::lgamma((df + d) / 2) - std::lgamma(df / 2) - d / 2 * std::log(df * M_PI);
   const auto squares = [](const Array& z) { return (z * z).sum(-1); };
@@ -221,10 +221,10 @@ TEST(LogPosterior, IsTheLatentsDensityPlusTheLogDeterminant) {
 TEST(LogPosterior, IntegratesToOne) {
   // One parameter, one data set, a fine grid as many observations of the target: the trapezoidal rule.
   for (const CouplingDesign design : {CouplingDesign::affine, CouplingDesign::spline}) {
-    Inputs inputs = random_inputs({.sets = 1, .params = 1});
+    Batch inputs = random_inputs({.sets = 1, .params = 1});
     const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(1, design));
     const std::int64_t points = 4001;
-    inputs.parameters = Array::linspace(-20, 20, points).reshape({1, points, 1});
+    inputs.set(roles::parameters, Array::linspace(-20, 20, points).reshape({1, points, 1}));
     const Array density = exp(amortizer.log_posterior(inputs));
     ASSERT_EQ(density.shape(), (Shape{1, points}));
     EXPECT_NEAR(density.sum() * 40 / static_cast<double>(points - 1), 1.0, 2e-3);
@@ -235,58 +235,60 @@ TEST(Conditions, SummaryDirectOrBothMatter) {
   for (const bool summary : {true, false})
     for (const std::int64_t direct : {0, 3}) {
       if (!summary && direct == 0) continue;
-      const Inputs inputs = random_inputs({.summary = summary, .direct = direct});
+      const Batch inputs = random_inputs({.summary = summary, .direct = direct});
       const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
       EXPECT_EQ(amortizer.sample(inputs, 3).shape(), (Shape{5, 3, 2}));
       const Array before = amortizer.log_posterior(inputs);
       if (summary) {
         EXPECT_EQ(amortizer.summary(inputs).shape(), (Shape{5, 4}));
-        Inputs other = inputs;
-        *other.summary_conditions += 1.0;
+        Batch other = inputs;
+        other.update(roles::summary_conditions, [&](Array& a) { a += 1.0; });
         EXPECT_GT(abs(amortizer.log_posterior(other) - before).min(), 1e-4);
       }
       if (direct) {
-        Inputs other = inputs;
-        *other.direct_conditions += 1.0;
+        Batch other = inputs;
+        other.update(roles::direct_conditions, [&](Array& a) { a += 1.0; });
         EXPECT_GT(abs(amortizer.log_posterior(other) - before).min(), 1e-4);
       }
     }
 }
 
 TEST(Conditions, ManyDataSetsGiveWhatEachGivesAlone) {
-  const Inputs all = random_inputs({.sets = 600, .direct = 2});  // several shards
+  const Batch all = random_inputs({.sets = 600, .direct = 2});  // several shards
   const AmortizedPosterior amortizer = random_posterior(all, small_flow(2));
   const Array together = amortizer.log_posterior(all);
   for (const std::int64_t i : {0, 299, 599}) {
-    const Inputs one{all.parameters.slice(i, i + 1), all.summary_conditions->slice(i, i + 1), all.direct_conditions->slice(i, i + 1)};
+    const Batch one = all.rows(i, i + 1);
     EXPECT_NEAR(amortizer.log_posterior(one).item(), together[i], 1e-5);
   }
 }
 
 TEST(Conditions, TargetsWithManyObservationsShareTheirDataSetsCondition) {
   const std::int64_t sets = 3, n = 400;
-  Inputs inputs = random_inputs({.sets = sets, .direct = 2});
+  Batch inputs = random_inputs({.sets = sets, .direct = 2});
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
-  inputs.parameters = Rng(7).normal({sets, n, 2});
+  inputs.set(roles::parameters, Rng(7).normal({sets, n, 2}));
   const Array density = amortizer.log_posterior(inputs);
   ASSERT_EQ(density.shape(), (Shape{sets, n}));
   ASSERT_EQ(amortizer.forward(inputs).z.shape(), (Shape{sets, n, 2}));
-  const Inputs rows{inputs.parameters.reshape({sets * n, 2}), inputs.summary_conditions->repeat(n, 0),
-                    inputs.direct_conditions->repeat(n, 0)};
+  const Batch rows{{roles::parameters, inputs.array(roles::parameters).reshape({sets * n, 2})},
+                   {roles::summary_conditions, inputs.array(roles::summary_conditions).repeat(n, 0)},
+                   {roles::direct_conditions, inputs.array(roles::direct_conditions).repeat(n, 0)}};
   EXPECT_LT(abs(density.flatten() - amortizer.log_posterior(rows)).max(), 1e-4);
   EXPECT_EQ(amortizer.sample(inputs, 4).shape(), (Shape{sets, 4, 2}));  // draws are per data set, whatever the targets were
 }
 
 TEST(Conditions, OnePerObservationAlongsideSummaries) {
   const std::int64_t sets = 3, n = 5;
-  Inputs inputs = random_inputs({.sets = sets});
-  inputs.parameters = Rng(7).normal({sets, n, 2});
-  inputs.direct_conditions = Rng(8).normal({sets, n, 2});
+  Batch inputs = random_inputs({.sets = sets});
+  inputs.set(roles::parameters, Rng(7).normal({sets, n, 2}));
+  inputs.set(roles::direct_conditions, Rng(8).normal({sets, n, 2}));
   const AmortizedPosterior amortizer = random_posterior(inputs, small_flow(2));
   const Array density = amortizer.log_posterior(inputs);
   ASSERT_EQ(density.shape(), (Shape{sets, n}));
-  const Inputs rows{inputs.parameters.reshape({sets * n, 2}), inputs.summary_conditions->repeat(n, 0),
-                    inputs.direct_conditions->reshape({sets * n, 2})};
+  const Batch rows{{roles::parameters, inputs.array(roles::parameters).reshape({sets * n, 2})},
+                   {roles::summary_conditions, inputs.array(roles::summary_conditions).repeat(n, 0)},
+                   {roles::direct_conditions, inputs.array(roles::direct_conditions).reshape({sets * n, 2})}};
   EXPECT_LT(abs(density.flatten() - amortizer.log_posterior(rows)).max(), 1e-4);
   EXPECT_NEAR(amortizer.compute_loss(inputs)["loss"], -density.mean(), 1e-4);
 }

@@ -27,12 +27,12 @@ struct InputSizes {
   std::int64_t direct = 0;  ///< width of direct conditions; 0: none
 };
 
-inline Inputs random_inputs(const InputSizes& sizes, std::uint64_t seed = 2) {
+inline Batch random_inputs(const InputSizes& sizes, std::uint64_t seed = 2) {
   Rng rng(seed, "test inputs");
-  Inputs inputs;
-  inputs.parameters = rng.normal({sizes.sets, sizes.params});
-  if (sizes.summary) inputs.summary_conditions = rng.normal({sizes.sets, kObservations, kWidth});
-  if (sizes.direct) inputs.direct_conditions = rng.normal({sizes.sets, sizes.direct});
+  Batch inputs;
+  inputs.set(roles::parameters, rng.normal({sizes.sets, sizes.params}));
+  if (sizes.summary) inputs.set(roles::summary_conditions, rng.normal({sizes.sets, kObservations, kWidth}));
+  if (sizes.direct) inputs.set(roles::direct_conditions, rng.normal({sizes.sets, sizes.direct}));
   return inputs;
 }
 
@@ -57,8 +57,8 @@ inline InvertibleNetwork small_flow(std::int64_t params, CouplingDesign design =
 }
 
 /// Built for `inputs`, with random weights. A summary network is there if the inputs have something for it.
-inline AmortizedPosterior random_posterior(const Inputs& inputs, InvertibleNetwork flow, AmortizedPosteriorOptions options = {}) {
-  AmortizedPosterior amortizer = inputs.summary_conditions ? AmortizedPosterior(std::move(flow), small_deep_set(), std::move(options))
+inline AmortizedPosterior random_posterior(const Batch& inputs, InvertibleNetwork flow, AmortizedPosteriorOptions options = {}) {
+  AmortizedPosterior amortizer = inputs.has(roles::summary_conditions) ? AmortizedPosterior(std::move(flow), small_deep_set(), std::move(options))
                                                            : AmortizedPosterior(std::move(flow), std::move(options));
   amortizer.build(inputs, 3);
   randomize(amortizer);

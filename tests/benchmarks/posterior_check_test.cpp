@@ -176,7 +176,7 @@ TEST_F(Sbibm, StatisticsOfTheRawObservationsAreTheObservations) {
   Simulations one;
   one.prior_draws = raw.true_parameters.expand_dims(0);
   one.sim_data = raw.observation.expand_dims(0);
-  const Array set = *Benchmark("bernoulli_glm_raw", {.as_summary_condition = true}).posterior_inputs(one).summary_conditions;
+  const Array set = Benchmark("bernoulli_glm_raw", {.as_summary_condition = true}).posterior_inputs(one).array(roles::summary_conditions);
   for (std::int64_t j = 0; j < 10; ++j) {
     double sum = 0;
     for (std::int64_t t = 0; t < 100; ++t) sum += set(0, t, 0) * (j ? set(0, t, j) : 1);

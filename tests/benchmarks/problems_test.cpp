@@ -80,10 +80,10 @@ TEST(Benchmarks, AreV1sElevenWithTheirShapes) {
     EXPECT_EQ(benchmark.scale_data(), e.scale) << name;
     const Simulations sims = benchmark.generative_model()(3);
     EXPECT_EQ(sims.prior_draws.shape(), (Shape{3, e.num_params})) << name;
-    const Inputs inputs = benchmark.configurator()(sims);
-    EXPECT_EQ(inputs.parameters, sims.prior_draws) << name;
-    EXPECT_FALSE(inputs.summary_conditions) << name;
-    EXPECT_EQ(*inputs.direct_conditions, sims.sim_data / e.scale) << name;
+    const Batch inputs = benchmark.configurator()(sims);
+    EXPECT_EQ(inputs[roles::parameters], sims.prior_draws) << name;
+    EXPECT_FALSE(inputs.has(roles::summary_conditions)) << name;
+    EXPECT_EQ(inputs[roles::direct_conditions], sims.sim_data / e.scale) << name;
     const LikelihoodInputs likelihood = benchmark.likelihood_inputs(sims);
     if (name == "bernoulli_glm_raw") continue;
     EXPECT_EQ(likelihood.observables, sims.sim_data / e.scale) << name;
@@ -120,9 +120,9 @@ TEST(Benchmarks, NormalPriorAndLikelihood) {
   expect_normal(column(prior_draws(v1), 1), 0, 0.1);
   const Array rows = repeat_simulation(v1, Array::of({1, 2, 3}));
   expect_normal(column(rows.reshape({5 * kDraws, 3}), 2), 3, 0.2);
-  const Inputs inputs = v1.posterior_inputs(v1.generative_model()(2));
-  EXPECT_EQ(inputs.summary_conditions->shape(), (Shape{2, 5, 3}));
-  EXPECT_FALSE(inputs.direct_conditions);
+  const Batch inputs = v1.posterior_inputs(v1.generative_model()(2));
+  EXPECT_EQ(inputs[roles::summary_conditions].shape(), (Shape{2, 5, 3}));
+  EXPECT_FALSE(inputs.has(roles::direct_conditions));
 }
 
 TEST(Benchmarks, UniformPriors) {
@@ -179,7 +179,7 @@ TEST(Benchmarks, SimpleLikelihoodComplexPosterior) {
   EXPECT_EQ(repeat_simulation(rows, t, 5), repeat_simulation(benchmark, t, 5).reshape({5, 4, 2}));
   const Benchmark set("slcp", {.simulator = {{"n_obs", 7}}, .as_summary_condition = true});
   const Simulations sims = set.generative_model()(3);
-  EXPECT_EQ(*set.posterior_inputs(sims).summary_conditions, sims.sim_data.reshape({3, 7, 2}) / 30.0);
+  EXPECT_EQ(set.posterior_inputs(sims)[roles::summary_conditions], sims.sim_data.reshape({3, 7, 2}) / 30.0);
 }
 
 TEST(Benchmarks, DistractorsAreSbibmsMixture) {
@@ -278,7 +278,7 @@ TEST(Benchmarks, OutcomesGoToNetworksWithTheirDesign) {
   const Benchmark raw("bernoulli_glm_raw", {.as_summary_condition = true});
   const Simulations sims = raw.generative_model()(4);
   const Array x = design();
-  const Array set = *raw.posterior_inputs(sims).summary_conditions;
+  const Array set = raw.posterior_inputs(sims).array(roles::summary_conditions);
   ASSERT_EQ(set.shape(), (Shape{4, 100, 10}));
   const LikelihoodInputs likelihood = raw.likelihood_inputs(sims);
   ASSERT_EQ(likelihood.observables.shape(), (Shape{4, 100, 2}));
@@ -347,7 +347,7 @@ TEST(Benchmarks, Epidemic) {
   EXPECT_EQ(Benchmark("sir", {.simulator = {{"subsample", Setting()}}}).data_shape(), (Shape{161}));
   EXPECT_EQ(Benchmark("sir", {.simulator = {{"subsample", 160}}}).data_shape(), (Shape{160}));
   const Benchmark series("sir", {.as_summary_condition = true});
-  EXPECT_EQ(series.posterior_inputs(series.generative_model()(2)).summary_conditions->shape(), (Shape{2, 10, 1}));
+  EXPECT_EQ(series.posterior_inputs(series.generative_model()(2))[roles::summary_conditions].shape(), (Shape{2, 10, 1}));
 }
 
 TEST(Benchmarks, PredatorsAndPrey) {
@@ -393,8 +393,8 @@ TEST(Benchmarks, PredatorsAndPrey) {
   }
   const Benchmark series("lotka_volterra", {.as_summary_condition = true});
   const Simulations sims = series.generative_model()(2);
-  const Array set = *series.posterior_inputs(sims).summary_conditions;
-  EXPECT_EQ(set(1, 4, 1), sims.sim_data(1, 14) / 1000);
+  const Array set = series.posterior_inputs(sims).array(roles::summary_conditions);
+  EXPECT_FLOAT_EQ(static_cast<float>(set(1, 4, 1)), static_cast<float>(sims.sim_data(1, 14) / 1000));
   EXPECT_EQ(Benchmark("lotka_volterra", {.simulator = {{"subsample", Setting()}, {"flatten", false}}}).data_shape(), (Shape{201, 2}));
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 struct Case {
   Array draws, truths;
-  Inputs data;
+  Batch data;
 };
 
 /// theta ~ N(0, 1), n observations N(theta, 1) of each parameter. The posterior is exact given the first `used` observations.
@@ -34,7 +34,7 @@ Case gaussian(std::int64_t data_sets, std::int64_t num_draws, std::int64_t param
       }
       for (std::int64_t s = 0; s < num_draws; ++s) c.draws(b, s, p) = sum * sd * sd + sd * rng.normal();
     }
-  c.data.summary_conditions = std::move(x);
+  c.data.set(roles::summary_conditions, std::move(x));
   return c;
 }
 
@@ -108,8 +108,8 @@ Case awkward(int kind, std::uint64_t seed) {
     draw(c.truths.data() + b * parameters);
     for (std::int64_t s = 0; s < draws; ++s) draw(c.draws.data() + (b * draws + s) * parameters);
   }
-  c.data.summary_conditions = kind == 3 ? x.reshape({sets, 4}) : x;
-  if (kind != 1) c.data.direct_conditions = context;
+  c.data.set(roles::summary_conditions, kind == 3 ? x.reshape({sets, 4}) : x);
+  if (kind != 1) c.data.set(roles::direct_conditions, context);
   return c;
 }
 
@@ -135,13 +135,13 @@ TEST(Conditional, WidthsThatAreWrongForSomeData) {
   // Too narrow where the first observation is positive, too wide elsewhere, right on average.
   Case c = gaussian(500, 100, 2, 20, 3);
   for (std::int64_t b = 0; b < 500; ++b) {
-    const double factor = (*c.data.summary_conditions)(b, 0, 1) > 0 ? 0.7 : 1.5;
+    const double factor = (c.data.array(roles::summary_conditions))(b, 0, 1) > 0 ? 0.7 : 1.5;
     double mean = 0;
     for (std::int64_t s = 0; s < 100; ++s) mean += c.draws(b, s, 1) / 100;
     for (std::int64_t s = 0; s < 100; ++s) c.draws(b, s, 1) = mean + factor * (c.draws(b, s, 1) - mean);
   }
-  c.data.direct_conditions = Array({500, 1});
-  for (std::int64_t b = 0; b < 500; ++b) (*c.data.direct_conditions)(b, 0) = (*c.data.summary_conditions)(b, 0, 1);
+  c.data.set(roles::direct_conditions, Array({500, 1}));
+  for (std::int64_t b = 0; b < 500; ++b) c.data.update(roles::direct_conditions, [&](Array& a) { a(b, 0) = (c.data.array(roles::summary_conditions))(b, 0, 1); });
   const Verdict v = judge(c);
   EXPECT_TRUE(v.has(Fault::wrong_for_some, 1)) << v.sentence;
   EXPECT_FALSE(v.has(Fault::wrong_for_some, 0)) << v.sentence;
@@ -178,7 +178,7 @@ TEST(ConditionalSlow, DriftDiffusionThatIgnoresTheFastestResponses) {
       said(b, 1) += x(b, i, 1) / kTrials;
     }
   });
-  Case c{Array({kSets, kNear, 3}), theta.slice(kPool, all), {.summary_conditions = x.slice(kPool, all)}};
+  Case c{Array({kSets, kNear, 3}), theta.slice(kPool, all), {{roles::summary_conditions, x.slice(kPool, all)}}};
   const double spread[] = {said.columns(0, 1).std(), said.columns(1, 2).std()};
   for (std::int64_t b = 0; b < kSets; ++b) {
     std::vector<std::pair<double, std::int64_t>> order;
@@ -220,14 +220,14 @@ TEST(Lc2st, FindsAPosteriorThatIsWrongForSomeData) {
   Case c = gaussian(800, 50, 1, 20, 11);
   Array means({800});
   for (std::int64_t b = 0; b < 800; ++b) {
-    for (std::int64_t i = 0; i < 20; ++i) means(b) += (*c.data.summary_conditions)(b, i, 0) / 20;
+    for (std::int64_t i = 0; i < 20; ++i) means(b) += (c.data.array(roles::summary_conditions))(b, i, 0) / 20;
     if (means(b) > 0)
       for (std::int64_t s = 0; s < 50; ++s) c.draws(b, s, 0) += 2 / std::sqrt(21.0);
   }
   const auto head = [](const Array& x) { return x.slice(0, 600); };
   const auto tail = [](const Array& x) { return x.slice(600, 620); };
-  const Inputs data{.summary_conditions = head(*c.data.summary_conditions)},
-      observed{.summary_conditions = tail(*c.data.summary_conditions)};
+  const Batch data{{roles::summary_conditions, head(c.data.array(roles::summary_conditions))}},
+      observed{{roles::summary_conditions, tail(c.data.array(roles::summary_conditions))}};
   const Lc2st l = lc2st(head(c.draws), head(c.truths), data, tail(c.draws), observed, {.num_null = 19});
   ASSERT_EQ(l.p_value.size(), 20U);
   int wrong = 0, found = 0, alarms = 0;
@@ -240,11 +240,11 @@ TEST(Lc2st, FindsAPosteriorThatIsWrongForSomeData) {
   EXPECT_LE(alarms, 6);  // near the border the classifier is not sharp
   EXPECT_EQ(l.p_value, lc2st(head(c.draws), head(c.truths), data, tail(c.draws), observed, {.num_null = 19, .threads = 1}).p_value);
   const Case exact = gaussian(620, 50, 1, 20, 12);
-  const Lc2st right = lc2st(head(exact.draws), head(exact.truths), {.summary_conditions = head(*exact.data.summary_conditions)},
-                            tail(exact.draws), {.summary_conditions = tail(*exact.data.summary_conditions)}, {.num_null = 19});
+  const Lc2st right = lc2st(head(exact.draws), head(exact.truths), {{roles::summary_conditions, head(exact.data.array(roles::summary_conditions))}},
+                            tail(exact.draws), {{roles::summary_conditions, tail(exact.data.array(roles::summary_conditions))}}, {.num_null = 19});
   EXPECT_LE(std::count_if(right.p_value.begin(), right.p_value.end(), [](double p) { return p <= 0.05; }), 8);
   EXPECT_EQ(sentence<ArgumentError>([&] {
-              (void)lc2st(head(c.draws), head(c.truths), data, tail(c.draws), {.direct_conditions = Array({20, 1})});
+              (void)lc2st(head(c.draws), head(c.truths), data, tail(c.draws), {{roles::direct_conditions, Array({20, 1})}});
             }),
             "lc2st: summary_conditions is given for the simulated data and not for the observed; give both or neither");
 }
@@ -277,22 +277,22 @@ TEST(Conditional, SameForAnyNumberOfThreads) {
 
 TEST(Conditional, BadInput) {
   const Case c = gaussian(30, 10, 2, 20, 1);
-  const auto with = [&](Inputs data, VerdictOptions options = {}) {
+  const auto with = [&](Batch data, VerdictOptions options = {}) {
     return [&c, data, options] { (void)verdict(c.draws, c.truths, data, options); };
   };
-  EXPECT_EQ(sentence<ShapeError>(with({.summary_conditions = c.data.summary_conditions->slice(0, 29)})),
+  EXPECT_EQ(sentence<ShapeError>(with({{roles::summary_conditions, c.data.array(roles::summary_conditions).slice(0, 29)}})),
             "verdict: summary_conditions of the data must have shape (30, ...), one entry for each data set of the draws; got (29, 20, 2)");
   EXPECT_EQ(sentence<ArgumentError>(with({})),
             "verdict: data has neither summary_conditions nor direct_conditions; give what the networks got");
   EXPECT_EQ(sentence<ShapeError>(with(c.data, {.summaries = Array({2, 2})})),
             "verdict: summaries of the data must have shape (30, ...), one entry for each data set of the draws; got (2, 2)");
   EXPECT_EQ(sentence<ArgumentError>([&] {
-              (void)conditional_calibration(c.draws.slice(0, 9), c.truths.slice(0, 9), {.direct_conditions = Array({9, 1}, 1.0)});
+              (void)conditional_calibration(c.draws.slice(0, 9), c.truths.slice(0, 9), {{roles::direct_conditions, Array({9, 1}, 1.0)}});
             }),
             "conditional_calibration: at least 20 data sets are needed; got 9");
   // Fewer data sets than that are too little evidence anyway; constant data predict nothing.
-  EXPECT_FALSE(verdict(c.draws.slice(0, 9), c.truths.slice(0, 9), {.direct_conditions = Array({9, 1}, 1.0)}).conditional);
-  EXPECT_EQ(verdict(c.draws, c.truths, {.direct_conditions = Array({30, 2}, 1.0)}).conditional->p_value, 1);
+  EXPECT_FALSE(verdict(c.draws.slice(0, 9), c.truths.slice(0, 9), {{roles::direct_conditions, Array({9, 1}, 1.0)}}).conditional);
+  EXPECT_EQ(verdict(c.draws, c.truths, {{roles::direct_conditions, Array({30, 2}, 1.0)}}).conditional->p_value, 1);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 const std::string kData = BAYESFLOW_IO_DATA;
 
 TEST(Formats, Model1) {
-  const LoadedAmortizer loaded = load_amortizer_file(kData + "/model_format_1.h5");
+  const auto loaded = load_amortizer_file(kData + "/model_format_1.h5");
   EXPECT_EQ(loaded.format_version, 1U);
   EXPECT_EQ(loaded.library_version, "0.1.0");
   EXPECT_EQ(loaded.info.param_names, (std::vector<std::string>{"a", "b", "c", "d"}));

@@ -13,13 +13,13 @@
 namespace bayesflow {
 namespace {
 
-void expect_same_answers(const AmortizedPosterior& a, const AmortizedPosterior& b, const Inputs& inputs) {
+void expect_same_answers(const AmortizedPosterior& a, const AmortizedPosterior& b, const Batch& inputs) {
   EXPECT_EQ(a.sample(inputs, 300, {.seed = 9}), b.sample(inputs, 300, {.seed = 9}));
   EXPECT_EQ(a.log_posterior(inputs), b.log_posterior(inputs));
   EXPECT_EQ(a.compute_loss(inputs).total(), b.compute_loss(inputs).total());
 }
 
-void expect_round_trip(const AmortizedPosterior& amortizer, const LoadAmortizerOptions& parts = {}, const Inputs& inputs = some_inputs()) {
+void expect_round_trip(const AmortizedPosterior& amortizer, const LoadAmortizerOptions& parts = {}, const Batch& inputs = some_inputs()) {
   const TemporaryFolder folder;
   amortizer.save(folder / "model.h5");
   const AmortizedPosterior loaded = load_amortizer(folder / "model.h5", parts);
@@ -48,11 +48,11 @@ TEST(ModelFile, RebuildsEveryKindOfNetwork) {
   deep_set.dense_s2 = {
       .units = 7, .activation = Activation::tanh, .kernel_initializer = nn::Initializer::he_uniform, .kernel_regularizer = 0.25};
   expect_round_trip(small_amortizer({}, deep_set, {.latent = student_t_latent(7.3), .summary_mmd_weight = 0.5, .seed = 99}));
-  expect_round_trip(small_amortizer({.act_norm_init = some_inputs(20).parameters}));
+  expect_round_trip(small_amortizer({.act_norm_init = some_inputs(20).array(roles::parameters)}));
 }
 
 TEST(ModelFile, WorksWithDirectConditionsAloneAndBoth) {
-  const Inputs both = some_inputs(5, 12, 3, 2), alone = some_inputs(5, 12, 0, 2);
+  const Batch both = some_inputs(5, 12, 3, 2), alone = some_inputs(5, 12, 0, 2);
   AmortizedPosterior a(InvertibleNetwork({.num_params = 4, .num_coupling_layers = 2}), DeepSet(small_deep_set()));
   a.build(both);
   scramble(a);
@@ -73,7 +73,7 @@ TEST(ModelFile, KeepsWhatIsKnownAboutTheModel) {
                        .seed = 18446744073709551615U,
                        .constants = {{"prior_means", Array::of({1.5, 2.5})}, {"n", Array::scalar(50)}}};
   small_amortizer().save(folder / "model.h5", {.info = info});
-  const LoadedAmortizer loaded = load_amortizer_file(folder / "model.h5");
+  const auto loaded = load_amortizer_file(folder / "model.h5");
   EXPECT_EQ(loaded.info.description, info.description);
   EXPECT_EQ(loaded.info.param_names, info.param_names);
   EXPECT_EQ(loaded.info.simulations, info.simulations);
@@ -90,8 +90,9 @@ TEST(ModelFile, KeepsWhatIsKnownAboutTheModel) {
 class MeanNet final : public SummaryNetwork {
  public:
   explicit MeanNet(std::int64_t dim) : output_({.units = dim}), dim_(dim) {}
-  void build(const nn::Builder& builder, const Shape& input) override { output_.build(builder.scope("output"), input[-1]); }
-  [[nodiscard]] Tensor forward(Tape& tape, Tensor x) const override { return output_(tape, ops::mean_pool(x)); }
+  void build(const nn::Builder& builder, const SummaryShape& input) override { output_.build(builder.scope("output"), input.data[-1]); }
+  [[nodiscard]] Tensor forward(Tape& tape, const SummaryInput& given) const override {
+    const Tensor x = given.data; return output_(tape, ops::mean_pool(x)); }
   [[nodiscard]] std::int64_t summary_dim() const override { return dim_; }
 
  private:
@@ -193,7 +194,7 @@ TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
 
 TEST(ModelFile, UsesGivenProbes) {
   const TemporaryFolder folder;
-  const Inputs real = some_inputs(3, 40);
+  const Batch real = some_inputs(3, 40);
   small_amortizer().save(folder / "model.h5", {.probes = real});
   const io::ArchiveReader in(folder / "model.h5", {.kind = "model"});
   EXPECT_EQ(in.shape("probes/summary_conditions"), (Shape{3, 40, 3}));

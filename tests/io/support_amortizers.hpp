@@ -7,12 +7,12 @@
 
 namespace bayesflow {
 
-inline Inputs some_inputs(std::int64_t batch = 5, std::int64_t n_obs = 12, std::int64_t width = 3, std::int64_t direct = 0) {
+inline Batch some_inputs(std::int64_t batch = 5, std::int64_t n_obs = 12, std::int64_t width = 3, std::int64_t direct = 0) {
   Rng rng(11, "inputs");
-  Inputs out;
-  out.parameters = rng.normal({batch, 4});
-  if (width) out.summary_conditions = rng.normal({batch, n_obs, width});
-  if (direct) out.direct_conditions = rng.normal({batch, direct});
+  Batch out;
+  out.set(roles::parameters, rng.normal({batch, 4}));
+  if (width) out.set(roles::summary_conditions, rng.normal({batch, n_obs, width}));
+  if (direct) out.set(roles::direct_conditions, rng.normal({batch, direct}));
   return out;
 }
 

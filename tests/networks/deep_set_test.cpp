@@ -121,7 +121,7 @@ TEST(DeepSet, ParameterCountsOfV1) {
   for (const auto& [width, count] : {std::pair(2L, 67466L), std::pair(4L, 67722L)}) {
     nn::ParameterStore store;
     DeepSet net;
-    net.build(nn::Builder(store, 0), {1, 1, width});
+    net.build(nn::Builder(store, 0), Shape{1, 1, width});
     EXPECT_EQ(store.number_of_values(), count);
   }
 }

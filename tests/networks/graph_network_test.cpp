@@ -253,7 +253,7 @@ TEST(GraphNetwork, WidthsThatDoNotDependOnDataAreKnownAtOnce) {
   }
   GraphNetwork net(wide);
   nn::ParameterStore store;
-  EXPECT_THROW(net.build(nn::Builder(store, 1), {1, 2}), ConfigurationError);
+  EXPECT_THROW(net.build(nn::Builder(store, 1), Shape{1, 2}), ConfigurationError);
   EXPECT_EQ(store.count(), 0);
 }
 

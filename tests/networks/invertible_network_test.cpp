@@ -76,7 +76,7 @@ struct Flow {
   std::vector<Array> inputs;
   explicit Flow(const Setting& s) : net(options_of(s)) {
     const std::int64_t c = s.condition == Condition::none ? 0 : 2;
-    net.build(nn::Builder(store, 3), c);
+    net.build(nn::Builder(store, 3), net.target_width(), c);
     nn::randomize(store, 4, 0.4);
     inputs.push_back(sample("flow/targets", s.sets ? Shape{2, 3, s.width} : Shape{3, s.width}));
     if (c)
@@ -201,7 +201,7 @@ TEST(InvertibleNetwork, FreshCouplingsAreTheIdentity) {
     InvertibleNetworkOptions o = options_of({design, PermutationKind::none, true, false, false, Condition::none, 3});
     nn::ParameterStore store;
     InvertibleNetwork net(o);
-    net.build(nn::Builder(store, 1), 0);
+    net.build(nn::Builder(store, 1), net.target_width(), 0);
     Tape tape;
     tape.reset({.gradients = false, .training = false});
     const Array x = sample("identity", {5, 3});
@@ -216,7 +216,7 @@ TEST(InvertibleNetwork, FreshCouplingsAreTheIdentity) {
 std::vector<std::vector<std::int32_t>> permutations(std::int64_t width, std::int64_t layers, std::uint64_t seed) {
   nn::ParameterStore store;
   InvertibleNetwork net({.num_params = width, .num_coupling_layers = layers, .coupling = unregularized_coupling()});
-  net.build(nn::Builder(store, seed), 0);
+  net.build(nn::Builder(store, seed), net.target_width(), 0);
   std::vector<std::vector<std::int32_t>> all;
   for (const nn::Buffer& b : store.buffers())
     if (b.name.ends_with(".permutation")) all.push_back(b.integers);
@@ -259,7 +259,7 @@ TEST(InvertibleNetwork, ActNormInitializationStandardizesWhatReachesEachLayer) {
                                .coupling = unregularized_coupling(),
                                .permutation = permutation,
                                .act_norm_init = data});
-        net.build(nn::Builder(store, 7), 0);
+        net.build(nn::Builder(store, 7), net.target_width(), 0);
         Tape tape;
         tape.reset({.gradients = false, .training = false});
         Array z = to_array(net.forward(tape, tape.input(data)).value);
@@ -286,7 +286,7 @@ TEST(InvertibleNetwork, ActNormInitializationNeedsColumnsThatVary) {
   InvertibleNetwork net({.num_params = 2, .act_norm_init = data});
   nn::ParameterStore store;
   try {
-    net.build(nn::Builder(store, 0), 0);
+    net.build(nn::Builder(store, 0), net.target_width(), 0);
     FAIL();
   } catch (const ConfigurationError& e) {
     EXPECT_STREQ(e.what(), "act_norm_init: column 1 does not vary, so it cannot be standardized");
@@ -301,7 +301,7 @@ TEST(InvertibleNetwork, SoftFlowIsDeterministicOutsideTrainingAndInvertsAtTheSam
     o.use_soft_flow = true;
     InvertibleNetwork net(o);
     nn::ParameterStore store;
-    net.build(nn::Builder(store, 2), conditional ? 2 : 0);
+    net.build(nn::Builder(store, 2), net.target_width(), conditional ? 2 : 0);
     nn::randomize(store, 3);
     const Array targets = sample("soft/x", {8, 3}), condition = sample("soft/c", {8, 2});
     const auto forward = [&](bool training, std::uint64_t seed) {
@@ -327,7 +327,7 @@ TEST(InvertibleNetwork, ParameterCountsOfV1) {
   const auto count = [](std::int64_t width, std::int64_t layers, std::int64_t condition) {
     nn::ParameterStore store;
     InvertibleNetwork net({.num_params = width, .num_coupling_layers = layers});
-    net.build(nn::Builder(store, 0), condition);
+    net.build(nn::Builder(store, 0), net.target_width(), condition);
     std::int64_t integers = 0;
     for (const nn::Buffer& b : store.buffers()) integers += static_cast<std::int64_t>(b.integers.size());
     return std::pair(store.number_of_values(), integers);
@@ -371,7 +371,7 @@ TEST(InvertibleNetwork, OptionsAreValidated) {
 TEST(InvertibleNetwork, ShapesAreChecked) {
   nn::ParameterStore store;
   InvertibleNetwork net({.num_params = 2, .coupling = unregularized_coupling()});
-  net.build(nn::Builder(store, 0), 3);
+  net.build(nn::Builder(store, 0), net.target_width(), 3);
   Tape tape;
   tape.reset({.gradients = false});
   const auto error = [&](const Shape& x, std::optional<Shape> c) {
@@ -391,7 +391,7 @@ TEST(InvertibleNetwork, DropoutAndSpectralNormGradients) {
     o.coupling.spec_norm = spectral;
     InvertibleNetwork net(o);
     nn::ParameterStore store;
-    net.build(nn::Builder(store, 1), 0);
+    net.build(nn::Builder(store, 1), net.target_width(), 0);
     nn::randomize(store, 2, 1.5);
     // The derivative through sigma holds at its leading vector.
     for (int i = 0; i < 500; ++i) net.update_state();

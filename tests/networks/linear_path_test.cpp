@@ -12,7 +12,7 @@ TEST(DeepSet, LinearPathAddsTheMeanOfTheObservations) {
   constexpr std::int64_t kSets = 3, kObservations = 7, kWidth = 2, kSummary = 4;
   nn::ParameterStore store;
   DeepSet net({.summary_dim = kSummary, .linear_path = true});
-  net.build(nn::Builder(store, 5), {kSets, kObservations, kWidth});
+  net.build(nn::Builder(store, 5), Shape{kSets, kObservations, kWidth});
   // Without what comes from the invariant module only the linear path is left.
   const int kernel = store.find("output.kernel");
   const Shape shape = store.table()[static_cast<std::size_t>(kernel)].shape;
@@ -37,7 +37,7 @@ TEST(DeepSet, LinearPathAddsTheMeanOfTheObservations) {
 TEST(DeepSet, LinearPathIsOffByDefault) {
   nn::ParameterStore store;
   DeepSet net;
-  net.build(nn::Builder(store, 5), {1, 2, 3});
+  net.build(nn::Builder(store, 5), Shape{1, 2, 3});
   EXPECT_EQ(store.table()[static_cast<std::size_t>(store.find("output.kernel"))].shape, (Shape{64, 10}));
 }
 

@@ -34,7 +34,7 @@ TEST_P(FlowReference, OutputsGradientsInverse) {
   nn::ParameterStore store;
   InvertibleNetwork net(flow_options(file.config));
   const bool conditional = file.has("inputs/condition");
-  net.build(nn::Builder(store, 0), conditional ? file.read("inputs/condition").dim(-1) : 0);
+  net.build(nn::Builder(store, 0), net.target_width(), conditional ? file.read("inputs/condition").dim(-1) : 0);
   load_weights(store, file);
   nn::GradientBuffers gradients(store);
   ThreadPool pool(2);
@@ -71,7 +71,7 @@ TEST(ActNormReference, DataInitialization) {
     const Array x = file.read("inputs/" + name);
     nn::ParameterStore store;
     InvertibleNetwork net({.num_params = x.dim(-1), .num_coupling_layers = 1, .permutation = PermutationKind::none, .act_norm_init = x});
-    net.build(nn::Builder(store, 0), 0);
+    net.build(nn::Builder(store, 0), net.target_width(), 0);
     const auto parameter = [&](const char* p) {
       const std::span<float> v = store.value(store.find(std::string("coupling.0.act_norm.") + p));
       Array out({static_cast<std::int64_t>(v.size())});

@@ -17,11 +17,11 @@ AmortizedPosterior make_amortizer(const File& file) {
   return AmortizedPosterior(flow, options);
 }
 
-Inputs read_inputs(const File& file) {
-  Inputs in;
-  in.parameters = file.read("inputs/parameters");
-  if (file.has("inputs/summary_conditions")) in.summary_conditions = file.read("inputs/summary_conditions");
-  if (file.has("inputs/direct_conditions")) in.direct_conditions = file.read("inputs/direct_conditions");
+Batch read_inputs(const File& file) {
+  Batch in;
+  in.set(roles::parameters, file.read("inputs/parameters"));
+  if (file.has("inputs/summary_conditions")) in.set(roles::summary_conditions, file.read("inputs/summary_conditions"));
+  if (file.has("inputs/direct_conditions")) in.set(roles::direct_conditions, file.read("inputs/direct_conditions"));
   return in;
 }
 
@@ -29,7 +29,7 @@ class PosteriorReference : public testing::TestWithParam<const char*> {};
 TEST_P(PosteriorReference, DensityAndLoss) {
   const File file(GetParam());
   AmortizedPosterior amortizer = make_amortizer(file);
-  const Inputs in = read_inputs(file);
+  const Batch in = read_inputs(file);
   amortizer.build(in);
   load_weights(amortizer.store(), file);
   const double loss = file.read("outputs/loss").item();
@@ -58,7 +58,7 @@ class GradientReference : public testing::TestWithParam<const char*> {};
 TEST_P(GradientReference, OfTheLoss) {
   const File file(GetParam());
   AmortizedPosterior amortizer = make_amortizer(file);
-  const Inputs in = read_inputs(file);
+  const Batch in = read_inputs(file);
   amortizer.build(in);
   load_weights(amortizer.store(), file);
   // L = c_loss loss + sum(c_density log_posterior) + c_decay weight_decay. The loss is the one that training uses; what depends on the
@@ -74,8 +74,7 @@ TEST_P(GradientReference, OfTheLoss) {
     std::vector<Tensor> parts;
     if (x) parts.push_back(amortizer.summary_net()->forward(tape, x));
     if (const Tensor direct = leaves.add(tape, file, "direct_conditions")) parts.push_back(direct);
-    const ops::Transformed z = amortizer.inference_net().forward(tape, theta, ops::concat(parts));
-    return ops::add(amortizer.options().latent.log_density(z.value), z.log_det);
+    return amortizer.inference_net().log_density(tape, theta, ops::concat(parts));
   };
   const auto weighted = [&](Tensor density, Tensor loss) {
     Tensor total = ops::scale(loss, factor);
@@ -108,9 +107,9 @@ TEST_P(AdamReference, FollowsThePath) {
   const Array parameters = file.read("inputs/parameters"), data = file.read("inputs/summary_conditions");
   const std::int64_t steps = parameters.dim(0);
   const auto batch = [&](std::int64_t i) {
-    Inputs in;
-    in.parameters = parameters.row(i);
-    in.summary_conditions = data.row(i);
+    Batch in;
+    in.set(roles::parameters, parameters.row(i));
+    in.set(roles::summary_conditions, data.row(i));
     return in;
   };
   amortizer.build(batch(0));
@@ -170,9 +169,9 @@ TEST_P(AdamReference, FollowsThePath) {
 TEST_P(AdamReference, FirstStepFromTheFilesOwnGradients) {
   const File file(GetParam());
   AmortizedPosterior amortizer = make_amortizer(file);
-  Inputs in;
-  in.parameters = file.read("inputs/parameters").row(0);
-  in.summary_conditions = file.read("inputs/summary_conditions").row(0);
+  Batch in;
+  in.set(roles::parameters, file.read("inputs/parameters").row(0));
+  in.set(roles::summary_conditions, file.read("inputs/summary_conditions").row(0));
   amortizer.build(in);
   nn::ParameterStore& store = amortizer.store();
   load_weights(store, file);

@@ -16,7 +16,7 @@ TEST_P(SplineReference, AgreesWithDoublePrecisionUpToRounding) {
   nn::ParameterStore store;
   InvertibleNetwork net(flow_options(file.config));
   FlowTwin twin(file, net.options());
-  net.build(nn::Builder(store, 0), file.read("inputs/condition").dim(-1));
+  net.build(nn::Builder(store, 0), net.target_width(), file.read("inputs/condition").dim(-1));
   load_weights(store, file);
   nn::GradientBuffers gradients(store);
   Tape tape;

@@ -1,4 +1,4 @@
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 #include <gtest/gtest.h>
 

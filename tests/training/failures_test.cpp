@@ -90,7 +90,7 @@ TEST(Divergence, AtOncePutsTheFirstWeightsBack) {
   ASSERT_EQ(run.history.steps.size(), 2U);
   EXPECT_FALSE(std::isfinite(run.history.steps[1].losses.total()));
   // Products use transposes that are kept beside the weights; they must have come back too.
-  const Inputs inputs = trainer.configure(gaussian_model(2, 4).simulate(20, 1, "test", 0));
+  const Batch inputs = trainer.configure(gaussian_model(2, 4).simulate(20, 1, "test", 0));
   AmortizedPosterior untouched = tiny_posterior();
   const Trainer other(untouched, gaussian_model(2, 4));
   EXPECT_EQ(amortizer.log_posterior(inputs), untouched.log_posterior(inputs));
@@ -134,8 +134,8 @@ TEST(Divergence, NamesValuesOfTheConfiguratorThatAreNotFinite) {
   AmortizedPosterior amortizer = tiny_posterior();
   std::int64_t calls = 0;
   Trainer trainer(amortizer, gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
-                    Inputs inputs = default_configurator(s);
-                    if (++calls == 8) inputs.parameters(3, 1) = kNan;
+                    Batch inputs = default_configurator(s);
+                    if (++calls == 8) inputs.update(roles::parameters, [&](Array& a) { a(3, 1) = kNan; });
                     return inputs;
                   }});
   const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 20, .batch_size = 4});
@@ -152,8 +152,8 @@ TEST(Divergence, NamesValuesBeyondFloat32) {
   const auto trained = [&](double value) {
     std::int64_t calls = 0;
     Trainer trainer(amortizer, gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
-                      Inputs inputs = default_configurator(s);
-                      if (++calls == 8) (*inputs.summary_conditions)(3, 2, 1) = value;
+                      Batch inputs = default_configurator(s);
+                      if (++calls == 8) inputs.update(roles::summary_conditions, [&](Array& a) { a(3, 2, 1) = value; });
                       return inputs;
                     }});
     return trainer.train_online({.epochs = 1, .iterations_per_epoch = 20, .batch_size = 4}).reason;
@@ -171,8 +171,8 @@ TEST(Consistency, NamesWhatTheConfiguratorMadeThatIsNotFinite) {
   const auto message = [](double value) {
     return sentence<ConfigurationError>([&] {
       const Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
-                              Inputs inputs = default_configurator(s);
-                              (*inputs.summary_conditions)(1, 2, 0) = value;
+                              Batch inputs = default_configurator(s);
+                              inputs.update(roles::summary_conditions, [&](Array& a) { a(1, 2, 0) = value; });
                               return inputs;
                             }});
     });
@@ -269,11 +269,11 @@ TEST(UserFunctions, ASimulatorWhoseWidthChanges) {
 
 // --- configurators ---
 
-std::string sentence_of_a_configurator(const std::function<void(Inputs&)>& change) {
+std::string sentence_of_a_configurator(const std::function<void(Batch&)>& change) {
   AmortizedPosterior amortizer = tiny_posterior();
   std::int64_t calls = 0;
   Trainer trainer(amortizer, gaussian_model(2, 4), {.configurator = [&](const Simulations& s) {
-                    Inputs inputs = default_configurator(s);
+                    Batch inputs = default_configurator(s);
                     if (++calls == 5) change(inputs);
                     return inputs;
                   }});
@@ -289,37 +289,37 @@ std::string sentence_of_a_configurator(const std::function<void(Inputs&)>& chang
 }
 
 TEST(Configurators, ThatThrow) {
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs&) { throw std::logic_error("no such column"); }), "no such column");
+  EXPECT_EQ(sentence_of_a_configurator([](Batch&) { throw std::logic_error("no such column"); }), "no such column");
 }
 
 TEST(Configurators, ThatDropAllRows) {
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) {
-              inputs = {inputs.parameters.slice(0, 0), inputs.summary_conditions->slice(0, 0), {}};
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) {
+              inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)}, {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
             }),
             "Trainer: the configurator kept none of the 6 simulations of epoch 1, iteration 4; it may drop some, but one at least must "
             "remain: simulate larger batches or drop fewer");
 }
 
 TEST(Configurators, ThatDropRowsOfOneFieldOnly) {
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) { inputs.parameters = inputs.parameters.slice(0, 4); }),
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::parameters, inputs.array(roles::parameters).slice(0, 4)); }),
             "AmortizedPosterior: needs one row of parameters per data set (6); got shape (4, 2)");
 }
 
 TEST(Configurators, ThatChangeWidths) {
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) { inputs.parameters = inputs.parameters.columns(0, 1); }),
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::parameters, inputs.array(roles::parameters).columns(0, 1)); }),
             "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (6, 1)");
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) { inputs.summary_conditions = inputs.summary_conditions->columns(0, 1); }),
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::summary_conditions, inputs[roles::summary_conditions].columns(0, 1)); }),
             "DeepSet: was built for data (batch, ..., observations, 2); got (6, 4, 1)");
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) {
-              inputs.direct_conditions = Array({6, 3});
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) {
+              inputs.set(roles::direct_conditions, Array({6, 3}));
             }),
             "AmortizedPosterior: was built with direct_conditions of width 0; got (6, 3)");
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) {
-              inputs.summary_conditions.reset();
-              inputs.direct_conditions = Array({6, 3});
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) {
+              inputs.set(roles::summary_conditions, {});
+              inputs.set(roles::direct_conditions, Array({6, 3}));
             }),
             "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
-  EXPECT_EQ(sentence_of_a_configurator([](Inputs& inputs) { inputs.summary_conditions.reset(); }),
+  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::summary_conditions, {}); }),
             "AmortizedPosterior: there is a summary network but no summary_conditions; set them in the configurator");
 }
 
@@ -349,12 +349,12 @@ TEST(Configurators, MayStandardizeAndOneHot) {
   const Prior::Moments moments = prior.estimate_means_and_stds(1000, 1);
   AmortizedPosterior amortizer(tiny_flow(1), tiny_deep_set());
   Trainer trainer(amortizer, GenerativeModel(prior, simulator), {.configurator = [&](const Simulations& s) {
-                    Inputs inputs;
-                    inputs.parameters = (s.prior_draws - moments.means) / moments.stds;
-                    inputs.summary_conditions = (s.sim_data - 1000.0) / 50.0;
-                    inputs.direct_conditions = Array({s.batch_size(), 2});
-                    for (std::int64_t i = 0; i < s.batch_size(); ++i)
-                      (*inputs.direct_conditions)(i, (*s.sim_batchable_context)[i] > 0 ? 1 : 0) = 1;
+                    Batch inputs;
+                    inputs.set(roles::parameters, (s.prior_draws - moments.means) / moments.stds);
+                    inputs.set(roles::summary_conditions, (s.sim_data - 1000.0) / 50.0);
+                    Array group({s.batch_size(), 2});
+                    for (std::int64_t i = 0; i < s.batch_size(); ++i) group(i, (*s.sim_batchable_context)[i] > 0 ? 1 : 0) = 1;
+                    inputs.set(roles::direct_conditions, group);
                     return inputs;
                   }});
   const TrainingSummary run =

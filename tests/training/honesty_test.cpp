@@ -118,12 +118,12 @@ TEST(Seen, IsKeptInFilesAndCheckedAtEachCall) {
   const GenerativeModel model = gaussian_model(2, 6);
   Trainer trainer(amortizer, model, {.threads = 1});
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 60});
-  const Inputs fresh = default_configurator(model.simulate(4, 9, "fresh", 0));
+  const Batch fresh = default_configurator(model.simulate(4, 9, "fresh", 0));
   (void)amortizer.sample(fresh, 50);
   (void)amortizer.log_posterior(fresh);
   EXPECT_TRUE(told.empty()) << told[0];
-  Inputs other = fresh;
-  other.summary_conditions = *other.summary_conditions * 1000.0;
+  Batch other = fresh;
+  other.set(roles::summary_conditions, other.array(roles::summary_conditions) * 1000.0);
   (void)amortizer.log_posterior(other);
   ASSERT_EQ(told.size(), 2U);  // values and summaries
   EXPECT_EQ(told[0].find("Values of column "), 0U) << told[0];
@@ -160,10 +160,10 @@ TEST(Seen, GoesOnFromACheckpoint) {
   EXPECT_THROW((void)train(parts.path(), 120), std::runtime_error);
   const auto [again, convergence_again] = train(parts.path(), -1);
   EXPECT_EQ(seen.data_sets, again.data_sets);
-  ASSERT_EQ(seen.summary_conditions.size(), again.summary_conditions.size());
+  ASSERT_EQ(seen.of(roles::summary_conditions).size(), again.of(roles::summary_conditions).size());
   for (std::size_t j = 0; j < 2; ++j) {
-    EXPECT_EQ(seen.summary_conditions[j].square, again.summary_conditions[j].square);
-    EXPECT_EQ(seen.parameters[j].low, again.parameters[j].low);
+    EXPECT_EQ(seen.of(roles::summary_conditions)[j].square, again.of(roles::summary_conditions)[j].square);
+    EXPECT_EQ(seen.of(roles::parameters)[j].low, again.of(roles::parameters)[j].low);
     EXPECT_EQ(seen.summaries[j].high, again.summaries[j].high);
   }
   EXPECT_TRUE(std::isfinite(convergence.gain_per_doubling));
@@ -175,7 +175,7 @@ TEST(Seen, GoesOnFromACheckpoint) {
 
 TEST(Convergence, IsToldUnderAnySchedule) {
   const GenerativeModel model = gaussian_model(2, 6);
-  const Inputs fresh = default_configurator(model.simulate(1000, 5, "fresh", 0));
+  const Batch fresh = default_configurator(model.simulate(1000, 5, "fresh", 0));
   struct Result {
     Convergence told;
     double loss;
@@ -211,17 +211,17 @@ double wild_draws(bool location_scale, std::uint64_t seed, double* loss = nullpt
       InvertibleNetwork({.num_params = 1, .num_coupling_layers = 4, .coupling_design = CouplingDesign::spline, .coupling = coupling}));
   const GenerativeModel model(Prior([](Rng& rng) { return rng.normal({1}); }),
                               Simulator([](const Array& theta, Rng& rng) { return rng.normal({4}, theta[0], 0.05); }));
-  const Configurator configurator = [](const Simulations& s) { return Inputs{s.prior_draws, {}, s.sim_data}; };
+  const Configurator configurator = [](const Simulations& s) { return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}}; };
   Trainer trainer(amortizer, model, {.configurator = configurator, .seed = seed, .threads = 2});
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 1500, .batch_size = 128});
-  const Inputs fresh = configurator(model.simulate(100, 7, "fresh", 0));
+  const Batch fresh = configurator(model.simulate(100, 7, "fresh", 0));
   if (loss) *loss = amortizer.compute_loss(fresh)["loss"];
   const Array draws = amortizer.sample(fresh, 5000);
   const double sd = 1 / std::sqrt(1 + 4 / 0.0025);
   double wild = 0;
   for (std::int64_t b = 0; b < 100; ++b) {
     double mean = 0;
-    for (std::int64_t i = 0; i < 4; ++i) mean += (*fresh.direct_conditions)(b, i) / 0.0025 * sd * sd;
+    for (std::int64_t i = 0; i < 4; ++i) mean += (fresh[roles::direct_conditions])(b, i) / 0.0025 * sd * sd;
     for (std::int64_t k = 0; k < 5000; ++k) wild += std::abs(draws(b, k, 0) - mean) > 10 * sd;
   }
   return wild / 50;
@@ -250,19 +250,19 @@ TEST(Splines, WithAScaleAndAShiftAreInvertibleAndKeptInFiles) {
     Trainer trainer(*a, model, {.threads = 1, .default_lr = 5e-3});
     (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 100});
   }
-  EXPECT_GT(amortizer.number_of_parameters(), plain.number_of_parameters());
-  const Inputs fresh = default_configurator(model.simulate(5, 3, "fresh", 0));
+  EXPECT_GT(amortizer.num_weights(), plain.num_weights());
+  const Batch fresh = default_configurator(model.simulate(5, 3, "fresh", 0));
   const AmortizedPosterior::Forward there = amortizer.forward(fresh);
   const Array back = amortizer.sample_from_latent(fresh, there.z.expand_dims(1));
-  for (std::int64_t i = 0; i < 15; ++i) EXPECT_NEAR(back.data()[i], fresh.parameters.data()[i], 1e-4);
+  for (std::int64_t i = 0; i < 15; ++i) EXPECT_NEAR(back.data()[i], fresh.array(roles::parameters).data()[i], 1e-4);
   // The log-determinant is that of the map: the determinant of differences.
   constexpr double kStep = 2e-3;  // splines bend at their knots
   for (std::int64_t b = 0; b < 5; ++b) {
     double j[3][3];
     for (std::int64_t k = 0; k < 3; ++k) {
-      Inputs up = fresh, down = fresh;
-      up.parameters(b, k) += kStep;
-      down.parameters(b, k) -= kStep;
+      Batch up = fresh, down = fresh;
+      up.update(roles::parameters, [&](Array& a) { a(b, k) += kStep; });
+      down.update(roles::parameters, [&](Array& a) { a(b, k) -= kStep; });
       const Array high = amortizer.forward(up).z, low = amortizer.forward(down).z;
       for (std::int64_t i = 0; i < 3; ++i) j[i][k] = (high(b, i) - low(b, i)) / (2 * kStep);
     }

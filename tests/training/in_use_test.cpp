@@ -87,7 +87,7 @@ TEST_P(FromCallbacks, DrawsDensitiesAndRunsAreAllowed) {
   std::int64_t draws = 0;
   std::size_t runs = 9;
   c.during = [&] {
-    const Inputs inputs{array_of({1, 1}, {0.5}), array_of({1, 2, 1}, {0.1, 0.2}), {}};
+    const Batch inputs{{roles::parameters, array_of({1, 1}, {0.5})}, {roles::summary_conditions, array_of({1, 2, 1}, {0.1, 0.2})}};
     draws = c.amortizer.sample(inputs, 300).dim(1);
     (void)c.amortizer.log_posterior(inputs);
     runs = c.trainer->runs().size();
@@ -297,7 +297,7 @@ TEST_F(ForkedTrainer, AChildForkedWhileAnotherThreadTrainsDrawsFromOneSetOfWeigh
                                                     }});
   std::thread other([&] { (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 100'000'000, .batch_size = 2}); });
   while (steps < 3) std::this_thread::yield();
-  const Inputs inputs{array_of({1, 1}, {0.5}), array_of({1, 2, 1}, {0.1, 0.2}), {}};
+  const Batch inputs{{roles::parameters, array_of({1, 1}, {0.5})}, {roles::summary_conditions, array_of({1, 2, 1}, {0.1, 0.2})}};
   for (int i = 0; i < 30; ++i) {
     EXPECT_EQ(in_child([&] { (void)amortizer.sample(inputs, 300); }), "0");
     EXPECT_EQ(in_child([&] { (void)trainer.train_online(kShort); }),
@@ -351,7 +351,7 @@ TEST_F(ForkedTrainer, ChildrenLoadTheirOwnAmortizerWhileAnotherThreadWritesFiles
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "model.h5";
   AmortizedPosterior amortizer = tiny_posterior(1);
-  const Inputs inputs{Array(), array_of({1, 2, 1}, {0.1, 0.2}), {}};
+  const Batch inputs{{roles::summary_conditions, array_of({1, 2, 1}, {0.1, 0.2})}};
   amortizer.build(inputs, 1);
   amortizer.save(file);
   const Array expected = amortizer.sample(inputs, 600, {.seed = 2});

@@ -14,7 +14,7 @@ class Watched final : public AmortizedPosterior {
   explicit Watched(std::int64_t* most)
       : AmortizedPosterior(InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2}), DeepSet({.summary_dim = 4}), {.threads = 2}),
         most_(most) {}
-  LossTensors loss(Tape& tape, const Inputs& batch) const override {
+  LossTensors loss(Tape& tape, const Batch& batch) const override {
     if (tape.lanes()) *most_ = std::max(*most_, tape.lanes()->count());
     return AmortizedPosterior::loss(tape, batch);
   }

@@ -130,7 +130,7 @@ TEST(ConsistencyCheck, SaysWhatDoesNotFit) {
     return sentence<ConfigurationError>([&] { Trainer(amortizer, model, options); });
   };
   EXPECT_EQ(with(tiny_posterior(3), gaussian_model(2, 4)),
-            begin + "InvertibleNetwork: targets must have shape (batch, 3) or (batch, n, 3); got (2, 2)");
+            begin + "InvertibleNetworkOptions::num_params = 3, but the targets have a width of 2; set it to 2");
   const GenerativeModel flat(Prior([](Rng& rng) { return rng.normal({2}); }),
                              Simulator([](const Array& theta, Rng& rng) { return rng.normal({2}, theta); }));
   EXPECT_EQ(
@@ -144,13 +144,13 @@ TEST(ConsistencyCheck, SaysWhatDoesNotFit) {
           "AmortizedPosterior: there are no direct_conditions, and without a summary network summary_conditions cannot be used; give a "
           "summary network, or put the data into direct_conditions in the configurator");
   EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
-                 {.configurator = [](const Simulations&) -> Inputs { throw std::runtime_error("no luck"); }}),
+                 {.configurator = [](const Simulations&) -> Batch { throw std::runtime_error("no luck"); }}),
             begin + "no luck");
   EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
                  {.configurator =
                       [](const Simulations& s) {
-                        Inputs inputs = default_configurator(s);
-                        inputs.direct_conditions = Array({2});
+                        Batch inputs = default_configurator(s);
+                        inputs.set(roles::direct_conditions, Array({2}));
                         return inputs;
                       }})
                 .substr(0, begin.size()),
@@ -158,8 +158,8 @@ TEST(ConsistencyCheck, SaysWhatDoesNotFit) {
   EXPECT_EQ(with(tiny_posterior(2), gaussian_model(2, 4),
                  {.configurator =
                       [](const Simulations& s) {
-                        Inputs inputs = default_configurator(s);
-                        inputs.parameters *= 1e30;
+                        Batch inputs = default_configurator(s);
+                        inputs.update(roles::parameters, [&](Array& a) { a *= 1e30; });
                         return inputs;
                       }}),
             begin + "the loss of two simulations is not finite; check the scale of parameters and data");

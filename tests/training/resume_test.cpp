@@ -179,9 +179,9 @@ TEST(Resume, AfterExceptions) {
         TrainerOptions options{.threads = 1};
         options.checkpoint_path = folder / "checkpoints";
         options.configurator = [&](const Simulations& s) {
-          Inputs inputs = default_configurator(s);
+          Batch inputs = default_configurator(s);
           if (fails && start == 0 && !at_end_of_epoch && ++batches == 9)
-            inputs = {inputs.parameters.slice(0, 0), inputs.summary_conditions->slice(0, 0), {}};
+            inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)}, {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
           return inputs;
         };
         options.progress = [&](const Progress& p) -> Control {

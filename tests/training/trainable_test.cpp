@@ -21,27 +21,27 @@ class PointEstimator : public Trainable {
  public:
   PointEstimator() : state_(std::make_shared<State>()) {}
 
-  void build(const Inputs& first, std::optional<std::uint64_t> seed) override {
+  void build(const Batch& first, std::optional<std::uint64_t> seed) override {
     if (state_->built) return;
-    state_->net.build(nn::Builder(state_->store, seed.value_or(0)).scope("net"), first.summary_conditions->dim(-1));
+    state_->net.build(nn::Builder(state_->store, seed.value_or(0)).scope("net"), first[roles::summary_conditions].dim(-1));
     state_->built = true;
   }
   nn::ParameterStore& store() override { return state_->store; }
   const nn::ParameterStore& store() const override { return state_->store; }
   std::vector<std::string> loss_names() const override { return {"squared_error", "size"}; }
 
-  Tensor estimate(Tape& tape, const Inputs& batch) const {
-    return state_->net(tape, ops::mean_pool(tape.input(*batch.summary_conditions)));
+  Tensor estimate(Tape& tape, const Batch& batch) const {
+    return state_->net(tape, ops::mean_pool(batch[roles::summary_conditions].on(tape)));
   }
-  LossTensors loss(Tape& tape, const Inputs& batch) const override {
-    const Tensor f = estimate(tape, batch), error = ops::subtract(f, tape.input(batch.parameters));
+  LossTensors loss(Tape& tape, const Batch& batch) const override {
+    const Tensor f = estimate(tape, batch), error = ops::subtract(f, batch[roles::parameters].on(tape));
     LossTensors out;
     out.terms[0] = ops::mean(ops::sum_columns(ops::multiply(error, error)));
     out.terms[1] = ops::scale(ops::mean(ops::sum_columns(ops::multiply(f, f))), 0.1F);
     out.total = ops::add(out.terms[0], out.terms[1]);
     return out;
   }
-  std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const override {
+  std::vector<std::string> review(const Batch& held_out, const std::vector<std::string>& names) const override {
     return {"looked at " + std::to_string(held_out.batch_size()) + " data sets of " + std::to_string(names.size()) + " parameters"};
   }
 
@@ -74,11 +74,11 @@ TEST(Trainable, IsTrainedThroughTheHandleThatTheUserKeeps) {
   EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
   ASSERT_EQ(run.warnings, std::vector<std::string>{"looked at 100 data sets of 2 parameters"});
   // The best estimate is that with the smallest error + 0.1 size, which is the posterior mean 0.8 x over 1.1.
-  const Inputs test = trainer.configure(model.simulate(500, 9, "test", 0));
+  const Batch test = trainer.configure(model.simulate(500, 9, "test", 0));
   Tape tape;
   tape.reset({.gradients = false, .training = false});
   const Tensor f = estimator.estimate(tape, test);
-  const Array best = test.summary_conditions->mean(1) * (0.8 / 1.1);
+  const Array best = test.array(roles::summary_conditions).mean(1) * (0.8 / 1.1);
   double square = 0;
   for (std::int64_t i = 0; i < best.size(); ++i) square += std::pow(static_cast<double>(f.data()[i]) - best.data()[i], 2) / 1000;
   EXPECT_LT(std::sqrt(square), 0.1);

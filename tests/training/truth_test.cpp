@@ -48,8 +48,8 @@ TEST_F(Truth, MeansOfAGaussian) {
     AmortizedPosterior amortizer = small_posterior(1, design);
     Trainer trainer(amortizer, model);
     (void)trainer.train_online(steps(600));
-    const Inputs test = trainer.configure(model.simulate(500, 1, "test", 0));
-    const Distance d = distance(amortizer.sample(test, 400), test.summary_conditions->sum(1) / 11.0, 1 / std::sqrt(11.0));
+    const Batch test = trainer.configure(model.simulate(500, 1, "test", 0));
+    const Distance d = distance(amortizer.sample(test, 400), test.array(roles::summary_conditions).sum(1) / 11.0, 1 / std::sqrt(11.0));
     EXPECT_LT(d.mean, 0.2);
     EXPECT_NEAR(d.ratio, 1, 0.06);
     // 500 data sets scatter around the optimum with a standard deviation of sqrt(1/2 / 500) = 0.03.
@@ -67,11 +67,11 @@ TEST_F(Truth, TwoMeansThatAreTiedTogether) {
   AmortizedPosterior amortizer = small_posterior(2);
   Trainer trainer(amortizer, model);
   (void)trainer.train_online(steps(800));
-  const Inputs test = trainer.configure(model.simulate(300, 1, "test", 0));
+  const Batch test = trainer.configure(model.simulate(300, 1, "test", 0));
   const Array draws = amortizer.sample(test, 400);
   // P = [[9, 8], [8, 11]], det = 35; covariance [[11, -8], [-8, 9]] / 35.
   const double var1 = 11.0 / 35, var2 = 9.0 / 35, correlation = -8 / std::sqrt(99.0);
-  const Array sums = test.summary_conditions->sum(1);
+  const Array sums = test.array(roles::summary_conditions).sum(1);
   Array means({300, 2});
   double mean_correlation = 0;
   for (std::int64_t b = 0; b < 300; ++b) {
@@ -124,7 +124,7 @@ TEST_F(Truth, AnyPriorOfAFamily) {
   const GenerativeModel model(prior, simulator);
   AmortizedPosterior amortizer = small_posterior(1);
   Trainer trainer(amortizer, model);
-  EXPECT_EQ(trainer.configure(model(2)).summary_conditions->shape(), (Shape{2, 4, 2}));
+  EXPECT_EQ(trainer.configure(model(2))[roles::summary_conditions].shape(), (Shape{2, 4, 2}));
   (void)trainer.train_online(steps(800));
   for (const double scale : {0.5, 1.0, 2.0}) {
     const Array theta = Rng(3, "parameters").normal({300, 1, 1}, 0.0, scale);

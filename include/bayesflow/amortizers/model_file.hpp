@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
@@ -28,34 +29,50 @@ struct ModelInfo {
 /// Settings of save_amortizer.
 struct SaveAmortizerOptions {
   ModelInfo info = {};
-  std::optional<Inputs> probes =
+  std::optional<Batch> probes =
       {};  ///< inputs whose outputs are stored and compared on loading; none: made from the shapes that were seen in training
 };
 
 /// Writes networks, weights, and probes with their outputs to `path` (by custom, "model.h5"): at once or not at all. Throws IoError, and
 /// ConfigurationError if the amortizer has no weights yet.
-void save_amortizer(const AmortizedPosterior& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options = {});
+void save_amortizer(const Amortizer& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options = {});
 
 /// Parts that are your own code, and so cannot come from a file. A missing one is an IoError that says which.
 struct LoadAmortizerOptions {
-  std::function<std::shared_ptr<SummaryNetwork>()> summary_net = {};  ///< for a summary network of your own class
+  std::function<std::shared_ptr<SummaryNetwork>()> summary_net = {};      ///< for a summary network of your own class
+  std::function<std::shared_ptr<InferenceNetwork>()> inference_net = {};  ///< for an inference network of your own class
   std::function<Tensor(Tensor)> pooling_fun = {};                     ///< for DeepSetOptions::pooling_fun
   std::optional<Latent> latent = {};                                  ///< for a latent of your own
   int threads = 0;                                                    ///< of the amortizer, as AmortizedPosteriorOptions::threads
   bool verify = true;  ///< false: load even if the probes' outputs differ from the stored ones (after a change of your own code, say)
 };
 
+/// An amortizer of class A, and what its file says about it.
+template <class A = AmortizedPosterior>
 struct LoadedAmortizer {
-  AmortizedPosterior amortizer;
+  A amortizer;
   ModelInfo info;
   std::uint32_t format_version = 0;
   std::string library_version;  ///< that wrote the file
 };
 
+namespace detail {
+using LoadedModel = LoadedAmortizer<Amortizer>;
+[[nodiscard]] LoadedModel load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options);
+}  // namespace detail
+
 /// Rebuilds an amortizer: on the same kind of CPU it gives the same draws, bit for bit. Throws IoError: no such file, another kind of file,
-/// a newer format, cut short, damaged, parts missing, or the probes' outputs differ by more than 1e-4 relative to their size.
-[[nodiscard]] LoadedAmortizer load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options = {});
+/// a newer format, cut short, damaged, parts missing, or the probes' outputs differ by more than 1e-4 relative to their size; and
+/// ConfigurationError if the file holds an amortizer of another class than A.
+template <class A = AmortizedPosterior>
+[[nodiscard]] LoadedAmortizer<A> load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options = {}) {
+  detail::LoadedModel model = detail::load_model(path, options);
+  return {A(model.amortizer), std::move(model.info), model.format_version, std::move(model.library_version)};
+}
 /// The amortizer alone.
-[[nodiscard]] AmortizedPosterior load_amortizer(const std::filesystem::path& path, const LoadAmortizerOptions& options = {});
+template <class A = AmortizedPosterior>
+[[nodiscard]] A load_amortizer(const std::filesystem::path& path, const LoadAmortizerOptions& options = {}) {
+  return load_amortizer_file<A>(path, options).amortizer;
+}
 
 }  // namespace bayesflow

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "bayesflow/autodiff/gradient_lanes.hpp"
+#include "bayesflow/core/shape.hpp"
 
 namespace bayesflow {
 
@@ -34,15 +35,13 @@ struct Plan {
   [[nodiscard]] std::int64_t own_items() const { return first_item(own_chunk() + own_chunks()) - own_item(); }
 };
 
+/// Product of all axes but the first and the last.
+[[nodiscard]] std::int64_t rows_per_item(const Shape& shape);
 /// The plan for networks that treat the rows of a data set alike. Chunks have about 200 rows; a lane has two chunks or more, and there are
 /// at most kMaxLanes. Fewer than 8 data sets of 400 rows or more have a chunk and a lane each; one alone is cut inside.
 [[nodiscard]] Plan plan_rows(std::int64_t items, std::int64_t rows_per_item);
 /// The same for networks whose work on rows is done by chains of dense layers (deep sets): fewer than 8 data sets of 400 rows or more are
 /// cut inside, which shares the work out evenly. Recurrent and attention layers do not cut a data set.
 [[nodiscard]] Plan plan_sets(std::int64_t items, std::int64_t rows_per_item);
-
-/// Former names, for code that is being moved.
-using ShardPlan = Plan;
-[[nodiscard]] inline Plan plan_shards(std::int64_t items, std::int64_t rows_per_item) { return plan_rows(items, rows_per_item); }
 
 }  // namespace bayesflow

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
@@ -99,7 +99,7 @@ class Benchmark {
 
   /// Inputs of a posterior network, v1's mode "posterior": the data / scale_data() as direct conditions if a simulation is a vector, and
   /// as summary conditions if it is a set or series, or with as_summary_condition.
-  [[nodiscard]] Inputs posterior_inputs(const Simulations& simulations) const;
+  [[nodiscard]] Batch posterior_inputs(const Simulations& simulations) const;
   /// The same as a function, for a Trainer.
   [[nodiscard]] Configurator configurator() const;
   /// Inputs of a likelihood network, v1's mode "likelihood": observables = data / scale_data(), conditions = parameters. For

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "bayesflow/core/describe.hpp"
+
 namespace bayesflow {
 
 enum class Activation : std::uint8_t {
@@ -28,6 +30,7 @@ inline constexpr Activation kLastActivation = Activation::softsign;
 /// "relu", ...
 [[nodiscard]] const char* to_string(Activation activation);
 /// The reverse; also takes "linear" and "silu". Throws ConfigurationError listing the names.
+[[nodiscard]] EnumNames<Activation> names_of(Activation);
 [[nodiscard]] Activation activation_from(std::string_view name);
 
 }  // namespace bayesflow

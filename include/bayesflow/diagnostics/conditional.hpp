@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/diagnostics/table.hpp"
 
@@ -63,7 +63,7 @@ struct ConditionalCalibration {
 
 /// draws (B, S, P), truths (B, P), and what the networks were given. Throws ShapeError on shapes that do not fit, ArgumentError on numbers
 /// that are not finite or fewer than 20 data sets.
-[[nodiscard]] ConditionalCalibration conditional_calibration(const Array& draws, const Array& truths, const Inputs& data,
+[[nodiscard]] ConditionalCalibration conditional_calibration(const Array& draws, const Array& truths, const Batch& data,
                                                              const ConditionalOptions& options = {});
 
 /// Settings of `lc2st`.
@@ -87,7 +87,7 @@ struct Lc2st {
   [[nodiscard]] std::vector<Table> tables() const;  ///< "lc2st"
 };
 /// draws (B, S, P), truths (B, P) and data of B simulated data sets; observed draws (n, S', P) and data of n observed ones.
-[[nodiscard]] Lc2st lc2st(const Array& draws, const Array& truths, const Inputs& data, const Array& observed_draws, const Inputs& observed,
+[[nodiscard]] Lc2st lc2st(const Array& draws, const Array& truths, const Batch& data, const Array& observed_draws, const Batch& observed,
                           const Lc2stOptions& options = {});
 
 }  // namespace bayesflow::diagnostics

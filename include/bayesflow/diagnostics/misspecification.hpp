@@ -49,11 +49,11 @@ struct MmdTest {
 /// Compares the observed data sets' summaries with those of simulations, and this distance with that of as many fresh simulations (Schmitt,
 /// Buerkner, Koethe and Radev 2023). The null samples never share a data set with the reference. A summary network need not be
 /// trained with summary_mmd_weight > 0 for that; docs/training.md shows what this changes. Throws ConfigurationError and ShapeError.
-[[nodiscard]] MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& observed, const GenerativeModel& model,
+[[nodiscard]] MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Batch& observed, const GenerativeModel& model,
                                           const MmdTestOptions& options = {});
 /// With given reference data instead of a model: half of them are the reference, null samples are drawn with replacement from the other
 /// half.
-[[nodiscard]] MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Inputs& observed, const Inputs& reference,
+[[nodiscard]] MmdTest mmd_hypothesis_test(const AmortizedPosterior& amortizer, const Batch& observed, const Batch& reference,
                                           const MmdTestOptions& options = {});
 
 }  // namespace bayesflow

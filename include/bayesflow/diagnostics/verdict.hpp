@@ -98,6 +98,6 @@ struct Verdict {
 [[nodiscard]] Verdict verdict(const Array& draws, const Array& truths, const VerdictOptions& options = {});
 /// The same and, within the same error rate, whether the posterior uses what the data say: `data` is what the networks were given
 /// (parameters are ignored). A posterior that ignores part of the data passes every test of ranks alone.
-[[nodiscard]] Verdict verdict(const Array& draws, const Array& truths, const Inputs& data, const VerdictOptions& options = {});
+[[nodiscard]] Verdict verdict(const Array& draws, const Array& truths, const Batch& data, const VerdictOptions& options = {});
 
 }  // namespace bayesflow::diagnostics

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/nn/layers.hpp"
 
@@ -29,6 +30,7 @@ enum class GraphOp : std::uint8_t {
   repeat,  ///< of two sources p (batch, ..., d) and x (batch, ..., N, e): p for each observation of x, (batch, ..., N, d)
 };
 [[nodiscard]] const char* to_string(GraphOp op);
+[[nodiscard]] EnumNames<GraphOp> names_of(GraphOp);
 /// The reverse. Throws ConfigurationError listing the names.
 [[nodiscard]] GraphOp graph_op_from(const std::string& name);
 
@@ -56,15 +58,42 @@ struct GraphOptions {
   void validate() const;              ///< throws ConfigurationError
 };
 
+template <class V>
+void describe(V& v, GraphLayer& o) {
+  v("name", o.name);
+  v("dense", o.dense);
+}
+template <class V>
+void describe(V& v, GraphNode& o) {
+  v("name", o.name);
+  v("op", o.op);
+  v("sources", o.sources);
+  v("layer", o.layer);
+  v("activation", o.activation);
+  v("number", o.number);
+  v("first", o.first, column());
+  v("last", o.last, column());
+  v("axes", o.axes);
+}
+template <class V>
+void describe(V& v, GraphOptions& o) {
+  v("layers", o.layers);
+  v("nodes", o.nodes);
+}
+
 /// x: (batch, ..., d) -> (batch, summary_dim). The number of observations may differ between batches, except along axes that are flattened.
 /// Dense layers that follow each other run as one chain, and a repeated vector that joins a dense layer's input is never copied, so that a
 /// DeepSet written as a graph costs what a DeepSet costs, and gives the same bits.
 class GraphNetwork final : public SummaryNetwork {
  public:
   explicit GraphNetwork(GraphOptions options);
-  void build(const nn::Builder& builder, const Shape& input) override;
-  [[nodiscard]] Tensor forward(Tape& tape, Tensor x) const override;
+  void build(const nn::Builder& builder, const SummaryShape& input) override;
+  [[nodiscard]] Tensor forward(Tape& tape, const SummaryInput& input) const override;
   [[nodiscard]] std::int64_t summary_dim() const override;  ///< 0 if it depends on the data's width and the network is not built
+  /// Of data (batch, n, d) whose observations are not flattened: they are pooled without padding.
+  [[nodiscard]] bool takes_mask() const override { return input_.rank() == 3 && !fixed_[1]; }
+  [[nodiscard]] Plan plan(const Shape& data) const override { return plan_sets(data[0], rows_per_item(data)); }
+  [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const GraphOptions& options() const { return options_; }
   /// The largest width of any node for data of this shape; throws ShapeError and ConfigurationError as `build` does.
   [[nodiscard]] std::int64_t widest(const Shape& input) const;

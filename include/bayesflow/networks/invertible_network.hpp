@@ -6,8 +6,10 @@
 #include <optional>
 #include <vector>
 
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/networks/inference_network.hpp"
 #include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
@@ -15,6 +17,8 @@ namespace bayesflow {
 
 enum class CouplingDesign : std::uint8_t { affine, spline, interleaved };
 enum class PermutationKind : std::uint8_t { fixed, learnable, none };
+[[nodiscard]] EnumNames<CouplingDesign> names_of(CouplingDesign);
+[[nodiscard]] EnumNames<PermutationKind> names_of(PermutationKind);
 
 /// The dense networks inside a coupling, v1's defaults (but He instead of Glorot initialization: see docs/design/training.md).
 struct CouplingOptions {
@@ -55,21 +59,51 @@ struct InvertibleNetworkOptions {
   void validate() const;                               ///< throws ConfigurationError
 };
 
+template <class V>
+void describe(V& v, CouplingOptions& o) {
+  v("dense", o.dense);
+  v("num_dense", o.num_dense);
+  v("dropout_prob", o.dropout_prob);
+  v("mc_dropout", o.mc_dropout);
+  v("spec_norm", o.spec_norm);
+  v("residual", o.residual);
+  v("soft_clamping", o.soft_clamping);
+  v("spline", o.spline);
+  v.later("location_scale", o.location_scale, false);
+}
+/// What act_norm_init did is in the weights.
+template <class V>
+void describe(V& v, InvertibleNetworkOptions& o) {
+  v("num_params", o.num_params, width());
+  v("num_coupling_layers", o.num_coupling_layers);
+  v("coupling_design", o.coupling_design);
+  v("coupling", o.coupling);
+  v("spline_coupling", o.spline_coupling);
+  v("permutation", o.permutation);
+  v("use_act_norm", o.use_act_norm);
+  v("use_soft_flow", o.use_soft_flow);
+  v("soft_flow_low", o.soft_flow_low);
+  v("soft_flow_high", o.soft_flow_high);
+}
+
 /// z = f(theta; condition), invertible in theta. Targets (B, D) or (B, N, D); condition absent, (B, C), or (B, N, C) with one row
 /// per observation. A layer: act norm, permutation, then the first half given the rest and the rest given the new first half.
 /// Dinh et al. (2017); Ardizzone et al. (2019); Durkan et al. (2019).
-class InvertibleNetwork {
+class InvertibleNetwork final : public NormalizingFlow {
  public:
   explicit InvertibleNetwork(InvertibleNetworkOptions options);
 
-  /// Registers parameters for conditions of this width (0: unconditional).
-  void build(const nn::Builder& builder, std::int64_t condition_width);
-  [[nodiscard]] ops::Transformed forward(Tape& tape, Tensor targets, Tensor condition = {}) const;
-  [[nodiscard]] Tensor inverse(Tape& tape, Tensor latent, Tensor condition = {}) const;
+  /// Throws ConfigurationError unless targets are `num_params` wide.
+  void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
+  [[nodiscard]] std::int64_t target_width() const override { return options_.num_params; }
+  [[nodiscard]] ops::Transformed forward(Tape& tape, Tensor targets, Tensor condition = {}) const override;
+  [[nodiscard]] Tensor inverse(Tape& tape, Tensor latent, Tensor condition = {}) const override;
   [[nodiscard]] const InvertibleNetworkOptions& options() const { return options_; }
-  [[nodiscard]] bool is_noisy_at_inference() const;  ///< dropout stays active (`mc_dropout`)
-  /// Runs once per training step.
-  void update_state();
+  [[nodiscard]] bool is_noisy_at_inference() const override;  ///< dropout stays active (`mc_dropout`)
+  [[nodiscard]] bool standardizes_targets() const override { return options_.act_norm_init.has_value(); }
+  [[nodiscard]] Plan plan(const Shape& targets) const override;
+  void update_state() override;
+  [[nodiscard]] std::string to_string() const override;
 
  private:
   struct Layer;

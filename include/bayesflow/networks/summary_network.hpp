@@ -2,41 +2,46 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
+#include "bayesflow/autodiff/plan.hpp"
 #include "bayesflow/autodiff/tape.hpp"
+#include "bayesflow/networks/network.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
 
-class AmortizedPosterior;
+/// What a summary network is given of a batch.
+struct SummaryInput {
+  SummaryInput(Tensor d, Tensor m = {}, Tensor t = {}) : data(d), mask(m), times(t) {}  // NOLINT(google-explicit-constructor)
+  Tensor data;   ///< (batch, n, d), (batch, d), ...
+  Tensor mask;   ///< (batch, n): 1 where there is an observation, 0 where there is padding; no tensor: nothing is padding
+  Tensor times;  ///< (batch, n): when each observation was made; no tensor: not known
+};
+
+/// Shapes of the first batch, from which widths are inferred.
+struct SummaryShape {
+  SummaryShape(const Shape& d, bool t = false) : data(d), has_times(t) {}  // NOLINT(google-explicit-constructor)
+  Shape data;      ///< (batch, ...)
+  bool has_times;  ///< there will be times
+};
 
 /// To write one of your own, derive from this class, register parameters in `build` (nn::Dense and nn::Mlp do it for you) and
-/// compose operations of bayesflow::ops in `forward`; see examples/own_network.cpp. Objects are copied into the
-/// amortizer; one that is given as a shared pointer belongs to the first amortizer that builds it.
-class SummaryNetwork {
+/// compose operations of bayesflow::ops in `forward`; see examples/own_network.cpp.
+class SummaryNetwork : public Network {
  public:
-  virtual ~SummaryNetwork() = default;
-
-  /// Called once, with the shape of a first batch (batch, ...): widths are inferred here.
-  virtual void build(const nn::Builder& builder, const Shape& input) = 0;
+  /// Called once, with the shapes of a first batch: widths are inferred here.
+  virtual void build(const nn::Builder& builder, const SummaryShape& input) = 0;
   /// (batch, ...) -> (batch, summary_dim). Treats data sets independently: the engine cuts batches into shards.
-  [[nodiscard]] virtual Tensor forward(Tape& tape, Tensor x) const = 0;
+  [[nodiscard]] virtual Tensor forward(Tape& tape, const SummaryInput& input) const = 0;
   [[nodiscard]] virtual std::int64_t summary_dim() const = 0;
-  /// Runs once per training step, before the forward pass (power iterations and the like).
-  virtual void update_state() {}
-
- private:
-  /// The amortizer whose weights a network uses. A copy of a network belongs to none.
-  struct Owner {
-    Owner() = default;
-    ~Owner() = default;
-    Owner(const Owner&) {}
-    Owner& operator=(const Owner&) { return *this; }  // NOLINT(bugprone-unhandled-self-assignment): it copies nothing
-    std::weak_ptr<void> of;
-  };
-  friend class AmortizedPosterior;
-  Owner owner_;
+  /// How the engine cuts data of this shape: a function of the shape, never of the machine. Networks whose work on observations is done by
+  /// chains of dense layers return plan_sets.
+  [[nodiscard]] virtual Plan plan(const Shape& data) const { return plan_rows(data[0], rows_per_item(data)); }
+  /// Whether `forward` reads the mask. Then padding must change nothing: results are those of the data set without it, up to rounding.
+  /// Amortizers refuse masks where it is false.
+  [[nodiscard]] virtual bool takes_mask() const { return false; }
+  /// Whether `forward` reads the times. Amortizers refuse times where it is false.
+  [[nodiscard]] virtual bool takes_times() const { return false; }
 };
 
 }  // namespace bayesflow

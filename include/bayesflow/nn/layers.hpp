@@ -6,6 +6,7 @@
 
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/activation.hpp"
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
@@ -20,6 +21,16 @@ struct DenseOptions {
   nn::Initializer bias_initializer = nn::Initializer::zeros;
   void validate(const char* owner) const;  ///< throws ConfigurationError
 };
+
+template <class V>
+void describe(V& v, DenseOptions& o) {
+  v("units", o.units, width());
+  v("activation", o.activation);
+  v("kernel_initializer", o.kernel_initializer);
+  v("kernel_regularizer", o.kernel_regularizer, at_least(0));
+  v.later("use_bias", o.use_bias, true);
+  v.later("bias_initializer", o.bias_initializer, nn::Initializer::zeros);
+}
 
 namespace nn {
 

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/shape.hpp"
@@ -43,6 +44,7 @@ enum class Initializer : std::uint8_t {
 inline constexpr Initializer kLastInitializer = Initializer::identity;
 [[nodiscard]] const char* to_string(Initializer initializer);
 /// The reverse; also takes Keras' "variance_scaling" (its default is lecun_normal). Throws ConfigurationError listing the names.
+[[nodiscard]] EnumNames<Initializer> names_of(Initializer);
 [[nodiscard]] Initializer initializer_from(std::string_view name);
 
 /// A row of the table.

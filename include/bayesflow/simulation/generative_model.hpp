@@ -16,7 +16,7 @@
 #include "bayesflow/simulation/nonfinite.hpp"
 #include "bayesflow/simulation/presimulation.hpp"
 #include "bayesflow/simulation/prior.hpp"
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 #include "bayesflow/simulation/simulator.hpp"
 
 namespace bayesflow {

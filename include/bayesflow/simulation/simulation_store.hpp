@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bayesflow/simulation/presimulation.hpp"
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 namespace bayesflow {
 

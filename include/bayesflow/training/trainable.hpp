@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "bayesflow/autodiff/tensor.hpp"
-#include "bayesflow/configuration/configurator.hpp"
-#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/data/configurator.hpp"
+#include "bayesflow/data/seen_data.hpp"
 #include "bayesflow/nn/parameters.hpp"
 #include "bayesflow/training/loss_terms.hpp"
 
@@ -24,7 +24,7 @@ class Trainable {
 
   /// Infers all widths from a first batch and initializes the weights from `seed`; does nothing if that has been done. Throws
   /// ConfigurationError or ShapeError if the batch does not fit.
-  virtual void build(const Inputs& first, std::optional<std::uint64_t> seed) = 0;
+  virtual void build(const Batch& first, std::optional<std::uint64_t> seed) = 0;
   [[nodiscard]] virtual nn::ParameterStore& store() = 0;
   [[nodiscard]] virtual const nn::ParameterStore& store() const = 0;
 
@@ -36,21 +36,21 @@ class Trainable {
     Tensor total;                                ///< their sum, of which the gradient is taken
   };
   /// Records the loss of a batch on the tape. Called by one thread at a time.
-  [[nodiscard]] virtual LossTensors loss(Tape& tape, const Inputs& batch) const = 0;
+  [[nodiscard]] virtual LossTensors loss(Tape& tape, const Batch& batch) const = 0;
   /// Called before each training step: changes state that no gradient reaches (the vectors of spectral normalization, say).
   virtual void update_state() {}
 
   /// Looks at what was learnt when a run has ended. Each sentence about something amiss becomes a warning of the run. `held_out` are
   /// validation data; `names` are those of the parameters, or empty.
-  [[nodiscard]] virtual std::vector<std::string> review(const Inputs& held_out, const std::vector<std::string>& names) const;
+  [[nodiscard]] virtual std::vector<std::string> review(const Batch& held_out, const std::vector<std::string>& names) const;
 
   /// What the networks have been given in training, as far as it is known: a trainer goes on from it, and sets it at the end of each run.
   virtual void set_seen(const SeenData& /*seen*/) {}
   [[nodiscard]] virtual std::shared_ptr<const SeenData> seen() const { return nullptr; }
   /// Outputs of a summary network, (batch, S); empty: there is none.
-  [[nodiscard]] virtual Array summaries_of(const Inputs& /*inputs*/) const { return {}; }
+  [[nodiscard]] virtual Array summaries_of(const Batch& /*inputs*/) const { return {}; }
   /// The loss of every data set by itself, without regularization; empty: not known. What further steps would gain is told from it.
-  [[nodiscard]] virtual std::vector<double> losses_of(const Inputs& /*inputs*/) const { return {}; }
+  [[nodiscard]] virtual std::vector<double> losses_of(const Batch& /*inputs*/) const { return {}; }
   /// Whether the networks bring parameters to unit scale by themselves.
   [[nodiscard]] virtual bool standardizes_parameters() const { return false; }
 

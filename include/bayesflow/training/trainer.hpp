@@ -47,7 +47,7 @@ class Trainer {
   Trainer& operator=(Trainer&&) noexcept;
 
   /// The trainer's configurator.
-  [[nodiscard]] Inputs configure(const Simulations& simulations) const;
+  [[nodiscard]] Batch configure(const Simulations& simulations) const;
   /// Given simulations without those that are not finite, if TrainerOptions::nonfinite allows that. Throws SimulationError.
   [[nodiscard]] Simulations finite(const Simulations& simulations) const;
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
 
@@ -36,6 +37,17 @@ struct SplineOptions {
   double min_bin = 1e-3;    ///< no bin is narrower or lower than this share of an equal bin; v1 has 0, where bins can vanish
   double min_slope = 1e-3;  ///< no slope at an inner knot is smaller; v1 has 0
 };
+template <class V>
+void describe(V& v, SplineOptions& o) {
+  v("bins", o.bins, width());
+  v("left", o.left);
+  v("right", o.right);
+  v("bottom", o.bottom);
+  v("top", o.top);
+  v("log_offset", o.log_offset, at_least(0));
+  v("min_bin", o.min_bin, between(0, 1));
+  v("min_slope", o.min_slope, at_least(0));
+}
 /// The options under which weights of BayesFlow v1 mean what they meant there: its log_offset, no smallest sizes.
 [[nodiscard]] SplineOptions v1_spline_options(std::int64_t bins = 16);
 /// u: (..., d), parameters: (..., d * (3 bins + 1)).

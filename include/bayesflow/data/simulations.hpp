@@ -23,6 +23,9 @@ struct Simulations {
   [[nodiscard]] std::int64_t batch_size() const { return prior_draws.dim(0); }
   /// Rows of every batched field.
   [[nodiscard]] Simulations take(const std::vector<std::int64_t>& rows) const;
+  /// Given simulations as models make them: one number per simulation becomes one column. Without parameters such data might be one data
+  /// set; they stay.
+  void make_columns();
   /// Field name -> array, absent ones as nullptr, in the order above.
   [[nodiscard]] std::vector<std::pair<std::string, const Array*>> fields() const;
 };

@@ -1,5 +1,5 @@
 // Is what the networks are given like what they were trained on?
-#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/data/seen_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@ namespace bayesflow {
 namespace {
 
 /// Reaction times in seconds and choices, as a drift diffusion model gives them: (sets, trials, 2).
-Inputs trials(std::int64_t sets, std::int64_t n, std::uint64_t seed) {
+Batch trials(std::int64_t sets, std::int64_t n, std::uint64_t seed) {
   Rng rng(seed, "trials");
   Array data({sets, n, 2});
   Array parameters({sets, 2});
@@ -24,7 +24,7 @@ Inputs trials(std::int64_t sets, std::int64_t n, std::uint64_t seed) {
       data(b, i, 1) = rng.uniform(0, 1) < 1 / (1 + std::exp(-drift)) ? 1 : 0;
     }
   }
-  return {parameters, data, {}};
+  return {{roles::parameters, parameters}, {roles::summary_conditions, data}};
 }
 
 SeenData seen_in_training(std::int64_t sets = 3000) {
@@ -50,9 +50,10 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
     x.data()[3 * i + 1] = 7;
     x.data()[3 * i + 2] = std::exp(rng.normal());
   }
+  x = Block(x).array();  // as networks are given them
   SeenData together, parts;
-  together.add({rng.normal({40, 1}), x, {}});
-  for (std::int64_t b = 0; b < 40; b += 10) parts.add({rng.normal({10, 1}), x.slice(b, b + 10), {}});
+  together.add({{roles::parameters, rng.normal({40, 1})}, {roles::summary_conditions, x}});
+  for (std::int64_t b = 0; b < 40; b += 10) parts.add({{roles::parameters, rng.normal({10, 1})}, {roles::summary_conditions, x.slice(b, b + 10)}});
   for (std::size_t j = 0; j < 3; ++j) {
     double mean = 0, square = 0, cube = 0;
     for (std::int64_t i = 0; i < 200; ++i) mean += x.data()[3 * i + static_cast<std::int64_t>(j)] / 200;
@@ -62,7 +63,7 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
       cube += d * d * d / 200;
     }
     for (const SeenData* s : {&together, &parts}) {
-      const SeenColumn& c = s->summary_conditions[j];
+      const SeenColumn& c = s->of(roles::summary_conditions)[j];
       EXPECT_EQ(c.count, 200);
       EXPECT_NEAR(c.mean(), mean, 1e-9 * mean);
       EXPECT_NEAR(c.sd(), std::sqrt(square), 1e-6 * std::sqrt(square) + 1e-9);
@@ -71,7 +72,7 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
       EXPECT_LE(c.mean_high, c.high);
     }
   }
-  EXPECT_EQ(together.summary_conditions[1].low, 7);
+  EXPECT_EQ(together.of(roles::summary_conditions)[1].low, 7);
   EXPECT_EQ(together.sizes, (std::vector<std::pair<std::int64_t, std::int64_t>>{{5, 5}}));
 }
 
@@ -87,15 +88,17 @@ TEST(Foreign, DataLikeThoseOfTrainingRaiseNoAlarm) {
 TEST(Foreign, UnitsColumnsAndNumbersOfTrialsAreNoticed) {
   const SeenData seen = seen_in_training();
   for (const std::int64_t sets : {1, 5}) {
-    const Inputs fresh = trials(sets, 100, 7);
+    const Batch fresh = trials(sets, 100, 7);
     const auto changed = [&](double (*f)(double, double), double (*g)(double, double)) {
-      Inputs out = fresh;
-      double* x = out.summary_conditions->data();
-      for (std::int64_t i = 0; i < sets * 100; ++i) {
-        const double rt = x[2 * i], choice = x[2 * i + 1];
-        x[2 * i] = f(rt, choice);
-        x[2 * i + 1] = g(rt, choice);
-      }
+      Batch out = fresh;
+      out.update(roles::summary_conditions, [&](Array& data) {
+        double* x = data.data();
+        for (std::int64_t i = 0; i < sets * 100; ++i) {
+          const double rt = x[2 * i], choice = x[2 * i + 1];
+          x[2 * i] = f(rt, choice);
+          x[2 * i + 1] = g(rt, choice);
+        }
+      });
       return compare(seen, out);
     };
     const auto first = [](double rt, double) { return rt; };
@@ -125,8 +128,9 @@ TEST(Foreign, ADirectConditionThatIsTheNumberOfObservationsMustBeIt) {
   Rng rng(3);
   SeenData seen;
   const auto sets = [&](std::int64_t n, double said) {
-    return Inputs{rng.normal({10, 1}), rng.normal({10, n, 2}),
-                  concatenate({Array({10, 1}, std::vector<double>(10, said)), rng.normal({10, 1})}, 1)};
+    return Batch{{roles::parameters, rng.normal({10, 1})},
+                 {roles::summary_conditions, rng.normal({10, n, 2})},
+                 {roles::direct_conditions, concatenate({Array({10, 1}, std::vector<double>(10, said)), rng.normal({10, 1})}, 1)}};
   };
   for (std::int64_t n = 4; n < 100; n += 3) seen.add(sets(n, static_cast<double>(n)));
   EXPECT_TRUE(compare(seen, sets(50, 50)).empty());
@@ -149,8 +153,8 @@ TEST(Foreign, DrawsOutsideThePriorAreCounted) {
       inside.insert(inside.end(), {static_cast<float>(rng.uniform(-2.9, 2.9)), static_cast<float>(rng.uniform(0.11, 0.59))});
       outside.insert(outside.end(), {inside[inside.size() - 2], off ? 0.7f : inside.back()});
     }
-  EXPECT_TRUE(compare_draws<float>(seen, inside, 4).empty());
-  const auto found = compare_draws<float>(seen, outside, 4);
+  EXPECT_TRUE(compare_draws<float>(seen, roles::parameters, inside, 4).empty());
+  const auto found = compare_draws<float>(seen, roles::parameters, outside, 4);
   ASSERT_EQ(kinds(found), Kinds{Kind::draws});
   EXPECT_EQ(found[0].name, "ndt");
   EXPECT_DOUBLE_EQ(found[0].share, 0.125);

@@ -1,4 +1,4 @@
-#include "bayesflow/amortizers/latent.hpp"
+#include "bayesflow/networks/latent.hpp"
 
 #include <fmt/format.h>
 

@@ -1,25 +1,27 @@
-/// Inside an AmortizedPosterior.
+/// Inside an Amortizer.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/amortizer.hpp"
 #include "core/in_use.hpp"
 
 namespace bayesflow {
 
-struct AmortizedPosterior::State {
-  InvertibleNetwork inference;
+struct Amortizer::State {
+  const AmortizerKind& kind;
+  std::shared_ptr<InferenceNetwork> inference;
   std::shared_ptr<SummaryNetwork> summary;
-  AmortizedPosteriorOptions options;
+  AmortizerOptions options;
   nn::ParameterStore store;
   std::atomic<bool> built = false;  // the last thing that build sets
   std::int64_t direct_width = 0;
-  BuiltFor built_for;
+  BatchShapes built_for;
   detail::SharedPointer<SeenData> seen;
 
   std::atomic<std::uint64_t> unseeded_calls{0};
@@ -39,15 +41,11 @@ struct AmortizedPosterior::State {
   };
   detail::PerProcess<Inference> contexts;
 
-  State(const InvertibleNetwork& i, std::shared_ptr<SummaryNetwork> s, AmortizedPosteriorOptions o)
-      : inference(i.options()), summary(std::move(s)), options(std::move(o)) {}
+  State(const AmortizerKind& k, std::shared_ptr<InferenceNetwork> i, std::shared_ptr<SummaryNetwork> s, AmortizerOptions o)
+      : kind(k), inference(std::move(i)), summary(std::move(s)), options(std::move(o)) {}
 };
 
-/// Rows of a network's input that belong to one data set.
-inline std::int64_t rows_per_item(const Shape& shape) {
-  std::int64_t n = 1;
-  for (int i = 1; i + 1 < shape.rank(); ++i) n *= shape[i];
-  return n;
-}
+/// "AmortizedPosterior::sample", for messages.
+inline std::string call_of(const AmortizerKind& kind, const char* function) { return std::string(kind.name) + "::" + function; }
 
 }  // namespace bayesflow

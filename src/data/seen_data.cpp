@@ -1,4 +1,4 @@
-#include "bayesflow/configuration/seen_data.hpp"
+#include "bayesflow/data/seen_data.hpp"
 
 #include <fmt/format.h>
 
@@ -13,8 +13,7 @@ namespace {
 constexpr std::int64_t kMostColumns = 4096;
 
 /// Adds rows of a field with `sets` data sets of `rows` rows each.
-template <class Number>
-void add_rows(std::vector<SeenColumn>& columns, const Number* values, std::int64_t sets, std::int64_t rows, std::int64_t width) {
+void add_rows(std::vector<SeenColumn>& columns, const float* values, std::int64_t sets, std::int64_t rows, std::int64_t width) {
   if (width > kMostColumns || rows < 1) return;
   const auto d = static_cast<std::size_t>(width);
   if (columns.size() != d) {
@@ -31,7 +30,7 @@ void add_rows(std::vector<SeenColumn>& columns, const Number* values, std::int64
       low.fill(SeenColumn::kInfinity);
       high.fill(-SeenColumn::kInfinity);
       for (std::int64_t r = 0; r < rows; ++r) {
-        const Number* row = values + (b * rows + r) * width + first;
+        const float* row = values + (b * rows + r) * width + first;
         for (std::size_t j = 0; j < n; ++j) {
           const double value = static_cast<double>(row[j]), x = value - c[j].origin;
           low[j] = std::min(low[j], value);
@@ -57,9 +56,44 @@ void add_rows(std::vector<SeenColumn>& columns, const Number* values, std::int64
   }
 }
 
-void add_field(std::vector<SeenColumn>& columns, const Array& field) {
+/// Which observations of a batch are there, and which are padding.
+class Padding {
+ public:
+  explicit Padding(const Batch& batch) : mask_(batch.find(roles::summary_mask)) {
+    if (const Block* data = batch.find(roles::summary_conditions); data && data->rank() >= 3) observations_ = data->dim(1);
+    if (mask_ && (mask_->rank() != 2 || mask_->dim(1) != observations_)) mask_ = nullptr;  // the networks refuse it
+  }
+  [[nodiscard]] bool any() const { return mask_ != nullptr; }
+  [[nodiscard]] bool hides(std::int64_t data_set, std::int64_t observation) const {
+    return mask_ && mask_->data()[data_set * observations_ + observation] == 0;
+  }
+  [[nodiscard]] std::int64_t observations(std::int64_t data_set) const {
+    std::int64_t hidden = 0;
+    for (std::int64_t i = 0; mask_ && i < observations_; ++i) hidden += hides(data_set, i) ? 1 : 0;
+    return observations_ - hidden;
+  }
+
+ private:
+  const Block* mask_;
+  std::int64_t observations_ = 0;
+};
+
+/// Whether axis 1 of a role counts the observations that a mask speaks of.
+bool is_padded(std::string_view role) { return role == roles::summary_conditions; }
+
+/// `padding`: null where no observation can be padding.
+void add_field(std::vector<SeenColumn>& columns, const Block& field, const Padding* padding) {
   if (field.rank() < 2 || field.empty()) return;
-  add_rows(columns, field.data(), field.dim(0), field.size() / (field.dim(0) * field.dim(-1)), field.dim(-1));
+  const std::int64_t sets = field.dim(0), width = field.dim(-1), rows = field.size() / (sets * width);
+  if (!padding || !padding->any()) return add_rows(columns, field.data(), sets, rows, width);
+  const std::int64_t each = field.size() / (sets * field.dim(1));  // values of an observation
+  std::vector<float> kept;
+  for (std::int64_t b = 0; b < sets; ++b) {
+    kept.clear();
+    for (std::int64_t i = 0; i < field.dim(1); ++i)
+      if (!padding->hides(b, i)) kept.insert(kept.end(), field.data() + (b * field.dim(1) + i) * each, field.data() + (b * field.dim(1) + i + 1) * each);
+    add_rows(columns, kept.data(), 1, static_cast<std::int64_t>(kept.size()) / width, width);
+  }
 }
 
 /// The data sets of one field that lie outside what was seen.
@@ -122,9 +156,10 @@ std::string span_of(double low, double high) {
 }
 
 struct Field {
-  const char* name;
-  const std::vector<SeenColumn>& seen;
-  const Array& values;
+  std::string_view name;
+  std::span<const SeenColumn> seen;
+  const Block& values;
+  const Padding* padding;  // null where no observation can be padding
 };
 
 void compare_field(std::vector<Foreign>& out, const SeenData& seen, const Field& field) {
@@ -135,15 +170,20 @@ void compare_field(std::vector<Foreign>& out, const SeenData& seen, const Field&
     double low, high, mean;
   };
   std::vector<Numbers> found(static_cast<std::size_t>(sets * width), {SeenColumn::kInfinity, -SeenColumn::kInfinity, 0});
-  for (std::int64_t b = 0; b < sets; ++b)
-    for (std::int64_t r = 0; r < rows; ++r)
+  const std::int64_t observations = field.padding ? field.values.dim(1) : rows, per_observation = rows / observations;
+  for (std::int64_t b = 0; b < sets; ++b) {
+    const std::int64_t there = (field.padding ? field.padding->observations(b) : observations) * per_observation;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (field.padding && field.padding->hides(b, r / per_observation)) continue;
       for (std::int64_t j = 0; j < width; ++j) {
-        const double x = field.values.data()[(b * rows + r) * width + j];
+        const auto x = static_cast<double>(field.values.data()[(b * rows + r) * width + j]);
         Numbers& n = found[static_cast<std::size_t>(b * width + j)];
         n.low = std::min(n.low, x);
         n.high = std::max(n.high, x);
-        n.mean += x / static_cast<double>(rows);
+        n.mean += x / static_cast<double>(there);
       }
+    }
+  }
   const auto at = [&](std::int64_t b, std::size_t j) -> const Numbers& { return found[static_cast<std::size_t>(b * width) + j]; };
   const auto name = [&](std::size_t j) { return width == 1 ? std::string(field.name) : fmt::format("column {} of {}", j + 1, field.name); };
   const auto has = [&out](Foreign::Kind kind) {
@@ -171,10 +211,14 @@ void compare_field(std::vector<Foreign>& out, const SeenData& seen, const Field&
          "Averages per data set");
 }
 
-void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, const Array& data) {
+void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, const Block& data, const Padding& padding) {
   for (std::size_t i = 0; i < seen.sizes.size() && static_cast<int>(i) + 2 < data.rank(); ++i) {
     const auto [fewest, most] = seen.sizes[i];
-    const std::int64_t got = data.dim(static_cast<int>(i) + 1);
+    std::int64_t got = data.dim(static_cast<int>(i) + 1);
+    for (std::int64_t b = 0; i == 0 && padding.any() && b < data.dim(0); ++b) {
+      const std::int64_t there = padding.observations(b);
+      if (b == 0 || there < fewest || there > most) got = there;
+    }
     if (got >= fewest && got <= most) continue;
     const std::string name = i == 0 ? "observations per data set" : fmt::format("length of axis {} of summary_conditions", i + 1);
     out.push_back(
@@ -188,20 +232,20 @@ void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, const Array&
   }
 }
 
-void compare_counts(std::vector<Foreign>& out, const SeenData& seen, const Inputs& inputs) {
-  if (!inputs.direct_conditions || !inputs.summary_conditions || inputs.summary_conditions->rank() < 3) return;
-  const Array& direct = *inputs.direct_conditions;
-  const auto n = static_cast<double>(inputs.summary_conditions->dim(1));
+void compare_counts(std::vector<Foreign>& out, const SeenData& seen, const Batch& batch, const Padding& padding) {
+  const Block *given = batch.find(roles::direct_conditions), *data = batch.find(roles::summary_conditions);
+  if (!given || !data || data->rank() < 3) return;
+  const Block& direct = *given;
   if (direct.rank() != 2 || direct.dim(1) != static_cast<std::int64_t>(seen.is_size.size())) return;
   for (std::int64_t j = 0; j < direct.dim(1); ++j) {
     if (!seen.is_size[static_cast<std::size_t>(j)]) continue;
     for (std::int64_t b = 0; b < direct.dim(0); ++b) {
-      const double said = direct.data()[b * direct.dim(1) + j];
+      const auto n = static_cast<double>(padding.observations(b)), said = static_cast<double>(direct.data()[b * direct.dim(1) + j]);
       if (said == n) continue;
       out.push_back({Foreign::Kind::count, fmt::format("column {} of direct_conditions", j + 1), said, said, n, n, 1,
                      fmt::format("Column {} of direct_conditions was the number of observations in all of training; here it is {:.6g} for "
                                  "data sets of {} observations. Give the number that there are.",
-                                 j + 1, said, inputs.summary_conditions->dim(1))});
+                                 j + 1, said, padding.observations(b))});
       return;
     }
   }
@@ -224,51 +268,65 @@ std::string SeenData::param_name(std::size_t index) const {
   return index < param_names.size() ? param_names[index] : fmt::format("theta_{}", index + 1);
 }
 
-void SeenData::add(const Inputs& inputs) {
+std::span<const SeenColumn> SeenData::of(std::string_view role) const {
+  const auto at = std::ranges::find_if(columns, [role](const auto& c) { return c.first == role; });
+  return at == columns.end() ? std::span<const SeenColumn>() : std::span<const SeenColumn>(at->second);
+}
+
+void SeenData::add(const Batch& batch) {
   const bool first = data_sets == 0;
-  data_sets += inputs.batch_size();
-  add_field(parameters, inputs.parameters);
-  if (inputs.summary_conditions) {
-    const Array& data = *inputs.summary_conditions;
-    add_field(summary_conditions, data);
-    const auto axes = static_cast<std::size_t>(std::max(0, data.rank() - 2));
+  const std::int64_t sets = batch.batch_size();
+  const Padding padding(batch);
+  data_sets += sets;
+  for (const auto& [role, values] : batch.entries()) {
+    if (role == std::string_view(roles::summary_mask)) continue;
+    auto at = std::ranges::find_if(columns, [&r = role](const auto& c) { return r == c.first; });
+    if (at == columns.end()) at = columns.insert(columns.end(), {role.str(), {}});
+    add_field(at->second, values, is_padded(role) ? &padding : nullptr);
+  }
+  const Block *data = batch.find(roles::summary_conditions), *direct = batch.find(roles::direct_conditions);
+  if (data) {
+    const auto axes = static_cast<std::size_t>(std::max(0, data->rank() - 2));
     if (first || sizes.size() != axes) sizes.assign(axes, {std::numeric_limits<std::int64_t>::max(), 0});
-    for (std::size_t i = 0; i < axes; ++i) {
-      const std::int64_t n = data.dim(static_cast<int>(i) + 1);
+    const auto include = [&](std::size_t i, std::int64_t n) {
       sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)};
+    };
+    for (std::size_t i = 0; i < axes; ++i) {
+      if (i > 0 || !padding.any()) include(i, data->dim(static_cast<int>(i) + 1));
+      for (std::int64_t b = 0; i == 0 && padding.any() && b < sets; ++b) include(i, padding.observations(b));
     }
   }
-  if (!inputs.direct_conditions) return;
-  const Array& direct = *inputs.direct_conditions;
-  add_field(direct_conditions, direct);
-  if (direct.rank() != 2) return;
-  const auto width = static_cast<std::size_t>(direct.dim(1));
-  const bool sets = inputs.summary_conditions && inputs.summary_conditions->rank() >= 3;
-  if (is_size.size() != width) is_size.assign(width, sets ? 1 : 0);
-  for (std::int64_t b = 0; b < direct.dim(0); ++b)
+  if (!direct || direct->rank() != 2) return;
+  const auto width = static_cast<std::size_t>(direct->dim(1));
+  const bool has_sets = data && data->rank() >= 3;
+  if (is_size.size() != width) is_size.assign(width, has_sets ? 1 : 0);
+  for (std::int64_t b = 0; b < sets; ++b)
     for (std::size_t j = 0; j < width; ++j)
-      if (is_size[j] &&
-          (!sets || direct.data()[static_cast<std::size_t>(b) * width + j] != static_cast<double>(inputs.summary_conditions->dim(1))))
+      if (is_size[j] && (!has_sets || static_cast<double>(direct->data()[static_cast<std::size_t>(b) * width + j]) !=
+                                          static_cast<double>(padding.observations(b))))
         is_size[j] = 0;
 }
 
 void SeenData::add_summaries(const Array& outputs, bool anew) {
   if (outputs.rank() != 2) return;
   if (anew) summaries.clear();
-  add_field(summaries, outputs);
+  add_field(summaries, Block(outputs), nullptr);
 }
 
-std::vector<Foreign> compare(const SeenData& seen, const Inputs& inputs, const float* summaries) {
+std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const float* summaries) {
   constexpr std::int64_t kFewest = 20;  // below, a range says nothing
   std::vector<Foreign> out;
   if (seen.data_sets == 0) return out;
-  if (inputs.summary_conditions) compare_sizes(out, seen, *inputs.summary_conditions);
-  compare_counts(out, seen, inputs);
+  const Padding padding(batch);
+  if (const Block* data = batch.find(roles::summary_conditions)) compare_sizes(out, seen, *data, padding);
+  compare_counts(out, seen, batch, padding);
   if (seen.data_sets < kFewest) return out;
-  if (inputs.summary_conditions) compare_field(out, seen, {"summary_conditions", seen.summary_conditions, *inputs.summary_conditions});
-  if (inputs.direct_conditions) compare_field(out, seen, {"direct_conditions", seen.direct_conditions, *inputs.direct_conditions});
+  for (const auto& [role, columns] : seen.columns) {
+    const Block* values = role == roles::parameters ? nullptr : batch.find(role);
+    if (values) compare_field(out, seen, {role, columns, *values, is_padded(role) && padding.any() ? &padding : nullptr});
+  }
   if (!summaries || seen.summaries.empty() || seen.summaries.front().count < static_cast<double>(kFewest)) return out;
-  const std::int64_t sets = inputs.batch_size();
+  const std::int64_t sets = batch.batch_size();
   const std::size_t width = seen.summaries.size();
   const Outside o = outside(
       sets, width, seen.summaries.front().count, 0.25,
@@ -289,15 +347,16 @@ std::vector<Foreign> compare(const SeenData& seen, const Inputs& inputs, const f
 }
 
 template <class Number>
-std::vector<Foreign> compare_draws(const SeenData& seen, std::span<const Number> draws, std::int64_t data_sets) {
-  const std::size_t width = seen.parameters.size();
+std::vector<Foreign> compare_draws(const SeenData& seen, std::string_view role, std::span<const Number> draws, std::int64_t data_sets) {
+  const std::span<const SeenColumn> columns = seen.of(role);
+  const std::size_t width = columns.size();
   if (width == 0 || seen.data_sets < 100 || data_sets < 1 || draws.size() % (width * static_cast<std::size_t>(data_sets))) return {};
   const std::size_t each = draws.size() / static_cast<std::size_t>(data_sets), n = each / width;
   std::vector<std::int64_t> outside(width), most(width), here(width);
   std::vector<std::size_t> where(width);
   std::vector<Number> low(width), high(width);
   for (std::size_t j = 0; j < width; ++j) {
-    const SeenColumn& c = seen.parameters[j];
+    const SeenColumn& c = columns[j];
     const double margin = room(c.low, c.high, static_cast<double>(seen.data_sets), 0.25) * 0.1;
     low[j] = static_cast<Number>(c.low - margin);
     high[j] = static_cast<Number>(c.high + margin);
@@ -318,7 +377,7 @@ std::vector<Foreign> compare_draws(const SeenData& seen, std::span<const Number>
   const auto j = static_cast<std::size_t>(std::max_element(outside.begin(), outside.end()) - outside.begin());
   const double all = static_cast<double>(n) * static_cast<double>(data_sets), share = static_cast<double>(outside[j]) / all;
   if (share <= 0.01 + 10 / static_cast<double>(seen.data_sets)) return {};
-  const SeenColumn& c = seen.parameters[j];
+  const SeenColumn& c = columns[j];
   const std::int64_t more =
       std::count_if(outside.begin(), outside.end(), [&](std::int64_t o) { return static_cast<double>(o) > 0.01 * all; }) - 1;
   std::string worst;
@@ -333,7 +392,7 @@ std::vector<Foreign> compare_draws(const SeenData& seen, std::span<const Number>
                    c.low, c.high, worst)}};
 }
 
-template std::vector<Foreign> compare_draws(const SeenData&, std::span<const float>, std::int64_t);
-template std::vector<Foreign> compare_draws(const SeenData&, std::span<const double>, std::int64_t);
+template std::vector<Foreign> compare_draws(const SeenData&, std::string_view, std::span<const float>, std::int64_t);
+template std::vector<Foreign> compare_draws(const SeenData&, std::string_view, std::span<const double>, std::int64_t);
 
 }  // namespace bayesflow

@@ -5,10 +5,11 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/data/batch.hpp"
 
 namespace bayesflow {
 
@@ -29,12 +30,15 @@ struct SeenColumn {
 struct SeenData {
   std::int64_t data_sets = 0;
   std::vector<std::string> param_names;  ///< empty: not known
-  std::vector<SeenColumn> parameters, summary_conditions, direct_conditions;
-  std::vector<SeenColumn> summaries;                         ///< outputs of the trained summary network
-  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;  ///< fewest and most along each axis of summary_conditions but first and last
+  std::vector<std::pair<std::string, std::vector<SeenColumn>>> columns;  ///< by role; padding is not counted
+  std::vector<SeenColumn> summaries;                                     ///< outputs of the trained summary network
+  /// Fewest and most along each axis of summary_conditions but first and last; where there is a mask, of the observations that it leaves.
+  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
   std::vector<std::uint8_t> is_size;  ///< of direct_conditions: 1 where the column was always the number of observations
 
-  void add(const Inputs& inputs);
+  /// The columns of a role; none if it never came.
+  [[nodiscard]] std::span<const SeenColumn> of(std::string_view role) const;
+  void add(const Batch& batch);
   /// Forgets earlier summaries if `anew`: they were of other weights.
   void add_summaries(const Array& summaries, bool anew);
   [[nodiscard]] std::string param_name(std::size_t index) const;
@@ -59,9 +63,10 @@ struct Foreign {
 };
 
 /// At most one entry of each kind. `summaries`: outputs of the summary network for these inputs, (batch, S); null: not looked at.
-[[nodiscard]] std::vector<Foreign> compare(const SeenData& seen, const Inputs& inputs, const float* summaries = nullptr);
-/// Draws (data sets, draws, parameters) beyond what the prior ever gave: more than 1 in 100, and more than the few training sets explain.
+[[nodiscard]] std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const float* summaries = nullptr);
+/// Draws (data sets, draws, width) of what training saw as `role`, beyond its range: more than 1 in 100, and more than the few training sets explain.
 template <class Number>
-[[nodiscard]] std::vector<Foreign> compare_draws(const SeenData& seen, std::span<const Number> draws, std::int64_t data_sets);
+[[nodiscard]] std::vector<Foreign> compare_draws(const SeenData& seen, std::string_view role, std::span<const Number> draws,
+                                                 std::int64_t data_sets);
 
 }  // namespace bayesflow

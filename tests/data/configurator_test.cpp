@@ -1,4 +1,4 @@
-#include "bayesflow/configuration/configurator.hpp"
+#include "bayesflow/data/configurator.hpp"
 
 #include <gtest/gtest.h>
 
@@ -27,31 +27,31 @@ std::string refusal(const Simulations& s) {
 
 TEST(DefaultConfigurator, WithoutContextsPassesDataAndParametersOn) {
   const Simulations s = example({3, 5, 2});
-  const Inputs inputs = default_configurator(s);
-  EXPECT_EQ(inputs.parameters, s.prior_draws);
-  EXPECT_EQ(*inputs.summary_conditions, s.sim_data);
-  EXPECT_FALSE(inputs.direct_conditions);
+  const Batch inputs = default_configurator(s);
+  EXPECT_EQ(inputs[roles::parameters], s.prior_draws);
+  EXPECT_EQ(inputs[roles::summary_conditions], s.sim_data);
+  EXPECT_FALSE(inputs.has(roles::direct_conditions));
 }
 
 TEST(DefaultConfigurator, DoesWithoutParameters) {
   Simulations s = example({3, 5, 2});
   s.prior_draws = Array();
-  EXPECT_TRUE(default_configurator(s).parameters.empty());
+  EXPECT_FALSE(default_configurator(s).has(roles::parameters));
 }
 
 TEST(DefaultConfigurator, ScalarNonBatchableContextBecomesAColumn) {  // O11
   Simulations s = example({3, 5, 2});
   s.sim_non_batchable_context = Array::scalar(5.0);
-  EXPECT_EQ(*default_configurator(s).direct_conditions, Array({3, 1}, 5.0));
+  EXPECT_EQ(default_configurator(s)[roles::direct_conditions], Array({3, 1}, 5.0));
 }
 
 TEST(DefaultConfigurator, NonBatchableContextsAreJoinedPriorFirst) {  // O11
   Simulations s = example({2, 5, 2});
   s.prior_non_batchable_context = Array::of({1.0, 2.0});
   s.sim_non_batchable_context = Array::scalar(5.0);
-  EXPECT_EQ(*default_configurator(s).direct_conditions, Array::of({{1.0, 2.0, 5.0}, {1.0, 2.0, 5.0}}));
+  EXPECT_EQ(default_configurator(s)[roles::direct_conditions], Array::of({{1.0, 2.0, 5.0}, {1.0, 2.0, 5.0}}));
   s.sim_non_batchable_context.reset();
-  EXPECT_EQ(*default_configurator(s).direct_conditions, Array::of({{1.0, 2.0}, {1.0, 2.0}}));
+  EXPECT_EQ(default_configurator(s)[roles::direct_conditions], Array::of({{1.0, 2.0}, {1.0, 2.0}}));
 }
 
 TEST(DefaultConfigurator, BatchableContextIsBroadcastOverTheObservations) {  // O12
@@ -59,7 +59,7 @@ TEST(DefaultConfigurator, BatchableContextIsBroadcastOverTheObservations) {  // 
     Simulations s = example({4, 5, 2});
     const int columns = width == 0 ? 1 : width;
     s.sim_batchable_context = width == 0 ? Array::arange(4) : Array::arange(4 * width).reshape({4, width});
-    const Array joined = *default_configurator(s).summary_conditions;
+    const Array joined = default_configurator(s).array(roles::summary_conditions);
     ASSERT_EQ(joined.shape(), (Shape{4, 5, 2 + columns}));
     EXPECT_EQ(joined.columns(0, 2), s.sim_data);
     for (int b = 0; b < 4; ++b)
@@ -71,7 +71,7 @@ TEST(DefaultConfigurator, BatchableContextIsBroadcastOverTheObservations) {  // 
 TEST(DefaultConfigurator, BatchableContextMayBelongToTheObservations) {  // O12
   Simulations s = example({4, 5, 2});
   s.prior_batchable_context = Array::arange(60).reshape({4, 5, 3});
-  const Array joined = *default_configurator(s).summary_conditions;
+  const Array joined = default_configurator(s).array(roles::summary_conditions);
   EXPECT_EQ(joined.columns(0, 2), s.sim_data);
   EXPECT_EQ(joined.columns(2, 5), *s.prior_batchable_context);
 }
@@ -80,7 +80,7 @@ TEST(DefaultConfigurator, BatchableContextsAreJoinedPriorFirst) {
   Simulations s = example({4, 5, 2});
   s.prior_batchable_context = Array({4}, 7.0);
   s.sim_batchable_context = Array({4, 1}, 8.0);
-  const Array joined = *default_configurator(s).summary_conditions;
+  const Array joined = default_configurator(s).array(roles::summary_conditions);
   ASSERT_EQ(joined.shape(), (Shape{4, 5, 4}));
   EXPECT_EQ(joined.columns(2, 3), Array({4, 5, 1}, 7.0));
   EXPECT_EQ(joined.columns(3, 4), Array({4, 5, 1}, 8.0));
@@ -89,15 +89,15 @@ TEST(DefaultConfigurator, BatchableContextsAreJoinedPriorFirst) {
 TEST(DefaultConfigurator, DataOfRankTwoIsJoinedDirectly) {
   Simulations s = example({3, 2});
   s.sim_batchable_context = Array::of({7.0, 8.0, 9.0});
-  EXPECT_EQ(*default_configurator(s).summary_conditions, Array::of({{0.0, 1.0, 7.0}, {2.0, 3.0, 8.0}, {4.0, 5.0, 9.0}}));
+  EXPECT_EQ(default_configurator(s)[roles::summary_conditions], Array::of({{0.0, 1.0, 7.0}, {2.0, 3.0, 8.0}, {4.0, 5.0, 9.0}}));
   s.sim_batchable_context = Array({3, 2}, 1.0);
-  EXPECT_EQ(default_configurator(s).summary_conditions->shape(), (Shape{3, 4}));
+  EXPECT_EQ(default_configurator(s)[roles::summary_conditions].shape(), (Shape{3, 4}));
 }
 
 TEST(DefaultConfigurator, DataOfRankFour) {
   Simulations s = example({2, 3, 4, 1});
   s.sim_batchable_context = Array::of({7.0, 8.0});
-  const Array joined = *default_configurator(s).summary_conditions;
+  const Array joined = default_configurator(s).array(roles::summary_conditions);
   ASSERT_EQ(joined.shape(), (Shape{2, 3, 4, 2}));
   EXPECT_EQ(joined(1, 2, 3, 1), 8.0);
   EXPECT_EQ(joined(0, 2, 3, 1), 7.0);
@@ -131,9 +131,9 @@ TEST(DefaultConfigurator, NamesTheShapesThatDoNotFit) {
 }
 
 TEST(DefaultConfigurator, OneNumberPerSimulationIsOneColumn) {
-  const Inputs inputs = default_configurator({.prior_draws = Array({3}, 1.0), .sim_data = Array({3}, 2.0)});
-  EXPECT_EQ(inputs.parameters, Array({3, 1}, 1.0));
-  EXPECT_EQ(*inputs.summary_conditions, Array({3, 1}, 2.0));
+  const Batch inputs = default_configurator({.prior_draws = Array({3}, 1.0), .sim_data = Array({3}, 2.0)});
+  EXPECT_EQ(inputs[roles::parameters], Array({3, 1}, 1.0));
+  EXPECT_EQ(inputs[roles::summary_conditions], Array({3, 1}, 2.0));
 }
 
 TEST(DefaultConfigurator, NamesUnusableData) {
@@ -146,19 +146,22 @@ TEST(DefaultConfigurator, NamesUnusableData) {
   EXPECT_EQ(refusal(s), "default configurator: parameters of shape (3, 2) and data of shape (4, 2) need the same batch on axis 0");
 }
 
-TEST(Inputs, BatchSizeComesFromWhateverIsThere) {
-  Inputs inputs;
+TEST(Batch, BatchSizeComesFromWhateverIsThere) {
+  Batch inputs;
   EXPECT_THROW((void)inputs.batch_size(), SummaryStatsError);
-  inputs.parameters = Array({2, 3});
+  inputs.set(roles::parameters, Array({2, 3}));
   EXPECT_EQ(inputs.batch_size(), 2);
-  inputs.direct_conditions = Array({5, 1});
+  inputs.set(roles::direct_conditions, Array({5, 1}));
   EXPECT_EQ(inputs.batch_size(), 5);
-  inputs.summary_conditions = Array({6, 4, 1});
-  EXPECT_EQ(inputs.batch_size(), 6);
+  inputs.set(roles::parameters, {});
+  EXPECT_FALSE(inputs.has(roles::parameters));
+  inputs.set(roles::summary_conditions, Array({6, 4, 1}));
+  EXPECT_EQ(inputs.batch_size(), 5);
+  EXPECT_THROW(inputs.check("here"), ShapeError);
   try {
-    (void)Inputs{}.batch_size();
+    (void)Batch{}.batch_size();
   } catch (const SummaryStatsError& error) {
-    EXPECT_STREQ(error.what(), "Inputs: there are neither summary conditions nor direct conditions; set at least one of them");
+    EXPECT_STREQ(error.what(), "Batch: there are neither summary conditions nor direct conditions; set at least one of them");
   }
 }
 

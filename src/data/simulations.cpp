@@ -1,4 +1,4 @@
-#include "bayesflow/simulation/simulations.hpp"
+#include "bayesflow/data/simulations.hpp"
 
 namespace bayesflow {
 
@@ -11,6 +11,12 @@ Simulations Simulations::take(const std::vector<std::int64_t>& rows) const {
   if (prior_batchable_context) out.prior_batchable_context = prior_batchable_context->take(rows);
   if (sim_batchable_context) out.sim_batchable_context = sim_batchable_context->take(rows);
   return out;
+}
+
+void Simulations::make_columns() {
+  if (prior_draws.empty()) return;
+  if (prior_draws.rank() == 1) prior_draws = prior_draws.expand_dims(1);
+  if (sim_data.rank() == 1) sim_data = sim_data.expand_dims(1);
 }
 
 std::vector<std::pair<std::string, const Array*>> Simulations::fields() const {

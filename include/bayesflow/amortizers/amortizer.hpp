@@ -1,0 +1,143 @@
+/// What all amortizers are made of: an inference network, a summary network where there is one, and their weights.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bayesflow/core/log.hpp"
+#include "bayesflow/data/batch.hpp"
+#include "bayesflow/data/seen_data.hpp"
+#include "bayesflow/networks/inference_network.hpp"
+#include "bayesflow/networks/summary_network.hpp"
+#include "bayesflow/nn/parameters.hpp"
+#include "bayesflow/training/trainable.hpp"
+
+namespace bayesflow {
+
+/// Settings of an amortizer.
+struct AmortizerOptions {
+  std::optional<Latent> latent = {};       ///< of a normalizing flow; none: as the network has it (standard normal)
+  double summary_mmd_weight = 0.0;         ///< > 0: this times MMD^2 between summaries and as many standard normals is added to the loss
+  std::optional<std::uint64_t> seed = {};  ///< of initialization; none: the trainer's
+  std::optional<std::uint64_t> inference_seed = {}, summary_seed = {};  ///< of one network alone; none: `seed`
+  int threads = 0;                                                      ///< for draws and densities; 0: as many as the machine has
+  Logger logger = {};                                                   ///< receives warnings about data unlike those of training
+};
+
+/// Settings of a sampling call.
+struct SampleOptions {
+  /// The same seed gives the same draws. None: the number of the call among those without a seed (0, 1, 2, ...), which copies of an
+  /// amortizer share. So calls in a row give new draws, the same in every run of a program.
+  std::optional<std::uint64_t> seed = {};
+  std::vector<Foreign>* foreign = nullptr;  ///< receives how data and draws are unlike those of training; null: the amortizer's logger does
+};
+
+/// Which blocks of a batch an amortizer reads, and as what.
+struct AmortizerKind {
+  const char* name;              ///< of the class, in messages and files
+  const char* target;            ///< role of what is learnt
+  const char* summary;           ///< role that the summary network is given; null: there is no summary network
+  const char* direct;            ///< role of conditions that are taken as they are
+  const char* density;           ///< name of the density's function, in messages
+};
+
+struct SaveAmortizerOptions;
+
+/// q(target | summary_net(summary conditions), direct conditions). Networks are copied into it: it has weights of its own. Copies of an
+/// amortizer are handles of the same networks and weights. AmortizedPosterior and AmortizedLikelihood say what is learnt given what.
+///
+/// Loss terms: "loss", the mean of the inference network's loss; "summary_loss" with summary_mmd_weight > 0.
+class Amortizer : public Trainable {
+ public:
+  /// Infers all widths from a first batch and initializes the weights, with the seed of the options, else this one, else 0. The trainer
+  /// does it in its consistency check with its own seed. Threads that build at the same time wait for the first; networks that call it
+  /// while they are being built get a ConfigurationError.
+  void build(const Batch& first, std::optional<std::uint64_t> seed = {}) override;
+  void build(const BatchShapes& shapes, std::optional<std::uint64_t> seed = {});
+  [[nodiscard]] bool is_built() const;
+  [[nodiscard]] const BatchShapes& built_for() const;  ///< shapes of the first batch
+  [[nodiscard]] std::int64_t num_weights() const;      ///< numbers that training changes
+  [[nodiscard]] std::int64_t target_width() const;
+  [[nodiscard]] const InferenceNetwork& inference_net() const;
+  [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
+  [[nodiscard]] const AmortizerOptions& options() const;
+  [[nodiscard]] const AmortizerKind& kind() const;
+
+  // Inference may be called by several threads at a time, also while a trainer trains, and by children of a fork.
+  // It throws ShapeError for widths other than those of training, or no data sets, and ArgumentError for values that are not finite.
+
+  /// Outputs of the summary network: (batch, summary_dim).
+  [[nodiscard]] Array summary(const Batch& batch) const;
+  /// Mean loss without dropout, with "weight_decay" as its last term.
+  [[nodiscard]] LossTerms compute_loss(const Batch& batch) const;
+  /// How these data are unlike those of training, as draws and densities say it. Empty if no trainer or file told what was seen.
+  [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const;
+  /// What the networks have seen in training: set by trainers, and kept in model files. Null: nothing is known.
+  [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
+  void set_seen(const SeenData& seen) override;
+
+  /// Writes everything that `load_amortizer` needs: see model_file.hpp.
+  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const;
+
+  // --- for trainers and tests ---
+  [[nodiscard]] std::vector<std::string> loss_names() const override;
+  [[nodiscard]] LossTensors loss(Tape& tape, const Batch& batch) const override;
+  void update_state() override;
+  [[nodiscard]] Array summaries_of(const Batch& batch) const override;
+  [[nodiscard]] std::vector<double> losses_of(const Batch& batch) const override;
+  [[nodiscard]] bool standardizes_parameters() const override;
+  [[nodiscard]] nn::ParameterStore& store() override;
+  [[nodiscard]] const nn::ParameterStore& store() const override;
+  /// Calls of `sample` without a seed.
+  [[nodiscard]] std::uint64_t unseeded_calls() const;
+  void set_unseeded_calls(std::uint64_t count);
+
+ protected:
+  /// The networks become the amortizer's own.
+  Amortizer(const AmortizerKind& kind, std::shared_ptr<InferenceNetwork> inference_net, std::shared_ptr<SummaryNetwork> summary_net,
+            AmortizerOptions options);
+  /// Another handle of `other`. Throws ConfigurationError if that is of another kind.
+  Amortizer(const AmortizerKind& kind, const Amortizer& other);
+
+  // The verbs of amortizers, under the names that they give them.
+  [[nodiscard]] Array draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
+  void draws_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
+  [[nodiscard]] Array log_density(const Batch& batch, std::vector<Foreign>* foreign) const;
+  struct Latents {
+    Array z, log_det_J;
+  };
+  [[nodiscard]] Latents latents(const Batch& batch) const;
+  [[nodiscard]] Array draws_from_latent(const Batch& batch, const Array& latent) const;
+
+ private:
+  friend struct AmortizerAccess;
+  [[nodiscard]] Tensor condition(Tape& tape, const Batch& batch, Tensor* summary = nullptr) const;
+  [[nodiscard]] Tensor summarize(Tape& tape, const Batch& batch) const;
+  [[nodiscard]] const NormalizingFlow& flow(const char* what) const;
+  void require_built(const char* what) const;
+  void check(const Batch& batch, const char* what) const;
+  void check_roles(const BatchShapes& shapes) const;
+  /// What `make` records for a part of the targets, for every row of them.
+  template <class Make>
+  [[nodiscard]] Array evaluate(const char* what, const Batch& batch, std::vector<Foreign>* foreign, const Make& make) const;
+  void look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found) const;
+  [[nodiscard]] bool looks_for_foreign(const std::vector<Foreign>* to) const { return to || options().logger; }
+  void tell(std::vector<Foreign> found, std::vector<Foreign>* to) const;
+  [[nodiscard]] std::uint64_t seed_of(const SampleOptions& options) const;
+  void check_draws(const Batch& batch, std::int64_t n_samples) const;
+  template <class Number>
+  void make_draws(const Batch& batch, std::int64_t n_samples, SampleOptions options, const Array* latent, Number* out) const;
+
+  class Pass;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace bayesflow

@@ -1,0 +1,251 @@
+#include "bayesflow/amortizers/amortizer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "amortizers/amortizer_state.hpp"
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+
+Amortizer::Amortizer(const AmortizerKind& kind, std::shared_ptr<InferenceNetwork> inference_net,
+                     std::shared_ptr<SummaryNetwork> summary_net, AmortizerOptions options)
+    : state_(std::make_shared<State>(kind, std::move(inference_net), std::move(summary_net), std::move(options))) {
+  const AmortizerOptions& o = state_->options;
+  const auto fail = [&kind](const std::string& text) { throw ConfigurationError(fmt::format("{}: {}", kind.name, text)); };
+  const auto fail_option = [&kind](const std::string& text) { throw ConfigurationError(fmt::format("{}Options::{}", kind.name, text)); };
+  if (!state_->inference) fail("the inference network is null; give one");
+  if (!(o.summary_mmd_weight >= 0) || !std::isfinite(o.summary_mmd_weight))
+    fail_option(fmt::format("summary_mmd_weight = {}; it must be finite and not negative", o.summary_mmd_weight));
+  if (o.threads < 0) fail_option(fmt::format("threads = {}; it must not be negative (0: all)", o.threads));
+  if (o.summary_mmd_weight > 0 && !state_->summary) fail("a summary loss needs a summary network; give one or set summary_mmd_weight = 0");
+  if (!o.latent) return;
+  if (!o.latent->log_density || !o.latent->sample)
+    fail_option(fmt::format("latent \"{}\" lacks its {}; a latent needs both a log density and a sampler", o.latent->name,
+                     o.latent->log_density ? "sampler" : "log density"));
+  auto* flow = dynamic_cast<NormalizingFlow*>(state_->inference.get());
+  if (!flow) fail_option("latent is that of a normalizing flow, which the inference network is not; leave it out");
+  flow->set_latent(*o.latent);
+}
+
+Amortizer::Amortizer(const AmortizerKind& kind, const Amortizer& other) : state_(other.state_) {
+  if (&state_->kind != &kind)
+    throw ConfigurationError(fmt::format("{}: the given amortizer is an {}; use that class", kind.name, state_->kind.name));
+}
+
+nn::ParameterStore& Amortizer::store() { return state_->store; }
+const nn::ParameterStore& Amortizer::store() const { return state_->store; }
+const InferenceNetwork& Amortizer::inference_net() const { return *state_->inference; }
+const SummaryNetwork* Amortizer::summary_net() const { return state_->summary.get(); }
+const AmortizerOptions& Amortizer::options() const { return state_->options; }
+const AmortizerKind& Amortizer::kind() const { return state_->kind; }
+const BatchShapes& Amortizer::built_for() const { return state_->built_for; }
+std::uint64_t Amortizer::unseeded_calls() const { return state_->unseeded_calls; }
+void Amortizer::set_unseeded_calls(std::uint64_t count) { state_->unseeded_calls = count; }
+bool Amortizer::is_built() const { return state_->built; }
+std::int64_t Amortizer::num_weights() const { return state_->store.number_of_values(); }
+std::int64_t Amortizer::target_width() const { return state_->inference->target_width(); }
+bool Amortizer::standardizes_parameters() const { return state_->inference->standardizes_targets(); }
+
+const NormalizingFlow& Amortizer::flow(const char* what) const {
+  if (const auto* flow = dynamic_cast<const NormalizingFlow*>(state_->inference.get())) return *flow;
+  throw ConfigurationError(fmt::format("{}: needs a normalizing flow (InvertibleNetwork), which the inference network is not",
+                                       call_of(state_->kind, what)));
+}
+
+void Amortizer::require_built(const char* what) const {
+  if (!state_->built)
+    throw ConfigurationError(
+        fmt::format("{}: the networks have no weights yet; train first (or call build with a first batch)", call_of(state_->kind, what)));
+}
+
+void Amortizer::build(const Batch& first, std::optional<std::uint64_t> seed) { build(shapes_of(first), seed); }
+
+/// A role that is misspelt, or of no use here, would be left out without a word.
+void Amortizer::check_roles(const BatchShapes& shapes) const {
+  const State& s = *state_;
+  const Shape *data = s.kind.summary ? find_shape(shapes, s.kind.summary) : nullptr, *direct = find_shape(shapes, s.kind.direct),
+              *mask = nullptr, *times = nullptr;
+  std::vector<std::string> known{s.kind.target};
+  if (s.kind.summary) {
+    known.insert(known.end(), {s.kind.summary, roles::summary_mask, roles::summary_times});
+    mask = find_shape(shapes, roles::summary_mask);
+    times = find_shape(shapes, roles::summary_times);
+  }
+  known.emplace_back(s.kind.direct);
+  for (const RoleShape& r : shapes)
+    if (std::ranges::find(known, r.role) == known.end())
+      throw ConfigurationError(
+          fmt::format("{}: reads no {}; it reads {}. Leave it out, or correct the name", s.kind.name, r.role, fmt::join(known, ", ")));
+  if (s.summary && !data)
+    throw SummaryStatsError(
+        fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, s.kind.summary));
+  if (!s.summary && !direct)
+    throw SummaryStatsError(fmt::format(
+        "{}: there are no {}{}", s.kind.name, s.kind.direct,
+        s.kind.summary ? fmt::format(", and without a summary network {} cannot be used; give a summary network, or put the data into {} in "
+                                     "the configurator",
+                                     s.kind.summary, s.kind.direct)
+                       : std::string("; set them in the configurator")));
+  if (!s.summary && data)
+    throw SummaryStatsError(
+        fmt::format("{}: there are {} but no summary network, so they would be ignored; give a summary network, or put the data into {} in "
+                    "the configurator",
+                    s.kind.name, s.kind.summary, s.kind.direct));
+  if ((mask || times) && !data)
+    throw SummaryStatsError(
+        fmt::format("{}: there is a {} but no {}", s.kind.name, mask ? roles::summary_mask : roles::summary_times, s.kind.summary));
+  for (const auto& [shape, role] : {std::pair{mask, roles::summary_mask}, std::pair{times, roles::summary_times}})
+    if (shape && (data->rank() < 3 || *shape != Shape{(*data)[0], (*data)[1]}))
+      throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
+                                   "(data sets, observations, ...)",
+                                   s.kind.name, role, shape->to_string(), s.kind.summary, data->to_string()));
+}
+
+void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> seed) {
+  State& s = *state_;
+  if (s.built) return;
+  detail::OwnedMutex& building = s.building.get();
+  if (building.is_mine())
+    throw ConfigurationError(
+        fmt::format("{}: one of its networks calls it while it is being built; a network's build must not use the amortizer",
+                    call_of(s.kind, "build")));
+  const std::lock_guard one_at_a_time(building);
+  const nn::WeightLock::Writing writing(s.store.lock());
+  if (s.built) return;
+  check_roles(shapes);
+  const Shape *target = find_shape(shapes, s.kind.target), *direct = find_shape(shapes, s.kind.direct);
+  const auto claim = [&](Network& network, const char* which) {
+    if (const auto owner = network.owner_.of.lock(); owner && owner != state_)
+      throw ConfigurationError(
+          fmt::format("{}: the {} network was built by another amortizer, which would lose its weights; give each amortizer a network of "
+                      "its own (a copy of the object, or another std::make_shared), or copy the amortizer to share both networks",
+                      s.kind.name, which));
+    network.owner_.of = state_;
+  };
+  const std::uint64_t common = s.options.seed.value_or(seed.value_or(0));
+  std::int64_t width = 0;
+  if (s.summary) {
+    claim(*s.summary, "summary");
+    const SummaryShape input{*find_shape(shapes, s.kind.summary), find_shape(shapes, roles::summary_times) != nullptr};
+    s.summary->build(nn::Builder(s.store, s.options.summary_seed.value_or(common), "summary_net"), input);
+    width += s.summary->summary_dim();
+    const auto require = [&](const char* role, bool takes) {
+      if (!takes && find_shape(shapes, role))
+        throw ConfigurationError(
+            fmt::format("{}: the summary network does not read a {}; use one that does, or leave it out", s.kind.name, role));
+    };
+    require(roles::summary_mask, s.summary->takes_mask());
+    require(roles::summary_times, s.summary->takes_times());
+  }
+  claim(*s.inference, "inference");
+  const std::int64_t own = s.inference->target_width();
+  if (own == 0 && !target)
+    throw ShapeError(fmt::format("{}: needs {}, from which the inference network takes their width", call_of(s.kind, "build"), s.kind.target));
+  s.direct_width = direct ? (*direct)[-1] : 0;
+  s.inference->build(nn::Builder(s.store, s.options.inference_seed.value_or(common), "inference_net"), target ? (*target)[-1] : own,
+                     width + s.direct_width);
+  s.built_for = shapes;
+  s.built = true;
+}
+
+Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
+  const State& s = *state_;
+  const Block* data = batch.find(s.kind.summary);
+  if (!data)
+    throw SummaryStatsError(
+        fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, s.kind.summary));
+  std::array<Tensor, 3> inputs{data->on(tape)};
+  std::size_t count = 1, mask_at = 0, times_at = 0;
+  const auto add = [&](const char* role, bool takes, std::size_t& at) {
+    const Block* block = batch.find(role);
+    if (!block) return;
+    if (!takes)
+      throw ConfigurationError(
+          fmt::format("{}: the summary network does not read a {}; use one that does, or leave it out", s.kind.name, role));
+    if (data->rank() < 3 || block->shape() != Shape{data->dim(0), data->dim(1)})
+      throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations)", s.kind.name,
+                                   role, block->shape().to_string(), s.kind.summary, data->shape().to_string()));
+    inputs[at = count++] = block->on(tape);
+  };
+  add(roles::summary_mask, s.summary->takes_mask(), mask_at);
+  add(roles::summary_times, s.summary->takes_times(), times_at);
+  return tape.map_rows(s.summary->plan(data->shape()), std::span<const Tensor>(inputs.data(), count),
+                       [&](Tape& t, std::span<const Tensor> part) {
+                         return s.summary->forward(
+                             t, {part[0], mask_at ? part[mask_at] : Tensor(), times_at ? part[times_at] : Tensor()});
+                       });
+}
+
+Tensor Amortizer::condition(Tape& tape, const Batch& batch, Tensor* summary) const {
+  const State& s = *state_;
+  Tensor parts[2];
+  std::size_t n = 0;
+  if (s.summary) {
+    parts[n] = summarize(tape, batch);
+    if (summary) *summary = parts[n];
+    ++n;
+  }
+  const Block* given = batch.find(s.kind.direct);
+  const std::int64_t direct = given ? given->dim(-1) : 0;
+  if (direct != s.direct_width)
+    throw ShapeError(fmt::format(
+        "{}: was built with {} of width {}; got {}{}", s.kind.name, s.kind.direct, s.direct_width,
+        given ? given->shape().to_string() : "none",
+        // As the default configurator makes it of a list with a number for each data set.
+        s.direct_width > 0 && given && direct == s.direct_width * given->dim(0)
+            ? fmt::format(
+                  ". A non-batchable context is shared by all data sets: for a value of each, give {} of shape ({}, {}) yourself, or one "
+                  "dictionary for each value",
+                  s.kind.direct, given->dim(0), s.direct_width)
+            : std::string()));
+  if (given) parts[n++] = given->on(tape);
+  if (n == 0) throw SummaryStatsError(fmt::format("{}: there are neither summary nor direct conditions", s.kind.name));
+  if (n == 1) return parts[0];
+  if (parts[0].dim(0) != parts[1].dim(0))
+    throw ShapeError(fmt::format("{}: summary and direct conditions must have the same number of data sets; got {} and {}", s.kind.name,
+                                 parts[0].dim(0), parts[1].dim(0)));
+  // Direct conditions per observation: the summary is repeated over them.
+  if (parts[1].rank() == 3 && parts[0].rank() == 2) parts[0] = ops::repeat(parts[0], parts[1].dim(1));
+  return ops::concat(parts);
+}
+
+std::vector<std::string> Amortizer::loss_names() const {
+  if (state_->options.summary_mmd_weight > 0) return {"loss", "summary_loss"};
+  return {"loss"};
+}
+
+Trainable::LossTensors Amortizer::loss(Tape& tape, const Batch& batch) const {
+  require_built("loss");
+  const State& s = *state_;
+  const Block* targets = batch.find(s.kind.target);
+  if (!targets || targets->rank() == 0 || targets->dim(0) != batch.batch_size())
+    throw ShapeError(fmt::format("{}: needs one row of {} per data set ({}); got {}", s.kind.name, s.kind.target, batch.batch_size(),
+                                 targets ? "shape " + targets->shape().to_string() : "none"));
+  LossTensors out;
+  Tensor summary;
+  Tensor c = condition(tape, batch, &summary);
+  Tensor theta = targets->on(tape);
+  const Tensor in[] = {theta, c};
+  Tensor each = tape.map_rows(s.inference->plan(theta.shape()), in,
+                              [&s](Tape& t, std::span<const Tensor> x) { return s.inference->loss(t, x[0], x[1]); });
+  out.total = out.terms[0] = ops::mean(each);
+  if (s.options.summary_mmd_weight > 0) {
+    Tensor normals = tape.filled(summary.shape(), 0);
+    tape.rng().fill_normal(std::span<float>(normals.data(), static_cast<std::size_t>(normals.size())));
+    out.terms[1] = ops::scale(ops::mmd(summary, normals), static_cast<float>(s.options.summary_mmd_weight));
+    out.total = ops::add(out.terms[0], out.terms[1]);
+  }
+  return out;
+}
+
+void Amortizer::update_state() {
+  const nn::WeightLock::Updating updating(state_->store.lock());
+  if (state_->summary) state_->summary->update_state();
+  state_->inference->update_state();
+}
+
+}  // namespace bayesflow

@@ -1,0 +1,70 @@
+#include "bayesflow/data/configurator.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "bayesflow/core/errors.hpp"
+
+namespace bayesflow {
+
+namespace {
+
+/// Joins a batchable context to the data on the last axis, repeated over the axes that it lacks (O12).
+Array join(const Array& data, const Array& context, const char* name) {
+  const auto fail = [&] {
+    return ConfigurationError(
+        fmt::format("default configurator: {} of shape {} cannot be joined to data of shape {}: it needs shape (batch,), (batch, c) "
+                    "or all axes of the data but the last; write a configurator of your own for anything else",
+                    name, context.shape().to_string(), data.shape().to_string()));
+  };
+  if (context.rank() == 0 || context.dim(0) != data.dim(0)) throw fail();
+  Array c = context.rank() == 1 ? context.expand_dims(1) : context;
+  // Between these ranks it is open which axes of the data are meant.
+  if (c.rank() != 2 && c.rank() != data.rank()) throw fail();
+  while (c.rank() < data.rank()) c = c.expand_dims(1);
+  Shape shape = data.shape();
+  shape.set(-1, c.dim(-1));
+  try {
+    c = c.broadcast_to(shape);
+  } catch (const ShapeError&) {
+    throw fail();
+  }
+  return concatenate({data, c}, -1);
+}
+
+/// A non-batchable context, the same for all, as (batch, c) (O11).
+Array repeat_over_batch(const Array& context, std::int64_t batch) { return context.flatten().expand_dims(0).repeat(batch, 0); }
+
+}  // namespace
+
+Batch default_configurator(const Simulations& simulations) {
+  const DefaultConditions c = default_conditions(simulations);
+  return {{roles::parameters, c.parameters}, {roles::summary_conditions, c.summary_conditions}, {roles::direct_conditions, c.direct_conditions}};
+}
+
+DefaultConditions default_conditions(const Simulations& given) {
+  std::optional<Simulations> columns;
+  if (given.sim_data.rank() == 1 || given.prior_draws.rank() == 1) columns.emplace(given).make_columns();
+  const Simulations& s = columns ? *columns : given;
+  if (s.sim_data.rank() < 2)
+    throw ConfigurationError(
+        fmt::format("default configurator: the data needs shape (batch, d), (batch, n, d), ...; got {}", s.sim_data.shape().to_string()));
+  if (!s.prior_draws.empty() && s.prior_draws.dim(0) != s.sim_data.dim(0))
+    throw ConfigurationError(fmt::format("default configurator: parameters of shape {} and data of shape {} need the same batch on axis 0",
+                                         s.prior_draws.shape().to_string(), s.sim_data.shape().to_string()));
+  std::optional<Array> joined, direct;
+  const auto data = [&]() -> const Array& { return joined ? *joined : s.sim_data; };
+  if (s.prior_batchable_context) joined = join(data(), *s.prior_batchable_context, "the prior's batchable context");
+  if (s.sim_batchable_context) joined = join(data(), *s.sim_batchable_context, "the simulator's batchable context");
+  const std::int64_t batch = s.sim_data.dim(0);
+  if (s.prior_non_batchable_context) direct = repeat_over_batch(*s.prior_non_batchable_context, batch);
+  if (s.sim_non_batchable_context) {
+    Array c = repeat_over_batch(*s.sim_non_batchable_context, batch);
+    direct = direct ? concatenate({*direct, c}, -1) : std::move(c);
+  }
+  return {s.prior_draws, data(), std::move(direct)};
+}
+
+}  // namespace bayesflow
