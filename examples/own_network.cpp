@@ -21,7 +21,8 @@ class WeightedPooling final : public bf::SummaryNetwork {
         head_({{.units = 64}, {.units = summary_dim, .activation = bf::Activation::identity}}) {}
 
   void build(const bf::nn::Builder& builder, const bf::SummaryShape& input) override {
-    if (input.data.rank() != 3) throw bf::ShapeError("WeightedPooling: needs data (batch, observations, width); got " + input.data.to_string());
+    if (input.data.rank() != 3)
+      throw bf::ShapeError("WeightedPooling: needs data (batch, observations, width); got " + input.data.to_string());
     values_.build(builder.scope("values"), input.data[-1]);
     gate_.build(builder.scope("gate"), input.data[-1]);
     head_.build(builder.scope("head"), 2 * values_.units());

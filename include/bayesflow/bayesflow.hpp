@@ -2,7 +2,6 @@
 #pragma once
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
-#include "bayesflow/networks/latent.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
 #include "bayesflow/benchmarks/posterior_check.hpp"
@@ -33,6 +32,7 @@
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/latent.hpp"
 #include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/schedule.hpp"

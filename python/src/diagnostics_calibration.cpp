@@ -256,8 +256,8 @@ void bind_verdict(nb::module_& m) {
   m.def(
       "verdict",
       [](const Array& draws, const Array& truths, std::vector<std::string> names, double family_wise_error, bool expect_contraction,
-         double min_contraction, double detectable_shift, double harmless_nats, std::uint64_t seed, int threads,
-         const nb::dict& data, std::optional<Array> summaries) {
+         double min_contraction, double detectable_shift, double harmless_nats, std::uint64_t seed, int threads, const nb::dict& data,
+         std::optional<Array> summaries) {
         const VerdictOptions options{
             std::move(names), family_wise_error,   expect_contraction, min_contraction, detectable_shift, harmless_nats, seed,
             threads,          std::move(summaries)};
@@ -268,13 +268,15 @@ void bind_verdict(nb::module_& m) {
       "harmless_nats"_a, "seed"_a, "threads"_a, "data"_a, "summaries"_a.none());
   m.def(
       "lc2st",
-      [](const Array& draws, const Array& truths, const nb::dict& simulated_data, const Array& observed_draws, const nb::dict& observed_data,
-         std::int64_t num_null, std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed, int threads) {
+      [](const Array& draws, const Array& truths, const nb::dict& simulated_data, const Array& observed_draws,
+         const nb::dict& observed_data, std::int64_t num_null, std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed,
+         int threads) {
         const Batch data = batch_of(simulated_data), observed = batch_of(observed_data);
         const Lc2stOptions options{{}, {}, num_null, hidden_units, max_epochs, seed, threads};
         return unlocked([&] { return lc2st(draws, truths, data, observed_draws, observed, options); });
       },
-      "draws"_a, "truths"_a, "data"_a, "observed_draws"_a, "observed_data"_a, "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a, "threads"_a);
+      "draws"_a, "truths"_a, "data"_a, "observed_draws"_a, "observed_data"_a, "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a,
+      "threads"_a);
 }
 
 }  // namespace

@@ -361,10 +361,7 @@ void bind_training(nb::module_& m) {
       .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })
       .def("release_checkpoints", &Trainer::release_checkpoints, nb::call_guard<nb::gil_scoped_release>())
       .def(
-          "configure",
-          [](const Trainer& self, const nb::dict& forward) {
-            return to_dict(self.configure(simulations_from(forward)));
-          },
+          "configure", [](const Trainer& self, const nb::dict& forward) { return to_dict(self.configure(simulations_from(forward))); },
           "forward"_a)
       .def(
           "finite", [](const Trainer& self, const nb::dict& forward) { return to_dict(self.finite(simulations_from(forward))); },
@@ -436,9 +433,8 @@ void bind_training(nb::module_& m) {
           "path"_a, "batch_size"_a, "max_epochs"_a, "loader"_a.none(), validation, optimizer, reuse, early, adjuster)
       .def(
           "mmd_hypothesis_test",
-          [](const Trainer& self, const nb::dict& data, std::optional<Array> reference,
-             std::int64_t num_reference, std::int64_t num_null, bool bootstrap, double level, std::uint64_t seed,
-             const nb::object& progress) {
+          [](const Trainer& self, const nb::dict& data, std::optional<Array> reference, std::int64_t num_reference, std::int64_t num_null,
+             bool bootstrap, double level, std::uint64_t seed, const nb::object& progress) {
             MmdTestOptions options{.num_reference_simulations = num_reference,
                                    .num_null_samples = num_null,
                                    .level = level,
@@ -459,14 +455,15 @@ void bind_training(nb::module_& m) {
             MmdTest out;
             {
               const nb::gil_scoped_release nogil;
-              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, Batch{{roles::summary_conditions, *reference}}, options)
+              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed,
+                                                    Batch{{roles::summary_conditions, *reference}}, options)
                               : mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, self.model(), options);
             }
             return nb::make_tuple(Array({static_cast<std::int64_t>(out.null_distribution.size())}, out.null_distribution), out.observed,
                                   out.p_value, out.critical_value);
           },
-          "data"_a, "reference"_a.none(), "num_reference_simulations"_a,
-          "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a, "progress"_a.none());
+          "data"_a, "reference"_a.none(), "num_reference_simulations"_a, "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a,
+          "progress"_a.none());
 }
 
 }  // namespace bayesflow::python

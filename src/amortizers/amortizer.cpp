@@ -25,7 +25,7 @@ Amortizer::Amortizer(const AmortizerKind& kind, std::shared_ptr<InferenceNetwork
   if (!o.latent) return;
   if (!o.latent->log_density || !o.latent->sample)
     fail_option(fmt::format("latent \"{}\" lacks its {}; a latent needs both a log density and a sampler", o.latent->name,
-                     o.latent->log_density ? "sampler" : "log density"));
+                            o.latent->log_density ? "sampler" : "log density"));
   auto* flow = dynamic_cast<NormalizingFlow*>(state_->inference.get());
   if (!flow) fail_option("latent is that of a normalizing flow, which the inference network is not; leave it out");
   flow->set_latent(*o.latent);
@@ -52,8 +52,8 @@ bool Amortizer::standardizes_parameters() const { return state_->inference->stan
 
 const NormalizingFlow& Amortizer::flow(const char* what) const {
   if (const auto* flow = dynamic_cast<const NormalizingFlow*>(state_->inference.get())) return *flow;
-  throw ConfigurationError(fmt::format("{}: needs a normalizing flow (InvertibleNetwork), which the inference network is not",
-                                       call_of(state_->kind, what)));
+  throw ConfigurationError(
+      fmt::format("{}: needs a normalizing flow (InvertibleNetwork), which the inference network is not", call_of(state_->kind, what)));
 }
 
 void Amortizer::require_built(const char* what) const {
@@ -86,10 +86,11 @@ void Amortizer::check_roles(const BatchShapes& shapes) const {
   if (!s.summary && !direct)
     throw SummaryStatsError(fmt::format(
         "{}: there are no {}{}", s.kind.name, s.kind.direct,
-        s.kind.summary ? fmt::format(", and without a summary network {} cannot be used; give a summary network, or put the data into {} in "
-                                     "the configurator",
-                                     s.kind.summary, s.kind.direct)
-                       : std::string("; set them in the configurator")));
+        s.kind.summary
+            ? fmt::format(", and without a summary network {} cannot be used; give a summary network, or put the data into {} in "
+                          "the configurator",
+                          s.kind.summary, s.kind.direct)
+            : std::string("; set them in the configurator")));
   if (!s.summary && data)
     throw SummaryStatsError(
         fmt::format("{}: there are {} but no summary network, so they would be ignored; give a summary network, or put the data into {} in "
@@ -100,9 +101,10 @@ void Amortizer::check_roles(const BatchShapes& shapes) const {
         fmt::format("{}: there is a {} but no {}", s.kind.name, mask ? roles::summary_mask : roles::summary_times, s.kind.summary));
   for (const auto& [shape, role] : {std::pair{mask, roles::summary_mask}, std::pair{times, roles::summary_times}})
     if (shape && (data->rank() < 3 || *shape != Shape{(*data)[0], (*data)[1]}))
-      throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
-                                   "(data sets, observations, ...)",
-                                   s.kind.name, role, shape->to_string(), s.kind.summary, data->to_string()));
+      throw ShapeError(
+          fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
+                      "(data sets, observations, ...)",
+                      s.kind.name, role, shape->to_string(), s.kind.summary, data->to_string()));
 }
 
 void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> seed) {
@@ -144,7 +146,8 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
   claim(*s.inference, "inference");
   const std::int64_t own = s.inference->target_width();
   if (own == 0 && !target)
-    throw ShapeError(fmt::format("{}: needs {}, from which the inference network takes their width", call_of(s.kind, "build"), s.kind.target));
+    throw ShapeError(
+        fmt::format("{}: needs {}, from which the inference network takes their width", call_of(s.kind, "build"), s.kind.target));
   s.direct_width = direct ? (*direct)[-1] : 0;
   s.inference->build(nn::Builder(s.store, s.options.inference_seed.value_or(common), "inference_net"), target ? (*target)[-1] : own,
                      width + s.direct_width);
@@ -175,8 +178,7 @@ Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
   add(roles::summary_times, s.summary->takes_times(), times_at);
   return tape.map_rows(s.summary->plan(data->shape()), std::span<const Tensor>(inputs.data(), count),
                        [&](Tape& t, std::span<const Tensor> part) {
-                         return s.summary->forward(
-                             t, {part[0], mask_at ? part[mask_at] : Tensor(), times_at ? part[times_at] : Tensor()});
+                         return s.summary->forward(t, {part[0], mask_at ? part[mask_at] : Tensor(), times_at ? part[times_at] : Tensor()});
                        });
 }
 

@@ -295,9 +295,8 @@ Amortizer::Latents Amortizer::latents(const Batch& batch) const {
 }
 
 Array Amortizer::log_density(const Batch& batch, std::vector<Foreign>* foreign) const {
-  return evaluate(state_->kind.density, batch, foreign, [this](Tape& t, Tensor targets, Tensor condition) {
-    return state_->inference->log_density(t, targets, condition);
-  });
+  return evaluate(state_->kind.density, batch, foreign,
+                  [this](Tape& t, Tensor targets, Tensor condition) { return state_->inference->log_density(t, targets, condition); });
 }
 
 template <class Number>
@@ -360,7 +359,8 @@ std::uint64_t Amortizer::seed_of(const SampleOptions& options) const {
 void Amortizer::check_draws(const Batch& batch, std::int64_t n_samples) const {
   require_built("sample");
   check(batch, "sample");
-  if (n_samples < 1) throw ArgumentError(fmt::format("{}: n_samples must be at least 1; got {}", call_of(state_->kind, "sample"), n_samples));
+  if (n_samples < 1)
+    throw ArgumentError(fmt::format("{}: n_samples must be at least 1; got {}", call_of(state_->kind, "sample"), n_samples));
 }
 
 Array Amortizer::draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const {
@@ -391,8 +391,7 @@ Array Amortizer::draws_from_latent(const Batch& batch, const Array& latent) cons
     throw ShapeError(fmt::format("{}: needs latents ({}, n_samples, {}); got {}", call_of(state_->kind, kWhat), batch.batch_size(), width,
                                  latent.shape().to_string()));
   if (!detail::within_float32(latent.values()))
-    throw ArgumentError(
-        fmt::format("{}: the latents must be finite in float32, which networks compute in", call_of(state_->kind, kWhat)));
+    throw ArgumentError(fmt::format("{}: the latents must be finite in float32, which networks compute in", call_of(state_->kind, kWhat)));
   Array out = uninitialized_array({batch.batch_size(), latent.dim(1), width});
   make_draws(batch, latent.dim(1), {}, &latent, out.data());
   return out;

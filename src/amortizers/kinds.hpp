@@ -17,7 +17,9 @@ struct AmortizerAccess {
                         AmortizerOptions options) {
     return {kind, std::move(inference), std::move(summary), std::move(options)};
   }
-  static Array log_density(const Amortizer& of, const Batch& batch, std::vector<Foreign>* foreign) { return of.log_density(batch, foreign); }
+  static Array log_density(const Amortizer& of, const Batch& batch, std::vector<Foreign>* foreign) {
+    return of.log_density(batch, foreign);
+  }
   static Array draws(const Amortizer& of, const Batch& batch, std::int64_t count, const SampleOptions& options) {
     return of.draws(batch, count, options);
   }

@@ -45,8 +45,6 @@ Activation activation_from(std::string_view name) {
   throw ConfigurationError(fmt::format("activation \"{}\" is not known; use one of: {}", name, known));
 }
 
-EnumNames<Activation> names_of(Activation) {
-  return detail::names_up_to(kLastActivation);
-}
+EnumNames<Activation> names_of(Activation) { return detail::names_up_to(kLastActivation); }
 
 }  // namespace bayesflow

@@ -93,7 +93,8 @@ std::string Batch::non_finite() const {
     const std::int64_t at = bad - all.begin(), stride = values.rank() ? values.size() / values.dim(0) : 1;
     const std::optional<Block::Beyond> beyond = values.beyond_float32();
     const bool finite_before = beyond && beyond->at == at;
-    std::string text = fmt::format("{} in {} of data set {}", finite_before ? beyond->value : detail::unsigned_nan(*bad), role.c_str(), at / stride);
+    std::string text =
+        fmt::format("{} in {} of data set {}", finite_before ? beyond->value : detail::unsigned_nan(*bad), role.c_str(), at / stride);
     if (values.rank() > 1 && values.dim(-1) > 1) text += fmt::format(", column {}", at % values.dim(-1));
     return finite_before ? fmt::format("{}, {}", text, detail::kBeyondFloat32) : text;
   }
@@ -105,8 +106,8 @@ void Batch::check(const char* owner) const {
   if (batch == 0) throw ShapeError(fmt::format("{}: there are no data sets; axis 0 of the conditions must be at least 1", owner));
   for (const auto& [role, values] : entries())
     if (values.rank() == 0 || values.dim(0) != batch)
-      throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner, role.c_str(),
-                                   values.shape().to_string(), batch));
+      throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner,
+                                   role.c_str(), values.shape().to_string(), batch));
   if (const std::string bad = non_finite(); !bad.empty()) {
     const bool beyond = bad.ends_with(detail::kBeyondFloat32);
     throw ArgumentError(fmt::format("{}: {}; every value must be finite{}: drop such data sets, or replace {}the values as in training",

@@ -65,16 +65,15 @@ float Block::at(std::span<const std::int64_t> index) const {
     fits = index[axis] >= 0 && index[axis] < extent;
     flat = flat * extent + index[axis];
   }
-  if (!fits)
-    throw ArgumentError(fmt::format("Block: index ({}) lies outside of shape {}", fmt::join(index, ", "), shape_.to_string()));
+  if (!fits) throw ArgumentError(fmt::format("Block: index ({}) lies outside of shape {}", fmt::join(index, ", "), shape_.to_string()));
   return data_[flat];
 }
 
 void Block::require_rows(const char* what, std::int64_t first, std::int64_t last) const {
   const std::int64_t rows = rank() ? dim(0) : 0;
   if (first < 0 || last < first || last > rows)
-    throw ArgumentError(fmt::format("Block::{}: rows [{}, {}) do not lie within the {} rows of shape {}", what, first, last, rows,
-                                    shape_.to_string()));
+    throw ArgumentError(
+        fmt::format("Block::{}: rows [{}, {}) do not lie within the {} rows of shape {}", what, first, last, rows, shape_.to_string()));
 }
 
 std::span<const float> Block::row_values(std::int64_t index) const {
@@ -143,8 +142,8 @@ Block concatenate_rows(std::span<const Block> parts) {
   std::int64_t rows = 0;
   for (const Block& part : parts) {
     if (part.rank() == 0 || part.rank() != parts[0].rank() || part.shape().slice(1, part.rank()) != parts[0].shape().slice(1, part.rank()))
-      throw ShapeError(fmt::format("concatenate_rows: shapes {} and {} differ beyond axis 0", parts[0].shape().to_string(),
-                                   part.shape().to_string()));
+      throw ShapeError(
+          fmt::format("concatenate_rows: shapes {} and {} differ beyond axis 0", parts[0].shape().to_string(), part.shape().to_string()));
     rows += part.dim(0);
   }
   Shape shape = parts[0].shape();

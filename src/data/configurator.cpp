@@ -41,7 +41,9 @@ Array repeat_over_batch(const Array& context, std::int64_t batch) { return conte
 
 Batch default_configurator(const Simulations& simulations) {
   const DefaultConditions c = default_conditions(simulations);
-  return {{roles::parameters, c.parameters}, {roles::summary_conditions, c.summary_conditions}, {roles::direct_conditions, c.direct_conditions}};
+  return {{roles::parameters, c.parameters},
+          {roles::summary_conditions, c.summary_conditions},
+          {roles::direct_conditions, c.direct_conditions}};
 }
 
 DefaultConditions default_conditions(const Simulations& given) {

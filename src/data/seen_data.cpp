@@ -91,7 +91,8 @@ void add_field(std::vector<SeenColumn>& columns, const Block& field, const Paddi
   for (std::int64_t b = 0; b < sets; ++b) {
     kept.clear();
     for (std::int64_t i = 0; i < field.dim(1); ++i)
-      if (!padding->hides(b, i)) kept.insert(kept.end(), field.data() + (b * field.dim(1) + i) * each, field.data() + (b * field.dim(1) + i + 1) * each);
+      if (!padding->hides(b, i))
+        kept.insert(kept.end(), field.data() + (b * field.dim(1) + i) * each, field.data() + (b * field.dim(1) + i + 1) * each);
     add_rows(columns, kept.data(), 1, static_cast<std::int64_t>(kept.size()) / width, width);
   }
 }
@@ -288,9 +289,7 @@ void SeenData::add(const Batch& batch) {
   if (data) {
     const auto axes = static_cast<std::size_t>(std::max(0, data->rank() - 2));
     if (first || sizes.size() != axes) sizes.assign(axes, {std::numeric_limits<std::int64_t>::max(), 0});
-    const auto include = [&](std::size_t i, std::int64_t n) {
-      sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)};
-    };
+    const auto include = [&](std::size_t i, std::int64_t n) { sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)}; };
     for (std::size_t i = 0; i < axes; ++i) {
       if (i > 0 || !padding.any()) include(i, data->dim(static_cast<int>(i) + 1));
       for (std::int64_t b = 0; i == 0 && padding.any() && b < sets; ++b) include(i, padding.observations(b));

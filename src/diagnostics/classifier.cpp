@@ -55,19 +55,20 @@ std::vector<double> classify(const Simulations& samples, const Array& asked, std
   const Classifier classifier(units);
   double best = std::numeric_limits<double>::infinity();
   int waiting = 0;
-  Trainer trainer(
-      classifier,
-      {.configurator = [](const Simulations& s) { return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}}; },
-       .seed = seed,
-       .threads = 1,
-       .progress =
-           [&](const Progress& p) {
-             if (!p.epoch_done) return Control::proceed;
-             waiting = p.average_loss > best - kLeastGain ? waiting + 1 : 0;
-             best = std::min(best, p.average_loss);
-             return waiting < kPatience ? Control::proceed : Control::stop;
-           },
-       .handle_interrupt = false});
+  Trainer trainer(classifier, {.configurator =
+                                   [](const Simulations& s) {
+                                     return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}};
+                                   },
+                               .seed = seed,
+                               .threads = 1,
+                               .progress =
+                                   [&](const Progress& p) {
+                                     if (!p.epoch_done) return Control::proceed;
+                                     waiting = p.average_loss > best - kLeastGain ? waiting + 1 : 0;
+                                     best = std::min(best, p.average_loss);
+                                     return waiting < kPatience ? Control::proceed : Control::stop;
+                                   },
+                               .handle_interrupt = false});
   (void)trainer.train_offline(
       samples, {.epochs = max_epochs,
                 .batch_size = kBatch,

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/data/configurator.hpp"
 
 namespace bayesflow::diagnostics {
 

@@ -85,8 +85,6 @@ Tensor DeepSet::forward(Tape& tape, const SummaryInput& input) const {
   return output_(tape, ops::concat(both));
 }
 
-EnumNames<Pooling> names_of(Pooling) {
-  return {{Pooling::mean, "mean"}, {Pooling::max, "max"}};
-}
+EnumNames<Pooling> names_of(Pooling) { return {{Pooling::mean, "mean"}, {Pooling::max, "max"}}; }
 
 }  // namespace bayesflow

@@ -303,7 +303,9 @@ void GraphNetwork::build(const nn::Builder& builder, const SummaryShape& input) 
 
 std::int64_t GraphNetwork::summary_dim() const { return summary_dim_; }
 
-std::string GraphNetwork::to_string() const { return fmt::format("a network of {} steps, {} summaries", options_.nodes.size(), summary_dim_); }
+std::string GraphNetwork::to_string() const {
+  return fmt::format("a network of {} steps, {} summaries", options_.nodes.size(), summary_dim_);
+}
 
 Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
   const Tensor x = input.data;
@@ -394,8 +396,6 @@ Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
   return values[steps_.size()];
 }
 
-EnumNames<GraphOp> names_of(GraphOp) {
-  return detail::names_up_to(GraphOp::repeat);
-}
+EnumNames<GraphOp> names_of(GraphOp) { return detail::names_up_to(GraphOp::repeat); }
 
 }  // namespace bayesflow

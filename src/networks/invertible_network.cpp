@@ -308,10 +308,10 @@ void InvertibleNetwork::update_state() {
 }
 
 EnumNames<CouplingDesign> names_of(CouplingDesign) {
-  return { {CouplingDesign::affine, "affine"}, {CouplingDesign::spline, "spline"}, {CouplingDesign::interleaved, "interleaved"}};
+  return {{CouplingDesign::affine, "affine"}, {CouplingDesign::spline, "spline"}, {CouplingDesign::interleaved, "interleaved"}};
 }
 EnumNames<PermutationKind> names_of(PermutationKind) {
-  return { {PermutationKind::fixed, "fixed"}, {PermutationKind::learnable, "learnable"}, {PermutationKind::none, "none"}};
+  return {{PermutationKind::fixed, "fixed"}, {PermutationKind::learnable, "learnable"}, {PermutationKind::none, "none"}};
 }
 
 }  // namespace bayesflow

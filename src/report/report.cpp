@@ -441,7 +441,6 @@ class Page {
   std::vector<std::pair<std::string, std::string>> contents_;
 };
 
-
 /// What is known of the networks, in words.
 std::vector<std::pair<std::string, std::string>> architecture(const Amortizer& amortizer) {
   return {{"Inference network", amortizer.inference_net().to_string()},
@@ -475,7 +474,7 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;
   const Batch inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
-                                                                   trainer.options().nonfinite.keeping_count(), ignored));
+                                                                  trainer.options().nonfinite.keeping_count(), ignored));
   const Block& truths = inputs[roles::parameters];
   if (truths.rank() != 2)
     throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "bayesflow/core/rng.hpp"
-#include "bayesflow/simulation/nonfinite.hpp"
 #include "bayesflow/data/simulations.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
 
 namespace bayesflow::training {
 

@@ -19,7 +19,7 @@ void TrainerState::look_at(const Batch& inputs, TrainingSummary& summary) {
 }
 
 std::optional<Batch> TrainerState::reference(const BatchSource& source, const std::optional<Batch>& validation,
-                                              const TrainingSummary& summary) {
+                                             const TrainingSummary& summary) {
   constexpr std::int64_t kMost = 256, kFewest = 64, kShare = 20;  // a twentieth of what was simulated, at most
   if (validation && validation->batch_size() >= 20) return validation;
   try {

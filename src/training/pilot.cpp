@@ -85,7 +85,8 @@ void check_field(std::vector<std::string>& out, const char* field, std::span<con
 
 std::vector<std::string> scale_warnings(const SeenData& seen, bool act_norm_is_given) {
   std::vector<std::string> out;
-  check_field(out, "parameters", seen.of(roles::parameters), true, false, act_norm_is_given, [&](std::size_t j) { return seen.param_name(j); });
+  check_field(out, "parameters", seen.of(roles::parameters), true, false, act_norm_is_given,
+              [&](std::size_t j) { return seen.param_name(j); });
   const auto column = [](const char* field) { return [field](std::size_t j) { return fmt::format("column {} of {}", j + 1, field); }; };
   check_field(out, "summary_conditions", seen.of(roles::summary_conditions), false, false, false, column("summary_conditions"));
   // What is shared by a batch is constant in the first.

@@ -93,9 +93,7 @@ class ReplayBuffer {
   void set_capacity(std::int64_t batches);
   void store(Stored batch);
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(batches_.size()); }
-  [[nodiscard]] const Batch& operator[](std::int64_t age_from_oldest) const {
-    return *batches_[static_cast<std::size_t>(age_from_oldest)];
-  }
+  [[nodiscard]] const Batch& operator[](std::int64_t age_from_oldest) const { return *batches_[static_cast<std::size_t>(age_from_oldest)]; }
   [[nodiscard]] const std::deque<Stored>& batches() const { return batches_; }
 
  private:

@@ -91,7 +91,7 @@ struct TrainerState {
   void look_at(const Batch& inputs, TrainingSummary& summary);
   /// After training: data sets to look back with, simulated or given. None if a run is too short.
   [[nodiscard]] std::optional<Batch> reference(const BatchSource& source, const std::optional<Batch>& validation,
-                                                const TrainingSummary& summary);
+                                               const TrainingSummary& summary);
   /// `steps`: those of the run, whose averaged weights are `marks`. Puts the weights back.
   [[nodiscard]] Convergence convergence(const WeightMarks& marks, std::int64_t steps, const Batch& reference);
   void review(const Batch& held_out, TrainingSummary& summary);

@@ -62,7 +62,8 @@ TEST(AmortizedPosterior, InvertibleNetworksAreCopied) {
   const Array before = first.log_posterior(inputs);
   AmortizedPosterior second(flow, small_deep_set());
   second.build(inputs);
-  AmortizedPosterior third(dynamic_cast<const InvertibleNetwork&>(first.inference_net()), small_deep_set());  // that of an amortizer with weights
+  AmortizedPosterior third(dynamic_cast<const InvertibleNetwork&>(first.inference_net()),
+                           small_deep_set());  // that of an amortizer with weights
   third.build(inputs);
   randomize(third, 7);
   EXPECT_EQ(first.log_posterior(inputs), before);

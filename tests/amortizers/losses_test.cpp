@@ -28,7 +28,9 @@ TEST(SummaryLoss, IsSmallForSummariesThatAreStandardNormal) {
    public:
     void build(const nn::Builder&, const SummaryShape&) override {}
     Tensor forward(Tape&, const SummaryInput& given) const override {
-    const Tensor x = given.data; return ops::mean_pool(x); }
+      const Tensor x = given.data;
+      return ops::mean_pool(x);
+    }
     std::int64_t summary_dim() const override { return 3; }
   };
   Batch inputs = random_inputs({.sets = 300});

@@ -41,11 +41,9 @@ TEST(Rows, DensitiesAndDrawsDependOnNoOtherRow) {
           EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.forward(x).log_det_J; }), -1) << "log_det_J";
           EXPECT_EQ(differs(inputs, [&](const Batch& x) { return amortizer.summary(x); }), -1) << "summary";
           // Latents that are the parameters.
-          EXPECT_EQ(differs(inputs,
-                            [&](const Batch& x) {
-                              return amortizer.sample_from_latent(x, x.array(roles::parameters).expand_dims(1));
-                            }),
-                    -1)
+          EXPECT_EQ(
+              differs(inputs, [&](const Batch& x) { return amortizer.sample_from_latent(x, x.array(roles::parameters).expand_dims(1)); }),
+              -1)
               << "draws";
         });
         if (HasFailure()) return;

@@ -58,8 +58,9 @@ inline InvertibleNetwork small_flow(std::int64_t params, CouplingDesign design =
 
 /// Built for `inputs`, with random weights. A summary network is there if the inputs have something for it.
 inline AmortizedPosterior random_posterior(const Batch& inputs, InvertibleNetwork flow, AmortizedPosteriorOptions options = {}) {
-  AmortizedPosterior amortizer = inputs.has(roles::summary_conditions) ? AmortizedPosterior(std::move(flow), small_deep_set(), std::move(options))
-                                                           : AmortizedPosterior(std::move(flow), std::move(options));
+  AmortizedPosterior amortizer = inputs.has(roles::summary_conditions)
+                                     ? AmortizedPosterior(std::move(flow), small_deep_set(), std::move(options))
+                                     : AmortizedPosterior(std::move(flow), std::move(options));
   amortizer.build(inputs, 3);
   randomize(amortizer);
   return amortizer;

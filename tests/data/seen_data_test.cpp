@@ -53,7 +53,8 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
   x = Block(x).array();  // as networks are given them
   SeenData together, parts;
   together.add({{roles::parameters, rng.normal({40, 1})}, {roles::summary_conditions, x}});
-  for (std::int64_t b = 0; b < 40; b += 10) parts.add({{roles::parameters, rng.normal({10, 1})}, {roles::summary_conditions, x.slice(b, b + 10)}});
+  for (std::int64_t b = 0; b < 40; b += 10)
+    parts.add({{roles::parameters, rng.normal({10, 1})}, {roles::summary_conditions, x.slice(b, b + 10)}});
   for (std::size_t j = 0; j < 3; ++j) {
     double mean = 0, square = 0, cube = 0;
     for (std::int64_t i = 0; i < 200; ++i) mean += x.data()[3 * i + static_cast<std::int64_t>(j)] / 200;

@@ -141,7 +141,8 @@ TEST(Conditional, WidthsThatAreWrongForSomeData) {
     for (std::int64_t s = 0; s < 100; ++s) c.draws(b, s, 1) = mean + factor * (c.draws(b, s, 1) - mean);
   }
   c.data.set(roles::direct_conditions, Array({500, 1}));
-  for (std::int64_t b = 0; b < 500; ++b) c.data.update(roles::direct_conditions, [&](Array& a) { a(b, 0) = (c.data.array(roles::summary_conditions))(b, 0, 1); });
+  for (std::int64_t b = 0; b < 500; ++b)
+    c.data.update(roles::direct_conditions, [&](Array& a) { a(b, 0) = (c.data.array(roles::summary_conditions))(b, 0, 1); });
   const Verdict v = judge(c);
   EXPECT_TRUE(v.has(Fault::wrong_for_some, 1)) << v.sentence;
   EXPECT_FALSE(v.has(Fault::wrong_for_some, 0)) << v.sentence;
@@ -240,8 +241,9 @@ TEST(Lc2st, FindsAPosteriorThatIsWrongForSomeData) {
   EXPECT_LE(alarms, 6);  // near the border the classifier is not sharp
   EXPECT_EQ(l.p_value, lc2st(head(c.draws), head(c.truths), data, tail(c.draws), observed, {.num_null = 19, .threads = 1}).p_value);
   const Case exact = gaussian(620, 50, 1, 20, 12);
-  const Lc2st right = lc2st(head(exact.draws), head(exact.truths), {{roles::summary_conditions, head(exact.data.array(roles::summary_conditions))}},
-                            tail(exact.draws), {{roles::summary_conditions, tail(exact.data.array(roles::summary_conditions))}}, {.num_null = 19});
+  const Lc2st right =
+      lc2st(head(exact.draws), head(exact.truths), {{roles::summary_conditions, head(exact.data.array(roles::summary_conditions))}},
+            tail(exact.draws), {{roles::summary_conditions, tail(exact.data.array(roles::summary_conditions))}}, {.num_null = 19});
   EXPECT_LE(std::count_if(right.p_value.begin(), right.p_value.end(), [](double p) { return p <= 0.05; }), 8);
   EXPECT_EQ(sentence<ArgumentError>([&] {
               (void)lc2st(head(c.draws), head(c.truths), data, tail(c.draws), {{roles::direct_conditions, Array({20, 1})}});

@@ -92,7 +92,9 @@ class MeanNet final : public SummaryNetwork {
   explicit MeanNet(std::int64_t dim) : output_({.units = dim}), dim_(dim) {}
   void build(const nn::Builder& builder, const SummaryShape& input) override { output_.build(builder.scope("output"), input.data[-1]); }
   [[nodiscard]] Tensor forward(Tape& tape, const SummaryInput& given) const override {
-    const Tensor x = given.data; return output_(tape, ops::mean_pool(x)); }
+    const Tensor x = given.data;
+    return output_(tape, ops::mean_pool(x));
+  }
   [[nodiscard]] std::int64_t summary_dim() const override { return dim_; }
 
  private:

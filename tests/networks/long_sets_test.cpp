@@ -1,6 +1,7 @@
 /// Few data sets of many observations: networks cut the rows of a set.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

@@ -294,7 +294,8 @@ TEST(Configurators, ThatThrow) {
 
 TEST(Configurators, ThatDropAllRows) {
   EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) {
-              inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)}, {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
+              inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)},
+                             {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
             }),
             "Trainer: the configurator kept none of the 6 simulations of epoch 1, iteration 4; it may drop some, but one at least must "
             "remain: simulate larger batches or drop fewer");
@@ -308,7 +309,8 @@ TEST(Configurators, ThatDropRowsOfOneFieldOnly) {
 TEST(Configurators, ThatChangeWidths) {
   EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::parameters, inputs.array(roles::parameters).columns(0, 1)); }),
             "InvertibleNetwork: targets must have shape (batch, 2) or (batch, n, 2); got (6, 1)");
-  EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) { inputs.set(roles::summary_conditions, inputs[roles::summary_conditions].columns(0, 1)); }),
+  EXPECT_EQ(sentence_of_a_configurator(
+                [](Batch& inputs) { inputs.set(roles::summary_conditions, inputs[roles::summary_conditions].columns(0, 1)); }),
             "DeepSet: was built for data (batch, ..., observations, 2); got (6, 4, 1)");
   EXPECT_EQ(sentence_of_a_configurator([](Batch& inputs) {
               inputs.set(roles::direct_conditions, Array({6, 3}));

@@ -211,7 +211,9 @@ double wild_draws(bool location_scale, std::uint64_t seed, double* loss = nullpt
       InvertibleNetwork({.num_params = 1, .num_coupling_layers = 4, .coupling_design = CouplingDesign::spline, .coupling = coupling}));
   const GenerativeModel model(Prior([](Rng& rng) { return rng.normal({1}); }),
                               Simulator([](const Array& theta, Rng& rng) { return rng.normal({4}, theta[0], 0.05); }));
-  const Configurator configurator = [](const Simulations& s) { return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}}; };
+  const Configurator configurator = [](const Simulations& s) {
+    return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}};
+  };
   Trainer trainer(amortizer, model, {.configurator = configurator, .seed = seed, .threads = 2});
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 1500, .batch_size = 128});
   const Batch fresh = configurator(model.simulate(100, 7, "fresh", 0));

@@ -181,7 +181,8 @@ TEST(Resume, AfterExceptions) {
         options.configurator = [&](const Simulations& s) {
           Batch inputs = default_configurator(s);
           if (fails && start == 0 && !at_end_of_epoch && ++batches == 9)
-            inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)}, {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
+            inputs = Batch{{roles::parameters, inputs[roles::parameters].slice(0, 0)},
+                           {roles::summary_conditions, inputs[roles::summary_conditions].slice(0, 0)}};
           return inputs;
         };
         options.progress = [&](const Progress& p) -> Control {

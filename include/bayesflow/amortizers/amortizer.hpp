@@ -40,11 +40,11 @@ struct SampleOptions {
 
 /// Which blocks of a batch an amortizer reads, and as what.
 struct AmortizerKind {
-  const char* name;              ///< of the class, in messages and files
-  const char* target;            ///< role of what is learnt
-  const char* summary;           ///< role that the summary network is given; null: there is no summary network
-  const char* direct;            ///< role of conditions that are taken as they are
-  const char* density;           ///< name of the density's function, in messages
+  const char* name;     ///< of the class, in messages and files
+  const char* target;   ///< role of what is learnt
+  const char* summary;  ///< role that the summary network is given; null: there is no summary network
+  const char* direct;   ///< role of conditions that are taken as they are
+  const char* density;  ///< name of the density's function, in messages
 };
 
 struct SaveAmortizerOptions;

@@ -11,9 +11,9 @@
 #include <variant>
 #include <vector>
 
-#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/log.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 
 namespace bayesflow::benchmarks {

@@ -59,7 +59,7 @@ class Batch {
   [[nodiscard]] const Block* find(std::string_view role) const;  ///< null: absent
   /// Throws ConfigurationError naming the roles that there are.
   [[nodiscard]] const Block& operator[](std::string_view role) const;
-  [[nodiscard]] Array array(std::string_view role) const { return (*this)[role].array(); }  ///< in double precision, to compute with
+  [[nodiscard]] Array array(std::string_view role) const { return (*this)[role].array(); }    ///< in double precision, to compute with
   [[nodiscard]] std::span<const Entry> entries() const { return {entries_.data(), count_}; }  ///< in the order in which they were set
   [[nodiscard]] bool empty() const { return count_ == 0; }
 

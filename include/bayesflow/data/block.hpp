@@ -27,7 +27,7 @@ class Block {
   /// Rounds to float32. A finite value beyond its range is remembered, see `beyond_float32`.
   Block(const Array& values);  // NOLINT(google-explicit-constructor): wherever a block is wanted, an array will do
   Block(const std::optional<Array>& values) : Block(values ? Block(*values) : Block()) {}  // NOLINT(google-explicit-constructor)
-  Block(const Shape& shape, std::span<const float> values);  ///< copies; throws ShapeError if sizes differ
+  Block(const Shape& shape, std::span<const float> values);                                ///< copies; throws ShapeError if sizes differ
 
   [[nodiscard]] bool absent() const { return !storage_; }
   [[nodiscard]] const Shape& shape() const { return shape_; }

@@ -29,7 +29,7 @@ struct SeenColumn {
 /// them. Fields of more than 4,096 columns are left out.
 struct SeenData {
   std::int64_t data_sets = 0;
-  std::vector<std::string> param_names;  ///< empty: not known
+  std::vector<std::string> param_names;                                  ///< empty: not known
   std::vector<std::pair<std::string, std::vector<SeenColumn>>> columns;  ///< by role; padding is not counted
   std::vector<SeenColumn> summaries;                                     ///< outputs of the trained summary network
   /// Fewest and most along each axis of summary_conditions but first and last; where there is a mask, of the observations that it leaves.
@@ -64,7 +64,8 @@ struct Foreign {
 
 /// At most one entry of each kind. `summaries`: outputs of the summary network for these inputs, (batch, S); null: not looked at.
 [[nodiscard]] std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const float* summaries = nullptr);
-/// Draws (data sets, draws, width) of what training saw as `role`, beyond its range: more than 1 in 100, and more than the few training sets explain.
+/// Draws (data sets, draws, width) of what training saw as `role`, beyond its range: more than 1 in 100, and more than the few training
+/// sets explain.
 template <class Number>
 [[nodiscard]] std::vector<Foreign> compare_draws(const SeenData& seen, std::string_view role, std::span<const Number> draws,
                                                  std::int64_t data_sets);

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/diagnostics/table.hpp"
 
 namespace bayesflow::diagnostics {

@@ -6,9 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/networks/inference_network.hpp"
 #include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/parameters.hpp"

@@ -13,7 +13,7 @@ namespace bayesflow {
 /// What a summary network is given of a batch.
 struct SummaryInput {
   SummaryInput(Tensor d, Tensor m = {}, Tensor t = {}) : data(d), mask(m), times(t) {}  // NOLINT(google-explicit-constructor)
-  Tensor data;   ///< (batch, n, d), (batch, d), ...
+  Tensor data;                                                                          ///< (batch, n, d), (batch, d), ...
   Tensor mask;   ///< (batch, n): 1 where there is an observation, 0 where there is padding; no tensor: nothing is padding
   Tensor times;  ///< (batch, n): when each observation was made; no tensor: not known
 };
@@ -21,8 +21,8 @@ struct SummaryInput {
 /// Shapes of the first batch, from which widths are inferred.
 struct SummaryShape {
   SummaryShape(const Shape& d, bool t = false) : data(d), has_times(t) {}  // NOLINT(google-explicit-constructor)
-  Shape data;      ///< (batch, ...)
-  bool has_times;  ///< there will be times
+  Shape data;                                                              ///< (batch, ...)
+  bool has_times;                                                          ///< there will be times
 };
 
 /// To write one of your own, derive from this class, register parameters in `build` (nn::Dense and nn::Mlp do it for you) and

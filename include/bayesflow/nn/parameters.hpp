@@ -10,8 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/tape.hpp"
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/core/shape.hpp"
 #include "bayesflow/nn/weight_lock.hpp"

@@ -22,7 +22,7 @@ struct ReportOptions {
   std::vector<std::string> param_names{};                        ///< empty: theta_1, theta_2, ...
   std::vector<std::pair<std::string, std::string>> facts{};      ///< further lines of "what was trained": name, value
   std::optional<TrainingSummary> training{};                     ///< how it was trained: its section and the losses
-  std::optional<Batch> data{};                                  ///< what the networks were given: does the posterior use all of it?
+  std::optional<Batch> data{};                                   ///< what the networks were given: does the posterior use all of it?
   std::optional<Array> summaries{};                              ///< (B, d) learned summaries of the data
   std::optional<Array> latents{};                                ///< (B, P) latents of the truths: are they standard normal?
   std::optional<Array> log_posterior{};                          ///< (B) log densities of the truths: the log score

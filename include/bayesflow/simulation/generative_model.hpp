@@ -13,10 +13,10 @@
 
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/core/thread_pool.hpp"
+#include "bayesflow/data/simulations.hpp"
 #include "bayesflow/simulation/nonfinite.hpp"
 #include "bayesflow/simulation/presimulation.hpp"
 #include "bayesflow/simulation/prior.hpp"
-#include "bayesflow/data/simulations.hpp"
 #include "bayesflow/simulation/simulator.hpp"
 
 namespace bayesflow {

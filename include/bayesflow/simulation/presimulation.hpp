@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/simulation/nonfinite.hpp"
 #include "bayesflow/data/simulations.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
 
 namespace bayesflow {
 

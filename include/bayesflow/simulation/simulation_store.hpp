@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "bayesflow/simulation/presimulation.hpp"
 #include "bayesflow/data/simulations.hpp"
+#include "bayesflow/simulation/presimulation.hpp"
 
 namespace bayesflow {
 

@@ -8,11 +8,11 @@
 #include <variant>
 #include <vector>
 
-#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/core/log.hpp"
+#include "bayesflow/data/configurator.hpp"
+#include "bayesflow/data/simulations.hpp"
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/simulation/nonfinite.hpp"
-#include "bayesflow/data/simulations.hpp"
 #include "bayesflow/training/early_stopping.hpp"
 #include "bayesflow/training/lr_adjuster.hpp"
 #include "bayesflow/training/progress.hpp"

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "bayesflow/core/describe.hpp"
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
+#include "bayesflow/core/describe.hpp"
 
 namespace bayesflow::ops {
 
