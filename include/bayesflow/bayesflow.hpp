@@ -1,6 +1,7 @@
 /// The library for its users. Authors of networks include engine.hpp as well.
 #pragma once
 
+#include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
@@ -31,6 +32,7 @@
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/graph_network.hpp"
+#include "bayesflow/networks/inference_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/latent.hpp"
 #include "bayesflow/networks/summary_network.hpp"

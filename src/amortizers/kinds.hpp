@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 
 namespace bayesflow {
@@ -28,7 +29,7 @@ struct AmortizerAccess {
 namespace detail {
 
 inline const AmortizerKind& kind_named(const std::string& name) {
-  for (const AmortizerKind* kind : {&AmortizedPosterior::kKind})
+  for (const AmortizerKind* kind : {&AmortizedPosterior::kKind, &AmortizedLikelihood::kKind})
     if (name == kind->name) return *kind;
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }

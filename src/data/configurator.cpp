@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "bayesflow/core/errors.hpp"
 
@@ -44,6 +45,32 @@ Batch default_configurator(const Simulations& simulations) {
   return {{roles::parameters, c.parameters},
           {roles::summary_conditions, c.summary_conditions},
           {roles::direct_conditions, c.direct_conditions}};
+}
+
+Batch likelihood_configurator(const Simulations& given) {
+  Simulations s = given;
+  s.make_columns();
+  if (s.prior_draws.rank() != 2 || s.sim_data.rank() < 2 || s.sim_data.rank() > 3)
+    throw ConfigurationError(fmt::format(
+        "likelihood configurator: parameters need shape (batch, P) and data (batch, d) or (batch, n, d); got {} and {}; write a "
+        "configurator of your own for anything else",
+        s.prior_draws.shape().to_string(), s.sim_data.shape().to_string()));
+  const std::int64_t batch = s.prior_draws.dim(0);
+  std::vector<Array> parts{s.prior_draws};
+  for (const auto& [context, name] :
+       {std::pair{&s.prior_batchable_context, "prior's"}, std::pair{&s.sim_batchable_context, "simulator's"}}) {
+    if (!*context) continue;
+    const Array c = (*context)->rank() == 1 ? (*context)->expand_dims(1) : **context;
+    if (c.rank() != 2 || c.dim(0) != batch)
+      throw ConfigurationError(
+          fmt::format("likelihood configurator: the {} batchable context of shape {} needs shape (batch,) or (batch, c); "
+                      "write a configurator of your own for anything else",
+                      name, c.shape().to_string()));
+    parts.push_back(c);
+  }
+  for (const auto* context : {&s.prior_non_batchable_context, &s.sim_non_batchable_context})
+    if (*context) parts.push_back(repeat_over_batch(**context, batch));
+  return {{roles::observables, s.sim_data}, {roles::conditions, parts.size() == 1 ? parts[0] : concatenate(parts, -1)}};
 }
 
 DefaultConditions default_conditions(const Simulations& given) {

@@ -2,6 +2,7 @@
 
 namespace bayesflow {
 
+Batch Trainable::configure(const Simulations& simulations) const { return default_configurator(simulations); }
 std::vector<std::string> Trainable::review(const Batch& /*held_out*/, const std::vector<std::string>& /*names*/) const { return {}; }
 
 double Trainable::weight_decay() const {

@@ -24,7 +24,6 @@ void TrainerOptions::validate() const {
   nonfinite.validate();
   check(max_to_keep >= 1, "max_to_keep", max_to_keep, "be at least 1");
   check(checkpoint_minutes > 0, "checkpoint_minutes", checkpoint_minutes, "be positive");
-  if (!configurator) throw ConfigurationError("TrainerOptions::configurator is empty; give a callable or leave the default");
 }
 
 namespace training {
@@ -40,6 +39,8 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
   names->emplace_back(kWeightDecay);
   loss_names = std::move(names);
   if (const auto known = trainable->seen()) seen = *known;
+  if (!options.configurator)
+    options.configurator = [own = trainable](const Simulations& simulations) { return own->configure(simulations); };
   if (!options.checkpoint_path.empty())
     checkpoints = bayesflow::detail::make_in_process<Checkpoints>(options.checkpoint_path, options.max_to_keep);
 }

@@ -97,7 +97,6 @@ TEST(TrainerOptionsErrors, Fields) {
   EXPECT_EQ(with({.default_lr = -5e-4}), "TrainerOptions::default_lr = -0.0005; it must be positive and finite");
   EXPECT_EQ(with({.default_lr = std::nan("")}), "TrainerOptions::default_lr = nan; it must be positive and finite");
   EXPECT_EQ(with({.threads = -1}), "TrainerOptions::threads = -1; it must not be negative (0: all)");
-  EXPECT_EQ(with({.configurator = nullptr}), "TrainerOptions::configurator is empty; give a callable or leave the default");
 }
 
 TEST(NetworkErrors, AbsurdOptions) {

@@ -19,7 +19,10 @@ using Configurator = std::function<Batch(const Simulations&)>;
 /// - parameters = prior_draws.
 /// Throws ConfigurationError naming the shapes that do not fit.
 [[nodiscard]] Batch default_configurator(const Simulations& simulations);
-/// The same in double precision, for configurators that go on from it.
+/// Of a likelihood: observables = sim_data; conditions = prior_draws, joined by batchable contexts of one row per data set and by
+/// non-batchable contexts, repeated over the batch. Throws ConfigurationError naming the shapes that do not fit.
+[[nodiscard]] Batch likelihood_configurator(const Simulations& simulations);
+/// The default in double precision, for configurators that go on from it.
 struct DefaultConditions {
   Array parameters = {}, summary_conditions = {};
   std::optional<Array> direct_conditions = {};

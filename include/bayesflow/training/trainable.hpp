@@ -28,6 +28,9 @@ class Trainable {
   [[nodiscard]] virtual nn::ParameterStore& store() = 0;
   [[nodiscard]] virtual const nn::ParameterStore& store() const = 0;
 
+  /// What simulations become for it where the trainer has no configurator: default_configurator.
+  [[nodiscard]] virtual Batch configure(const Simulations& simulations) const;
+
   /// The terms of the loss, at most LossTerms::kMost - 1; the trainer adds weight decay. They do not change.
   [[nodiscard]] virtual std::vector<std::string> loss_names() const = 0;
   /// The value of each term for a batch: tensors of one element, each a mean over the data sets.
