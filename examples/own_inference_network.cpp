@@ -9,6 +9,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <memory>
+#include <span>
+#include <string>
 
 namespace bf = bayesflow;
 
@@ -60,29 +63,30 @@ class IndependentNormals final : public bf::InferenceNetwork {
   bf::nn::Mlp net_;
 };
 
+constexpr std::int64_t kWidth = 2, kObservations = 10;
+
 int main(int argc, char** argv) {
   const bool small = argc > 1 && std::strcmp(argv[1], "--small") == 0;  // a few seconds, for tests
-  constexpr std::int64_t kParams = 2, kObservations = 10;
-
-  bf::Prior prior([](bf::Rng& rng) { return rng.normal({kParams}); });
-  bf::Simulator simulator([](const bf::Array& theta, bf::Rng& rng) { return rng.normal({kObservations, kParams}, theta); });
+  bf::Prior prior([](bf::Rng& rng) { return rng.normal({kWidth}); });
+  bf::Simulator simulator([](const bf::Array& theta, bf::Rng& rng) { return rng.normal({kObservations, kWidth}, theta); });
   bf::GenerativeModel model(prior, simulator);
 
-  bf::AmortizedPosterior amortizer(IndependentNormals(kParams), bf::DeepSet({.summary_dim = 6, .linear_path = true}));
+  bf::AmortizedPosterior amortizer(IndependentNormals(kWidth), bf::DeepSet({.summary_dim = 6, .linear_path = true}));
   bf::Trainer trainer(amortizer, model, {.progress = bf::console_progress()});
   const auto run = trainer.train_online({.epochs = 2, .iterations_per_epoch = small ? 400 : 2000, .batch_size = 64});
   std::printf("%s\n", run.full().c_str());
 
   const std::int64_t sets = small ? 100 : 1000;
   const bf::Batch test = trainer.configure(model(sets));
-  const double exact = -0.5 * kParams * std::log(2 * M_PI * M_E / (kObservations + 1));
+  const double exact = -0.5 * kWidth * std::log(2 * M_PI * M_E / (kObservations + 1));
   const double reached = amortizer.log_posterior(test).mean();
   std::printf("log density of the true parameters: %.3f, of the exact posterior on average %.3f\n", reached, exact);
 
   // Files name a network of one's own, and are given it again.
   amortizer.save("own_inference_network.h5");
-  const auto again =
-      bf::load_amortizer("own_inference_network.h5", {.inference_net = [] { return std::make_shared<IndependentNormals>(kParams); }});
+  bf::LoadAmortizerOptions parts;
+  parts.inference_net = [] { return std::make_shared<IndependentNormals>(kWidth); };
+  const auto again = bf::load_amortizer("own_inference_network.h5", parts);
   const bool same = again.sample(test, 100, {.seed = 1}) == amortizer.sample(test, 100, {.seed = 1});
   std::printf("The loaded amortizer gives %s draws.\n", same ? "the same" : "OTHER");
   return same && reached > exact - (small ? 0.3 : 0.1) ? 0 : 1;

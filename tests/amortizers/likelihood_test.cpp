@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
