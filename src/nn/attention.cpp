@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "bayesflow/autodiff/ops/dense.hpp"
+#include "bayesflow/autodiff/ops/elementwise.hpp"
 #include "bayesflow/autodiff/ops/shape.hpp"
 #include "bayesflow/core/errors.hpp"
 
@@ -48,6 +51,30 @@ Tensor MultiHeadAttention::project(Tape& tape, const Projection& p, Tensor x) co
 Tensor MultiHeadAttention::operator()(Tape& tape, Tensor x, Tensor y, Tensor mask) const {
   const ops::AttentionOptions options{options_.num_heads, static_cast<float>(options_.dropout)};
   return project(tape, output_, ops::attention(project(tape, query_, x), project(tape, key_, y), project(tape, value_, y), options, mask));
+}
+
+Mlp feed_forward(const AttentionBlockOptions& options, std::int64_t outputs) {
+  std::vector<DenseOptions> layers(static_cast<std::size_t>(options.num_dense_fc), options.dense);
+  layers.push_back({.units = outputs, .activation = Activation::identity});
+  return Mlp(layers);
+}
+
+void AttentionBlock::build(const Builder& builder, std::int64_t query_inputs, std::int64_t inputs) {
+  attention_ = MultiHeadAttention(options_.attention);
+  attention_.build(builder.scope("attention"), query_inputs, inputs);
+  dense_ = feed_forward(options_, query_inputs);
+  dense_.build(builder.scope("dense"), query_inputs);
+  if (!options_.use_layer_norm) return;
+  pre_.build(builder.scope("norm_pre"), query_inputs);
+  post_.build(builder.scope("norm_post"), query_inputs);
+}
+
+Tensor AttentionBlock::operator()(Tape& tape, Tensor x, Tensor y, Tensor mask) const {
+  Tensor h = attention_(tape, x, y, mask);
+  h = ops::add(x.shape() == h.shape() ? x : ops::broadcast(x, h.shape()), h);
+  if (options_.use_layer_norm) h = pre_(tape, h);
+  h = ops::add(h, dense_(tape, h));
+  return options_.use_layer_norm ? post_(tape, h) : h;
 }
 
 }  // namespace nn

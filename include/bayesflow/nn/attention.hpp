@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "bayesflow/autodiff/ops/attention.hpp"
+#include "bayesflow/nn/layers.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
@@ -15,6 +16,13 @@ struct AttentionLayerOptions {
   double dropout = 0.01;                   ///< of the weights, in training
   void validate(const char* owner) const;  ///< throws ConfigurationError
 };
+
+template <class V>
+void describe(V& v, AttentionLayerOptions& o) {
+  v("num_heads", o.num_heads, width());
+  v("key_dim", o.key_dim, width());
+  v("dropout", o.dropout, probability());
+}
 
 namespace nn {
 
@@ -50,6 +58,35 @@ class MultiHeadAttention {
   AttentionLayerOptions options_;
   ParameterStore* store_ = nullptr;
   Projection query_, key_, value_, output_;
+};
+
+/// What the attention blocks of a network share.
+struct AttentionBlockOptions {
+  AttentionLayerOptions attention = {};
+  DenseOptions dense = {};  ///< of the feed-forward part
+  std::int64_t num_dense_fc = 2;
+  bool use_layer_norm = false;
+};
+
+/// The feed-forward part: `num_dense_fc` layers, then a linear one of `outputs` units.
+[[nodiscard]] Mlp feed_forward(const AttentionBlockOptions& options, std::int64_t outputs);
+
+/// h = norm(x + attention(x, y)), norm(h + feed_forward(h)), where norm is layer normalization or nothing.
+/// Lee et al. (2019), Set transformer: the multihead attention block.
+class AttentionBlock {
+ public:
+  AttentionBlock() = default;
+  explicit AttentionBlock(const AttentionBlockOptions& options) : options_(options) {}
+  /// Registers "attention", "dense", and with layer norm "norm_pre" and "norm_post".
+  void build(const Builder& builder, std::int64_t query_inputs, std::int64_t inputs);
+  /// Shapes and mask as those of MultiHeadAttention: (..., n, query_inputs).
+  [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor y, Tensor mask = {}) const;
+
+ private:
+  AttentionBlockOptions options_;
+  MultiHeadAttention attention_;
+  Mlp dense_;
+  LayerNorm pre_, post_;
 };
 
 }  // namespace nn

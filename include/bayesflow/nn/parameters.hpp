@@ -77,6 +77,7 @@ class ParameterStore {
   /// From now on, `add` throws ConfigurationError where there would be more than this many values: for networks that are described
   /// by a file, which must not make a program allocate more than the file itself holds.
   void set_limit(std::int64_t values) { limit_ = values; }
+  [[nodiscard]] std::int64_t limit() const { return limit_; }  ///< negative: none
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(table_.size()); }
   [[nodiscard]] std::int64_t size() const { return used_; }                          ///< floats in a flat buffer, padding included
