@@ -62,6 +62,11 @@ void Amortizer::require_built(const char* what) const {
         fmt::format("{}: the networks have no weights yet; train first (or call build with a first batch)", call_of(state_->kind, what)));
 }
 
+/// Whether a mask has the data's leading axes: those of data sets and observations, and, if there are more, any of them but the last.
+static bool leads(const Shape& mask, const Shape& data) {
+  return mask.rank() >= 2 && mask.rank() < data.rank() && mask == data.slice(0, mask.rank());
+}
+
 void Amortizer::build(const Batch& first, std::optional<std::uint64_t> seed) { build(shapes_of(first), seed); }
 
 /// A role that is misspelt, or of no use here, would be left out without a word.
@@ -100,10 +105,10 @@ void Amortizer::check_roles(const BatchShapes& shapes) const {
     throw SummaryStatsError(
         fmt::format("{}: there is a {} but no {}", s.kind.name, mask ? roles::summary_mask : roles::summary_times, s.kind.summary));
   for (const auto& [shape, role] : {std::pair{mask, roles::summary_mask}, std::pair{times, roles::summary_times}})
-    if (shape && (data->rank() < 3 || *shape != Shape{(*data)[0], (*data)[1]}))
+    if (shape && !leads(*shape, *data))
       throw ShapeError(
           fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
-                      "(data sets, observations, ...)",
+                      "(data sets, observations, ...); of nested data and images it may have more of their axes",
                       s.kind.name, role, shape->to_string(), s.kind.summary, data->to_string()));
 }
 
@@ -128,10 +133,17 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
                       s.kind.name, which));
     network.owner_.of = state_;
   };
+  const auto claim_parts = [&](const auto& self, const SummaryNetwork& network) -> void {
+    for (const SummaryPart& part : network.parts()) {
+      claim(*part.get(), "summary");
+      self(self, *part.get());
+    }
+  };
   const std::uint64_t common = s.options.seed.value_or(seed.value_or(0));
   std::int64_t width = 0;
   if (s.summary) {
     claim(*s.summary, "summary");
+    claim_parts(claim_parts, *s.summary);
     const SummaryShape input{*find_shape(shapes, s.kind.summary), find_shape(shapes, roles::summary_times) != nullptr};
     s.summary->build(nn::Builder(s.store, s.options.summary_seed.value_or(common), "summary_net"), input);
     width += s.summary->summary_dim();
@@ -169,7 +181,7 @@ Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
     if (!takes)
       throw ConfigurationError(
           fmt::format("{}: the summary network does not read a {}; use one that does, or leave it out", s.kind.name, role));
-    if (data->rank() < 3 || block->shape() != Shape{data->dim(0), data->dim(1)})
+    if (!leads(block->shape(), data->shape()))
       throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations)", s.kind.name,
                                    role, block->shape().to_string(), s.kind.summary, data->shape().to_string()));
     inputs[at = count++] = block->on(tape);

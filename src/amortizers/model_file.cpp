@@ -48,7 +48,10 @@ Batch make_probes(const Amortizer& amortizer) {
   out.set(kind.target, streams.branch(kind.target).normal(target));
   for (auto [role, shape] : amortizer.built_for()) {
     shape.set(0, kProbes);
-    if (role != kind.target) out.set(role, role == roles::summary_mask ? Array(shape, 1.0) : streams.branch(role).normal(shape));
+    if (role == kind.target) continue;
+    Array values = role == roles::summary_mask ? Array(shape, 1.0) : streams.branch(role).normal(shape);
+    if (kind.summary && role == kind.summary && amortizer.summary_net()) amortizer.summary_net()->make_valid(values);
+    out.set(role, values);
   }
   return out;
 }

@@ -60,22 +60,45 @@ void add_rows(std::vector<SeenColumn>& columns, const float* values, std::int64_
 class Padding {
  public:
   explicit Padding(const Batch& batch) : mask_(batch.find(roles::summary_mask)) {
-    if (const Block* data = batch.find(roles::summary_conditions); data && data->rank() >= 3) observations_ = data->dim(1);
-    if (mask_ && (mask_->rank() != 2 || mask_->dim(1) != observations_)) mask_ = nullptr;  // the networks refuse it
+    const Block* data = batch.find(roles::summary_conditions);
+    if (data) shape_ = data->shape();
+    if (!mask_) return;
+    const int rank = mask_->rank();
+    if (rank < 2 || rank >= shape_.rank() || mask_->shape() != shape_.slice(0, rank) || mask_->empty())
+      mask_ = nullptr;  // the networks refuse it
+    else
+      places_ = mask_->size() / mask_->dim(0);
   }
   [[nodiscard]] bool any() const { return mask_ != nullptr; }
-  [[nodiscard]] bool hides(std::int64_t data_set, std::int64_t observation) const {
-    return mask_ && mask_->data()[data_set * observations_ + observation] == 0;
+  [[nodiscard]] std::int64_t places() const { return places_; }  ///< of a data set that the mask speaks of
+  [[nodiscard]] bool hides(std::int64_t data_set, std::int64_t place) const {
+    return mask_ && mask_->data()[data_set * places_ + place] == 0;
   }
-  [[nodiscard]] std::int64_t observations(std::int64_t data_set) const {
-    std::int64_t hidden = 0;
-    for (std::int64_t i = 0; mask_ && i < observations_; ++i) hidden += hides(data_set, i) ? 1 : 0;
-    return observations_ - hidden;
+  [[nodiscard]] std::int64_t there(std::int64_t data_set) const {
+    std::int64_t out = 0;
+    for (std::int64_t i = 0; i < places_; ++i) out += hides(data_set, i) ? 0 : 1;
+    return out;
+  }
+  /// Observations on an axis: indices at which any place is there.
+  [[nodiscard]] std::int64_t observations(std::int64_t data_set, int axis = 1) const {
+    if (axis + 1 >= shape_.rank()) return 0;
+    const std::int64_t extent = shape_[axis];
+    if (!mask_ || axis >= mask_->rank()) return extent;
+    const std::int64_t inner = mask_->shape().slice(axis + 1, mask_->rank()).size(), outer = places_ / (extent * inner);
+    std::int64_t out = 0;
+    for (std::int64_t k = 0; k < extent; ++k) {
+      bool found = false;
+      for (std::int64_t o = 0; !found && o < outer; ++o)
+        for (std::int64_t i = 0; !found && i < inner; ++i) found = !hides(data_set, (o * extent + k) * inner + i);
+      out += found ? 1 : 0;
+    }
+    return out;
   }
 
  private:
   const Block* mask_;
-  std::int64_t observations_ = 0;
+  Shape shape_{0};
+  std::int64_t places_ = 0;
 };
 
 /// Whether axis 1 of a role counts the observations that a mask speaks of.
@@ -86,13 +109,13 @@ void add_field(std::vector<SeenColumn>& columns, const Block& field, const Paddi
   if (field.rank() < 2 || field.empty()) return;
   const std::int64_t sets = field.dim(0), width = field.dim(-1), rows = field.size() / (sets * width);
   if (!padding || !padding->any()) return add_rows(columns, field.data(), sets, rows, width);
-  const std::int64_t each = field.size() / (sets * field.dim(1));  // values of an observation
+  const std::int64_t places = padding->places(), each = field.size() / (sets * places);  // values of a place
   std::vector<float> kept;
   for (std::int64_t b = 0; b < sets; ++b) {
     kept.clear();
-    for (std::int64_t i = 0; i < field.dim(1); ++i)
+    for (std::int64_t i = 0; i < places; ++i)
       if (!padding->hides(b, i))
-        kept.insert(kept.end(), field.data() + (b * field.dim(1) + i) * each, field.data() + (b * field.dim(1) + i + 1) * each);
+        kept.insert(kept.end(), field.data() + (b * places + i) * each, field.data() + (b * places + i + 1) * each);
     add_rows(columns, kept.data(), 1, static_cast<std::int64_t>(kept.size()) / width, width);
   }
 }
@@ -171,9 +194,9 @@ void compare_field(std::vector<Foreign>& out, const SeenData& seen, const Field&
     double low, high, mean;
   };
   std::vector<Numbers> found(static_cast<std::size_t>(sets * width), {SeenColumn::kInfinity, -SeenColumn::kInfinity, 0});
-  const std::int64_t observations = field.padding ? field.values.dim(1) : rows, per_observation = rows / observations;
+  const std::int64_t observations = field.padding ? field.padding->places() : rows, per_observation = rows / observations;
   for (std::int64_t b = 0; b < sets; ++b) {
-    const std::int64_t there = (field.padding ? field.padding->observations(b) : observations) * per_observation;
+    const std::int64_t there = (field.padding ? field.padding->there(b) : observations) * per_observation;
     for (std::int64_t r = 0; r < rows; ++r) {
       if (field.padding && field.padding->hides(b, r / per_observation)) continue;
       for (std::int64_t j = 0; j < width; ++j) {
@@ -216,8 +239,8 @@ void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, const Block&
   for (std::size_t i = 0; i < seen.sizes.size() && static_cast<int>(i) + 2 < data.rank(); ++i) {
     const auto [fewest, most] = seen.sizes[i];
     std::int64_t got = data.dim(static_cast<int>(i) + 1);
-    for (std::int64_t b = 0; i == 0 && padding.any() && b < data.dim(0); ++b) {
-      const std::int64_t there = padding.observations(b);
+    for (std::int64_t b = 0; padding.any() && b < data.dim(0); ++b) {
+      const std::int64_t there = padding.observations(b, static_cast<int>(i) + 1);
       if (b == 0 || there < fewest || there > most) got = there;
     }
     if (got >= fewest && got <= most) continue;
@@ -291,8 +314,9 @@ void SeenData::add(const Batch& batch) {
     if (first || sizes.size() != axes) sizes.assign(axes, {std::numeric_limits<std::int64_t>::max(), 0});
     const auto include = [&](std::size_t i, std::int64_t n) { sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)}; };
     for (std::size_t i = 0; i < axes; ++i) {
-      if (i > 0 || !padding.any()) include(i, data->dim(static_cast<int>(i) + 1));
-      for (std::int64_t b = 0; i == 0 && padding.any() && b < sets; ++b) include(i, padding.observations(b));
+      const int axis = static_cast<int>(i) + 1;
+      if (!padding.any()) include(i, data->dim(axis));
+      for (std::int64_t b = 0; padding.any() && b < sets; ++b) include(i, padding.observations(b, axis));
     }
   }
   if (!direct || direct->rank() != 2) return;

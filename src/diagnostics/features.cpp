@@ -205,7 +205,7 @@ Array without_padding(const Batch& data, Columns& to) {
   Array x = data.array(roles::summary_conditions);
   const Block* mask = data.find(roles::summary_mask);
   if (!mask) return x;
-  const std::int64_t n = x.dim(1), width = x.size() / (x.dim(0) * n);
+  const std::int64_t n = mask->size() / mask->dim(0), width = x.size() / (x.dim(0) * n);
   std::vector<double> counts;
   for (std::int64_t b = 0; b < x.dim(0); ++b) {
     std::vector<std::int64_t> there;

@@ -62,6 +62,7 @@ class OptionWriter {
 /// What numbers in a file may be, at most: whole numbers are counts of parts, or widths of them.
 struct OptionLimits {
   std::int64_t max_count, max_width;
+  int max_depth = 64;  // of options in options
 };
 
 /// JSON -> options. Every field must be there, and no other but the later ones. Throws for anything else.
@@ -113,7 +114,8 @@ class OptionReader {
       value.clear();
       for (const Json& item : from) read(name, item, value.emplace_back(), constraint);
     } else {
-      fill(value, from, limits_);
+      if (limits_.max_depth == 0) throw std::runtime_error(fmt::format("{} lies too deep", name));
+      fill(value, from, {limits_.max_count, limits_.max_width, limits_.max_depth - 1});
     }
   }
   template <class T>

@@ -288,13 +288,12 @@ GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
   return e;
 }
 
-std::int64_t GraphNetwork::widest(const Shape& input) const {
-  const Extents e = infer(input);
-  return *std::max_element(e.width.begin(), e.width.end());
-}
-
 void GraphNetwork::build(const nn::Builder& builder, const SummaryShape& input) {
   const Extents e = infer(input.data);
+  // In a file: joining a value with itself again and again makes great widths from a small text.
+  const std::int64_t limit = builder.store().limit();
+  if (limit >= 0 && *std::max_element(e.width.begin(), e.width.end()) > limit)
+    throw ConfigurationError("the summary network is wider than its weights allow");
   for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].build(builder.scope(options_.layers[i].name), e.layer_inputs[i]);
   input_ = input.data;
   fixed_ = e.fixed;

@@ -77,6 +77,27 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
   EXPECT_EQ(together.sizes, (std::vector<std::pair<std::int64_t, std::int64_t>>{{5, 5}}));
 }
 
+TEST(SeenData, LeavesOutPaddingOfNestedData) {
+  Rng rng(1);
+  Array x({30, 4, 5, 2}, 1e6), mask({30, 4, 5}, 0.0);
+  for (std::int64_t b = 0; b < 30; ++b)
+    for (std::int64_t g = 0; g < 2 + b % 2; ++g)
+      for (std::int64_t i = 0; i < 3; ++i) {
+        mask(b, g, i) = 1;
+        for (std::int64_t j = 0; j < 2; ++j) x(b, g, i, j) = rng.uniform(0, 1);
+      }
+  const Batch batch{{roles::parameters, rng.normal({30, 1})}, {roles::summary_conditions, x}, {roles::summary_mask, mask}};
+  SeenData seen;
+  seen.add(batch);
+  for (const SeenColumn& c : seen.of(roles::summary_conditions)) {
+    EXPECT_GE(c.low, 0);
+    EXPECT_LE(c.high, 1);
+    EXPECT_EQ(c.count, 15 * 2 * 3 + 15 * 3 * 3);
+  }
+  EXPECT_EQ(seen.sizes, (std::vector<std::pair<std::int64_t, std::int64_t>>{{2, 3}, {3, 3}}));
+  EXPECT_TRUE(compare(seen, batch, nullptr).empty());
+}
+
 TEST(Foreign, DataLikeThoseOfTrainingRaiseNoAlarm) {
   const SeenData seen = seen_in_training();
   int alarms = 0;

@@ -95,8 +95,6 @@ class GraphNetwork final : public SummaryNetwork {
   [[nodiscard]] Plan plan(const Shape& data) const override { return plan_sets(data[0], rows_per_item(data)); }
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const GraphOptions& options() const { return options_; }
-  /// The largest width of any node for data of this shape; throws ShapeError and ConfigurationError as `build` does.
-  [[nodiscard]] std::int64_t widest(const Shape& input) const;
 
  private:
   /// Sources by number: 0 is the data, i + 1 is node i. What a chain computes is none of a step's own.

@@ -1,21 +1,66 @@
 /// Summary networks: from data sets of any size to vectors of fixed length (sbi: embedding nets).
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
 
 #include "bayesflow/autodiff/plan.hpp"
 #include "bayesflow/autodiff/tape.hpp"
+#include "bayesflow/core/array.hpp"
 #include "bayesflow/networks/network.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
 
+class SummaryNetwork;
+
+/// A summary network inside another. A copy has a network of its own, as copies of networks do; one of a class that the library does not
+/// know, given as a shared pointer, is shared by the copies, and belongs to the first amortizer that builds it.
+class SummaryPart {
+ public:
+  SummaryPart() = default;
+  template <std::derived_from<SummaryNetwork> Net>
+  SummaryPart(Net net)  // NOLINT(google-explicit-constructor): {.networks = {DeepSet(), DeepSet()}}
+      : net_(std::make_shared<Net>(std::move(net))), copy_(&copy<Net>) {}
+  template <std::derived_from<SummaryNetwork> Net>
+  SummaryPart(std::shared_ptr<Net> net) : net_(std::move(net)) {}  // NOLINT(google-explicit-constructor)
+  SummaryPart(const SummaryPart& other);
+  SummaryPart(SummaryPart&&) noexcept = default;
+  SummaryPart& operator=(const SummaryPart& other);
+  SummaryPart& operator=(SummaryPart&&) noexcept = default;
+  ~SummaryPart() = default;
+
+  [[nodiscard]] SummaryNetwork* get() const { return net_.get(); }
+  SummaryNetwork* operator->() const { return net_.get(); }
+  [[nodiscard]] const std::shared_ptr<SummaryNetwork>& shared() const { return net_; }
+  explicit operator bool() const { return net_ != nullptr; }
+
+ private:
+  using Copy = std::shared_ptr<SummaryNetwork> (*)(const SummaryNetwork&);
+  template <class Net>
+  static std::shared_ptr<SummaryNetwork> copy(const SummaryNetwork& net) {
+    return std::make_shared<Net>(static_cast<const Net&>(net));
+  }
+  std::shared_ptr<SummaryNetwork> net_;
+  Copy copy_ = nullptr;
+};
+
+/// In files and to Python: {"class": its name, "options": those of the class}. Defined in src/networks/registry.hpp, which knows the
+/// classes.
+template <class V>
+void describe(V& v, SummaryPart& part);
+
 /// What a summary network is given of a batch.
 struct SummaryInput {
   SummaryInput(Tensor d, Tensor m = {}, Tensor t = {}) : data(d), mask(m), times(t) {}  // NOLINT(google-explicit-constructor)
   Tensor data;                                                                          ///< (batch, n, d), (batch, d), ...
-  Tensor mask;   ///< (batch, n): 1 where there is an observation, 0 where there is padding; no tensor: nothing is padding
-  Tensor times;  ///< (batch, n): when each observation was made; no tensor: not known
+  /// (batch, n), or more of the data's leading axes, but not its last: 1 where there is an observation, 0 where there is padding; no
+  /// tensor: nothing is padding
+  Tensor mask;
+  Tensor times;  ///< axes as those of a mask: when each observation was made; no tensor: not known
 };
 
 /// Shapes of the first batch, from which widths are inferred.
@@ -42,6 +87,14 @@ class SummaryNetwork : public Network {
   [[nodiscard]] virtual bool takes_mask() const { return false; }
   /// Whether `forward` reads the times. Amortizers refuse times where it is false.
   [[nodiscard]] virtual bool takes_times() const { return false; }
+  /// Networks that it is composed of. They belong to the same amortizer.
+  [[nodiscard]] virtual std::span<const SummaryPart> parts() const { return {}; }
+  /// Where only some values have a meaning (numbers of groups): puts such into `data`, random numbers of the shape that the network was
+  /// built for. Model files hold what the network makes of them.
+  virtual void make_valid(Array& /*data*/) const {}
+  void update_state() override {
+    for (const SummaryPart& part : parts()) part->update_state();
+  }
 };
 
 }  // namespace bayesflow

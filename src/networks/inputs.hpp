@@ -1,0 +1,30 @@
+/// What summary networks check of their input, and make of masks and times.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "bayesflow/networks/summary_network.hpp"
+
+namespace bayesflow::networks {
+
+/// Throws ShapeError unless there is an axis of observations: (batch, ..., n, width).
+void require_observations(const char* owner, const Shape& data);
+/// Throws ShapeError unless data are (batch, ..., n, width), with at least one observation, and mask and times, where they are given, have
+/// all axes of the data but the last.
+void check_observations(const char* owner, const SummaryInput& input, std::int64_t width);
+/// Throws ShapeError if a network that was built with times gets none, or the other way around: it would compute something else.
+void check_times(const char* owner, const SummaryInput& input, bool built_with_times);
+
+/// Numbers of the observations of each series, (batch, ..., n): 0, 1, 2, ..., where absent ones are not counted.
+[[nodiscard]] Tensor positions(Tape& tape, const SummaryInput& input);
+
+/// Whether there is any observation among two neighbours along an axis: half the extent, rounded up.
+[[nodiscard]] Tensor halved(Tape& tape, Tensor mask, int axis);
+/// Whether there is any observation along the last axis, which goes.
+[[nodiscard]] Tensor any_of_last(Tape& tape, Tensor mask);
+
+/// The data's shape with the last axes replaced.
+[[nodiscard]] Shape with_last(Shape shape, int axes, std::initializer_list<std::int64_t> extents);
+
+}  // namespace bayesflow::networks
