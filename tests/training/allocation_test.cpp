@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bayesflow/networks/graph_network.hpp"
+#include "training/support_summary_models.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -68,6 +69,12 @@ TEST(TrainingMemory, NeitherDoGraphs) {
                                      {.name = "output", .op = dense, .sources = {"largest"}, .layer = "output"}}};
   AmortizedPosterior amortizer(tiny_flow(4), GraphNetwork(graph));
   EXPECT_EQ(allocations_when_warm(amortizer, gaussian_model(4, 50), 1, 10, 50), 0);
+}
+
+TEST(TrainingMemory, NeitherDoesAnySummaryNetwork) {
+  for (const support::SummaryCase& c : support::summary_cases())
+    EXPECT_EQ(allocations_when_warm(AmortizedPosterior(tiny_flow(2), c.make().shared()), summary_model(c), 1, 10, 20), 0)
+        << support::name_of(c);
 }
 
 TEST(TrainingMemory, NeitherDoContexts) {

@@ -1,0 +1,20 @@
+/// Models whose data fit the cases of all summary networks.
+#pragma once
+
+#include "bayesflow/simulation/generative_model.hpp"
+#include "support/summary_cases.hpp"
+
+namespace bayesflow::support {
+
+/// theta ~ N(0, I) of two numbers; all data but the numbers of parts are theta plus noise.
+inline GenerativeModel summary_model(const SummaryCase& c) {
+  return GenerativeModel(Prior([](Rng& rng) { return rng.normal({2}); }), Simulator([c](const Array& theta, Rng& rng) {
+                           Array x = rng.normal(c.shape(1, 6)).row(0);
+                           for (std::int64_t i = 0; i < x.size(); ++i)
+                             x.data()[i] = c.parts > 0 && i % c.width == 0 ? static_cast<double>(rng.integers(0, c.parts))
+                                                                           : x.data()[i] + theta[i % 2];
+                           return x;
+                         }));
+}
+
+}  // namespace bayesflow::support
