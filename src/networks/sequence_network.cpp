@@ -20,7 +20,7 @@ void SequenceNetworkOptions::validate() const {
                                          conv.min_kernel_size, conv.max_kernel_size, kMostSizes));
 }
 
-SequenceNetwork::SequenceNetwork(SequenceNetworkOptions options) : options_(std::move(options)) { options_.validate(); }
+SequenceNetwork::SequenceNetwork(SequenceNetworkOptions options) : options_(options) { options_.validate(); }
 
 void SequenceNetwork::build(const nn::Builder& builder, const SummaryShape& input) {
   networks::require_observations("SequenceNetwork", input.data);

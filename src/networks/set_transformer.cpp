@@ -8,7 +8,7 @@ namespace bayesflow {
 
 void SetTransformerOptions::validate() const { validate_described(*this, "SetTransformerOptions"); }
 
-SetTransformer::SetTransformer(SetTransformerOptions options) : options_(std::move(options)) { options_.validate(); }
+SetTransformer::SetTransformer(SetTransformerOptions options) : options_(options) { options_.validate(); }
 
 void SetTransformer::build(const nn::Builder& builder, const SummaryShape& input) {
   networks::require_observations("SetTransformer", input.data);

@@ -17,7 +17,7 @@ void TimeSeriesTransformerOptions::validate() const {
                     time_encoding.longest_period, time_encoding.shortest_period));
 }
 
-TimeSeriesTransformer::TimeSeriesTransformer(TimeSeriesTransformerOptions options) : options_(std::move(options)) { options_.validate(); }
+TimeSeriesTransformer::TimeSeriesTransformer(TimeSeriesTransformerOptions options) : options_(options) { options_.validate(); }
 
 void TimeSeriesTransformer::build(const nn::Builder& builder, const SummaryShape& input) {
   networks::require_observations("TimeSeriesTransformer", input.data);

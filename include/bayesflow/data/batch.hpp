@@ -23,8 +23,8 @@ inline constexpr const char* summary_conditions = "summary_conditions";  ///< gi
 inline constexpr const char* summary_mask = "summary_mask";    ///< (batch, n): 1 where there is an observation, 0 where there is padding
 inline constexpr const char* summary_times = "summary_times";  ///< (batch, n): when each observation of a series was made
 inline constexpr const char* direct_conditions = "direct_conditions";  ///< joined to the summaries: (batch, c)
-inline constexpr const char* observables = "observables";  ///< of likelihoods: (batch, D) or (batch, n, D)
-inline constexpr const char* conditions = "conditions";    ///< of likelihoods: parameters and what else the simulator was given, (batch, C)
+inline constexpr const char* observables = "observables";              ///< of likelihoods: (batch, D) or (batch, n, D)
+inline constexpr const char* conditions = "conditions";  ///< of likelihoods: parameters and what else the simulator was given, (batch, C)
 }  // namespace roles
 
 /// The name of a role, in place: at most 31 bytes.

@@ -35,9 +35,9 @@ enum class Resume : std::uint8_t {
 /// Settings of a Trainer.
 struct TrainerOptions {
   Configurator configurator = {};  ///< none: what is trained has one (of a posterior: default_configurator)
-  std::uint64_t seed = 0;    ///< of initialization, simulations and noise: one seed, one result, for any number of threads
-  int threads = 0;           ///< 0: as many as the machine has
-  double default_lr = 5e-4;  ///< where no optimizer is given: Adam with a cosine decay from this to 0
+  std::uint64_t seed = 0;          ///< of initialization, simulations and noise: one seed, one result, for any number of threads
+  int threads = 0;                 ///< 0: as many as the machine has
+  double default_lr = 5e-4;        ///< where no optimizer is given: Adam with a cosine decay from this to 0
   Logger logger = {};
   ProgressCallback progress = {};
   bool handle_interrupt =
