@@ -174,10 +174,11 @@ std::string architecture_of(const Amortizer& amortizer) {
   return json.dump(1);
 }
 
-Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays, std::int64_t max_values) {
+Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays, std::int64_t max_values,
+                            const AmortizerKind* own) {
   const Json json = io::parse_json(text);
   const io::OptionLimits limits{max_arrays, max_values};
-  const AmortizerKind& kind = kind_named(json.at("class").get<std::string>());
+  const AmortizerKind& kind = kind_named(json.at("class").get<std::string>(), own);
   std::shared_ptr<InferenceNetwork> inference = inference_from(json.at("inference_net"), parts, limits);
   AmortizerOptions options{.summary_mmd_weight = json.at("summary_mmd_weight").get<double>(),
                            .seed = io::integer<std::uint64_t>(json.at("seed")),

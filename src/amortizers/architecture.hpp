@@ -21,6 +21,6 @@ struct Described {
   BatchShapes built_for;
 };
 [[nodiscard]] Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays,
-                                          std::int64_t max_values);
+                                          std::int64_t max_values, const AmortizerKind* own = nullptr);
 
 }  // namespace bayesflow::detail

@@ -28,7 +28,8 @@ struct AmortizerAccess {
 
 namespace detail {
 
-inline const AmortizerKind& kind_named(const std::string& name) {
+inline const AmortizerKind& kind_named(const std::string& name, const AmortizerKind* own) {
+  if (own && name == own->name) return *own;
   for (const AmortizerKind* kind : {&AmortizedPosterior::kKind, &AmortizedLikelihood::kKind})
     if (name == kind->name) return *kind;
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));

@@ -126,7 +126,7 @@ void verify_written(const Amortizer& amortizer, const std::filesystem::path& wri
   if (const auto* deep_set = dynamic_cast<const DeepSet*>(summary)) parts.pooling_fun = deep_set->options().pooling_fun;
   try {
     if (detail::is_known(amortizer.inference_net()) && (!summary || detail::is_known(*summary)))
-      (void)detail::load_model(written, parts);
+      (void)detail::load_model(written, parts, &amortizer.kind());
     else
       (void)io::ArchiveReader(written, kModelFormat);
   } catch (const std::exception& error) {
@@ -183,7 +183,7 @@ void save_amortizer(const Amortizer& amortizer, const std::filesystem::path& pat
   collect(amortizer, options).commit(path, [&](const std::filesystem::path& written) { verify_written(amortizer, written, path); });
 }
 
-detail::LoadedModel detail::load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options) {
+detail::LoadedModel detail::load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options, const AmortizerKind* own) {
   const io::ArchiveReader in(path, kModelFormat);
   const auto& architecture = in.attribute<std::string>("architecture");
   std::int64_t arrays = 0, values = 0;
@@ -193,7 +193,7 @@ detail::LoadedModel detail::load_model(const std::filesystem::path& path, const 
   }
   std::optional<Amortizer> amortizer;
   try {
-    detail::Described described = detail::from_architecture(architecture, options, arrays, values);
+    detail::Described described = detail::from_architecture(architecture, options, arrays, values, own);
     described.amortizer.store().set_limit(values);
     described.amortizer.build(described.built_for);
     described.amortizer.store().set_limit(-1);

@@ -58,15 +58,18 @@ struct LoadedAmortizer {
 
 namespace detail {
 using LoadedModel = LoadedAmortizer<Amortizer>;
-[[nodiscard]] LoadedModel load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options);
+/// `own`: a kind that the library does not know, or null.
+[[nodiscard]] LoadedModel load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options,
+                                     const AmortizerKind* own = nullptr);
 }  // namespace detail
 
-/// Rebuilds an amortizer: on the same kind of CPU it gives the same draws, bit for bit. Throws IoError: no such file, another kind of file,
-/// a newer format, cut short, damaged, parts missing, or the probes' outputs differ by more than 1e-4 relative to their size; and
-/// ConfigurationError if the file holds an amortizer of another class than A.
+/// Rebuilds an amortizer (A: a class of the library, or one of your own that derives from Amortizer and has a kKind): on the same kind of
+/// CPU it gives the same draws, bit for bit. Throws IoError: no such file, another kind of file, a newer format, cut short, damaged, parts
+/// missing, or the probes' outputs differ by more than 1e-4 relative to their size; and ConfigurationError if the file holds an amortizer
+/// of another class than A.
 template <class A = AmortizedPosterior>
 [[nodiscard]] LoadedAmortizer<A> load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options = {}) {
-  detail::LoadedModel model = detail::load_model(path, options);
+  detail::LoadedModel model = detail::load_model(path, options, &A::kKind);
   return {A(model.amortizer), std::move(model.info), model.format_version, std::move(model.library_version)};
 }
 /// The amortizer alone.
