@@ -26,7 +26,7 @@ MODULES = {
     "experimental": "rectified flows are not there; use an AmortizedPosterior, with coupling_design=\"spline\" for posteriors of many shapes",
     "helper_functions": "merge_left_into_right and build_meta_dict are in default_settings; training has no need of the others",
     "helper_networks": f"layers are described in networks.InvertibleNetwork and networks.DeepSet; your own networks are {_BLOCKS}",
-    "mcmc": "surrogates for MCMC are not there, because AmortizedLikelihood is not; sample from an AmortizedPosterior",
+    "mcmc": "surrogates for MCMC with gradients are not there; amortizers.AmortizedLikelihood has log_likelihood, and an AmortizedPosterior samples",
     "version": "the version is bayesflow_cpp.__version__",
     "wrappers": "spectral norm is switched on by coupling_settings={\"spec_norm\": True}",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._types import Simulations
 
-__all__ = ["DefaultPosteriorConfigurator", "DefaultCombiner"]
+__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultCombiner"]
 
 
 class DefaultCombiner:
@@ -42,25 +42,46 @@ class DefaultPosteriorConfigurator:
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         configured = _configure(forward_dict)
-        return {name: self._cast(configured.get(name), name) for name in ("summary_conditions", "direct_conditions", "parameters")}
-
-    def _cast(self, array, name):
-        if array is None:
-            return None
-        with np.errstate(over="ignore"):
-            out = array.astype(self.default_float_type)
-        lost = np.isinf(out) & np.isfinite(array)
-        if lost.any():
-            at = tuple(np.argwhere(lost)[0])
-            column = f", column {at[-1]}" if len(at) > 1 else ""
-            raise ArgumentError(
-                f"configurator: {array[at]:g} in {name} of data set {at[0]}{column} is beyond the range of {out.dtype} ({np.finfo(out.dtype).max:.2g}); scale such "
-                "values, in training and here"
-            )
-        return out
+        return {name: _cast(configured.get(name), name, self.default_float_type) for name in ("summary_conditions", "direct_conditions", "parameters")}
 
 
-def _configure(forward):
+class DefaultLikelihoodConfigurator:
+    """Forward dictionary -> {"observables", "conditions"} of float32 arrays: the data, and the parameters with the contexts that there are, batchable
+    ones first, joined on the last axis."""
+
+    def __init__(self, default_float_type: Any = np.float32) -> None:
+        self.default_float_type = default_float_type
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
+        arrays = _arrays_of(forward_dict)[0]
+        if arrays["prior_draws"] is None:
+            raise ConfigurationError('configurator: the forward dictionary needs "prior_draws", which are conditions of the likelihood')
+        for name, array in arrays.items():
+            if array is not None:
+                _cast(array, name, np.float32)
+        configured = _core.likelihood_configurator(arrays)
+        return {name: _cast(configured[name], name, self.default_float_type) for name in ("observables", "conditions")}
+
+
+def _cast(array, name, float_type):
+    if array is None:
+        return None
+    with np.errstate(over="ignore"):
+        out = array.astype(float_type)
+    lost = np.isinf(out) & np.isfinite(array)
+    if lost.any():
+        at = tuple(np.argwhere(lost)[0])
+        place = f" of data set {at[0]}" if at else ""
+        place += f", column {at[-1]}" if len(at) > 1 else ""
+        raise ArgumentError(
+            f"configurator: {array[at]:g} in {name}{place} is beyond the range of {out.dtype} ({np.finfo(out.dtype).max:.2g}); scale such "
+            "values, in training and here"
+        )
+    return out
+
+
+def _arrays_of(forward):
+    """The fields as float64 arrays, data by the name of sim_data; and the name that they were given by."""
     if not isinstance(forward, dict):
         raise ConfigurationError(f"configurator: a forward dictionary is required; got {type(forward).__name__}")
     given = [name for name in ("sim_data", "obs_data") if forward.get(name) is not None]
@@ -69,11 +90,16 @@ def _configure(forward):
     if not given:
         raise ConfigurationError('configurator: the forward dictionary needs "sim_data" or "obs_data"')
     arrays = {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS if key != "sim_data"}
-    data = arrays["sim_data"] = as_float64(forward[given[0]], given[0])
-    known = arrays["prior_draws"] is not None
+    arrays["sim_data"] = as_float64(forward[given[0]], given[0])
+    return arrays, given[0]
+
+
+def _configure(forward):
+    arrays, given = _arrays_of(forward)
+    data, known = arrays["sim_data"], arrays["prior_draws"] is not None
     if not known:  # real data
         if data.ndim < 2:
-            raise ShapeError(f"configurator: {given[0]} of shape {data.shape} needs the axis of data sets first: one data set x is x[None], many of one number x[:, None]")
+            raise ShapeError(f"configurator: {given} of shape {data.shape} needs the axis of data sets first: one data set x is x[None], many of one number x[:, None]")
         arrays["prior_draws"] = np.zeros((len(data), 1))
     configured = _core.default_configurator(arrays)
     if not known:
@@ -85,6 +111,5 @@ def _absent(name):
     return absent(name, "it belongs to an amortizer that is not there yet; AmortizedPosterior has DefaultPosteriorConfigurator")
 
 
-DefaultLikelihoodConfigurator = _absent("DefaultLikelihoodConfigurator")
 DefaultJointConfigurator = _absent("DefaultJointConfigurator")
 DefaultModelComparisonConfigurator = _absent("DefaultModelComparisonConfigurator")

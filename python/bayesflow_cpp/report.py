@@ -75,6 +75,7 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     core = getattr(trainer_or_draws, "_core", None)
     is_trainer = isinstance(core, _core.Trainer)
     if is_trainer:
+        trainer_or_draws._require_posterior("report")
         if path is not None:
             raise ConfigurationError("report(trainer, path) takes two arguments; truths are simulated")
         path = truths_or_path

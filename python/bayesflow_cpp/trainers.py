@@ -16,8 +16,8 @@ from ._arrays import as_arguments, as_batch, as_choice, as_count, as_flag, as_fl
 from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
-from .amortizers import AmortizedPosterior
-from .configuration import DefaultPosteriorConfigurator
+from .amortizers import AmortizedLikelihood, AmortizedPosterior, alternatives
+from .configuration import DefaultLikelihoodConfigurator, DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
@@ -59,16 +59,17 @@ class _TrainingModel:
 class _Configurator:
     """The user's configurator as the engine calls it; `arguments` are those of the present call."""
 
-    def __init__(self, function, memory=None):
+    def __init__(self, function, amortizer, memory=None):
         self.function, self.arguments = function, {}
+        self.target, self.given = amortizer._target, alternatives(amortizer._given)
         self.memory, self.rows = memory, None  # rows of a batch of the present call, whose batches the memory keeps
 
     def __call__(self, forward):
         forward = from_core(forward)
         inputs = self.function(forward, **self.arguments)
-        if not isinstance(inputs, dict) or inputs.get("parameters") is None:
+        if not isinstance(inputs, dict) or inputs.get(self.target) is None:
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
-            raise ConfigurationError(f'configurator: it must return a dictionary with "parameters" and "summary_conditions" or "direct_conditions"; got {got}')
+            raise ConfigurationError(f'configurator: it must return a dictionary with "{self.target}" and {self.given}; got {got}')
         if self.memory is not None and len(forward["prior_draws"]) == self.rows:
             self.memory.store(inputs)
         return as_batch(inputs, "configurator: {}")
@@ -79,11 +80,12 @@ class Trainer:
 
     Parameters
     ----------
-    amortizer : AmortizedPosterior
+    amortizer : AmortizedPosterior or AmortizedLikelihood
     generative_model : GenerativeModel or callable, optional
         A callable gets a batch size and returns a forward dictionary. Without a model only `train_offline` and `train_from_presimulation` work.
     configurator : callable, optional
-        Forward dictionary -> {"parameters", "summary_conditions", "direct_conditions"}. It may drop rows, standardize, repeat a context.
+        Forward dictionary -> {"parameters", "summary_conditions", "direct_conditions"}, for a likelihood {"observables", "conditions"}. None: the default one
+        of the amortizer's class. It may drop rows, standardize, repeat a context.
     checkpoint_path : str, optional
         A folder in which everything that the result depends on is kept, after every epoch, every `checkpoint_minutes` and at the end. A program that
         was killed is run again: it finds it, and its unfinished call goes on, to the same bits as if it had never stopped if the model's functions
@@ -112,7 +114,7 @@ class Trainer:
         Progress bars (tqdm).
     """
 
-    def __init__(self, amortizer: AmortizedPosterior, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
+    def __init__(self, amortizer: AmortizedPosterior | AmortizedLikelihood, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
                  checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False,
                  memory: bool | SimulationMemory = False, *, memory_kwargs: Settings | None = None, num_models: int | None = None, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
                  checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True) -> None:  # fmt: skip
@@ -120,10 +122,10 @@ class Trainer:
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
         as_choice(resume, "Trainer: resume", ("program", "state"))
         progress = progress if callable(progress) else as_flag(progress, "Trainer: progress")
-        if isinstance(generative_model, AmortizedPosterior):
+        if isinstance(generative_model, (AmortizedPosterior, AmortizedLikelihood)):
             raise ConfigurationError(f"Trainer: the amortizer comes first, then the generative model; got a {type(amortizer).__name__} first: exchange them")
-        if not isinstance(amortizer, AmortizedPosterior):
-            raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior; got {type(amortizer).__name__}")
+        if not isinstance(amortizer, (AmortizedPosterior, AmortizedLikelihood)):
+            raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior or AmortizedLikelihood; got {type(amortizer).__name__}")
         if configurator is not None and not callable(configurator):
             raise ConfigurationError(f"Trainer: configurator must be callable, forward dictionary -> input dictionary; got {type(configurator).__name__}")
         if as_flag(skip_checks, "Trainer: skip_checks"):
@@ -133,11 +135,12 @@ class Trainer:
         self.simulation_memory = _memory(memory, memory_kwargs, checkpoint_path)
         self.optimizer = self._kept_optimizer = None  # that of the last call, if it is to be reused
         self.amortizer, self.generative_model = amortizer, generative_model
-        self.configurator = DefaultPosteriorConfigurator() if configurator is None else configurator
+        default = DefaultLikelihoodConfigurator if isinstance(amortizer, AmortizedLikelihood) else DefaultPosteriorConfigurator
+        self.configurator = default() if configurator is None else configurator
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
-        self._own_configurator = configurator is not None and not isinstance(configurator, DefaultPosteriorConfigurator)
+        self._own_configurator = configurator is not None and not isinstance(configurator, default)
         wrapped = self._own_configurator or self.simulation_memory is not None
-        self._configurator = _Configurator(self.configurator, self.simulation_memory) if wrapped else None
+        self._configurator = _Configurator(self.configurator, amortizer, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
         self._progress, self._turn = TrainingProgress(progress), threading.Lock()
         self._trains, self._is_replaced = 0, False  # calls of training functions that go on
@@ -180,7 +183,7 @@ class Trainer:
         model, history = self.generative_model, self.loss_history
         name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, GenerativeModel) else f"model {name_of(model)}"
         kept = "" if self.checkpoint_path is None else f", kept in {str(self.checkpoint_path)!r}"
-        return f"<Trainer of {self.amortizer.latent_dim} parameters, {name}, seed {self.seed}{kept}: {history._in_words()}>"
+        return f"<Trainer of {self.amortizer.latent_dim} {self.amortizer._target}, {name}, seed {self.seed}{kept}: {history._in_words()}>"
 
     # --- modes ---
 
@@ -395,6 +398,7 @@ class Trainer:
         should be standard normal. A Figure."""
         from .diagnostics import plot_latent_space_2d
 
+        self._require_posterior("diagnose_latent2d")
         inputs = self._diagnosed(inputs, conf_args, net_args)
         z = np.concatenate([self.amortizer(part)[0] for part in inputs])
         return plot_latent_space_2d(z, **as_arguments(plot_args, "plot_args"))
@@ -405,6 +409,7 @@ class Trainer:
         simulations, among `n_samples` posterior draws (default: a twentieth of the number of data sets, at least 20). A Figure."""
         from .diagnostics import plot_sbc_histograms
 
+        self._require_posterior("diagnose_sbc_histograms")
         inputs = self._diagnosed(inputs, conf_args, net_args)
         truths = np.concatenate([part["parameters"] for part in inputs])
         count = max(20, -(-len(truths) // 20)) if n_samples is None else as_count(n_samples, "diagnose_sbc_histograms: n_samples")
@@ -452,6 +457,7 @@ class Trainer:
         unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too. `progress`: a bar; None: as in
         training.
         """
+        self._require_posterior("mmd_hypothesis_test")
         if self.amortizer.summary_net is None:
             raise ConfigurationError(
                 "mmd_hypothesis_test: it compares summaries, and this amortizer has no summary network; compare the data themselves by "
@@ -473,6 +479,10 @@ class Trainer:
             )
         return MmdTestResult(np.sqrt(np.maximum(null, 0)), float(np.sqrt(max(value, 0))), p, float(np.sqrt(max(critical, 0))))
 
+
+    def _require_posterior(self, what):
+        if not isinstance(self.amortizer, AmortizedPosterior):
+            raise OperationNotSupportedError(f"{what}: it is for trainers of an AmortizedPosterior; this one trains an {self.amortizer._kind}")
 
     def _shows(self, progress, owner):
         return self._progress.shows if progress is None else as_flag(progress, f"{owner}: progress")

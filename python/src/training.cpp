@@ -8,7 +8,9 @@
 #include <mutex>
 #include <tuple>
 
+#include "amortizers.hpp"
 #include "arrays.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "core/fork.hpp"
@@ -26,9 +28,9 @@ SharedObject share(nb::object object) {
           }};
 }
 
-/// A Python configurator: forward dictionary -> {role: float64 array or None}.
+/// A Python configurator: forward dictionary -> {role: float64 array or None}; None: the amortizer's own.
 Configurator configurator_of(nb::object function) {
-  if (function.is_none()) return default_configurator;
+  if (function.is_none()) return {};
   return [shared = share(std::move(function))](const Simulations& simulations) {
     const nb::gil_scoped_acquire gil;
     try {
@@ -237,6 +239,9 @@ void bind_training(nb::module_& m) {
         return out;
       },
       "forward"_a);
+  m.def(
+      "likelihood_configurator", [](const nb::dict& forward) { return to_dict(likelihood_configurator(simulations_from(forward))); },
+      "forward"_a);
 
   nb::class_<EarlyStoppingOptions>(m, "EarlyStoppingOptions")
       .def(
@@ -330,7 +335,7 @@ void bind_training(nb::module_& m) {
   nb::class_<Trainer>(m, "Trainer")
       .def(
           "__init__",
-          [](Trainer* self, const AmortizedPosterior& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
+          [](Trainer* self, const Amortizer& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
              int threads, double default_lr, nb::object progress, double progress_interval, const std::string& nonfinite, double max_share,
              const std::string& overlap, const std::string& checkpoint_path, int max_to_keep, double checkpoint_minutes,
              bool resume_state) {
@@ -349,11 +354,12 @@ void bind_training(nb::module_& m) {
             options.max_to_keep = max_to_keep;
             options.checkpoint_minutes = checkpoint_minutes;
             options.resume = resume_state ? Resume::state : Resume::program;
+            auto trained = in_own_class(amortizer, [](auto a) { return std::shared_ptr<Trainable>(std::make_shared<decltype(a)>(a)); });
             const nb::gil_scoped_release nogil;
             if (model)
-              new (self) Trainer(amortizer, *model, std::move(options));
+              new (self) Trainer(std::move(trained), *model, std::move(options));
             else
-              new (self) Trainer(amortizer, std::move(options));
+              new (self) Trainer(std::move(trained), std::move(options));
           },
           "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "seed"_a, "threads"_a, "default_lr"_a, "progress"_a,
           "progress_interval"_a, "nonfinite"_a, "max_share"_a, "overlap"_a, "checkpoint_path"_a, "max_to_keep"_a, "checkpoint_minutes"_a,

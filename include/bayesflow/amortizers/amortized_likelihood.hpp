@@ -43,6 +43,9 @@ class AmortizedLikelihood : public Amortizer {
   [[nodiscard]] Array log_likelihood(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const {
     return log_density(batch, foreign);
   }
+  using Forward = Latents;
+  /// Latents and log-determinants of given observables. Normalizing flows only.
+  [[nodiscard]] Forward forward(const Batch& batch) const { return latents(batch); }
   /// `likelihood_configurator`
   [[nodiscard]] Batch configure(const Simulations& simulations) const override { return likelihood_configurator(simulations); }
 };
