@@ -21,7 +21,7 @@ _GIVEN = "here training functions take simulations: trainer.train_offline(dictio
 _JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_histograms, plot_sbc_ecdf, plot_z_score_contraction, ..., and report() runs them all"
 
 MODULES = {
-    "attention": f"attention is not there yet; a DeepSet is for exchangeable observations, other networks are {_BLOCKS}",
+    "attention": "attention is part of networks.SetTransformer and networks.TimeSeriesTransformer: their attention_settings describe it",
     "coupling_networks": "couplings are parts of networks.InvertibleNetwork: its coupling_design and coupling_settings describe them",
     "experimental": "rectified flows are not there; use an AmortizedPosterior, with coupling_design=\"spline\" for posteriors of many shapes",
     "helper_functions": "merge_left_into_right and build_meta_dict are in default_settings; training has no need of the others",
@@ -48,7 +48,7 @@ VERSION_2_NETWORKS = {
         ("FlowMatching", "DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow", "PointInferenceNetwork", "ScoringRuleNetwork"),
         "use networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
     ),
-    **dict.fromkeys(("TimeSeriesNetwork", "FusionNetwork", "FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
+    **dict.fromkeys(("FusionNetwork", "FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
 }
 
 

@@ -23,10 +23,13 @@ _OWNERS = {
     "LoadAmortizer": "load_amortizer",
     "SaveAmortizer": "AmortizedPosterior.save",
     "deep_set": "DeepSet",
+    "Hierarchical": "HierarchicalNetwork",
+    "Split": "SplitNetwork",
     "StandaloneSummary": "the summary network",
     "StandaloneFlow": "InvertibleNetwork",
 }
 _FIELDS = {
+    "conv": "conv_settings",
     "dense": "dense_args",
     "dense_s1": "dense_s1_args",
     "dense_s2": "dense_s2_args",
@@ -38,6 +41,8 @@ _FIELDS = {
     "summary_mmd_weight": "summary_loss_weight",
 }
 _SENTENCES = (
+    (r"\b((?:SetTransformer|TimeSeriesTransformer|SequenceNetwork)Options::(?:attention|dense|conv))::", r"\1_settings: "),
+    (r"\b(TimeSeriesTransformerOptions::time_encoding)::", r"\1: "),
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),
     (r"\bStoredPrecision::(\w+)", r'precision="\1"'),
     (r"\bThreadPool: (?=threads)", ""),

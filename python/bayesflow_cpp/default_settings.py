@@ -25,6 +25,15 @@ DEFAULT_KEYS = {
 
 DEFAULT_SETTING_DENSE_DEEP_SET = {"units": 64, "activation": "relu", "kernel_initializer": "glorot_uniform"}
 
+DEFAULT_SETTING_DENSE_ATTENTION = {"units": 64, "activation": "relu", "kernel_initializer": "glorot_uniform"}
+DEFAULT_SETTING_ATTENTION = {"key_dim": 32, "num_heads": 4, "dropout": 0.01}
+# max_kernel_size is left out, as in v1: the sizes are 1 and 2.
+DEFAULT_SETTING_MULTI_CONV = {
+    "layer_args": {"activation": "relu", "filters": 32, "strides": 1, "padding": "causal"},
+    "min_kernel_size": 1,
+    "max_kernel_size": 3,
+}
+
 # He instead of v1's Glorot initialization: with Glorot one run in ten learns a parameter late or not at all (docs/design/training.md).
 DEFAULT_SETTING_AFFINE_COUPLING = {
     "dense_args": {"units": 128, "activation": "relu", "kernel_initializer": "he_uniform", "kernel_regularizer": 1e-4},
@@ -85,11 +94,8 @@ Setting = absent("Setting", "settings are dictionaries")
 MetaDictSetting = absent("MetaDictSetting", "settings are dictionaries")
 DEFAULT_SETTING_INVARIANT_NET = absent("DEFAULT_SETTING_INVARIANT_NET", "the defaults are the arguments of networks.DeepSet")
 _OF_NO_NETWORK = "it belongs to a network that is not there"
-DEFAULT_SETTING_MULTI_CONV = absent("DEFAULT_SETTING_MULTI_CONV", _OF_NO_NETWORK)
 DEFAULT_SETTING_DENSE_RECT = absent("DEFAULT_SETTING_DENSE_RECT", _OF_NO_NETWORK)
-DEFAULT_SETTING_DENSE_ATTENTION = absent("DEFAULT_SETTING_DENSE_ATTENTION", _OF_NO_NETWORK)
 DEFAULT_SETTING_DENSE_EVIDENTIAL = absent("DEFAULT_SETTING_DENSE_EVIDENTIAL", _OF_NO_NETWORK)
 DEFAULT_SETTING_DENSE_PMP = absent("DEFAULT_SETTING_DENSE_PMP", _OF_NO_NETWORK)
-DEFAULT_SETTING_ATTENTION = absent("DEFAULT_SETTING_ATTENTION", _OF_NO_NETWORK)
 DEFAULT_SETTING_EVIDENTIAL_NET = absent("DEFAULT_SETTING_EVIDENTIAL_NET", _OF_NO_NETWORK)
 DEFAULT_SETTING_PMP_NET = absent("DEFAULT_SETTING_PMP_NET", _OF_NO_NETWORK)

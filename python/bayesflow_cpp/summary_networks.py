@@ -1,6 +1,7 @@
 """v1's module of summary networks."""
 
 from .networks import (  # noqa: F401
+    ConvNetwork,
     DeepSet,
     HierarchicalNetwork,
     InvariantNetwork,
@@ -8,5 +9,6 @@ from .networks import (  # noqa: F401
     SequentialNetwork,
     SetTransformer,
     SplitNetwork,
+    TimeSeriesNetwork,
     TimeSeriesTransformer,
 )

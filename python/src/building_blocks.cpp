@@ -32,9 +32,8 @@ void bind_building_blocks(nb::module_& m) {
         GraphOptions options;
         for (const auto& [name, dense] : layers) options.layers.push_back({name, dense});
         options.nodes = std::move(nodes);
-        const std::int64_t width = GraphNetwork(options).summary_dim();
-        const SummaryFactory factory{[options] { return std::make_shared<GraphNetwork>(options); }};
-        return std::pair(factory, width);
+        const SummaryFactory factory{GraphNetwork(std::move(options))};
+        return std::pair(factory, factory.part->summary_dim());
       },
       "layers"_a, "nodes"_a, "The network, and its summary_dim: 0 if that depends on the data.");
 }

@@ -1,8 +1,9 @@
 /// Options of networks from keyword arguments, and networks on their own.
 #include "networks.hpp"
 
-#include "bayesflow/networks/deep_set.hpp"
+#include "described_dict.hpp"
 #include "module.hpp"
+#include "networks/registry.hpp"
 
 namespace bayesflow::python {
 namespace {
@@ -35,6 +36,18 @@ PermutationKind permutation_from(const std::optional<std::string>& name) {
   if (*name == "fixed") return PermutationKind::fixed;
   if (*name == "learnable") return PermutationKind::learnable;
   throw ConfigurationError("permutation must be \"fixed\", \"learnable\" or None; got \"" + *name + "\"");
+}
+
+SummaryFactory summary_network(const std::string& kind, const nb::dict& options) {
+  SummaryFactory out;
+  networks::for_each_summary_network([&]<class Net>(const char* name) {
+    if (kind != name) return;
+    networks::OptionsOf<Net> filled;
+    DictReader::fill(filled, options, kind + "Options");
+    out.part = Net(std::move(filled));
+  });
+  if (!out.part) throw ConfigurationError("there is no summary network \"" + kind + "\"");
+  return out;
 }
 
 /// A network with weights of its own, for calls outside of an amortizer.
@@ -108,6 +121,9 @@ void bind_networks(nb::module_& m) {
           "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a, "use_bias"_a = true, "bias_initializer"_a = "zeros");
 
   nb::class_<SummaryFactory>(m, "SummaryFactory");
+  m.def("summary_network", &summary_network, "kind"_a, "options"_a,
+        "A network of the library by the name of its class; options: those that differ from the defaults, by their names in C++. Networks "
+        "within it are SummaryFactory objects.");
   m.def(
       "deep_set",
       [](std::int64_t summary_dim, std::int64_t num_dense_s1, std::int64_t num_dense_s2, std::int64_t num_dense_s3, std::int64_t num_equiv,
@@ -124,8 +140,7 @@ void bind_networks(nb::module_& m) {
                                      .dense_s3 = s3,
                                      .pooling = pooling == "max" ? Pooling::max : Pooling::mean,
                                      .linear_path = linear_path};
-        options.validate();
-        return SummaryFactory{[options] { return std::make_shared<DeepSet>(options); }};
+        return SummaryFactory{DeepSet(options)};
       },
       "summary_dim"_a, "num_dense_s1"_a, "num_dense_s2"_a, "num_dense_s3"_a, "num_equiv"_a, "dense_s1"_a, "dense_s2"_a, "dense_s3"_a,
       "pooling"_a, "linear_path"_a);

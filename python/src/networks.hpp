@@ -22,9 +22,10 @@ struct FlowResult {
 [[nodiscard]] nb::dict buffers_of(const nn::ParameterStore& store);
 [[nodiscard]] Array run_inverse(const NormalizingFlow& network, const Array& latent, const std::optional<Array>& condition);
 
-/// How a summary network is made: each amortizer, and each call outside of one, has a copy of its own.
+/// A summary network without weights: each amortizer, each network that it is part of, and each call outside of one has a copy of its own.
 struct SummaryFactory {
-  std::function<std::shared_ptr<SummaryNetwork>()> make;
+  SummaryPart part;
+  [[nodiscard]] std::shared_ptr<SummaryNetwork> make() const { return SummaryPart(part).shared(); }
 };
 
 }  // namespace bayesflow::python

@@ -7,13 +7,13 @@
 namespace bayesflow::networks {
 
 void validate_parts(const char* owner, std::span<const SummaryPart> parts) {
-  if (parts.empty()) throw ConfigurationError(fmt::format("{}::networks is empty; it must have at least one network", owner));
+  if (parts.empty()) throw ConfigurationError(fmt::format("{} is empty; it must have at least one network", owner));
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (!parts[i]) throw ConfigurationError(fmt::format("{}::networks[{}] is no network", owner, i));
+    if (!parts[i]) throw ConfigurationError(fmt::format("{}[{}] is no network", owner, i));
     for (std::size_t k = 0; k < i; ++k)
       if (parts[k].get() == parts[i].get())
         throw ConfigurationError(
-            fmt::format("{}::networks[{}] and [{}] are the same object, whose weights cannot serve twice; give a copy", owner, k, i));
+            fmt::format("{}[{}] and [{}] are the same object, whose weights cannot serve twice; give a copy", owner, k, i));
   }
 }
 

@@ -21,7 +21,7 @@ Shape folded(const Shape& shape, int axes) {
 }  // namespace
 
 void HierarchicalOptions::validate() const {
-  networks::validate_parts("HierarchicalOptions", networks);
+  networks::validate_parts("HierarchicalOptions::networks", networks);
   validate_described(*this, "HierarchicalOptions");
 }
 

@@ -6,12 +6,15 @@
 
 namespace bayesflow::networks {
 
-void require_observations(const char* owner, const Shape& data) {
+void require_observations(const char* owner, const Shape& data, std::int64_t input_dim) {
   if (data.rank() < 3)
     throw ShapeError(
         fmt::format("{}: needs data of shape (batch, ..., observations, width); got {}. Add an axis for observations, or use no summary "
                     "network and pass the data as direct_conditions",
                     owner, data.to_string()));
+  if (input_dim > 0 && data[-1] != input_dim)
+    throw ShapeError(fmt::format("{}: input_dim = {}, but the data {} are {} wide; input_dim must be their last axis", owner, input_dim,
+                                 data.to_string(), data[-1]));
 }
 
 void check_observations(const char* owner, const SummaryInput& input, std::int64_t width) {

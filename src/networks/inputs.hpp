@@ -8,8 +8,8 @@
 
 namespace bayesflow::networks {
 
-/// Throws ShapeError unless there is an axis of observations: (batch, ..., n, width).
-void require_observations(const char* owner, const Shape& data);
+/// Throws ShapeError unless there is an axis of observations: (batch, ..., n, width), and the width is `input_dim` where that is not 0.
+void require_observations(const char* owner, const Shape& data, std::int64_t input_dim = 0);
 /// Throws ShapeError unless data are (batch, ..., n, width), with at least one observation, and mask and times, where they are given, have
 /// all axes of the data but the last.
 void check_observations(const char* owner, const SummaryInput& input, std::int64_t width);

@@ -11,7 +11,7 @@ void SetTransformerOptions::validate() const { validate_described(*this, "SetTra
 SetTransformer::SetTransformer(SetTransformerOptions options) : options_(options) { options_.validate(); }
 
 void SetTransformer::build(const nn::Builder& builder, const SummaryShape& input) {
-  networks::require_observations("SetTransformer", input.data);
+  networks::require_observations("SetTransformer", input.data, options_.input_dim);
   store_ = &builder.store();
   width_ = input.data[-1];
   std::int64_t width = width_;

@@ -12,7 +12,7 @@
 namespace bayesflow {
 
 void SplitOptions::validate() const {
-  networks::validate_parts("SplitOptions", networks);
+  networks::validate_parts("SplitOptions::networks", networks);
   validate_described(*this, "SplitOptions");
   if (!values.empty() && values.size() != networks.size())
     throw ConfigurationError(fmt::format("SplitOptions::values has {} values for {} networks; give one for each, or none for 0, 1, 2, ...",

@@ -20,7 +20,7 @@ void TimeSeriesTransformerOptions::validate() const {
 TimeSeriesTransformer::TimeSeriesTransformer(TimeSeriesTransformerOptions options) : options_(options) { options_.validate(); }
 
 void TimeSeriesTransformer::build(const nn::Builder& builder, const SummaryShape& input) {
-  networks::require_observations("TimeSeriesTransformer", input.data);
+  networks::require_observations("TimeSeriesTransformer", input.data, options_.input_dim);
   width_ = input.data[-1];
   has_times_ = input.has_times && options_.time_encoding.enabled;
   const std::int64_t width = width_ + options_.time_encoding.width();

@@ -78,6 +78,20 @@ FUNCTIONS = {
     bf.latents.MultivariateStudentT: dict(df=3),
     bf.helper_classes.RegressionLRAdjuster: dict(period=10, wait_between_fits=1, patience=1, tolerance=-0.05, reduction_factor=0.5, cooldown_factor=2.0, num_resets=3),
     bf.networks.DeepSet: dict(summary_dim=3, num_dense_s1=1, num_dense_s2=1, num_dense_s3=1, num_equiv=1, dense_s1_args=None, pooling_fun="mean", linear_path=False),
+    bf.networks.SetTransformer: dict(
+        input_dim=3, attention_settings=None, dense_settings=None, use_layer_norm=False, num_dense_fc=1, summary_dim=3, num_attention_blocks=1,
+        num_inducing_points=4, num_seeds=1, embedding_dim=0
+    ),
+    bf.networks.TimeSeriesTransformer: dict(
+        input_dim=3, attention_settings=None, dense_settings=None, use_layer_norm=True, num_dense_fc=1, summary_dim=3, num_attention_blocks=1,
+        template_type="lstm", bidirectional=False, template_dim=4, time_encoding=True
+    ),
+    bf.networks.SequenceNetwork: dict(summary_dim=3, num_conv_layers=1, lstm_units=4, bidirectional=False, conv_settings=None),
+    bf.networks.TimeSeriesNetwork: dict(
+        summary_dim=3, num_conv_layers=1, filters=4, kernel_size=3, activation="relu", halve=True, recurrent_type="gru", recurrent_dim=4, bidirectional=False,
+        mean=True
+    ),
+    bf.networks.ConvNetwork: dict(summary_dim=3, filters=(4, 8), blocks_per_stage=1, kernel_size=3, activation="relu", use_layer_norm=True),
     bf.networks.InvertibleNetwork: dict(
         num_params=2, num_coupling_layers=1, coupling_design="affine", coupling_settings=None, permutation="fixed", use_act_norm=True, act_norm_init=None,
         use_soft_flow=False, soft_flow_bounds=(1e-3, 5e-2)

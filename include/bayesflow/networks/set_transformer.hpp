@@ -12,7 +12,7 @@
 
 namespace bayesflow {
 
-/// Settings of a SetTransformer: v1's names and defaults, without `input_dim`, which comes from the first batch.
+/// Settings of a SetTransformer: v1's names and defaults.
 struct SetTransformerOptions {
   std::int64_t summary_dim = 10;         ///< numbers that each seed gives
   AttentionLayerOptions attention = {};  ///< 4 heads, 32 wide
@@ -26,7 +26,8 @@ struct SetTransformerOptions {
   /// > 0: a linear layer first makes each observation this wide. 0: attention blocks are as wide as the data, as v1's are, which for one
   /// or two columns leaves little room for features.
   std::int64_t embedding_dim = 0;
-  void validate() const;  ///< throws ConfigurationError
+  std::int64_t input_dim = 0;  ///< > 0: the width that data must have; 0: that of the first batch
+  void validate() const;       ///< throws ConfigurationError
 };
 
 template <class V>
@@ -40,6 +41,7 @@ void describe(V& v, SetTransformerOptions& o) {
   v("num_inducing_points", o.num_inducing_points, width());
   v("num_seeds", o.num_seeds, width());
   v("embedding_dim", o.embedding_dim, Constraint{.low = 0, .is_width = true});
+  v.later("input_dim", o.input_dim, std::int64_t{0}, Constraint{.low = 0, .is_width = true});
 }
 
 /// x: (batch, ..., N, d) -> (batch, ..., num_seeds summary_dim); N may differ between batches, masks are read. With block(x, y) =

@@ -32,7 +32,7 @@ void describe(V& v, TimeEncodingOptions& o) {
   v("longest_period", o.longest_period, positive());
 }
 
-/// Settings of a TimeSeriesTransformer: v1's names and defaults, without `input_dim`, which comes from the first batch.
+/// Settings of a TimeSeriesTransformer: v1's names and defaults.
 struct TimeSeriesTransformerOptions {
   std::int64_t summary_dim = 10;
   AttentionLayerOptions attention = {};  ///< 4 heads, 32 wide
@@ -44,7 +44,8 @@ struct TimeSeriesTransformerOptions {
   bool bidirectional = false;      ///< the template also reads the series from its end
   std::int64_t template_dim = 64;  ///< units of the template, in each direction
   TimeEncodingOptions time_encoding = {};
-  void validate() const;  ///< throws ConfigurationError
+  std::int64_t input_dim = 0;  ///< > 0: the width that data must have; 0: that of the first batch
+  void validate() const;       ///< throws ConfigurationError
 };
 
 template <class V>
@@ -59,6 +60,7 @@ void describe(V& v, TimeSeriesTransformerOptions& o) {
   v("bidirectional", o.bidirectional);
   v("template_dim", o.template_dim, width());
   v("time_encoding", o.time_encoding);
+  v.later("input_dim", o.input_dim, std::int64_t{0}, Constraint{.low = 0, .is_width = true});
 }
 
 /// x: (batch, ..., T, d) -> (batch, ..., summary_dim); T may differ between batches, masks and times are read. With e the data and their
