@@ -16,7 +16,8 @@ from ._arrays import as_arguments, as_batch, as_choice, as_count, as_flag, as_fl
 from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
-from .amortizers import AmortizedLikelihood, AmortizedPosterior, alternatives
+from .amortizers import AmortizedLikelihood, AmortizedPosterior
+from .amortizers._base import alternatives
 from .configuration import DefaultLikelihoodConfigurator, DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory

@@ -1,0 +1,246 @@
+"""What the amortizers have in common."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _core
+from .._absent import absent, page
+from .._arrays import Scalar, as_arguments, as_batch, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
+from .._log import warn_of_foreign
+from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
+from ..latents import MultivariateStudentT
+from ..networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
+
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    from .._types import ArrayLike, Function, Names, Path, Simulations
+    from ..building_blocks import SummaryNetwork
+    from ..networks import DeepSet
+
+
+def alternatives(names):
+    """'"a" or "b"'."""
+    return " or ".join(f'"{name}"' for name in names)
+
+
+class Amortizer:
+    """What the amortizers have in common. A class says what it learns (`_target`), given what (`_given`), and its network's name in its arguments."""
+
+    _kind, _target, _given, _net = "", "", (), "inference_net"
+    name, _owner, _disowned = "amortizer", None, False  # of pickles that are older than these
+
+    def _set_up(self, inference_net, summary_net, latent_dist, mmd, name, seed, threads):
+        if latent_dist is not None and not isinstance(latent_dist, MultivariateStudentT):
+            raise OperationNotSupportedError(f"{self._kind}: latent_dist must be None or latents.MultivariateStudentT(df)")
+        if seed is not None and not isinstance(seed, (int, np.integer)):
+            raise ConfigurationError(f"{self._kind}: seed must be a whole number or None; got {seed!r}")
+        self.inference_net, self.summary_net, self.latent_dist = inference_net, summary_net, latent_dist
+        self.latent_dim = inference_net.latent_dim
+        self.seed, self._threads, self._mmd = seed, as_count(threads, f"{self._kind}: threads", 0), mmd
+        self._engine, self.info = None, None
+        self.name = as_net_name(name, self)
+        self._trained = {}  # what a trainer did, for files
+        self._disowned = False
+        self._owner = self._shared()
+        for net in self._networks() if self._owner is None else ():
+            net._amortizer = self
+
+    def _networks(self):
+        return [net for net in (self.inference_net, self.summary_net) if net is not None]
+
+    def _shared(self):
+        """The amortizer whose weights these networks carry already; None: there is none."""
+        owners = {id(net._amortizer): net._amortizer for net in self._networks() if net._amortizer is not None}
+        for owner in owners.values():
+            mine, theirs = self._sharing(), owner._sharing()
+            if self.seed is None:
+                mine["seed"] = theirs["seed"]
+            other = [f"{key} = {theirs[key]!r}; got {value!r}" for key, value in mine.items() if value != theirs[key]]
+            if owner.is_built and owner._kind != self._kind:
+                raise ConfigurationError(
+                    f"{self._kind}: {self._net} carries the weights of an {owner._kind}; give copy.copy({self._net}), which has the same options and weights of its own"
+                )
+            if owner.is_built:
+                net = self._net if self.inference_net._amortizer is owner else "summary_net"
+                if owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
+                    raise ConfigurationError(
+                        f"{self._kind}: {net} carries the weights of another amortizer, whose other network is not the one given here; amortizers share all of their "
+                        f"networks or none. Give both networks of that amortizer, or copy.copy({net}), which has the same options and weights of its own"
+                    )
+                if other:
+                    raise ConfigurationError(
+                        f"{self._kind}: these networks carry the weights of another amortizer, which has {other[0]}. Make new networks, or give "
+                        "copy.copy(net) for each, which has the same options and weights of its own"
+                    )
+            elif owner._kind != self._kind or other or owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
+                owner._disowned = True
+                continue
+            return owner
+        return None
+
+    def _sharing(self):
+        return dict(latent_dist=self._df, summary_loss_weight=self._mmd, seed=self.seed, threads=self._threads)
+
+    @property
+    def _df(self):
+        return None if self.latent_dist is None else self.latent_dist.df
+
+    @property
+    def _core(self):
+        if self._owner is not None:
+            return self._owner._core
+        if self._disowned:
+            raise ConfigurationError(f"{self._kind}: before this amortizer had weights, its networks were given to another one; use that, or make new networks")
+        if self._engine is None:
+            flow, summary = self.inference_net, self.summary_net
+            seeds = [flow.seed, None if summary is None else summary.seed]
+            seed, given = self.seed, set(seeds) - {None}
+            if seed is None and len(given) == 1:
+                seed = given.pop()
+            self._engine = getattr(_core, self._kind)(flow._options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads)
+        return self._engine
+
+    def _parts(self):
+        return [("inference_net", self.inference_net), ("summary_net", self.summary_net)][: len(self._networks())]
+
+    def _table(self):
+        return self.weights(), sum(self._core.buffers().values())
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the weights are there: after the first trainer or call."""
+        owner = self if self._owner is None else self._owner
+        return owner._engine is not None and owner._engine.is_built
+
+    def __repr__(self):
+        weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
+        latent = "" if self.latent_dist is None else f", latents {self.latent_dist!r}"
+        return f"<{self._kind} of {self.latent_dim} {self._target}{self._in_words(latent)}; {weights}>"
+
+    def _in_words(self, latent):
+        return latent
+
+    @property
+    def number_of_parameters(self) -> int:
+        """Trainable weights."""
+        return self._core.number_of_parameters
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """{dotted name: float32 array}, copies."""
+        return self._core.weights()
+
+    def _latents(self, input_dict):
+        z, log_det_J = self._ready(input_dict).forward(self._inputs(input_dict, True))
+        return output(z), output(log_det_J)
+
+    def _log_density(self, input_dict, to_numpy):
+        out, foreign = self._ready(input_dict).log_density(self._inputs(input_dict, True))
+        warn_of_foreign(foreign)
+        return out if to_numpy else output(out)
+
+    def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> Scalar:
+        """Mean of -log q, plus the summary loss; without dropout and weight decay."""
+        require_inference(f"{self._kind}.compute_loss", training)
+        loss, summary_loss, _ = self._ready(input_dict).compute_loss(self._inputs(input_dict, True))
+        return Scalar(loss + summary_loss)
+
+    def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None, keepdims: bool = False) -> np.ndarray:
+        """Draws for each data set: (B, n_samples, width) float32; of one data set (n_samples, width), as in v1, or (1, n_samples, width) with `keepdims`.
+
+        `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
+        """
+        if isinstance(n_samples, dict):
+            raise ConfigurationError(f"{self._kind}.sample: the inputs come first, then n_samples: sample(input_dict, 1000)")
+        if not is_whole(n_samples) or n_samples < 1:
+            raise ArgumentError(f"{self._kind}.sample: n_samples must be a positive integer; got {shown(n_samples)}")
+        keepdims = as_flag(keepdims, f"{self._kind}.sample: keepdims")
+        draws, foreign = self._ready(input_dict).sample(self._inputs(input_dict), n_samples, seed)
+        warn_of_foreign(foreign)
+        if len(draws) == 1 and not keepdims:
+            draws = draws[0]
+        return draws if to_numpy else output(draws)
+
+    def sample_loop(self, input_list: Sequence[Simulations], n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
+        """The same for a list of inputs, joined on axis 0: (number of data sets, n_samples, width); with a `seed` the i-th has seed + i."""
+        inputs_list = checked_inputs(input_list, f"{self._kind}.sample_loop")
+        seeds = [None if seed is None else seed + i for i in range(len(inputs_list))]
+        draws = np.concatenate([self.sample(inputs, n_samples, seed=s, keepdims=True) for inputs, s in zip(inputs_list, seeds)])
+        return draws if to_numpy else output(draws)
+
+    def foreign(self, input_dict: Simulations) -> list[_core.Foreign]:
+        """How these data are unlike those of training: an object for each kind, with .kind, .name, .low, .high, .seen_low, .seen_high, .share, .sentence.
+
+        `sample` and `log_prob` warn with the same sentences (ForeignDataWarning). Empty also if no training is known (files of earlier versions)."""
+        return self._ready(input_dict).foreign(self._inputs(input_dict))
+
+    def save(self, path: Path, *, description: str = "", param_names: Names | None = None, constants: Mapping[str, ArrayLike] | None = None) -> None:
+        """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
+
+        The file also says what training did: simulations, last losses, seed. All of it is in `load_amortizer(path).info`."""
+        arrays = {name: as_float64(value, f"constants[{name!r}]") for name, value in as_arguments(constants, "constants").items()}
+        names = as_names(param_names, f"{self._kind}.save: param_names")
+        self._core.save(as_path(path, f"{self._kind}.save: path"), description, names, arrays, **self._trained)
+
+    def _ready(self, input_dict):
+        """The engine, with weights."""
+        core = self._core
+        if not core.is_built:
+            core.build(self._inputs(input_dict))
+        return core
+
+    def _inputs(self, input_dict, target=False):
+        if not isinstance(input_dict, dict):
+            raise ConfigurationError(f"{self._kind}: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
+        if target and input_dict.get(self._target) is None:
+            raise ConfigurationError(f'{self._kind}: the input needs "{self._target}"; got the keys {sorted(input_dict)}')
+        if all(input_dict.get(role) is None for role in self._given):
+            raise SummaryStatsError(
+                f"{self._kind}: the input needs {alternatives(self._given)}; got the keys {sorted(input_dict)}. "
+                "What a generative model returns goes through trainer.configurator first"
+            )
+        batch = as_batch(input_dict)
+        if not target:  # draws and summaries do not look at it
+            batch.pop(self._target, None)
+        return batch
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        state.pop("_engine")
+        if self._owner is None and self.is_built:
+            engine = self._engine
+            state["_calls"] = engine.unseeded_calls
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.h5")
+                engine.save(path, "", [], {})
+                with open(path, "rb") as file:
+                    state["_file"] = file.read()
+        return state
+
+    def __setstate__(self, state):
+        file, calls = state.pop("_file", None), state.pop("_calls", 0)
+        self.__dict__.update(state)
+        self._engine = None
+        for net in self._networks() if self._owner is None else ():
+            net._amortizer = self
+        if file is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.h5")
+                with open(path, "wb") as out:
+                    out.write(file)
+                self._engine, _ = _core.load_amortizer(path, self._threads, True)
+            self._engine.unseeded_calls = calls
+
+
+def checked_inputs(inputs, owner):
+    if isinstance(inputs, dict) or not hasattr(inputs, "__iter__"):
+        raise ConfigurationError(f"{owner}: a list of input dictionaries is required; got {type(inputs).__name__}")
+    inputs = list(inputs)
+    if not inputs:
+        raise ConfigurationError(f"{owner}: the list of inputs is empty")
+    return inputs
