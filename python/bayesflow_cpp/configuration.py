@@ -10,7 +10,7 @@ from . import _core
 from ._absent import absent
 from ._arrays import as_float64
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
-from .simulation import FORWARD_KEYS
+from .simulation import FORWARD_KEYS, as_further
 
 if TYPE_CHECKING:
     from typing import Any
@@ -29,7 +29,7 @@ class DefaultCombiner:
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         configured = _configure(forward_dict)
-        return {name: configured.get(name) for name in ("summary_conditions", "direct_conditions")}
+        return {name: configured.get(name) for name in _conditions(configured)}
 
 
 class DefaultPosteriorConfigurator:
@@ -42,7 +42,7 @@ class DefaultPosteriorConfigurator:
 
     def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
         configured = _configure(forward_dict)
-        return {name: _cast(configured.get(name), name, self.default_float_type) for name in ("summary_conditions", "direct_conditions", "parameters")}
+        return {name: _cast(configured.get(name), name, self.default_float_type) for name in (*_conditions(configured), "parameters")}
 
 
 class DefaultLikelihoodConfigurator:
@@ -57,10 +57,15 @@ class DefaultLikelihoodConfigurator:
         if arrays["prior_draws"] is None:
             raise ConfigurationError('configurator: the forward dictionary needs "prior_draws", which are conditions of the likelihood')
         for name, array in arrays.items():
-            if array is not None:
+            if array is not None and not isinstance(array, _core.Shared):
                 _cast(array, name, np.float32)
         configured = _core.likelihood_configurator(arrays)
         return {name: _cast(configured[name], name, self.default_float_type) for name in ("observables", "conditions")}
+
+
+def _conditions(configured):
+    """v1's two conditions, and a mask and times where there are such."""
+    return ("summary_conditions", "direct_conditions", *(role for role in ("summary_mask", "summary_times") if role in configured))
 
 
 def _cast(array, name, float_type):
@@ -91,6 +96,8 @@ def _arrays_of(forward):
         raise ConfigurationError('configurator: the forward dictionary needs "sim_data" or "obs_data"')
     arrays = {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS if key != "sim_data"}
     arrays["sim_data"] = as_float64(forward[given[0]], given[0])
+    further = {key: value for key, value in forward.items() if key not in FORWARD_KEYS and key != "obs_data" and value is not None}
+    arrays.update({key: as_further(value, str(key)) for key, value in further.items()})
     return arrays, given[0]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._types import ArrayLike, Figure, Function, Names, Path, Simulations
 
-__all__ = ["ContextGenerator", "Prior", "Simulator", "GenerativeModel", "SimulationStore", "save_simulations"]
+__all__ = ["ContextGenerator", "Prior", "Simulator", "GenerativeModel", "Shared", "SimulationStore", "save_simulations"]
 
 
 class ContextGenerator:
@@ -396,15 +396,26 @@ class _BatchMaker:
 
 
 def to_core(forward):
-    """A forward dictionary as the engine takes it: float64 arrays and None."""
+    """A forward dictionary as the engine takes it: float64 arrays and None; further fields with a row for each simulation, or `Shared`."""
     if not isinstance(forward, dict):
         raise ConfigurationError(f"a generative model must return a dictionary with the keys of bayesflow_cpp's forward dictionary; got {type(forward).__name__}")
     data = "obs_data" if forward.get("sim_data") is None and forward.get("obs_data") is not None else "sim_data"
     names = {"sim_data": data}
+    further = {key: value for key, value in forward.items() if key not in FORWARD_KEYS and key != "obs_data" and value is not None}
     for key in ("prior_draws", data):
-        if forward.get(key) is None:
+        if forward.get(key) is None and not (key == "prior_draws" and further):
             raise ConfigurationError(f'forward dictionary: "{key}" is required; got the keys {sorted(map(str, forward))}')
-    return {key: as_float64(forward.get(names.get(key, key)), names.get(key, key)) for key in FORWARD_KEYS}
+    out = {key: as_float64(forward.get(names.get(key, key)), names.get(key, key)) for key in FORWARD_KEYS}
+    for key, value in further.items():
+        if not isinstance(key, str):
+            raise ConfigurationError(f"forward dictionary: keys must be texts; got {key!r}")
+        out[key] = as_further(value, key)
+    return out
+
+
+def as_further(value, key):
+    """A field beyond v1's six, as the engine takes it."""
+    return _core.Shared(value.values) if isinstance(value, Shared) else as_float64(value, key)
 
 
 FORWARD_KEYS = (
@@ -433,8 +444,18 @@ def from_core(forward):
     for key in ("prior_batchable_context", "sim_batchable_context"):
         if out[key] is not None:
             out[key] = [restore(value) for value in out[key]]
-    return out
+    return {key: Shared(value.values) if isinstance(value, _core.Shared) else value for key, value in out.items()}
 
+
+class Shared:
+    """The value of a further field of a forward dictionary that all simulations of a batch share: `{"design": Shared([0.5, 1.0])}`. Without it a
+    further field has a row for each simulation. `.values` is the array."""
+
+    def __init__(self, values: ArrayLike) -> None:
+        self.values = as_float64(values, "Shared")
+
+    def __repr__(self):
+        return f"Shared({self.values!r})"
 
 class GenerativeModel:
     """Prior and simulator together. Construction makes two pilot simulations and reports every shape.

@@ -71,7 +71,7 @@ class _Configurator:
         if not isinstance(inputs, dict) or inputs.get(self.target) is None:
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise ConfigurationError(f'configurator: it must return a dictionary with "{self.target}" and {self.given}; got {got}')
-        if self.memory is not None and len(forward["prior_draws"]) == self.rows:
+        if self.memory is not None and len(forward["sim_data"]) == self.rows:
             self.memory.store(inputs)
         return as_batch(inputs, "configurator: {}")
 

@@ -6,8 +6,9 @@
 namespace bayesflow::python {
 namespace {
 
-constexpr const char* kFields[] = {"prior_non_batchable_context", "prior_batchable_context", "prior_draws",
-                                   "sim_non_batchable_context",   "sim_batchable_context",   "sim_data"};
+struct SharedField {
+  Array values;
+};
 
 /// A Python function (batch_size, streams, first_index, prior_context, sim_context) -> forward dictionary of float64 arrays.
 BatchFunction batch_function(nb::object function) {
@@ -79,11 +80,14 @@ nb::dict presimulate(const GenerativeModel& model, const std::string& path, std:
 
 nb::dict to_dict(const Simulations& simulations) {
   nb::dict out;
-  for (const auto& [name, array] : simulations.fields())
-    if (array)
-      out[name.c_str()] = to_numpy(*array);
+  for (const StandardField& f : kStandardFields) out[f.name] = nb::none();
+  simulations.for_each([&](std::string_view name, FieldRole role, const Array& values) {
+    const nb::str key(name.data(), name.size());
+    if (role == FieldRole::shared && !Simulations::is_standard(name))
+      out[key] = nb::cast(SharedField{values});
     else
-      out[name.c_str()] = nb::none();
+      out[key] = to_numpy(values);
+  });
   return out;
 }
 
@@ -102,20 +106,23 @@ nb::dict to_dict(const Batch& batch) {
 
 Simulations simulations_from(const nb::dict& forward) {
   Simulations out;
-  const auto field = [&](const char* name) -> std::optional<Array> {
-    if (!forward.contains(name) || forward[name].is_none()) return std::nullopt;
-    return array_from(forward[name]);
-  };
-  out.prior_non_batchable_context = field(kFields[0]);
-  out.prior_batchable_context = field(kFields[1]);
-  out.prior_draws = field(kFields[2]).value_or(Array());
-  out.sim_non_batchable_context = field(kFields[3]);
-  out.sim_batchable_context = field(kFields[4]);
-  out.sim_data = field(kFields[5]).value_or(Array());
+  for (const auto& [key, values] : forward) {
+    if (values.is_none()) continue;
+    const auto name = nb::cast<std::string>(key);
+    const SharedField* shared = nullptr;
+    if (nb::try_cast(values, shared) && shared)
+      out.set(name, shared->values, FieldRole::shared);
+    else
+      out.set(name, array_from(values));
+  }
   return out;
 }
 
 void bind_simulation(nb::module_& m) {
+  nb::class_<SharedField>(m, "Shared", "A value of a further field that all simulations of a batch share.")
+      .def(
+          "__init__", [](SharedField* self, const Array& values) { new (self) SharedField{values}; }, "values"_a)
+      .def_prop_ro("values", [](const SharedField& self) { return to_numpy(self.values); });
   nb::class_<GenerativeModel>(m, "GenerativeModel")
       .def(
           "__init__",

@@ -235,7 +235,10 @@ void bind_training(nb::module_& m) {
         nb::dict out;
         out[roles::parameters] = to_numpy(std::move(c.parameters));
         out[roles::summary_conditions] = to_numpy(std::move(c.summary_conditions));
-        if (c.direct_conditions) out[roles::direct_conditions] = to_numpy(std::move(*c.direct_conditions));
+        for (auto& [role, values] : {std::pair{roles::direct_conditions, &c.direct_conditions},
+                                     {roles::summary_mask, &c.summary_mask},
+                                     {roles::summary_times, &c.summary_times}})
+          if (*values) out[role] = to_numpy(std::move(**values));
         return out;
       },
       "forward"_a);

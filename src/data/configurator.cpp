@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,16 +41,42 @@ Array join(const Array& data, const Array& context, const char* name) {
 /// A non-batchable context, the same for all, as (batch, c) (O11).
 Array repeat_over_batch(const Array& context, std::int64_t batch) { return context.flatten().expand_dims(0).repeat(batch, 0); }
 
+/// A further field that nothing reads would be left out without a word.
+void require_known(const Simulations::Further& field, const char* owner, std::initializer_list<std::string_view> known) {
+  if (std::ranges::find(known, std::string_view(field.name)) == known.end())
+    throw ConfigurationError(
+        fmt::format("{}: it does not read {}; take it out of the simulations, or write a configurator of your own", owner, field.name));
+}
+
 }  // namespace
 
 Batch default_configurator(const Simulations& simulations) {
   const DefaultConditions c = default_conditions(simulations);
-  return {{roles::parameters, c.parameters},
-          {roles::summary_conditions, c.summary_conditions},
-          {roles::direct_conditions, c.direct_conditions}};
+  Batch out{{roles::parameters, c.parameters},
+            {roles::summary_conditions, c.summary_conditions},
+            {roles::direct_conditions, c.direct_conditions}};
+  out.set(roles::summary_mask, c.summary_mask);
+  out.set(roles::summary_times, c.summary_times);
+  return out;
+}
+
+Batch model_comparison_configurator(const Simulations& simulations) {
+  const Array* indices = simulations.find(fields::model_indices);
+  if (!indices)
+    throw ConfigurationError(
+        fmt::format("model comparison configurator: the simulations need {}, one row for each with 1 for the model that made it; a "
+                    "MultiGenerativeModel makes them",
+                    fields::model_indices));
+  const DefaultConditions c = default_conditions(simulations, {fields::model_indices});
+  Batch out{
+      {roles::model_indices, *indices}, {roles::summary_conditions, c.summary_conditions}, {roles::direct_conditions, c.direct_conditions}};
+  out.set(roles::summary_mask, c.summary_mask);
+  out.set(roles::summary_times, c.summary_times);
+  return out;
 }
 
 Batch likelihood_configurator(const Simulations& given) {
+  for (const Simulations::Further& f : given.further) require_known(f, "likelihood configurator", {});
   Simulations s = given;
   s.make_columns();
   if (s.prior_draws.rank() != 2 || s.sim_data.rank() < 2 || s.sim_data.rank() > 3)
@@ -73,7 +102,9 @@ Batch likelihood_configurator(const Simulations& given) {
   return {{roles::observables, s.sim_data}, {roles::conditions, parts.size() == 1 ? parts[0] : concatenate(parts, -1)}};
 }
 
-DefaultConditions default_conditions(const Simulations& given) {
+DefaultConditions default_conditions(const Simulations& given, std::initializer_list<std::string_view> also) {
+  for (const Simulations::Further& f : given.further)
+    if (f.name != fields::sim_data_mask && f.name != fields::sim_data_times) require_known(f, "default configurator", also);
   std::optional<Simulations> columns;
   if (given.sim_data.rank() == 1 || given.prior_draws.rank() == 1) columns.emplace(given).make_columns();
   const Simulations& s = columns ? *columns : given;
@@ -93,7 +124,11 @@ DefaultConditions default_conditions(const Simulations& given) {
     Array c = repeat_over_batch(*s.sim_non_batchable_context, batch);
     direct = direct ? concatenate({*direct, c}, -1) : std::move(c);
   }
-  return {s.prior_draws, data(), std::move(direct)};
+  const auto further = [&](const char* name) {
+    const Array* values = s.find(name);
+    return values ? std::optional(*values) : std::nullopt;
+  };
+  return {s.prior_draws, data(), std::move(direct), further(fields::sim_data_mask), further(fields::sim_data_times)};
 }
 
 }  // namespace bayesflow

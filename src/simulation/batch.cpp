@@ -44,10 +44,11 @@ void require_finite(const char* what, const Array& batch, const Array* parameter
     const auto bad = std::find_if_not(row.begin(), row.end(), [](double v) { return std::isfinite(v); });
     if (bad == row.end()) continue;
     // Only data may be left out: that leaves the posterior given a finite simulation. `parameters` come with data.
-    throw SimulationError(fmt::format(
-        "{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there{}", what, index_of(first_index, i),
-        unsigned_nan(*bad), bad - row.begin(), parameters ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what,
-        parameters ? ", or set TrainerOptions::nonfinite to NonFinite::drop, which leaves such simulations out" : ""));
+    throw SimulationError(
+        fmt::format("{}: simulation {} returned {} at entry {}{}; every value must be finite: check the {} there{}", what,
+                    index_of(first_index, i), unsigned_nan(*bad), bad - row.begin(),
+                    parameters && !parameters->empty() ? " with parameters " + describe(parameters->row_values(i)) : std::string(), what,
+                    parameters ? ", or set TrainerOptions::nonfinite to NonFinite::drop, which leaves such simulations out" : ""));
   }
 }
 

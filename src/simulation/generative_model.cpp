@@ -45,16 +45,17 @@ namespace {
 
 /// What a batch function returned must be a batch.
 Simulations checked(Simulations out, const BatchRequest& request) {
-  const auto check = [&](const char* name, const Array& array) {
-    if (array.rank() > 0 && array.dim(0) == request.batch_size) return;
-    throw SimulationError(fmt::format("generative model: {} must have {} rows, one for each simulation of the batch; got shape {}", name,
-                                      request.batch_size, array.shape().to_string()));
-  };
-  out.prior_draws = detail::checked_batch("prior", std::move(out.prior_draws), request.batch_size);
+  if (!out.prior_draws.empty() || out.further.empty())  // parameters may be further fields
+    out.prior_draws = detail::checked_batch("prior", std::move(out.prior_draws), request.batch_size);
   out.sim_data = detail::checked_batch("simulator", std::move(out.sim_data), request.batch_size);
-  if (out.prior_batchable_context) check("prior_batchable_context", *out.prior_batchable_context);
-  if (out.sim_batchable_context) check("sim_batchable_context", *out.sim_batchable_context);
-  detail::require_finite("prior", out.prior_draws, nullptr, request.first_index);
+  out.for_each([&](std::string_view name, FieldRole role, const Array& array) {
+    if (role == FieldRole::per_simulation && (array.rank() == 0 || array.dim(0) != request.batch_size))
+      throw SimulationError(fmt::format("generative model: {} must have {} rows, one for each simulation of the batch; got shape {}", name,
+                                        request.batch_size, array.shape().to_string()));
+    const bool is_context = role == FieldRole::shared || name == "prior_batchable_context" || name == "sim_batchable_context";
+    if (name != "sim_data" && !is_context)
+      detail::require_finite(name == "prior_draws" ? "prior" : std::string(name).c_str(), array, nullptr, request.first_index);
+  });
   return out;
 }
 
@@ -89,7 +90,7 @@ void GenerativeModel::pilot() {
                     of_policy ? "; a model of which that is expected is made with GenerativeModelOptions::skip_test = true" : ""));
   }
   const std::size_t names = s.traits.param_names.size();
-  if (names && static_cast<std::int64_t>(names) != two.prior_draws.dim(-1))
+  if (names && !two.prior_draws.empty() && static_cast<std::int64_t>(names) != two.prior_draws.dim(-1))
     throw ConfigurationError(fmt::format("GenerativeModel \"{}\": param_names must hold one name per parameter ({}); got {}",
                                          s.options.name, two.prior_draws.dim(-1), names));
   const auto shape = [](const Array& a) {
@@ -97,7 +98,10 @@ void GenerativeModel::pilot() {
     for (int i = 1; i < a.rank(); ++i) text += ", " + std::to_string(a.dim(i));
     return text + ")";
   };
-  s.say("Shape of parameter batch after 2 pilot simulations: " + shape(two.prior_draws));
+  if (!two.prior_draws.empty()) s.say("Shape of parameter batch after 2 pilot simulations: " + shape(two.prior_draws));
+  for (const Simulations::Further& f : two.further)
+    s.say(fmt::format("Shape of {} after 2 pilot simulations: {}", f.name,
+                      f.role == FieldRole::shared ? f.values.shape().to_string() : shape(f.values)));
   s.say("Shape of simulation batch after 2 pilot simulations: " + shape(two.sim_data));
   s.say_shape("prior non-batchable context", two.prior_non_batchable_context);
   s.say_shape("prior batchable context", two.prior_batchable_context);
@@ -215,10 +219,7 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
       ++count.simulated;
       if (!finite(one.sim_data.values())) continue;
       is_good = true;
-      out.prior_draws.set_row(i, one.prior_draws.row(0));
-      out.sim_data.set_row(i, one.sim_data.row(0));
-      if (out.prior_batchable_context) out.prior_batchable_context->set_row(i, one.prior_batchable_context->row(0));
-      if (out.sim_batchable_context) out.sim_batchable_context->set_row(i, one.sim_batchable_context->row(0));
+      out.set_row(i, {&one, 0});
     }
     if (is_good) good.push_back(i);
   }

@@ -130,22 +130,22 @@ void require_same(const detail::StoreFile& file, const detail::StoreDescription&
     fresh = simulate(size);
     if (fresh.batch_size() > 0 || size >= attempted) break;
   }
-  const auto old_fields = old.fields(), new_fields = fresh.fields();
-  for (std::size_t f = 0; f < old_fields.size(); ++f) {
-    const auto& [name, a] = old_fields[f];
-    const Array* b = new_fields[f].second;
-    if (!a && !b) continue;
-    if (!a || !b) refuse(fmt::format("{} is there in one of them only", name));
-    const bool rows = name.find("non_batchable") == std::string::npos;
-    if (!same_bits(rows ? a->slice(0, std::min(a->dim(0), b->dim(0))) : *a, stored(*b, wanted.precision)))
+  fresh.for_each([&](std::string_view name, FieldRole, const Array&) {
+    if (!old.find(name)) refuse(fmt::format("{} is there in one of them only", name));
+  });
+  old.for_each([&](std::string_view name, FieldRole role, const Array& a) {
+    const Array* b = fresh.find(name);
+    if (!b) refuse(fmt::format("{} is there in one of them only", name));
+    if (!same_bits(role == FieldRole::shared ? a : a.slice(0, std::min(a.dim(0), b->dim(0))), stored(*b, wanted.precision)))
       refuse(fmt::format("with this seed, the model makes another {} in its first simulation", name));
-  }
+  });
 }
 
 std::int64_t numbers_per_simulation(const Simulations& s) {
   std::int64_t numbers = 0;
-  for (const auto& [name, array] : s.fields())
-    if (array && name.find("non_batchable") == std::string::npos) numbers += array->shape().slice(1, array->rank()).size();
+  s.for_each([&](std::string_view, FieldRole role, const Array& values) {
+    if (role == FieldRole::per_simulation) numbers += values.shape().slice(1, values.rank()).size();
+  });
   return std::max<std::int64_t>(numbers, 1);
 }
 
@@ -256,11 +256,8 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
 void save_simulations(const Simulations& simulations, const std::filesystem::path& path, const SaveSimulationsOptions& options) {
   const std::int64_t rows = simulations.prior_draws.rank() ? simulations.batch_size() : 0;
   if (rows < 1) throw ArgumentError("save_simulations: there are no simulations; prior_draws must have at least one row");
-  for (const auto& [name, array] : simulations.fields())
-    if (array && name.find("non_batchable") == std::string::npos && (array->rank() == 0 || array->dim(0) != rows))
-      throw ShapeError(
-          fmt::format("save_simulations: {} must have {} rows, as prior_draws; got shape {}", name, rows, array->shape().to_string()));
-  const bool context = simulations.prior_non_batchable_context || simulations.sim_non_batchable_context;
+  simulations.check_rows("save_simulations");
+  const bool context = simulations.has_shared();
   const std::int64_t batch = context ? rows : std::clamp<std::int64_t>(kBatchBytes / (8 * numbers_per_simulation(simulations)), 1, rows);
   detail::StoreFile file = detail::StoreFile::create(
       path, {options.model_name, options.param_names, 0, options.precision, static_cast<std::uint64_t>(batch), context},

@@ -157,7 +157,6 @@ struct SimulationStream::State {
   void arrange(Window& out, std::size_t index) const;
   void prefetch();
   bool advance();
-  [[nodiscard]] Simulations gather(const std::vector<std::pair<const Simulations*, std::int64_t>>& from) const;
 };
 
 /// The order of use within a window: a function of seed, epoch and window.
@@ -206,30 +205,6 @@ bool SimulationStream::State::advance() {
   ++next_window;
   position = 0;
   return true;
-}
-
-Simulations SimulationStream::State::gather(const std::vector<std::pair<const Simulations*, std::int64_t>>& from) const {
-  const Simulations& first = *from[0].first;
-  const auto rows_of = [&](auto&& field) {
-    const Array& like = field(first);
-    Shape shape = like.shape();
-    shape.set(0, static_cast<std::int64_t>(from.size()));
-    Array out = uninitialized_array(shape);
-    const std::int64_t width = like.size() / std::max<std::int64_t>(like.dim(0), 1);
-    for (std::size_t i = 0; i < from.size(); ++i)
-      std::copy_n(field(*from[i].first).data() + from[i].second * width, width, out.data() + static_cast<std::int64_t>(i) * width);
-    return out;
-  };
-  Simulations out;
-  out.prior_non_batchable_context = first.prior_non_batchable_context;
-  out.sim_non_batchable_context = first.sim_non_batchable_context;
-  if (first.prior_batchable_context)
-    out.prior_batchable_context = rows_of([](const Simulations& s) -> const Array& { return *s.prior_batchable_context; });
-  if (first.sim_batchable_context)
-    out.sim_batchable_context = rows_of([](const Simulations& s) -> const Array& { return *s.sim_batchable_context; });
-  out.prior_draws = rows_of([](const Simulations& s) -> const Array& { return s.prior_draws; });
-  out.sim_data = rows_of([](const Simulations& s) -> const Array& { return s.sim_data; });
-  return out;
 }
 
 SimulationStream::SimulationStream(SimulationStore store, StreamOptions options) {
@@ -321,10 +296,10 @@ std::optional<Simulations> SimulationStream::next() {
     }
     return true;
   };
-  std::vector<std::pair<const Simulations*, std::int64_t>> from;
+  std::vector<Simulations::Row> from;
   const auto add = [&](std::size_t row) {
     const State::Place at = s.window->rows[row];
-    from.emplace_back(&s.window->batches[at.batch], at.row);
+    from.push_back({&s.window->batches[at.batch], at.row});
   };
   if (s.pieces()) {
     if (!to_rows()) return {};
@@ -334,7 +309,7 @@ std::optional<Simulations> SimulationStream::next() {
     while (static_cast<std::int64_t>(from.size()) < s.options.batch_size && to_rows()) add(s.position++);
     if (from.empty()) return {};
   }
-  Simulations out = s.gather(from);
+  Simulations out = Simulations::gather(from);
   spent.clear();
   if (!s.reading.valid()) s.prefetch();
   return out;

@@ -18,19 +18,15 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kSyncBytes = std::uint64_t{64} << 20;
 
-std::string offset_name(std::size_t field) { return field_names()[field] + "_offset"; }
-std::string shape_name(std::size_t field) { return field_names()[field] + "_shape"; }
-
 std::uint64_t product(const std::vector<std::uint64_t>& extents) {
   std::uint64_t n = 1;
   for (const std::uint64_t e : extents) n *= e;
   return n;
 }
 
-std::array<const Array*, kFields> arrays_of(const Simulations& s) {
-  std::array<const Array*, kFields> out{};
-  std::size_t i = 0;
-  for (const auto& [name, array] : s.fields()) out[i++] = array;
+std::vector<StoreField> standard_fields() {
+  std::vector<StoreField> out;
+  for (const StandardField& f : kStandardFields) out.push_back({.name = f.name, .per_batch = f.role == FieldRole::shared});
   return out;
 }
 
@@ -49,12 +45,7 @@ std::uint64_t record_checksum(const CommitRecord& record) {
   return io::xxh64(io::bytes_of(record).first(offsetof(CommitRecord, checksum)));
 }
 
-const std::array<std::string, kFields> kNames = {"prior_non_batchable_context", "prior_batchable_context", "prior_draws",
-                                                 "sim_non_batchable_context",   "sim_batchable_context",   "sim_data"};
-
 }  // namespace
-
-const std::array<std::string, kFields>& field_names() { return kNames; }
 
 io::NumberType StoreFile::type() const {
   return description_.precision == StoredPrecision::float32 ? io::NumberType::float32 : io::NumberType::float64;
@@ -73,17 +64,34 @@ StoreFile StoreFile::create(const std::filesystem::path& path, StoreDescription 
   out.description_ = std::move(description);
   out.capacity_rows_ = rows;
   out.capacity_batches_ = batches;
-  const auto arrays = arrays_of(example);
-  for (std::size_t f = 0; f < kFields; ++f) {
+  out.fields_ = standard_fields();
+  for (const Simulations::Further& f : example.further) {
+    for (const Simulations::Further& other : example.further)
+      if (f.name == other.name + "_offset" || f.name == other.name + "_shape")
+        throw ArgumentError(fmt::format("cannot write \"{}\": a file of simulations cannot have fields of the names {} and {}; rename one",
+                                        path.string(), other.name, f.name));
+    out.fields_.push_back({.name = f.name, .per_batch = f.role == FieldRole::shared, .further = true});
+  }
+  const Arrays arrays = out.arrays_of(example);
+  for (std::size_t f = 0; f < out.fields_.size(); ++f) {
     StoreField& field = out.fields_[f];
     field.present = arrays[f] != nullptr;
-    field.per_batch = field_names()[f].find("non_batchable") != std::string::npos;
     if (!field.present) continue;
     field.item = item_of(*arrays[f], field.per_batch);
     field.flat = field.item.size() + 1 > static_cast<std::size_t>(Shape::kMaxRank);
   }
   out.lay_out();
   out.commit({});
+  return out;
+}
+
+StoreFile::Arrays StoreFile::arrays_of(const Simulations& simulations) const {
+  Arrays out;
+  for (const StoreField& field : fields_) out.push_back(simulations.find(field.name));
+  for (const Simulations::Further& f : simulations.further)
+    if (std::ranges::none_of(fields_, [&](const StoreField& field) { return field.name == f.name; }))
+      throw IoError(
+          fmt::format("\"{}\": {} is there in some batches and absent in others; use one file for each kind", path_.string(), f.name));
   return out;
 }
 
@@ -102,7 +110,7 @@ StoreFile StoreFile::blank() const {
 void StoreFile::lay_out() {
   io::Index index;
   index.attributes = {{"bayesflow_format", std::string(kSimulationsFormat.kind)},
-                      {"bayesflow_format_version", static_cast<std::int64_t>(kSimulationsFormat.version)},
+                      {"bayesflow_format_version", std::int64_t{1}},
                       {"bayesflow_library_version", std::string(version())},
                       {"model_name", description_.model_name},
                       {"param_names", description_.param_names},
@@ -110,24 +118,33 @@ void StoreFile::lay_out() {
                       {"batch_size", static_cast<std::int64_t>(description_.batch_size)},
                       {"dtype", std::string(io::to_string(type()))},
                       {"one_context_per_batch", static_cast<std::int64_t>(description_.one_context_per_batch)}};
+  std::vector<std::string> further, shared;
+  for (const StoreField& field : fields_)
+    if (field.further) (field.per_batch ? shared : further).push_back(field.name);
+  const bool has_further = !further.empty() || !shared.empty();
+  if (has_further) {
+    index.attributes["bayesflow_format_version"] = static_cast<std::int64_t>(kSimulationsFormat.version);
+    index.attributes["further_fields"] = further;
+    index.attributes["further_shared_fields"] = shared;
+  }
   const auto plan = [&](const std::string& name, io::NumberType number, Extents extents) {
     index.entries[name] = {number, std::move(extents), 0};
   };
   plan("batches", io::NumberType::int64, {capacity_batches_, kLineColumns});
   plan("done", io::NumberType::int64, {2});
-  for (std::size_t f = 0; f < kFields; ++f) {
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     const StoreField& field = fields_[f];
     if (!field.present) continue;
     Extents extents = field.item;
     extents.insert(extents.begin(), field.per_batch ? capacity_batches_ : capacity_rows_);
-    plan(field_names()[f], type(), field.flat ? Extents{field.capacity} : extents);
+    plan(field.path(), type(), field.flat ? Extents{field.capacity} : extents);
     if (!field.flat) continue;
-    plan(offset_name(f), io::NumberType::int64, {capacity_batches_});
-    plan(shape_name(f), io::NumberType::int64, {capacity_batches_, field.item.size() + (field.per_batch ? 0 : 1)});
+    plan(field.offset_path(), io::NumberType::int64, {capacity_batches_});
+    plan(field.shape_path(), io::NumberType::int64, {capacity_batches_, field.item.size() + (field.per_batch ? 0 : 1)});
   }
   // The index comes before all arrays, so that one checksum covers everything that never changes; it is given room for the longest offsets.
   for (auto& [name, entry] : index.entries) entry.offset = ~std::uint64_t{0};
-  header_ = io::make_header(kSimulationsFormat);
+  header_ = io::make_header({.kind = kSimulationsFormat.kind, .version = has_further ? kSimulationsFormat.version : 1});
   header_.index_bytes = io::to_json(index).size();
   pending_ = std::make_unique<io::AtomicFile>(path_);
   for (std::uint64_t metadata = 32768;; metadata *= 2) {
@@ -157,13 +174,13 @@ void StoreFile::lay_out() {
 
   table_ = index.entries["batches"];
   done_ = index.entries["done"];
-  for (std::size_t f = 0; f < kFields; ++f) {
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     StoreField& field = fields_[f];
     if (!field.present) continue;
-    field.values = index.entries[field_names()[f]];
+    field.values = index.entries[field.path()];
     if (!field.flat) continue;
-    field.offsets = index.entries[offset_name(f)];
-    field.shapes = index.entries[shape_name(f)];
+    field.offsets = index.entries[field.offset_path()];
+    field.shapes = index.entries[field.shape_path()];
   }
 }
 
@@ -171,13 +188,14 @@ void StoreFile::lay_out() {
 void StoreFile::copy_contents(const StoreFile& old) {
   CommitRecord done = old.committed_;
   io::copy_range(old.file(), old.table_.offset, file(), table_.offset, done.batches * sizeof(BatchLine));
-  for (std::size_t f = 0; f < kFields; ++f) {
-    const StoreField &field = fields_[f], &before = old.fields_[f];
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
+    StoreField& field = fields_[f];
+    const StoreField& before = old.fields_[f];
     if (!field.present) continue;
-    const std::uint64_t numbers = before.flat ? done.used[f] : product(field.item) * (field.per_batch ? done.batches : done.rows);
+    const std::uint64_t numbers = before.flat ? before.used : product(field.item) * (field.per_batch ? done.batches : done.rows);
     io::copy_range(old.file(), before.values.offset, file(), field.values.offset, numbers * number_bytes());
     if (!field.flat) continue;
-    done.used[f] = numbers;
+    field.used = numbers;
     Extents offsets, shapes;
     for (std::uint64_t b = 0, offset = 0; b < done.batches; ++b) {
       const Extents extents = old.shape(f, b, old.line(b));
@@ -216,6 +234,7 @@ void StoreFile::publish() {
 // --- appending ---
 
 void StoreFile::commit(CommitRecord record) {
+  for (std::size_t f = 0; f < record.used.size(); ++f) record.used[f] = fields_[f].used;
   record.sequence = 2 * record.batches + (record.synced_batches == record.batches ? 1 : 0);
   record.checksum = record_checksum(record);
   newest_slot_ = 1 - newest_slot_;
@@ -227,7 +246,7 @@ void StoreFile::commit(CommitRecord record) {
 }
 
 /// Larger, or with a field made flat, if this batch needs it.
-void StoreFile::make_room(const std::array<const Array*, kFields>& arrays, std::uint64_t rows) {
+void StoreFile::make_room(const Arrays& arrays, std::uint64_t rows) {
   StoreFile larger = blank();
   bool needed = false;
   const auto grow = [&](std::uint64_t& capacity, std::uint64_t need) {
@@ -237,21 +256,21 @@ void StoreFile::make_room(const std::array<const Array*, kFields>& arrays, std::
   };
   grow(larger.capacity_rows_, committed_.rows + rows);
   grow(larger.capacity_batches_, committed_.batches + 1);
-  for (std::size_t f = 0; f < kFields; ++f) {
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     StoreField& field = larger.fields_[f];
     if (field.present != (arrays[f] != nullptr))
       throw IoError(fmt::format("\"{}\": {} is there in some batches and absent in others; use one file for each kind", path_.string(),
-                                field_names()[f]));
+                                fields_[f].name));
     if (!field.present) continue;
     const Extents item = item_of(*arrays[f], field.per_batch);
     if (item.size() != field.item.size())
       throw IoError(fmt::format("\"{}\": {} has {} axes in this batch and {} in the first; use one file for each kind", path_.string(),
-                                field_names()[f], item.size(), field.item.size()));
+                                fields_[f].name, item.size(), field.item.size()));
     if (!field.flat && item == field.item) continue;
     if (!field.flat) field.flat = needed = true;
     const std::uint64_t units = field.per_batch ? committed_.batches : committed_.rows,
                         all = field.per_batch ? larger.capacity_batches_ : larger.capacity_rows_;
-    const std::uint64_t used = fields_[f].flat ? committed_.used[f] : product(field.item) * units,
+    const std::uint64_t used = fields_[f].flat ? fields_[f].used : product(field.item) * units,
                         need = used + static_cast<std::uint64_t>(arrays[f]->size());
     if (need <= field.capacity) continue;
     // Room for all that is expected; unused room is a hole in the file.
@@ -263,11 +282,11 @@ void StoreFile::make_room(const std::array<const Array*, kFields>& arrays, std::
   if (needed) replace_by(std::move(larger));
 }
 
-std::uint64_t StoreFile::checksum(const BatchLine& line, const std::array<Extents, kFields>& shapes,
-                                  const std::array<std::span<const std::byte>, kFields>& values) const {
+std::uint64_t StoreFile::checksum(const BatchLine& line, const std::vector<Extents>& shapes,
+                                  const std::vector<std::span<const std::byte>>& values) const {
   io::Xxh64 hash;
   hash.update(io::bytes_of(line).first(offsetof(BatchLine, checksum)));
-  for (std::size_t f = 0; f < kFields; ++f) {
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     if (!fields_[f].present) continue;
     const std::uint64_t axes = shapes[f].size();
     hash.update(io::bytes_of(axes));
@@ -285,21 +304,19 @@ void StoreFile::append(const Simulations& batch, std::uint64_t next_index, const
   next.redrawn += count.redrawn;
   const auto rows = static_cast<std::uint64_t>(batch.batch_size());
   if (rows == 0) return commit(next);
-  const auto arrays = arrays_of(batch);
+  const Arrays arrays = arrays_of(batch);
   if (description_.precision == StoredPrecision::float32)
-    for (std::size_t f = 0; f < kFields; ++f)
+    for (std::size_t f = 0; f < fields_.size(); ++f)
       if (const double* beyond = arrays[f] ? detail::beyond_float32(arrays[f]->values()) : nullptr)
         throw SimulationError(
             fmt::format("\"{}\": {} holds {}, {}, as which it is to be stored; store it as StoredPrecision::float64, or scale it",
-                        path().string(), field_names()[f], *beyond, detail::kBeyondFloat32));
+                        path().string(), fields_[f].name, *beyond, detail::kBeyondFloat32));
   make_room(arrays, rows);
-  next.used = committed_.used;  // a field may have become flat
-
   BatchLine at{committed_.rows, rows, next.next_index, next.simulated, next.dropped, next.redrawn, 0};
-  std::array<Extents, kFields> shapes;
-  std::array<std::vector<float>, kFields> singles;
-  std::array<std::span<const std::byte>, kFields> values;
-  for (std::size_t f = 0; f < kFields; ++f) {
+  std::vector<Extents> shapes(fields_.size());
+  std::vector<std::vector<float>> singles(fields_.size());
+  std::vector<std::span<const std::byte>> values(fields_.size());
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     const StoreField& field = fields_[f];
     if (!field.present) continue;
     const Array& array = *arrays[f];
@@ -310,13 +327,14 @@ void StoreFile::append(const Simulations& batch, std::uint64_t next_index, const
       values[f] = std::as_bytes(std::span(singles[f]));
     }
     if (field.flat) {
-      file().write(field.offsets.offset + committed_.batches * 8, io::bytes_of(next.used[f]));
+      file().write(field.offsets.offset + committed_.batches * 8, io::bytes_of(field.used));
       file().write(field.shapes.offset + committed_.batches * 8 * shapes[f].size(), std::as_bytes(std::span(shapes[f])));
-      next.used[f] += static_cast<std::uint64_t>(array.size());
     }
     file().write(place(f, committed_.batches, at), values[f]);
     unsynced_bytes_ += values[f].size();
   }
+  for (std::size_t f = 0; f < fields_.size(); ++f)
+    if (fields_[f].flat) fields_[f].used += static_cast<std::uint64_t>(arrays[f]->size());
   at.checksum = checksum(at, shapes, values);
   file().write(table_.offset + committed_.batches * sizeof at, io::bytes_of(at));
   ++next.batches;
@@ -404,21 +422,39 @@ void StoreFile::load(io::Opened opened) {
   capacity_batches_ = table_.extents[0];
   if (table_.extents[1] != kLineColumns || done_.extents[0] != 2) damaged("its tables have other columns");
   capacity_rows_ = ~std::uint64_t{0};
-  for (std::size_t f = 0; f < kFields; ++f) {
+  fields_ = standard_fields();
+  const bool has_further = header_.format_version > 1;
+  if (has_further) {
+    for (const auto& [attribute, role] :
+         {std::pair{"further_fields", FieldRole::per_simulation}, std::pair{"further_shared_fields", FieldRole::shared}}) {
+      std::vector<std::string> names;
+      text(attribute, names);
+      Simulations valid;
+      for (std::string& name : names) {
+        try {
+          if (Simulations::is_standard(name) || valid.find(name)) throw ArgumentError("a field that is there already");
+          valid.set(name, Array(), role);
+        } catch (const ArgumentError&) {
+          damaged(fmt::format("\"{}\" cannot be the name of a further field", name));
+        }
+        fields_.push_back({.name = std::move(name), .per_batch = role == FieldRole::shared, .further = true});
+      }
+    }
+  }
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     StoreField& field = fields_[f];
-    const std::string& name = field_names()[f];
-    field.present = opened.index.entries.contains(name);
-    field.per_batch = name.find("non_batchable") != std::string::npos;
+    field.present = opened.index.entries.contains(field.path());
     if (!field.present) {
-      if (name == "prior_draws" || name == "sim_data") damaged(fmt::format("dataset \"{}\" is missing", name));
+      const bool needed = field.further || field.name == "sim_data" || (field.name == "prior_draws" && !has_further);
+      if (needed) damaged(fmt::format("dataset \"{}\" is missing", field.path()));
       continue;
     }
-    field.flat = opened.index.entries.contains(offset_name(f));
-    field.values = entry(name, type(), field.flat ? 1 : 0);
+    field.flat = opened.index.entries.contains(field.offset_path());
+    field.values = entry(field.path(), type(), field.flat ? 1 : 0);
     if (field.flat) {
       field.capacity = field.values.extents[0];
-      field.offsets = entry(offset_name(f), io::NumberType::int64, 1);
-      field.shapes = entry(shape_name(f), io::NumberType::int64, 2);
+      field.offsets = entry(field.offset_path(), io::NumberType::int64, 1);
+      field.shapes = entry(field.shape_path(), io::NumberType::int64, 2);
       if (field.offsets.extents[0] != capacity_batches_ || field.shapes.extents[0] != capacity_batches_ ||
           field.shapes.extents[1] > static_cast<std::uint64_t>(Shape::kMaxRank) || (!field.per_batch && field.shapes.extents[1] == 0))
         damaged("its tables have other columns");
@@ -450,10 +486,11 @@ void StoreFile::recover() {
   finished_ = std::ranges::equal(io::bytes_of(records[0]), io::bytes_of(records[1])) && c.synced_batches == c.batches;
   if (c.batches > capacity_batches_ || c.synced_batches > c.batches) damaged("it claims more batches than it has room for");
   if (c.rows > capacity_rows_) damaged("it claims more simulations than it has room for");
-  for (std::size_t f = 0; f < kFields; ++f) {
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     StoreField& field = fields_[f];
-    if (field.flat && c.used[f] > field.capacity) damaged("it claims more numbers than it has room for");
     if (!field.flat) continue;
+    field.used = !field.further ? c.used[f] : c.batches ? used_up_to(f, c.batches - 1) : 0;
+    if (field.used > field.capacity) damaged("it claims more numbers than it has room for");
     field.item = c.batches ? shape(f, 0, line(0)) : Extents(static_cast<std::size_t>(field.shapes.extents[1]), 0);
     if (!field.per_batch) field.item.erase(field.item.begin());
   }
@@ -472,12 +509,8 @@ void StoreFile::recover() {
       kept.simulated = before.simulated;
       kept.dropped = before.dropped;
       kept.redrawn = before.redrawn;
-      for (std::size_t f = 0; f < kFields; ++f)
-        if (fields_[f].flat && b) {
-          std::uint64_t offset = 0;
-          file().read(fields_[f].offsets.offset + (b - 1) * 8, std::as_writable_bytes(std::span(&offset, 1)));
-          kept.used[f] = offset + product(shape(f, b - 1, before));
-        }
+      for (std::size_t f = 0; f < fields_.size(); ++f)
+        if (fields_[f].flat) fields_[f].used = b ? used_up_to(f, b - 1) : 0;
       c = kept;
       return;
     }
@@ -507,8 +540,15 @@ StoreFile::Extents StoreFile::shape(std::size_t f, std::uint64_t batch, const Ba
     fits = fits && (extent == 0 || numbers <= field.capacity / extent);
     numbers *= extent;
   }
-  if (!fits) damaged(fmt::format("the shape of {} in batch {} makes no sense", field_names()[f], batch));
+  if (!fits) damaged(fmt::format("the shape of {} in batch {} makes no sense", fields_[f].name, batch));
   return out;
+}
+
+std::uint64_t StoreFile::used_up_to(std::size_t f, std::uint64_t batch) const {
+  std::uint64_t offset = 0;
+  file().read(fields_[f].offsets.offset + batch * 8, std::as_writable_bytes(std::span(&offset, 1)));
+  if (offset > fields_[f].capacity) damaged(fmt::format("the place of {} in batch {} makes no sense", fields_[f].name, batch));
+  return offset + product(shape(f, batch, line(batch)));
 }
 
 std::uint64_t StoreFile::place(std::size_t f, std::uint64_t batch, const BatchLine& at) const {
@@ -516,30 +556,30 @@ std::uint64_t StoreFile::place(std::size_t f, std::uint64_t batch, const BatchLi
   if (!field.flat) return field.values.offset + product(field.item) * number_bytes() * (field.per_batch ? batch : at.first_row);
   std::uint64_t offset = 0;
   file().read(field.offsets.offset + batch * 8, std::as_writable_bytes(std::span(&offset, 1)));
-  if (offset > field.capacity) damaged(fmt::format("the place of {} in batch {} makes no sense", field_names()[f], batch));
+  if (offset > field.capacity) damaged(fmt::format("the place of {} in batch {} makes no sense", fields_[f].name, batch));
   return field.values.offset + offset * number_bytes();
 }
 
 std::uint64_t StoreFile::array_bytes(std::uint64_t batch) const {
   const BatchLine at = line(batch);
   std::uint64_t numbers = 0;
-  for (std::size_t f = 0; f < kFields; ++f)
+  for (std::size_t f = 0; f < fields_.size(); ++f)
     if (fields_[f].present) numbers += product(shape(f, batch, at));
   return numbers * sizeof(double);
 }
 
 Simulations StoreFile::read(std::uint64_t batch) const {
   const BatchLine at = line(batch);
-  std::array<Extents, kFields> shapes;
-  std::array<std::vector<float>, kFields> singles;
-  std::array<std::optional<Array>, kFields> arrays;
-  std::array<std::span<const std::byte>, kFields> values;
-  for (std::size_t f = 0; f < kFields; ++f) {
+  std::vector<Extents> shapes(fields_.size());
+  std::vector<std::vector<float>> singles(fields_.size());
+  std::vector<std::optional<Array>> arrays(fields_.size());
+  std::vector<std::span<const std::byte>> values(fields_.size());
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
     if (!fields_[f].present) continue;
     shapes[f] = shape(f, batch, at);
     const std::uint64_t numbers = product(shapes[f]), from = place(f, batch, at);
     if (numbers * number_bytes() > header_.file_bytes || from > header_.file_bytes - numbers * number_bytes())
-      damaged(fmt::format("{} of batch {} does not lie within the file", field_names()[f], batch));
+      damaged(fmt::format("{} of batch {} does not lie within the file", fields_[f].name, batch));
     arrays[f] = uninitialized_array(to_shape(shapes[f]));
     std::span<std::byte> to = std::as_writable_bytes(arrays[f]->values());
     if (description_.precision == StoredPrecision::float32) {
@@ -551,9 +591,11 @@ Simulations StoreFile::read(std::uint64_t batch) const {
   }
   if (checksum(at, shapes, values) != at.checksum)
     damaged(fmt::format("batch {} of {} does not match its checksum", batch, committed_.batches));
-  for (std::size_t f = 0; f < kFields; ++f) std::copy(singles[f].begin(), singles[f].end(), arrays[f] ? arrays[f]->data() : nullptr);
-  return {std::move(arrays[0]), std::move(arrays[1]), std::move(*arrays[2]),
-          std::move(arrays[3]), std::move(arrays[4]), std::move(*arrays[5])};
+  for (std::size_t f = 0; f < fields_.size(); ++f) std::copy(singles[f].begin(), singles[f].end(), arrays[f] ? arrays[f]->data() : nullptr);
+  Simulations out;
+  for (std::size_t f = 0; f < fields_.size(); ++f)
+    if (arrays[f]) out.set(fields_[f].name, std::move(*arrays[f]), fields_[f].per_batch ? FieldRole::shared : FieldRole::per_simulation);
+  return out;
 }
 
 }  // namespace bayesflow::detail

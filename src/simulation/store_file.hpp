@@ -23,17 +23,24 @@ namespace bayesflow::detail {
 /// beyond the record does not exist, so a kill at any moment loses at most the batch in flight. The record is kept twice and written in
 /// turn. For power failures, it also says up to where everything is surely on the disk; batches beyond are verified before the file is
 /// trusted. More room, or a shape that turns out to vary, is met by a new file that gets the old one's contents and name.
-inline constexpr io::Format kSimulationsFormat{.kind = "simulations", .version = 1};
-inline constexpr std::size_t kFields = 6;
+/// Version 2 has fields beyond v1's six; files without such are of version 1, which earlier libraries read.
+inline constexpr io::Format kSimulationsFormat{.kind = "simulations", .version = 2};
 
-/// One of the six fields of Simulations.
+/// A field of Simulations: the six, present or not, in their order; then further ones.
 struct StoreField {
+  std::string name{};
   bool present = false;
-  bool per_batch = false;             ///< a non-batchable context: one value per batch; else one row per simulation
+  bool per_batch = false;             ///< FieldRole::shared: one value per batch; else one row per simulation
+  bool further = false;               ///< beyond the six
   bool flat = false;                  ///< shapes differ between batches: values one after the other, with a table of offsets and shapes
-  std::vector<std::uint64_t> item;    ///< shape of a row (or value); if flat, of the first one
+  std::vector<std::uint64_t> item{};  ///< shape of a row (or value); if flat, of the first one
   std::uint64_t capacity = 0;         ///< in numbers, if flat
-  io::Entry values, offsets, shapes;  ///< where it lies
+  std::uint64_t used = 0;             ///< of these, by committed batches
+  io::Entry values{}, offsets{}, shapes{};  ///< where it lies
+
+  [[nodiscard]] std::string path() const { return further ? "further/" + name : name; }
+  [[nodiscard]] std::string offset_path() const { return path() + "_offset"; }
+  [[nodiscard]] std::string shape_path() const { return path() + "_shape"; }
 };
 
 /// Stored at kRecordOffsets. Sequence = 2 * batches + (everything synced): of two valid records the larger one counts.
@@ -43,7 +50,7 @@ struct CommitRecord {
   std::uint64_t synced_batches = 0;
   std::uint64_t next_index = 0;  ///< of the next simulation
   std::int64_t simulated = 0, dropped = 0, redrawn = 0;
-  std::array<std::uint64_t, kFields> used = {};  ///< numbers in each flat field
+  std::array<std::uint64_t, kStandardFields.size()> used = {};  ///< numbers in each flat field of the six; of others the last batch tells
   std::uint64_t checksum = 0;
 };
 inline constexpr std::uint64_t kRecordOffsets[] = {1024, 2048};
@@ -114,12 +121,16 @@ class StoreFile {
   void recover();
   void commit(CommitRecord record);
   void require_name() const;
-  void make_room(const std::array<const Array*, kFields>& arrays, std::uint64_t rows);
+  using Arrays = std::vector<const Array*>;  ///< of `fields_`, null where absent
+  [[nodiscard]] Arrays arrays_of(const Simulations& simulations) const;
+  void make_room(const Arrays& arrays, std::uint64_t rows);
   [[nodiscard]] BatchLine line(std::uint64_t batch) const;
+  /// Numbers that a flat field takes up to and with a batch.
+  [[nodiscard]] std::uint64_t used_up_to(std::size_t field, std::uint64_t batch) const;
   [[nodiscard]] std::uint64_t place(std::size_t field, std::uint64_t batch, const BatchLine& at) const;  ///< offset in the file
   [[nodiscard]] Extents shape(std::size_t field, std::uint64_t batch, const BatchLine& at) const;
-  [[nodiscard]] std::uint64_t checksum(const BatchLine& line, const std::array<Extents, kFields>& shapes,
-                                       const std::array<std::span<const std::byte>, kFields>& values) const;
+  [[nodiscard]] std::uint64_t checksum(const BatchLine& line, const std::vector<Extents>& shapes,
+                                       const std::vector<std::span<const std::byte>>& values) const;
   [[noreturn]] void damaged(const std::string& what) const;
 
   std::filesystem::path path_;
@@ -128,15 +139,12 @@ class StoreFile {
   io::Header header_;
   StoreDescription description_;
   std::uint64_t capacity_rows_ = 0, capacity_batches_ = 0;
-  std::array<StoreField, kFields> fields_;
+  std::vector<StoreField> fields_;
   io::Entry table_, done_;
   CommitRecord committed_;
   std::size_t newest_slot_ = 0;
   bool finished_ = false;  // both records say that everything is on the disk
   std::uint64_t unsynced_bytes_ = 0;
 };
-
-/// Names of the fields, in the order of Simulations::fields().
-[[nodiscard]] const std::array<std::string, kFields>& field_names();
 
 }  // namespace bayesflow::detail

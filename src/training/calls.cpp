@@ -109,12 +109,11 @@ Simulations two_of(const Dataset& data) { return data.first(2); }
 
 std::uint64_t checksum(const Simulations& simulations, std::uint64_t seed) {
   io::Xxh64 sum(seed);
-  for (const auto& [name, values] : simulations.fields()) {
-    if (!values) continue;
+  simulations.for_each([&](std::string_view name, FieldRole, const Array& values) {
     sum.update(std::as_bytes(std::span(name.data(), name.size())));
-    for (const std::int64_t extent : values->shape()) sum.update(io::bytes_of(extent));
-    sum.update(std::as_bytes(values->values()));
-  }
+    for (const std::int64_t extent : values.shape()) sum.update(io::bytes_of(extent));
+    sum.update(std::as_bytes(values.values()));
+  });
   return sum.digest();
 }
 

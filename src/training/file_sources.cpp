@@ -58,11 +58,11 @@ std::optional<Simulations> first_of(const SimulationStore& store, std::int64_t c
   const Simulations all = store.batch(0);
   std::vector<std::int64_t> rows;
   for (std::int64_t i = 0; i < all.batch_size() && static_cast<std::int64_t>(rows.size()) < count; ++i) {
-    const auto finite = [i](const auto& field) {
-      return !field.second || field.second->rank() == 0 || field.second->dim(0) <= i || field.second->row(i).all_finite();
-    };
-    const auto fields = all.fields();
-    if (std::all_of(fields.begin(), fields.end(), finite)) rows.push_back(i);
+    bool finite = true;
+    all.for_each([&](std::string_view, FieldRole role, const Array& values) {
+      finite = finite && (role == FieldRole::shared || values.row(i).all_finite());
+    });
+    if (finite) rows.push_back(i);
   }
   if (rows.empty()) return {};
   return all.take(rows);

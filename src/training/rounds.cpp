@@ -16,6 +16,14 @@ std::filesystem::path round_file(const std::filesystem::path& folder, std::uint6
   return folder / fmt::format("simulations_{:012}.h5", first);
 }
 
+constexpr std::string_view kFurther = "further/", kShared = "further_shared/";
+
+/// Where fields beyond v1's six lie, which tells their role.
+std::string_view folder_of(std::string_view name, FieldRole role) {
+  if (Simulations::is_standard(name)) return "";
+  return role == FieldRole::shared ? kShared : kFurther;
+}
+
 void write_round(const std::filesystem::path& file, std::uint64_t seed, std::uint64_t first, std::int64_t asked,
                  const std::vector<Simulations>& parts, const NonFiniteCount& bad) {
   io::ArchiveWriter out(kRoundFormat);
@@ -27,8 +35,9 @@ void write_round(const std::filesystem::path& file, std::uint64_t seed, std::uin
   out.attribute("redrawn", bad.redrawn);
   out.attribute("simulated", bad.simulated);
   for (std::size_t p = 0; p < parts.size(); ++p)
-    for (const auto& [name, values] : parts[p].fields())
-      if (values) out.array(fmt::format("part_{:06}/{}", p, name), values->shape(), values->values());
+    parts[p].for_each([&](std::string_view name, FieldRole role, const Array& values) {
+      out.array(fmt::format("part_{:06}/{}{}", p, folder_of(name, role), name), values.shape(), values.values());
+    });
   out.commit(file);
 }
 
@@ -42,15 +51,20 @@ bool read_round(const std::filesystem::path& file, std::uint64_t seed, std::uint
     return false;
   parts.clear();
   for (std::int64_t p = 0; p < in.attribute<std::int64_t>("parts"); ++p) {
-    const auto field = [&](const char* name) -> std::optional<Array> {
-      const std::string path = fmt::format("part_{:06}/{}", p, name);
-      if (!in.has(path)) return {};
+    const std::string part = fmt::format("part_{:06}/", p);
+    Simulations& to = parts.emplace_back();
+    for (const std::string& path : in.paths(part)) {
       Array values = uninitialized_array(in.shape(path));
       in.read(path, values.shape(), values.values());
-      return values;
-    };
-    parts.push_back({field("prior_non_batchable_context"), field("prior_batchable_context"), field("prior_draws").value_or(Array()),
-                     field("sim_non_batchable_context"), field("sim_batchable_context"), field("sim_data").value_or(Array())});
+      std::string_view name = std::string_view(path).substr(part.size());
+      std::optional<FieldRole> role;
+      for (const auto& [folder, is] : {std::pair{kFurther, FieldRole::per_simulation}, std::pair{kShared, FieldRole::shared}})
+        if (name.starts_with(folder)) {
+          name.remove_prefix(folder.size());
+          role = is;
+        }
+      to.set(name, std::move(values), role);
+    }
   }
   bad = {in.attribute<std::int64_t>("simulated"), in.attribute<std::int64_t>("dropped"), in.attribute<std::int64_t>("redrawn")};
   return true;

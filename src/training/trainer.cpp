@@ -401,13 +401,13 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
   training::Dataset given = training::finite_dataset(parts, "the training data", s.options, bad, first_bad);
   std::optional<Simulations> held_out;
   for (const Simulations& part : given.parts())
-    for (const auto& [name, context] : {std::pair("prior_non_batchable_context", &part.prior_non_batchable_context),
-                                        std::pair("sim_non_batchable_context", &part.sim_non_batchable_context)})
-      if (*context && (*context)->rank() == 1 && part.batch_size() > 2 && (*context)->dim(0) == part.batch_size())
+    part.for_each([&](std::string_view name, FieldRole role, const Array& values) {
+      if (role == FieldRole::shared && values.rank() == 1 && part.batch_size() > 2 && values.dim(0) == part.batch_size())
         s.log(LogLevel::warning,
               fmt::format("{} has {} values, as many as there are simulations, and each simulation is given all of them: for one value a "
                           "simulation give a batchable context, or a dictionary for each value.",
                           name, part.batch_size()));
+    });
   if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
   const auto data = std::make_shared<const training::Dataset>(std::move(given));
   check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);

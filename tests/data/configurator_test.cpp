@@ -103,6 +103,33 @@ TEST(DefaultConfigurator, DataOfRankFour) {
   EXPECT_EQ(joined(0, 2, 3, 1), 7.0);
 }
 
+TEST(DefaultConfigurator, MasksAndTimesGoToTheSummaryNetwork) {
+  Simulations s;
+  s.prior_draws = Array({2, 1}, 0.5);
+  s.sim_data = Array({2, 3, 1}, 0.25);
+  s.set(fields::sim_data_mask, Array::of({{1.0, 1.0, 0.0}, {1.0, 0.0, 0.0}}));
+  s.set(fields::sim_data_times, Array({2, 3}, 2.0));
+  const Batch batch = default_configurator(s);
+  EXPECT_EQ(batch.array(roles::summary_mask), *s.find(fields::sim_data_mask));
+  EXPECT_EQ(batch.array(roles::summary_times), *s.find(fields::sim_data_times));
+  s.set("design", Array({2, 1}));
+  EXPECT_THROW((void)default_configurator(s), ConfigurationError);  // nothing reads it
+  EXPECT_THROW((void)likelihood_configurator(s), ConfigurationError);
+}
+
+TEST(ModelComparisonConfigurator, TakesTheModelsIndices) {
+  Simulations s;
+  s.sim_data = Array({2, 3, 1}, 0.25);
+  EXPECT_THROW((void)model_comparison_configurator(s), ConfigurationError);
+  s.set(fields::model_indices, Array::of({{1.0, 0.0}, {0.0, 1.0}}));
+  s.set(fields::sim_data_mask, Array({2, 3}, 1.0));
+  const Batch batch = model_comparison_configurator(s);
+  EXPECT_EQ(batch.array(roles::model_indices), *s.find(fields::model_indices));
+  EXPECT_EQ(batch.array(roles::summary_conditions), s.sim_data);
+  EXPECT_TRUE(batch.has(roles::summary_mask));
+  EXPECT_FALSE(batch.has(roles::parameters));
+}
+
 TEST(DefaultConfigurator, NamesTheShapesThatDoNotFit) {
   const std::string advice =
       ": it needs shape (batch,), (batch, c) or all axes of the data but the last; write a configurator of your own for anything else";

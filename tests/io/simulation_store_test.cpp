@@ -14,11 +14,11 @@ namespace {
 
 void expect_same(const Simulations& a, const Simulations& b) {
   const auto x = a.fields(), y = b.fields();
+  ASSERT_EQ(x.size(), y.size());
   for (std::size_t f = 0; f < x.size(); ++f) {
-    ASSERT_EQ(x[f].second != nullptr, y[f].second != nullptr) << x[f].first;
-    if (x[f].second) {
-      EXPECT_EQ(*x[f].second, *y[f].second) << x[f].first;
-    }
+    EXPECT_EQ(x[f].name, y[f].name);
+    EXPECT_EQ(x[f].role, y[f].role) << x[f].name;
+    EXPECT_EQ(*x[f].values, *y[f].values) << x[f].name;
   }
 }
 
@@ -122,6 +122,58 @@ TEST(Presimulate, StoresContextsOfEveryKind) {
   const SimulationStore store(folder / "s.h5");
   for (std::int64_t b = 0; b < 3; ++b)
     expect_same(store.batch(b), model.simulate(b < 2 ? 20 : 10, 0, "presimulation", static_cast<std::uint64_t>(20 * b)));
+}
+
+TEST(Presimulate, StoresFurtherFields) {
+  for (const bool varying : {false, true}) {
+    const TemporaryFolder folder;
+    const GenerativeModel model = further_model(varying);
+    const PresimulateOptions options{.seed = 2, .batch_size = 8};
+    model.presimulate(folder / "whole.h5", 60, options);
+    model.presimulate(folder / "parts.h5", 20, options);
+    model.presimulate(folder / "parts.h5", 60, options);
+    PresimulateOptions stopped = options;
+    stopped.progress = [](const PresimulationProgress& p) { return p.done < 30; };
+    EXPECT_FALSE(model.presimulate(folder / "stopped.h5", 60, stopped).completed);
+    model.presimulate(folder / "stopped.h5", 60, options);
+    EXPECT_TRUE(contents(folder / "whole.h5") == contents(folder / "stopped.h5"));
+    const SimulationStore whole(folder / "whole.h5"), parts(folder / "parts.h5");
+    EXPECT_EQ(whole.info().format_version, 2U);
+    ASSERT_EQ(whole.size(), 60);
+    for (std::int64_t b = 0; b < whole.batches(); ++b) {
+      const Simulations s = whole.batch(b);
+      expect_same(s, model.simulate(whole.rows(b), 2, "presimulation", static_cast<std::uint64_t>(8 * b)));
+      if (b < 2) expect_same(s, parts.batch(b));
+      EXPECT_TRUE(s.prior_draws.empty());
+      EXPECT_EQ(s.find("design") != nullptr, varying);
+    }
+    SimulationStream stream(whole, {.batch_size = 4});
+    double sum = 0, expected = 0;
+    while (const std::optional<Simulations> batch = stream.next()) {
+      EXPECT_EQ(batch->sim_data, *batch->find(fields::local_prior_draws) * 2.0);  // rows of one simulation stay together
+      sum += batch->find(fields::hyper_prior_draws)->sum();
+    }
+    for (std::int64_t b = 0; b < whole.batches(); ++b) expected += whole.batch(b).find(fields::hyper_prior_draws)->sum();
+    EXPECT_NEAR(sum, expected, 1e-9);
+  }
+}
+
+TEST(Presimulate, FilesWithoutFurtherFieldsAreOfVersionOne) {
+  const TemporaryFolder folder;
+  gaussian_model().presimulate(folder / "simulations.h5", 10);
+  EXPECT_EQ(SimulationStore(folder / "simulations.h5").info().format_version, 1U);
+}
+
+TEST(SaveSimulations, KeepsFurtherFields) {
+  const TemporaryFolder folder;
+  Simulations s = further_model(true)(5);
+  save_simulations(s, folder / "simulations.h5");
+  expect_same(SimulationStore(folder / "simulations.h5").read(), s);
+  s.set("hyper_prior_draws_shape", Array({5, 1}));
+  EXPECT_THROW(save_simulations(s, folder / "other.h5"), ArgumentError);
+  s.set("hyper_prior_draws_shape", Array({4, 1}));
+  EXPECT_THROW(save_simulations(s, folder / "other.h5"), ShapeError);
+  EXPECT_FALSE(std::filesystem::exists(folder / "other.h5"));
 }
 
 TEST(Presimulate, Float32HalvesTheFileAndRounds) {

@@ -167,6 +167,33 @@ TEST(Resume, RoundsWithVaryingNumbersOfObservations) {
       ragged);
 }
 
+// A mask is a field beyond v1's six: rounds keep it in their files, offline data and the replay buffer in memory.
+TEST(Resume, SimulationsWithAMask) {
+  const auto function = [](const BatchRequest& request) {
+    Simulations out;
+    Array theta({request.batch_size, 2}), x({request.batch_size, 6, 2}), mask({request.batch_size, 6}, 1.0);
+    for (std::int64_t i = 0; i < request.batch_size; ++i) {
+      Rng rng = request.streams.at(request.first_index + static_cast<std::uint64_t>(i));
+      theta.set_row(i, rng.normal({2}));
+      x.set_row(i, rng.normal({6, 2}, theta.row(i)));
+      for (std::int64_t k = rng.integers(2, 7); k < 6; ++k) mask(i, k) = 0;
+    }
+    out.prior_draws = std::move(theta);
+    out.sim_data = std::move(x);
+    out.set(fields::sim_data_mask, std::move(mask));
+    return out;
+  };
+  const GenerativeModel masked(function, {.depends_on_batch = false});
+  expect_same_bits(rounds, masked);
+  expect_same_bits(replay, masked);
+  expect_same_bits(
+      [&](Trainer& t) {
+        return t.train_offline(masked.simulate(37, 3, "data", 0),
+                               {.epochs = 3, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+      },
+      masked);
+}
+
 // A configurator that keeps nothing, or a callback that throws at the end of an epoch, ends a call by an exception in the middle of its
 // bookkeeping.
 TEST(Resume, AfterExceptions) {

@@ -25,6 +25,7 @@ inline constexpr const char* summary_times = "summary_times";  ///< (batch, n): 
 inline constexpr const char* direct_conditions = "direct_conditions";  ///< joined to the summaries: (batch, c)
 inline constexpr const char* observables = "observables";              ///< of likelihoods: (batch, D) or (batch, n, D)
 inline constexpr const char* conditions = "conditions";  ///< of likelihoods: parameters and what else the simulator was given, (batch, C)
+inline constexpr const char* model_indices = "model_indices";  ///< of model comparison: (batch, M), 1 for the model that made the data
 }  // namespace roles
 
 /// The name of a role, in place: at most 31 bytes.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
+#include <string_view>
 
 #include "bayesflow/data/batch.hpp"
 #include "bayesflow/data/simulations.hpp"
@@ -16,17 +18,20 @@ using Configurator = std::function<Batch(const Simulations&)>;
 /// - summary_conditions = sim_data; a batchable context is broadcast over the observations and joined on the last axis (O12);
 ///   data of rank 2 (batch, d) is joined directly;
 /// - direct_conditions = the non-batchable contexts, repeated over the batch: a scalar (a number of observations) becomes (batch, 1) (O11);
-/// - parameters = prior_draws.
-/// Throws ConfigurationError naming the shapes that do not fit.
+/// - parameters = prior_draws;
+/// - summary_mask and summary_times = the further fields sim_data_mask and sim_data_times.
+/// Throws ConfigurationError naming the shapes that do not fit, or a further field that none of this reads.
 [[nodiscard]] Batch default_configurator(const Simulations& simulations);
 /// Of a likelihood: observables = sim_data; conditions = prior_draws, joined by batchable contexts of one row per data set and by
 /// non-batchable contexts, repeated over the batch. Throws ConfigurationError naming the shapes that do not fit.
 [[nodiscard]] Batch likelihood_configurator(const Simulations& simulations);
-/// The default in double precision, for configurators that go on from it.
+/// Of model comparison: model_indices = the field of that name; the rest as by default, without parameters.
+[[nodiscard]] Batch model_comparison_configurator(const Simulations& simulations);
+/// The default in double precision, for configurators that go on from it, and read the further fields `also` beside its own.
 struct DefaultConditions {
   Array parameters = {}, summary_conditions = {};
-  std::optional<Array> direct_conditions = {};
+  std::optional<Array> direct_conditions = {}, summary_mask = {}, summary_times = {};
 };
-[[nodiscard]] DefaultConditions default_conditions(const Simulations& simulations);
+[[nodiscard]] DefaultConditions default_conditions(const Simulations& simulations, std::initializer_list<std::string_view> also = {});
 
 }  // namespace bayesflow
