@@ -47,5 +47,6 @@
 #include "bayesflow/nn/schedule.hpp"
 #include "bayesflow/report/report.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
+#include "bayesflow/simulation/multi_model.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"
 #include "bayesflow/training/trainer.hpp"

@@ -130,7 +130,11 @@ void bind_simulation(nb::module_& m) {
              bool depends_on_batch, bool reproducible, std::string name, std::uint64_t seed, bool skip_test) {
             BatchFunction hook = batch_function(std::move(function));
             const nb::gil_scoped_release nogil;
-            new (self) GenerativeModel(std::move(hook), {std::move(param_names), one_context_per_batch, depends_on_batch, reproducible},
+            new (self) GenerativeModel(std::move(hook),
+                                       {.param_names = std::move(param_names),
+                                        .one_context_per_batch = one_context_per_batch,
+                                        .depends_on_batch = depends_on_batch,
+                                        .reproducible = reproducible},
                                        {.name = std::move(name), .seed = seed, .skip_test = skip_test, .logger = python_logger()});
           },
           "function"_a, "param_names"_a, "one_context_per_batch"_a, "depends_on_batch"_a, "reproducible"_a, "name"_a, "seed"_a,

@@ -67,7 +67,7 @@ Batch model_comparison_configurator(const Simulations& simulations) {
         fmt::format("model comparison configurator: the simulations need {}, one row for each with 1 for the model that made it; a "
                     "MultiGenerativeModel makes them",
                     fields::model_indices));
-  const DefaultConditions c = default_conditions(simulations, {fields::model_indices});
+  const DefaultConditions c = default_conditions(simulations, {fields::model_indices, fields::prior_draws_mask});
   Batch out{
       {roles::model_indices, *indices}, {roles::summary_conditions, c.summary_conditions}, {roles::direct_conditions, c.direct_conditions}};
   out.set(roles::summary_mask, c.summary_mask);

@@ -79,7 +79,7 @@ Array allocate_batch(const char* what, const Shape& row, std::int64_t batch_size
 
 Context draw_context(const ContextGenerator& generator, const char* owner, std::int64_t batch_size, const Rng& streams,
                      std::uint64_t first_index, const std::optional<Array>& non_batchable) {
-  if (!generator.has_batchable() && !generator.has_non_batchable()) return {};
+  if (!generator.has_batchable() && !generator.has_non_batchable()) return {.batchable = {}, .non_batchable = non_batchable};
   try {
     return generator(batch_size, streams.branch("context"), first_index, non_batchable);
   } catch (const SimulationError& error) {

@@ -63,7 +63,9 @@ Simulations checked(Simulations out, const BatchRequest& request) {
 
 GenerativeModel::GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options) {
   const auto contextual = [](const auto& part) { return part.options().context.has_non_batchable(); };
-  BatchTraits traits{prior.param_names(), contextual(prior) || contextual(simulator), prior.is_batched() || simulator.is_batched(), true};
+  BatchTraits traits{.param_names = prior.param_names(),
+                     .one_context_per_batch = contextual(prior) || contextual(simulator),
+                     .depends_on_batch = prior.is_batched() || simulator.is_batched()};
   state_ = std::shared_ptr<State>(new State{std::move(prior), std::move(simulator), {}, std::move(traits), std::move(options)});
   pilot();
 }
@@ -80,7 +82,7 @@ void GenerativeModel::pilot() {
   s.say(fmt::format("Performing 2 pilot runs with the {} model...", s.options.name));
   Simulations two;
   try {
-    two = attempt(2, Rng(s.options.seed, "pilot"), 0, nullptr, nullptr);
+    two = make({2, Rng(s.options.seed, "pilot")});
     detail::require_finite("simulator", two.sim_data, &two.prior_draws, 0);
   } catch (const std::exception& error) {
     // Data that are not finite may be what a trainer's policy is for.
@@ -125,17 +127,14 @@ bool GenerativeModel::has_non_batchable_context() const { return state_->traits.
 bool GenerativeModel::depends_on_batch() const { return state_->traits.depends_on_batch; }
 bool GenerativeModel::is_reproducible() const { return state_->traits.reproducible; }
 bool GenerativeModel::simulates_on_all_threads() const {
-  return !state_->function && !depends_on_batch() && state_->prior->options().thread_safe && state_->simulator->options().thread_safe;
+  if (state_->function) return state_->traits.all_threads;
+  return !depends_on_batch() && state_->prior->options().thread_safe && state_->simulator->options().thread_safe;
 }
 
-Simulations GenerativeModel::attempt(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
-                                     const Simulations* fixed) const {
+Simulations GenerativeModel::make(const BatchRequest& request) const {
+  const auto& [batch_size, streams, first_index, prior_context, sim_context, pool] = request;
+  detail::require_batch("GenerativeModel", batch_size);
   if (state_->function) {
-    BatchRequest request{batch_size, streams, first_index};
-    if (fixed) {
-      request.prior_non_batchable_context = fixed->prior_non_batchable_context;
-      request.sim_non_batchable_context = fixed->sim_non_batchable_context;
-    }
     try {
       return checked(state_->function(request), request);
     } catch (const Error&) {
@@ -144,11 +143,8 @@ Simulations GenerativeModel::attempt(std::int64_t batch_size, const Rng& streams
       detail::rethrow_batch("generative model", batch_size, first_index);
     }
   }
-  const std::optional<Array> none;
-  PriorDraws draws =
-      state_->prior->draw(batch_size, streams.branch("prior"), first_index, pool, fixed ? fixed->prior_non_batchable_context : none);
-  SimulatedData data = state_->simulator->draw(draws.prior_draws, streams.branch("simulator"), first_index, pool,
-                                               fixed ? fixed->sim_non_batchable_context : none);
+  PriorDraws draws = state_->prior->draw(batch_size, streams.branch("prior"), first_index, pool, prior_context);
+  SimulatedData data = state_->simulator->draw(draws.prior_draws, streams.branch("simulator"), first_index, pool, sim_context);
   return {std::move(draws.non_batchable_context), std::move(draws.batchable_context), std::move(draws.prior_draws),
           std::move(data.non_batchable_context),  std::move(data.batchable_context),  std::move(data.sim_data)};
 }
@@ -168,8 +164,7 @@ Simulations GenerativeModel::operator()(std::int64_t batch_size) const {
 
 Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
                                       ThreadPool* pool) const {
-  detail::require_batch("GenerativeModel", batch_size);
-  Simulations out = attempt(batch_size, Rng(seed, purpose), first_index, pool, nullptr);
+  Simulations out = make({batch_size, Rng(seed, purpose), first_index, {}, {}, pool});
   detail::require_finite("simulator", out.sim_data, &out.prior_draws, first_index);
   return out;
 }
@@ -186,9 +181,8 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
     count.simulated += batch_size;
     return out;
   }
-  detail::require_batch("GenerativeModel", batch_size);
   const Rng streams(seed, purpose);
-  Simulations out = attempt(batch_size, streams, first_index, pool, nullptr);
+  Simulations out = make({batch_size, streams, first_index, {}, {}, pool});
   count.simulated += batch_size;
   if (out.sim_data.all_finite()) return out;
   const auto finite = [](std::span<const double> row) { return std::ranges::all_of(row, [](double x) { return std::isfinite(x); }); };
@@ -215,7 +209,8 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
       if (again > kMaxRedraws)
         throw SimulationError(
             fmt::format("simulator: simulation {} was not finite in {} attempts; mend the simulator or the prior", index, again));
-      const Simulations one = attempt(1, streams.branch("redraw " + std::to_string(again)), index, nullptr, &out);
+      const Simulations one = make(
+          {1, streams.branch("redraw " + std::to_string(again)), index, out.prior_non_batchable_context, out.sim_non_batchable_context});
       ++count.simulated;
       if (!finite(one.sim_data.values())) continue;
       is_good = true;

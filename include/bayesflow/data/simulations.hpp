@@ -36,6 +36,10 @@ inline constexpr const char* sim_data_mask = "sim_data_mask";
 inline constexpr const char* sim_data_times = "sim_data_times";
 /// (batch, M): 1 for the model that made the simulation, 0 for the others; roles::model_indices.
 inline constexpr const char* model_indices = "model_indices";
+/// (batch, P): 1 for a parameter of prior_draws, 0 for padding.
+inline constexpr const char* prior_draws_mask = "prior_draws_mask";
+/// (batch, groups): 1 for a group of local_prior_draws, 0 for padding.
+inline constexpr const char* local_mask = "local_mask";
 /// Draws of a two-level prior: (batch, H), (batch, groups, L), (batch, S).
 inline constexpr const char *hyper_prior_draws = "hyper_prior_draws", *local_prior_draws = "local_prior_draws",
                             *shared_prior_draws = "shared_prior_draws";

@@ -37,6 +37,7 @@ struct BatchRequest {
   std::uint64_t first_index = 0;  ///< of the batch, within the sequence that `streams` names
   std::optional<Array> prior_non_batchable_context = {};  ///< if there, to be taken instead of drawn: simulations are made again
   std::optional<Array> sim_non_batchable_context = {};
+  ThreadPool* pool = nullptr;  ///< threads that the function may use; null: only its own
 };
 
 /// Makes whole batches: for models that are not a prior and a simulator of this library (of another language, say).
@@ -47,6 +48,7 @@ struct BatchTraits {
   std::vector<std::string> param_names{};
   bool one_context_per_batch = false;  ///< a non-batchable context is drawn for each batch
   bool depends_on_batch = true;        ///< simulation i may come out otherwise in a batch of another size
+  bool all_threads = false;            ///< it uses the request's pool, and may run on several threads at once
   bool reproducible = true;            ///< the same request gives the same batch; false: the function has random numbers of its own
 };
 
@@ -54,7 +56,8 @@ struct BatchTraits {
 class GenerativeModel {
  public:
   GenerativeModel(Prior prior, Simulator simulator, GenerativeModelOptions options = {});
-  /// The function is called from one thread at a time, in training from another one than the trainer's (see Overlap).
+  /// Unless its traits say otherwise, the function is called from one thread at a time, in training from another one than the trainer's
+  /// (see Overlap).
   GenerativeModel(BatchFunction function, BatchTraits traits, GenerativeModelOptions options = {});
 
   /// Throw ConfigurationError if the model is a batch function.
@@ -85,6 +88,9 @@ class GenerativeModel {
   [[nodiscard]] Simulations simulate(std::int64_t batch_size, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
                                      ThreadPool* pool, const NonFinitePolicy& policy, NonFiniteCount& count) const;
 
+  /// What a request asks for, its data finite or not: a model is a batch function too, of which others are made.
+  [[nodiscard]] Simulations make(const BatchRequest& request) const;
+
   /// Makes the file at `path` (by custom, "simulations.h5") hold `n` simulations, on all cores. A file that is not there is made; one
   /// that this model began with the same settings is continued: after a kill where it stopped, or beyond its former n. So a program
   /// may simply be run again. The file of n simulations is the same, byte for byte, however often it was interrupted. Throws
@@ -93,9 +99,6 @@ class GenerativeModel {
 
  private:
   void pilot();
-  /// Simulates a batch, its data finite or not; with the non-batchable contexts of `fixed` if there is one.
-  [[nodiscard]] Simulations attempt(std::int64_t batch_size, const Rng& streams, std::uint64_t first_index, ThreadPool* pool,
-                                    const Simulations* fixed) const;
   struct State;
   std::shared_ptr<State> state_;
 };
