@@ -32,6 +32,7 @@
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/fusion_network.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/hierarchical_network.hpp"
 #include "bayesflow/networks/inference_network.hpp"

@@ -72,22 +72,18 @@ void Amortizer::build(const Batch& first, std::optional<std::uint64_t> seed) { b
 /// A role that is misspelt, or of no use here, would be left out without a word.
 void Amortizer::check_roles(const BatchShapes& shapes) const {
   const State& s = *state_;
-  const Shape *data = s.kind.summary ? find_shape(shapes, s.kind.summary) : nullptr, *direct = find_shape(shapes, s.kind.direct),
-              *mask = nullptr, *times = nullptr;
+  const Shape* direct = find_shape(shapes, s.kind.direct);
   std::vector<std::string> known{s.kind.target};
-  if (s.kind.summary) {
-    known.insert(known.end(), {s.kind.summary, roles::summary_mask, roles::summary_times});
-    mask = find_shape(shapes, roles::summary_mask);
-    times = find_shape(shapes, roles::summary_times);
-  }
+  for (const State::Source& source : s.sources) known.insert(known.end(), {source.data.str(), source.mask.str(), source.times.str()});
   known.emplace_back(s.kind.direct);
   for (const RoleShape& r : shapes)
     if (std::ranges::find(known, r.role) == known.end())
       throw ConfigurationError(
           fmt::format("{}: reads no {}; it reads {}. Leave it out, or correct the name", s.kind.name, r.role, fmt::join(known, ", ")));
-  if (s.summary && !data)
-    throw SummaryStatsError(
-        fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, s.kind.summary));
+  for (const State::Source& source : s.sources)
+    if (s.summary && !find_shape(shapes, source.data))
+      throw SummaryStatsError(
+          fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, source.data.c_str()));
   if (!s.summary && !direct)
     throw SummaryStatsError(fmt::format(
         "{}: there are no {}{}", s.kind.name, s.kind.direct,
@@ -96,20 +92,22 @@ void Amortizer::check_roles(const BatchShapes& shapes) const {
                           "the configurator",
                           s.kind.summary, s.kind.direct)
             : std::string("; set them in the configurator")));
-  if (!s.summary && data)
+  if (!s.summary && s.kind.summary && find_shape(shapes, s.kind.summary))
     throw SummaryStatsError(
         fmt::format("{}: there are {} but no summary network, so they would be ignored; give a summary network, or put the data into {} in "
                     "the configurator",
                     s.kind.name, s.kind.summary, s.kind.direct));
-  if ((mask || times) && !data)
-    throw SummaryStatsError(
-        fmt::format("{}: there is a {} but no {}", s.kind.name, mask ? roles::summary_mask : roles::summary_times, s.kind.summary));
-  for (const auto& [shape, role] : {std::pair{mask, roles::summary_mask}, std::pair{times, roles::summary_times}})
-    if (shape && !leads(*shape, *data))
-      throw ShapeError(
-          fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
-                      "(data sets, observations, ...); of nested data and images it may have more of their axes",
-                      s.kind.name, role, shape->to_string(), s.kind.summary, data->to_string()));
+  for (const State::Source& source : s.sources)
+    for (const RoleName& role : {source.mask, source.times}) {
+      const Shape *shape = find_shape(shapes, role), *data = find_shape(shapes, source.data);
+      if (!shape) continue;
+      if (!data) throw SummaryStatsError(fmt::format("{}: there is a {} but no {}", s.kind.name, role.c_str(), source.data.c_str()));
+      if (!leads(*shape, *data))
+        throw ShapeError(
+            fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations), and the data "
+                        "(data sets, observations, ...); of nested data and images it may have more of their axes",
+                        s.kind.name, role.c_str(), shape->to_string(), source.data.c_str(), data->to_string()));
+    }
 }
 
 void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> seed) {
@@ -144,16 +142,19 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
   if (s.summary) {
     claim(*s.summary, "summary");
     claim_parts(claim_parts, *s.summary);
-    const SummaryShape input{*find_shape(shapes, s.kind.summary), find_shape(shapes, roles::summary_times) != nullptr};
+    std::vector<SummaryShape> inputs;
+    for (const State::Source& source : s.sources)
+      inputs.emplace_back(*find_shape(shapes, source.data), find_shape(shapes, source.times) != nullptr);
+    SummaryShape input = inputs.front();
+    if (!s.summary->sources().empty()) {
+      input = Shape{};
+      input.sources = std::move(inputs);
+    }
     s.summary->build(nn::Builder(s.store, s.options.summary_seed.value_or(common), "summary_net"), input);
     width += s.summary->summary_dim();
-    const auto require = [&](const char* role, bool takes) {
-      if (!takes && find_shape(shapes, role))
-        throw ConfigurationError(
-            fmt::format("{}: the summary network does not read a {}; use one that does, or leave it out", s.kind.name, role));
-    };
-    require(roles::summary_mask, s.summary->takes_mask());
-    require(roles::summary_times, s.summary->takes_times());
+    for (const State::Source& source : s.sources)
+      for (const bool mask : {true, false})
+        if (const RoleName& role = mask ? source.mask : source.times; find_shape(shapes, role)) s.require_reads(source, mask);
   }
   claim(*s.inference, "inference");
   const std::int64_t own = s.inference->target_width();
@@ -167,30 +168,55 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
   s.built = true;
 }
 
+void Amortizer::State::require_reads(const Source& source, bool mask) const {
+  if (mask ? source.reader->takes_mask() : source.reader->takes_times()) return;
+  throw ConfigurationError(fmt::format("{}: the summary network{} does not read a {}; use one that does, or leave it out", kind.name,
+                                       source.reader == summary.get() ? "" : " of that source",
+                                       mask ? source.mask.c_str() : source.times.c_str()));
+}
+
 Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
   const State& s = *state_;
-  const Block* data = batch.find(s.kind.summary);
-  if (!data)
-    throw SummaryStatsError(
-        fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, s.kind.summary));
-  std::array<Tensor, 3> inputs{data->on(tape)};
-  std::size_t count = 1, mask_at = 0, times_at = 0;
-  const auto add = [&](const char* role, bool takes, std::size_t& at) {
-    const Block* block = batch.find(role);
-    if (!block) return;
-    if (!takes)
-      throw ConfigurationError(
-          fmt::format("{}: the summary network does not read a {}; use one that does, or leave it out", s.kind.name, role));
-    if (!leads(block->shape(), data->shape()))
-      throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations)", s.kind.name,
-                                   role, block->shape().to_string(), s.kind.summary, data->shape().to_string()));
-    inputs[at = count++] = block->on(tape);
+  std::array<Tensor, 3 * SummaryInput::kMostSources> inputs;
+  std::array<std::array<std::size_t, 3>, SummaryInput::kMostSources> at{};  // of data, mask and times of each source, + 1; 0: there is none
+  std::size_t count = 0;
+  std::int64_t rows = 0;
+  const Block* data = nullptr;
+  for (std::size_t i = 0; i < s.sources.size(); ++i) {
+    const State::Source& source = s.sources[i];
+    data = batch.find(source.data);
+    if (!data)
+      throw SummaryStatsError(
+          fmt::format("{}: there is a summary network but no {}; set them in the configurator", s.kind.name, source.data.c_str()));
+    rows += rows_per_item(data->shape());
+    inputs[count++] = data->on(tape);
+    at[i][0] = count;
+    for (const bool mask : {true, false}) {
+      const RoleName& role = mask ? source.mask : source.times;
+      const Block* block = batch.find(role);
+      if (!block) continue;
+      s.require_reads(source, mask);
+      if (!leads(block->shape(), data->shape()))
+        throw ShapeError(fmt::format("{}: {} of shape {} does not go with {} of shape {}; it must be (data sets, observations)",
+                                     s.kind.name, role.c_str(), block->shape().to_string(), source.data.c_str(),
+                                     data->shape().to_string()));
+      inputs[count++] = block->on(tape);
+      at[i][mask ? 1 : 2] = count;
+    }
+  }
+  const bool one = s.summary->sources().empty();
+  const auto input = [&](std::span<const Tensor> part, std::size_t i) {
+    const auto given = [&](std::size_t what) { return at[i][what] ? part[at[i][what] - 1] : Tensor(); };
+    return SummaryInput(given(0), given(1), given(2));
   };
-  add(roles::summary_mask, s.summary->takes_mask(), mask_at);
-  add(roles::summary_times, s.summary->takes_times(), times_at);
-  return tape.map_rows(s.summary->plan(data->shape()), std::span<const Tensor>(inputs.data(), count),
+  return tape.map_rows(one ? s.summary->plan(data->shape()) : plan_rows(data->dim(0), rows), std::span<const Tensor>(inputs.data(), count),
                        [&](Tape& t, std::span<const Tensor> part) {
-                         return s.summary->forward(t, {part[0], mask_at ? part[mask_at] : Tensor(), times_at ? part[times_at] : Tensor()});
+                         if (one) return s.summary->forward(t, input(part, 0));
+                         std::array<SummaryInput, SummaryInput::kMostSources> sources;
+                         for (std::size_t i = 0; i < s.sources.size(); ++i) sources[i] = input(part, i);
+                         SummaryInput all;
+                         all.sources = {sources.data(), s.sources.size()};
+                         return s.summary->forward(t, all);
                        });
 }
 

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bayesflow/amortizers/amortizer.hpp"
+#include "bayesflow/core/errors.hpp"
 #include "core/in_use.hpp"
 
 namespace bayesflow {
@@ -21,6 +24,12 @@ struct Amortizer::State {
   nn::ParameterStore store;
   std::atomic<bool> built = false;  // the last thing that build sets
   std::int64_t direct_width = 0;
+  /// What the summary network reads: the roles of its sources of data, or of the one that has no name.
+  struct Source {
+    RoleName data, mask, times;
+    const SummaryNetwork* reader;  // null without a summary network
+  };
+  std::vector<Source> sources;  // none where the kind of amortizer has no summary network
   BatchShapes built_for;
   detail::SharedPointer<SeenData> seen;
 
@@ -42,7 +51,22 @@ struct Amortizer::State {
   detail::PerProcess<Inference> contexts;
 
   State(const AmortizerKind& k, std::shared_ptr<InferenceNetwork> i, std::shared_ptr<SummaryNetwork> s, AmortizerOptions o)
-      : kind(k), inference(std::move(i)), summary(std::move(s)), options(std::move(o)) {}
+      : kind(k), inference(std::move(i)), summary(std::move(s)), options(std::move(o)) {
+    if (!kind.summary) return;
+    const auto add = [&](std::string_view name, const SummaryNetwork* reader) {
+      sources.push_back({roles::of_source(kind.summary, name), roles::of_source(roles::summary_mask, name),
+                         roles::of_source(roles::summary_times, name), reader});
+    };
+    const std::span<const std::string> names = summary ? summary->sources() : std::span<const std::string>();
+    if (!names.empty() && (names.size() > SummaryInput::kMostSources || names.size() != summary->parts().size()))
+      throw ConfigurationError(std::string(kind.name) + ": the summary network reads " + std::to_string(names.size()) + " sources by " +
+                               std::to_string(summary->parts().size()) + " networks; there must be one for each, and at most " +
+                               std::to_string(SummaryInput::kMostSources));
+    for (std::size_t n = 0; n < names.size(); ++n) add(names[n], summary->parts()[n].get());
+    if (names.empty()) add("", summary.get());
+  }
+  /// Throws ConfigurationError if the network of the source does not read masks (times).
+  void require_reads(const Source& source, bool mask) const;
 };
 
 /// "AmortizedPosterior::sample", for messages.

@@ -49,8 +49,13 @@ Batch make_probes(const Amortizer& amortizer) {
   for (auto [role, shape] : amortizer.built_for()) {
     shape.set(0, kProbes);
     if (role == kind.target) continue;
-    Array values = role == roles::summary_mask ? Array(shape, 1.0) : streams.branch(role).normal(shape);
-    if (kind.summary && role == kind.summary && amortizer.summary_net()) amortizer.summary_net()->make_valid(values);
+    Array values = roles::source_in(role, roles::summary_mask) ? Array(shape, 1.0) : streams.branch(role).normal(shape);
+    if (const SummaryNetwork* net = amortizer.summary_net(); net && kind.summary) {
+      const std::span<const std::string> sources = net->sources();
+      for (std::size_t i = 0; i < sources.size(); ++i)
+        if (role == std::string_view(roles::of_source(kind.summary, sources[i]))) net->parts()[i]->make_valid(values);
+      if (sources.empty() && role == kind.summary) net->make_valid(values);
+    }
     out.set(role, values);
   }
   return out;

@@ -219,7 +219,7 @@ std::int64_t Tape::product_flops() const {
 }
 
 namespace {
-constexpr std::size_t kMaxInputs = 8;
+constexpr std::size_t kMaxInputs = 24;  // data, masks and times of 8 sources
 }
 
 namespace {
@@ -246,7 +246,7 @@ Tensor Tape::run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (
 
 Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                              void* context) {
-  if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 8 inputs");
+  if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 24 inputs");
   if (plan.chunks == 1 || is_child_) return run_here(plan, inputs, f, context);
   const bool needs = records();
   if (needs && settings_.lanes) settings_.lanes->require(plan.own_lanes());
@@ -344,7 +344,7 @@ Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, T
 void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs,
                        Tensor (*f)(void*, std::int64_t, Tape&, std::span<const Tensor>), void* context) {
   const auto count = static_cast<std::int64_t>(outputs.size());
-  if (inputs.size() > kMaxInputs || outputs.size() > kMaxInputs) throw ArgumentError("fork takes at most 8 inputs and 8 outputs");
+  if (inputs.size() > kMaxInputs || outputs.size() > kMaxInputs) throw ArgumentError("fork takes at most 24 inputs and 24 outputs");
   if (is_child_ || settings_.pool == nullptr) {
     const Meanwhile cuts(cuts_rows_, false);  // as in a child
     for (std::int64_t i = 0; i < count; ++i) outputs[static_cast<std::size_t>(i)] = f(context, i, *this, inputs);

@@ -10,6 +10,22 @@
 
 namespace bayesflow {
 
+RoleName roles::of_source(std::string_view role, std::string_view source) {
+  if (source.empty()) return role;
+  std::array<char, RoleName::kMost> text;
+  if (role.size() + 1 + source.size() > text.size()) return RoleName(fmt::format("{}.{}", role, source));  // says how long names may be
+  const auto end = fmt::format_to(text.data(), "{}.{}", role, source);  // not the heap: training asks in every step
+  return std::string_view(text.data(), static_cast<std::size_t>(end - text.data()));
+}
+
+std::optional<std::string_view> roles::source_in(std::string_view role, std::string_view of) {
+  if (!role.starts_with(of)) return {};
+  role.remove_prefix(of.size());
+  if (role.empty()) return role;
+  if (role.front() != '.') return {};
+  return role.substr(1);
+}
+
 Batch::Batch(std::initializer_list<std::pair<std::string_view, Block>> entries) {
   for (const auto& [role, values] : entries) set(role, values);
 }

@@ -59,8 +59,9 @@ void add_rows(std::vector<SeenColumn>& columns, const float* values, std::int64_
 /// Which observations of a batch are there, and which are padding.
 class Padding {
  public:
-  explicit Padding(const Batch& batch) : mask_(batch.find(roles::summary_mask)) {
-    const Block* data = batch.find(roles::summary_conditions);
+  /// Of one source of data; "": of that which has no name.
+  explicit Padding(const Batch& batch, std::string_view source = "") : mask_(batch.find(roles::of_source(roles::summary_mask, source))) {
+    const Block* data = batch.find(roles::of_source(roles::summary_conditions, source));
     if (data) shape_ = data->shape();
     if (!mask_) return;
     const int rank = mask_->rank();
@@ -100,9 +101,6 @@ class Padding {
   Shape shape_{0};
   std::int64_t places_ = 0;
 };
-
-/// Whether axis 1 of a role counts the observations that a mask speaks of.
-bool is_padded(std::string_view role) { return role == roles::summary_conditions; }
 
 /// `padding`: null where no observation can be padding.
 void add_field(std::vector<SeenColumn>& columns, const Block& field, const Padding* padding) {
@@ -235,22 +233,25 @@ void compare_field(std::vector<Foreign>& out, const SeenData& seen, const Field&
          "Averages per data set");
 }
 
-void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, const Block& data, const Padding& padding) {
-  for (std::size_t i = 0; i < seen.sizes.size() && static_cast<int>(i) + 2 < data.rank(); ++i) {
-    const auto [fewest, most] = seen.sizes[i];
+void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, std::string_view role, const Block& data, const Padding& padding) {
+  const SeenData::Sizes sizes = seen.sizes_of(role);
+  const std::string_view source = *roles::source_in(role, roles::summary_conditions);
+  const std::string of = source.empty() ? "" : fmt::format(" of {}", source);
+  for (std::size_t i = 0; i < sizes.size() && static_cast<int>(i) + 2 < data.rank(); ++i) {
+    const auto [fewest, most] = sizes[i];
     std::int64_t got = data.dim(static_cast<int>(i) + 1);
     for (std::int64_t b = 0; padding.any() && b < data.dim(0); ++b) {
       const std::int64_t there = padding.observations(b, static_cast<int>(i) + 1);
       if (b == 0 || there < fewest || there > most) got = there;
     }
     if (got >= fewest && got <= most) continue;
-    const std::string name = i == 0 ? "observations per data set" : fmt::format("length of axis {} of summary_conditions", i + 1);
+    const std::string name = i == 0 ? "observations per data set" + of : fmt::format("length of axis {} of {}", i + 1, role);
     out.push_back(
         {Foreign::Kind::size, name, static_cast<double>(got), static_cast<double>(got), static_cast<double>(fewest),
          static_cast<double>(most), 1,
          fmt::format("{}: {}, in training {}. Widths of the posterior for that number were never learnt: train with a number that "
                      "varies (a context), or give as many as in training.",
-                     i == 0 ? "Observations per data set" : "Length of axis " + std::to_string(i + 1) + " of summary_conditions", got,
+                     i == 0 ? "Observations per data set" + of : fmt::format("Length of axis {} of {}", i + 1, role), got,
                      fewest == most ? fmt::format("always {}", fewest) : fmt::format("{} to {}", fewest, most))});
     return;
   }
@@ -297,28 +298,45 @@ std::span<const SeenColumn> SeenData::of(std::string_view role) const {
   return at == columns.end() ? std::span<const SeenColumn>() : std::span<const SeenColumn>(at->second);
 }
 
+SeenData::Sizes SeenData::sizes_of(std::string_view role) const {
+  const auto at = std::ranges::find_if(sizes, [role](const auto& s) { return s.first == role; });
+  return at == sizes.end() ? Sizes() : at->second;
+}
+
+namespace {
+void add_sizes(SeenData::Sizes& sizes, const Block& data, const Padding& padding) {
+  const auto axes = static_cast<std::size_t>(std::max(0, data.rank() - 2));
+  if (sizes.size() != axes) sizes.assign(axes, {std::numeric_limits<std::int64_t>::max(), 0});
+  const auto include = [&](std::size_t i, std::int64_t n) { sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)}; };
+  for (std::size_t i = 0; i < axes; ++i) {
+    const int axis = static_cast<int>(i) + 1;
+    if (!padding.any()) include(i, data.dim(axis));
+    for (std::int64_t b = 0; padding.any() && b < data.dim(0); ++b) include(i, padding.observations(b, axis));
+  }
+}
+}  // namespace
+
 void SeenData::add(const Batch& batch) {
-  const bool first = data_sets == 0;
   const std::int64_t sets = batch.batch_size();
-  const Padding padding(batch);
   data_sets += sets;
+  const auto place = [](auto& list, const RoleName& role) -> auto& {
+    auto at = std::ranges::find_if(list, [&](const auto& item) { return role == item.first; });
+    if (at == list.end()) at = list.insert(list.end(), {role.str(), {}});
+    return at->second;
+  };
   for (const auto& [role, values] : batch.entries()) {
-    if (role == std::string_view(roles::summary_mask)) continue;
-    auto at = std::ranges::find_if(columns, [&r = role](const auto& c) { return r == c.first; });
-    if (at == columns.end()) at = columns.insert(columns.end(), {role.str(), {}});
-    add_field(at->second, values, is_padded(role) ? &padding : nullptr);
+    if (roles::source_in(role, roles::summary_mask)) continue;
+    const std::optional<std::string_view> source = roles::source_in(role, roles::summary_conditions);
+    if (!source) {
+      add_field(place(columns, role), values, nullptr);
+      continue;
+    }
+    const Padding padding(batch, *source);
+    add_field(place(columns, role), values, &padding);
+    add_sizes(place(sizes, role), values, padding);
   }
   const Block *data = batch.find(roles::summary_conditions), *direct = batch.find(roles::direct_conditions);
-  if (data) {
-    const auto axes = static_cast<std::size_t>(std::max(0, data->rank() - 2));
-    if (first || sizes.size() != axes) sizes.assign(axes, {std::numeric_limits<std::int64_t>::max(), 0});
-    const auto include = [&](std::size_t i, std::int64_t n) { sizes[i] = {std::min(sizes[i].first, n), std::max(sizes[i].second, n)}; };
-    for (std::size_t i = 0; i < axes; ++i) {
-      const int axis = static_cast<int>(i) + 1;
-      if (!padding.any()) include(i, data->dim(axis));
-      for (std::int64_t b = 0; padding.any() && b < sets; ++b) include(i, padding.observations(b, axis));
-    }
-  }
+  const Padding padding(batch);
   if (!direct || direct->rank() != 2) return;
   const auto width = static_cast<std::size_t>(direct->dim(1));
   const bool has_sets = data && data->rank() >= 3;
@@ -341,12 +359,17 @@ std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const flo
   std::vector<Foreign> out;
   if (seen.data_sets == 0) return out;
   const Padding padding(batch);
-  if (const Block* data = batch.find(roles::summary_conditions)) compare_sizes(out, seen, *data, padding);
+  for (const auto& [role, values] : batch.entries())
+    if (const auto source = roles::source_in(role, roles::summary_conditions); source && out.empty())
+      compare_sizes(out, seen, role, values, Padding(batch, *source));
   compare_counts(out, seen, batch, padding);
   if (seen.data_sets < kFewest) return out;
   for (const auto& [role, columns] : seen.columns) {
     const Block* values = role == roles::parameters ? nullptr : batch.find(role);
-    if (values) compare_field(out, seen, {role, columns, *values, is_padded(role) && padding.any() ? &padding : nullptr});
+    if (!values) continue;
+    const std::optional<std::string_view> source = roles::source_in(role, roles::summary_conditions);
+    const Padding of_source(batch, source.value_or(""));
+    compare_field(out, seen, {role, columns, *values, source && of_source.any() ? &of_source : nullptr});
   }
   if (!summaries || seen.summaries.empty() || seen.summaries.front().count < static_cast<double>(kFewest)) return out;
   const std::int64_t sets = batch.batch_size();

@@ -282,6 +282,14 @@ void ConditionalOptions::validate() const {
   require_option(threads >= 0, "ConditionalOptions", "threads", threads, "0 (all) or more");
 }
 
+namespace {
+bool has_conditions(const Batch& data) {
+  return std::ranges::any_of(data.entries(), [](const Batch::Entry& e) {
+    return e.role == roles::direct_conditions || roles::source_in(e.role, roles::summary_conditions);
+  });
+}
+}  // namespace
+
 void check_data(const Batch& data, std::int64_t data_sets, const ConditionalOptions& options) {
   const auto check_rows = [&](const std::optional<Array>& x, const char* name) {
     if (!x) return;
@@ -292,7 +300,7 @@ void check_data(const Batch& data, std::int64_t data_sets, const ConditionalOpti
   };
   for (const auto& [role, values] : data.entries()) check_rows(values.array(), role.c_str());
   check_rows(options.summaries, "summaries");
-  if (!data.has(roles::summary_conditions) && !data.has(roles::direct_conditions) && !options.summaries)
+  if (!has_conditions(data) && !options.summaries)
     throw ArgumentError("verdict: data has neither summary_conditions nor direct_conditions; give what the networks got");
 }
 
@@ -317,7 +325,7 @@ ConditionalCalibration conditional_calibration(const Array& draws, const Array& 
   for (std::size_t p = 0; p < names.size(); ++p) out.parameters[p].name = names[p];
   const std::int64_t most = std::clamp<std::int64_t>(n.data_sets / 4, 10, kMostFeatures);
   Batch given = data;
-  if (!given.has(roles::summary_conditions) && !given.has(roles::direct_conditions)) given.set(roles::direct_conditions, options.summaries);
+  if (!has_conditions(given)) given.set(roles::direct_conditions, options.summaries);
   const Features features = data_features(given, options.summaries, std::max<std::int64_t>(10, most * 2 / 3));
   find_learnable(draws, truths, n, features, options, out);
   // What a posterior leaves unused shows beside what it uses: some draws tell where each posterior lies, and the truth is ranked among the

@@ -20,8 +20,13 @@ constexpr double kHeavy = 9;               // kurtosis from which a feature is r
 /// Features as columns of length B.
 class Columns {
  public:
-  Columns(std::int64_t rows, std::int64_t most) : rows_(rows), most_(most) {}
-  [[nodiscard]] bool full() const { return static_cast<std::int64_t>(names_.size()) >= most_; }
+  Columns(std::int64_t rows, std::int64_t most) : rows_(rows), most_(most), now_(most) {}
+  [[nodiscard]] bool full() const { return static_cast<std::int64_t>(names_.size()) >= now_; }
+  /// From now on, room is left for `others` more groups of features as large as the next one.
+  void leave(std::int64_t others) {
+    const auto used = static_cast<std::int64_t>(names_.size());
+    now_ = used + (most_ - used) / (others + 1);
+  }
 
   /// Standardizes and keeps a column unless it is constant.
   void add(std::vector<double> v, std::string name) {
@@ -70,7 +75,7 @@ class Columns {
     return true;
   }
 
-  std::int64_t rows_, most_;
+  std::int64_t rows_, most_, now_;
   std::vector<double> values_;
   std::vector<std::string> names_;
 };
@@ -163,7 +168,8 @@ void add_given(const Array& x, const char* name, Columns& to) {
   }
 }
 
-void add_observations(const Array& x, Columns& to) {
+/// `of`: " of the series" of a source, or nothing.
+void add_observations(const Array& x, const std::string& of, Columns& to) {
   const std::int64_t sets = x.dim(0), d = x.dim(x.rank() - 1), n = d ? x.size() / (sets * d) : 0;
   const std::int64_t described = std::min(d, kMostColumns);
   std::vector<std::vector<double>> columns;
@@ -181,7 +187,7 @@ void add_observations(const Array& x, Columns& to) {
   // Means and spreads of all columns first, then how columns go together, then the rest.
   const auto statistic = [&](std::size_t s) {
     for (std::size_t c = 0; c < each.size(); ++c)
-      if (s < each[c].names.size()) to.add(each[c].values[s], each[c].names[s] + " of " + name(c));
+      if (s < each[c].names.size()) to.add(each[c].values[s], each[c].names[s] + " of " + name(c) + of);
   };
   for (std::size_t s = 0; s < 3; ++s) statistic(s);
   for (std::size_t i = 1; i < std::min<std::size_t>(columns.size(), 5); ++i)
@@ -192,7 +198,7 @@ void add_observations(const Array& x, Columns& to) {
         const double mu = each[i].values[0][index(b)], mv = each[j].values[0][index(b)];
         for (std::int64_t k = 0; k < n; ++k) product[index(b)] += (u[k] - mu) * (v[k] - mv) / real(n);
       }
-      to.add(std::move(product), fmt::format("covariance of columns {} and {}", j + 1, i + 1));
+      to.add(std::move(product), fmt::format("covariance of columns {} and {}{}", j + 1, i + 1, of));
     }
   std::size_t most = 0;
   for (const Described& e : each) most = std::max(most, e.names.size());
@@ -201,9 +207,9 @@ void add_observations(const Array& x, Columns& to) {
 
 /// The data; where a mask says that an observation is padding, the observations that are there come once more. How many there are becomes
 /// a feature.
-Array without_padding(const Batch& data, Columns& to) {
-  Array x = data.array(roles::summary_conditions);
-  const Block* mask = data.find(roles::summary_mask);
+Array without_padding(const Batch& data, std::string_view source, const std::string& of, Columns& to) {
+  Array x = data.array(roles::of_source(roles::summary_conditions, source));
+  const Block* mask = data.find(roles::of_source(roles::summary_mask, source));
   if (!mask) return x;
   const std::int64_t n = mask->size() / mask->dim(0), width = x.size() / (x.dim(0) * n);
   std::vector<double> counts;
@@ -222,7 +228,7 @@ Array without_padding(const Batch& data, Columns& to) {
         std::copy_n(rows + there[next++ % there.size()] * width, width, rows + i * width);
     }
   }
-  to.add(std::move(counts), "number of observations");
+  to.add(std::move(counts), "number of observations" + of);
   return x;
 }
 
@@ -234,14 +240,20 @@ Features data_features(const Batch& data, const std::optional<Array>& summaries,
   if (means) add_given(*means, "posterior mean of parameter", out);
   if (sds) add_given(*sds, "posterior sd of parameter", out);
   if (data.has(roles::direct_conditions)) add_given(data.array(roles::direct_conditions), "direct condition", out);
-  if (data.has(roles::summary_conditions)) {
-    const Array x = without_padding(data, out);
+  std::vector<std::string_view> sources;
+  for (const auto& [role, values] : data.entries())
+    if (const auto source = roles::source_in(role, roles::summary_conditions)) sources.push_back(*source);
+  // Each source has its share of the features.
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    out.leave(static_cast<std::int64_t>(sources.size() - s - 1));
+    const std::string of = sources[s].empty() ? "" : fmt::format(" of {}", sources[s]);
+    const Array x = without_padding(data, sources[s], of, out);
     const bool one_by_one = x.rank() == 2;
-    if (one_by_one) add_given(x, "value", out);
+    if (one_by_one) add_given(x, ("value" + of).c_str(), out);
     if (one_by_one && x.dim(1) >= 8)
-      add_observations(x.expand_dims(2), out);
+      add_observations(x.expand_dims(2), of, out);
     else if (!one_by_one && x.rank() > 2)
-      add_observations(x, out);
+      add_observations(x, of, out);
   }
   if (summaries) add_given(*summaries, "learned summary", out);
   return std::move(out).finish();

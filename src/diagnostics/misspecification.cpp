@@ -45,10 +45,18 @@ void require_samples(const Array& x, const Array& y) {
 /// One row per data set, of what is compared.
 Array features(const AmortizedPosterior& amortizer, const Batch& inputs, MmdSpace space) {
   if (space == MmdSpace::summary) return amortizer.summary(inputs);
-  const Block* data = inputs.find(roles::summary_conditions);
-  if (!data) data = inputs.find(roles::direct_conditions);
-  if (!data) throw SummaryStatsError("mmd_hypothesis_test: there are neither summary conditions nor direct conditions to compare");
-  return data->array().reshape({data->dim(0), data->dim(0) ? data->size() / data->dim(0) : 0});
+  std::vector<RoleName> read;
+  if (const SummaryNetwork* net = amortizer.summary_net())
+    for (const std::string& source : net->sources()) read.push_back(roles::of_source(roles::summary_conditions, source));
+  if (read.empty()) read.emplace_back(inputs.has(roles::summary_conditions) ? roles::summary_conditions : roles::direct_conditions);
+  Array out;
+  for (const RoleName& role : read) {
+    const Block* data = inputs.find(role);
+    if (!data) throw SummaryStatsError("mmd_hypothesis_test: there are neither summary conditions nor direct conditions to compare");
+    const Array flat = data->array().reshape({data->dim(0), data->dim(0) ? data->size() / data->dim(0) : 0});
+    out = &role == read.data() ? flat : concatenate({out, flat}, 1);
+  }
+  return out;
 }
 
 template <class NullSample>

@@ -10,6 +10,9 @@ void validate_parts(const char* owner, std::span<const SummaryPart> parts) {
   if (parts.empty()) throw ConfigurationError(fmt::format("{} is empty; it must have at least one network", owner));
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (!parts[i]) throw ConfigurationError(fmt::format("{}[{}] is no network", owner, i));
+    if (!parts[i]->sources().empty())
+      throw ConfigurationError(
+          fmt::format("{}[{}] reads several sources of data ({}), and can be a part of no other network", owner, i, parts[i]->to_string()));
     for (std::size_t k = 0; k < i; ++k)
       if (parts[k].get() == parts[i].get())
         throw ConfigurationError(

@@ -6,6 +6,7 @@
 
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/fusion_network.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/hierarchical_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
@@ -29,6 +30,7 @@ void for_each_summary_network(Visit&& visit) {
   visit.template operator()<ConvNetwork>("ConvNetwork");
   visit.template operator()<SplitNetwork>("SplitNetwork");
   visit.template operator()<HierarchicalNetwork>("HierarchicalNetwork");
+  visit.template operator()<FusionNetwork>("FusionNetwork");
   visit.template operator()<GraphNetwork>("GraphNetwork");
 }
 template <class Visit>

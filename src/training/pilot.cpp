@@ -88,7 +88,9 @@ std::vector<std::string> scale_warnings(const SeenData& seen, bool act_norm_is_g
   check_field(out, "parameters", seen.of(roles::parameters), true, false, act_norm_is_given,
               [&](std::size_t j) { return seen.param_name(j); });
   const auto column = [](const char* field) { return [field](std::size_t j) { return fmt::format("column {} of {}", j + 1, field); }; };
-  check_field(out, "summary_conditions", seen.of(roles::summary_conditions), false, false, false, column("summary_conditions"));
+  for (const auto& [role, columns] : seen.columns)
+    if (roles::source_in(role, roles::summary_conditions))
+      check_field(out, role.c_str(), columns, false, false, false, column(role.c_str()));
   // What is shared by a batch is constant in the first.
   check_field(out, "direct_conditions", seen.of(roles::direct_conditions), false, true, false, column("direct_conditions"));
   return out;

@@ -4,7 +4,7 @@ namespace bayesflow::training {
 namespace {
 
 constexpr std::int64_t kNumbers = 9;
-const std::string kColumns = "seen/columns/";
+const std::string kColumns = "seen/columns/", kSourceSizes = "seen/source_sizes/";
 
 void write(io::ArchiveWriter& out, const std::string& path, const std::vector<SeenColumn>& columns) {
   std::vector<double> rows;
@@ -29,9 +29,13 @@ std::vector<SeenColumn> read(const io::ArchiveReader& in, const std::string& pat
 void write_seen(io::ArchiveWriter& out, const SeenData& seen) {
   for (const auto& [role, columns] : seen.columns) write(out, kColumns + role, columns);
   write(out, "seen/summaries", seen.summaries);
-  std::vector<std::int64_t> sizes{seen.data_sets};
-  for (const auto& [fewest, most] : seen.sizes) sizes.insert(sizes.end(), {fewest, most});
-  out.array("seen/sizes", {static_cast<std::int64_t>(sizes.size())}, std::move(sizes));
+  const auto write_sizes = [&](const std::string& path, std::vector<std::int64_t> numbers, const SeenData::Sizes& sizes) {
+    for (const auto& [fewest, most] : sizes) numbers.insert(numbers.end(), {fewest, most});
+    out.array(path, {static_cast<std::int64_t>(numbers.size())}, std::move(numbers));
+  };
+  write_sizes("seen/sizes", {seen.data_sets}, seen.sizes_of(roles::summary_conditions));
+  for (const auto& [role, sizes] : seen.sizes)
+    if (role != roles::summary_conditions) write_sizes(kSourceSizes + role, {}, sizes);
   out.array("seen/is_size", {static_cast<std::int64_t>(seen.is_size.size())}, std::vector<std::uint8_t>(seen.is_size));
   out.attribute("seen_param_names", seen.param_names);
 }
@@ -41,10 +45,20 @@ std::optional<SeenData> read_seen(const io::ArchiveReader& in) {
   SeenData out;
   for (const std::string& path : in.paths(kColumns)) out.columns.emplace_back(path.substr(kColumns.size()), read(in, path));
   out.summaries = read(in, "seen/summaries");
+  const auto pairs = [](const std::vector<std::int64_t>& numbers, std::size_t first) {
+    SeenData::Sizes each;
+    for (std::size_t i = first; i < numbers.size(); i += 2) each.emplace_back(numbers[i], numbers[i + 1]);
+    return each;
+  };
   const auto sizes = in.array<std::int64_t>("seen/sizes");
   if (sizes.size() % 2 != 1) in.refuse("seen/sizes", "does not hold a number and pairs");
   out.data_sets = sizes[0];
-  for (std::size_t i = 1; i < sizes.size(); i += 2) out.sizes.emplace_back(sizes[i], sizes[i + 1]);
+  if (sizes.size() > 1) out.sizes.emplace_back(roles::summary_conditions, pairs(sizes, 1));
+  for (const std::string& path : in.paths(kSourceSizes)) {
+    const auto numbers = in.array<std::int64_t>(path);
+    if (numbers.size() % 2 != 0) in.refuse(path, "does not hold pairs");
+    out.sizes.emplace_back(path.substr(kSourceSizes.size()), pairs(numbers, 0));
+  }
   out.is_size = in.array<std::uint8_t>("seen/is_size");
   out.param_names = in.attribute<std::vector<std::string>>("seen_param_names");
   return out;

@@ -74,7 +74,7 @@ TEST(SeenData, HasRangesAndMomentsOfEveryColumn) {
     }
   }
   EXPECT_EQ(together.of(roles::summary_conditions)[1].low, 7);
-  EXPECT_EQ(together.sizes, (std::vector<std::pair<std::int64_t, std::int64_t>>{{5, 5}}));
+  EXPECT_EQ(together.sizes_of(roles::summary_conditions), (SeenData::Sizes{{5, 5}}));
 }
 
 TEST(SeenData, LeavesOutPaddingOfNestedData) {
@@ -94,7 +94,7 @@ TEST(SeenData, LeavesOutPaddingOfNestedData) {
     EXPECT_LE(c.high, 1);
     EXPECT_EQ(c.count, 15 * 2 * 3 + 15 * 3 * 3);
   }
-  EXPECT_EQ(seen.sizes, (std::vector<std::pair<std::int64_t, std::int64_t>>{{2, 3}, {3, 3}}));
+  EXPECT_EQ(seen.sizes_of(roles::summary_conditions), (SeenData::Sizes{{2, 3}, {3, 3}}));
   EXPECT_TRUE(compare(seen, batch, nullptr).empty());
 }
 

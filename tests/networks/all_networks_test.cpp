@@ -27,13 +27,14 @@ struct Built {
   nn::ParameterStore store;
   SummaryPart net;
   Built(const SummaryCase& c, bool times = false) : net(c.make()) {
-    net->build(nn::Builder(store, 1), {c.shape(2, 5), times});
+    support::build(*net.get(), nn::Builder(store, 1), c.shape(2, 5), times);
     nn::randomize(store, 2, 0.3);
   }
   Array operator()(const Array& x, const Array* mask = nullptr, const Array* times = nullptr) const {
     Tape tape;
     tape.reset({.gradients = false, .training = false});
-    const Tensor y = net->forward(tape, {tape.input(x), mask ? tape.input(*mask) : Tensor(), times ? tape.input(*times) : Tensor()});
+    const Tensor y =
+        support::forward(*net.get(), tape, tape.input(x), mask ? tape.input(*mask) : Tensor(), times ? tape.input(*times) : Tensor());
     Array out(y.shape());
     for (std::int64_t i = 0; i < y.size(); ++i) out.data()[i] = static_cast<double>(y.data()[i]);
     return out;
@@ -132,7 +133,7 @@ TEST_P(AllSummaryNetworksCase, CostGrowsWithTheNumberOfObservations) {
     nn::GradientBuffers buffers(b.store);
     Tape tape;
     tape.reset({.lanes = &buffers});
-    tape.backward(b.net->forward(tape, tape.input(c.data(2, n))));
+    tape.backward(support::forward(*b.net.get(), tape, tape.input(c.data(2, n))));
     return static_cast<double>(tape.product_flops()) / static_cast<double>(c.shape(1, n).size());
   };
   const std::int64_t n = c.axes == 1 ? 64 : 8;
@@ -145,18 +146,19 @@ TEST_P(AllSummaryNetworksCase, CostGrowsWithTheNumberOfObservations) {
 
 TEST_P(AllSummaryNetworksCase, GradientsAgreeWithDifferences) {
   const auto check = [&](Built& b, const std::vector<Array>& inputs, const Array* mask, const Array* times, const char* what) {
-    const GradientCheck result = nn::check_gradient(
-        b.store,
-        [&](Tape& t, std::span<const Tensor> x) {
-          // The column that selects a part is no number to differentiate by.
-          Tensor data = x[0];
-          if (GetParam().parts > 0) {
-            const Tensor both[] = {ops::columns(t.input(inputs[0]), 0, 1), ops::columns(data, 1, data.cols())};
-            data = ops::concat(both);
-          }
-          return std::vector<Tensor>{b.net->forward(t, {data, mask ? t.input(*mask) : Tensor(), times ? t.input(*times) : Tensor()})};
-        },
-        inputs, {.tolerance = 2e-3, .max_elements = 4, .unresolved = 0.6, .floor = 0.1});
+    const GradientCheck result =
+        nn::check_gradient(b.store,
+                           [&](Tape& t, std::span<const Tensor> x) {
+                             // The column that selects a part is no number to differentiate by.
+                             Tensor data = x[0];
+                             if (GetParam().parts > 0) {
+                               const Tensor both[] = {ops::columns(t.input(inputs[0]), 0, 1), ops::columns(data, 1, data.cols())};
+                               data = ops::concat(both);
+                             }
+                             return std::vector<Tensor>{support::forward(*b.net.get(), t, data, mask ? t.input(*mask) : Tensor(),
+                                                                         times ? t.input(*times) : Tensor())};
+                           },
+                           inputs, {.tolerance = 2e-3, .max_elements = 4, .unresolved = 0.6, .floor = 0.1});
     EXPECT_TRUE(result.passed()) << what << ": " << result.to_string();
   };
   Built b(GetParam());
@@ -179,7 +181,7 @@ TEST_P(AllSummaryNetworksCase, GradientsDoNotSeePadding) {
     Tape tape;
     tape.reset({.training = false, .lanes = &buffers});
     const Tensor x = tape.input(data, true);
-    tape.backward(b.net->forward(tape, {x, tape.input(padded.mask)}));
+    tape.backward(support::forward(*b.net.get(), tape, x, tape.input(padded.mask)));
     Array out(Shape{b.store.size()});
     const std::span<const float> lane = buffers.lane(0);
     for (const nn::ParameterInfo& p : b.store.table())

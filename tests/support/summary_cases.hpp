@@ -10,6 +10,7 @@
 
 #include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
+#include "bayesflow/data/batch.hpp"
 #include "networks/registry.hpp"
 
 namespace bayesflow::support {
@@ -20,8 +21,9 @@ struct SummaryCase {
   std::function<SummaryPart()> make;
   int axes = 1;  ///< of observations, whose extents may vary: 1 for (batch, n, d), 2 for (batch, n, n, d)
   std::int64_t width = 3;
-  bool quadratic = false;  ///< attention of each observation to each
-  std::int64_t parts = 0;  ///< > 0: column 0 is a number below this
+  bool quadratic = false;                 ///< attention of each observation to each
+  std::int64_t parts = 0;                 ///< > 0: column 0 is a number below this
+  std::vector<std::string> sources = {};  ///< of data; each gets the same
 
   [[nodiscard]] Shape shape(std::int64_t batch, std::int64_t n) const {
     Shape out{batch};
@@ -36,6 +38,33 @@ struct SummaryCase {
     return x;
   }
 };
+
+/// What a network is given: the data, or the same data from each of its sources.
+inline Tensor forward(const SummaryNetwork& net, Tape& tape, Tensor data, Tensor mask = {}, Tensor times = {}) {
+  std::vector<SummaryInput> each;
+  for (std::size_t i = 0; i < net.sources().size(); ++i) each.emplace_back(data, mask, net.parts()[i]->takes_times() ? times : Tensor());
+  SummaryInput input(data, mask, times);
+  if (!each.empty()) input = SummaryInput();
+  input.sources = {each.data(), each.size()};
+  return net.forward(tape, input);
+}
+inline void build(SummaryNetwork& net, const nn::Builder& builder, const Shape& data, bool times = false) {
+  SummaryShape shape(data, times);
+  for (std::size_t i = 0; i < net.sources().size(); ++i) shape.sources.emplace_back(data, times && net.parts()[i]->takes_times());
+  net.build(builder, shape);
+}
+/// The roles of all sources get the values that `role` has.
+inline Batch with_sources(const SummaryCase& c, Batch batch) {
+  for (const char* role : {roles::summary_conditions, roles::summary_mask}) {
+    const Block* values = batch.find(role);
+    if (!values || c.sources.empty()) continue;
+    const Block shared = *values;
+    batch.set(role, {});
+    for (const std::string& source : c.sources) batch.set(roles::of_source(role, source), shared);
+  }
+  return batch;
+}
+
 inline void PrintTo(const SummaryCase& c, std::ostream* out) { *out << c.network << " " << c.what; }
 /// For the names of tests.
 inline std::string name_of(const SummaryCase& c) { return c.what.empty() ? c.network : c.network + "_" + c.what; }
@@ -187,6 +216,19 @@ inline std::vector<SummaryCase> summary_cases() {
             {.networks = {SequenceNetwork(tiny_sequence_network()), tiny_graph(), SetTransformer(tiny_set_transformer())}});
       },
       3, 2);
+  add("FusionNetwork", "", [] {
+    return FusionNetwork({.sources = {"set", "series"}, .networks = {tiny_set(), TimeSeriesNetwork(tiny_time_series_network())}});
+  });
+  out.back().sources = {"set", "series"};
+  add(
+      "FusionNetwork", "merged",
+      [] {
+        return FusionNetwork({.sources = {"image", "groups"},
+                              .networks = {ConvNetwork(tiny_conv_network()), HierarchicalNetwork({.networks = {tiny_set(), tiny_set(4)}})},
+                              .merge = FusionMergeOptions{.summary_dim = 3, .dense = {.units = 5, .activation = Activation::tanh}}});
+      },
+      2, 2);
+  out.back().sources = {"image", "groups"};
   add("GraphNetwork", "", [] { return tiny_graph(); });
   return out;
 }

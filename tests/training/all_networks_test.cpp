@@ -25,7 +25,7 @@ TEST_P(AllSummaryNetworksTraining, SameBitsForAnyNumberOfThreads) {
   const GenerativeModel model = support::summary_model(GetParam());
   const auto trained = [&](int threads) {
     AmortizedPosterior amortizer = amortizer_of(GetParam(), threads);
-    Trainer trainer(amortizer, model, {.seed = 11, .threads = threads});
+    Trainer trainer(amortizer, model, {.configurator = support::summary_configurator(GetParam()), .seed = 11, .threads = threads});
     const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 3, .batch_size = 150});
     EXPECT_TRUE(std::isfinite(run.history.steps.back().losses.total()));
     const Array draws = amortizer.sample(trainer.configure(model.simulate(3, 1, "test", 0)), 300, {.seed = 0});
@@ -43,7 +43,7 @@ TEST_P(AllSummaryNetworksTraining, FilesGiveTheSameDraws) {
   const SummaryCase& c = GetParam();
   AmortizedPosterior amortizer = amortizer_of(c);
   Rng rng(3, "parameters");
-  Batch batch{{roles::parameters, rng.normal({4, 2})}, {roles::summary_conditions, c.data(4, 6)}};
+  Batch batch = support::with_sources(c, {{roles::parameters, rng.normal({4, 2})}, {roles::summary_conditions, c.data(4, 6)}});
   amortizer.build(batch);
   for (std::size_t i = 0; i < amortizer.store().table().size(); ++i)
     for (float& w : amortizer.store().value(static_cast<int>(i))) w += static_cast<float>(rng.normal(0.0, 0.1));
@@ -59,6 +59,7 @@ TEST_P(AllSummaryNetworksTraining, FilesGiveTheSameDraws) {
   Array mask(c.shape(4, 6).slice(0, -1), 1.0);
   for (std::int64_t i = 5; i < mask.size(); i += 6) mask.data()[i] = 0;
   batch.set(roles::summary_mask, mask);
+  batch = support::with_sources(c, batch);
   same();
 }
 
@@ -68,7 +69,7 @@ TEST_P(AllSummaryNetworksTraining, GoesOnBitForBit) {
   const auto train = [&](const std::filesystem::path& checkpoints, int stop_after) {
     AmortizedPosterior amortizer = amortizer_of(GetParam());
     int steps = 0;
-    TrainerOptions options{.seed = 11, .threads = 1};
+    TrainerOptions options{.configurator = support::summary_configurator(GetParam()), .seed = 11, .threads = 1};
     options.checkpoint_path = checkpoints;
     options.progress = [&](const Progress& p) {
       if (!p.epoch_done && ++steps == stop_after) std::raise(SIGINT);
@@ -151,6 +152,129 @@ TEST(CompositeFiles, RefusesWhatMakesNoSense) {
   const std::size_t at = text.find("\"summary_net\": ");
   const std::string last = text.substr(at);
   expect(refusal(last, "\"summary_net\": " + deep + ", \"summary_mmd_weight\": 0.0}"), "too deep");
+}
+
+/// A set, padded, and a table of the same data sets.
+Batch two_sources(std::uint64_t seed, std::int64_t sets = 40, double observations = 6) {
+  Rng rng(seed);
+  Array x({sets, 8, 1}, 1e6), mask({sets, 8}, 0.0), table = rng.normal({sets, 3});
+  for (std::int64_t b = 0; b < sets; ++b)
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(observations) - b % 3; ++i) {
+      x(b, i, 0) = rng.normal();
+      mask(b, i) = 1;
+    }
+  return {{roles::parameters, rng.normal({sets, 2})},
+          {"summary_conditions.set", x},
+          {"summary_mask.set", mask},
+          {"summary_conditions.table", table}};
+}
+GraphNetwork for_tables() {
+  return GraphNetwork(
+      {.layers = {{"last", {.units = 4}}}, .nodes = {{.name = "last", .op = GraphOp::dense, .sources = {"data"}, .layer = "last"}}});
+}
+FusionNetwork set_and_table() { return FusionNetwork({.sources = {"set", "table"}, .networks = {support::tiny_set(), for_tables()}}); }
+
+TEST(Fusion, SourcesHaveShapesOfTheirOwn) {
+  const TemporaryFolder folder;
+  AmortizedPosterior amortizer(tiny_flow(2), set_and_table());
+  const Batch batch = two_sources(1);
+  amortizer.build(batch);
+  Rng rng(2);
+  for (std::size_t i = 0; i < amortizer.store().table().size(); ++i)
+    for (float& w : amortizer.store().value(static_cast<int>(i))) w += static_cast<float>(rng.normal(0.0, 0.1));
+  const Array draws = amortizer.sample(batch, 10, {.seed = 1});
+  Batch changed = batch;
+  changed.update("summary_conditions.table", [](Array& x) { x += 1.0; });
+  EXPECT_FALSE(amortizer.sample(changed, 10, {.seed = 1}) == draws);
+  changed = batch;
+  changed.update("summary_conditions.set", [](Array& x) { x(0, 0, 0) += 1; });
+  const Array other = amortizer.sample(changed, 10, {.seed = 1});
+  EXPECT_FALSE(other.row(0) == draws.row(0));
+  EXPECT_TRUE(other.row(1) == draws.row(1));
+  save_amortizer(amortizer, folder / "model.h5");
+  EXPECT_TRUE(load_amortizer(folder / "model.h5").sample(batch, 10, {.seed = 1}) == draws);
+}
+
+TEST(Fusion, SaysWhichSourceIsWrong) {
+  const auto said = [](const std::function<void(Batch&)>& change, bool built = false) {
+    AmortizedPosterior amortizer(tiny_flow(2), set_and_table());
+    Batch batch = two_sources(1);
+    if (built) amortizer.build(batch);
+    change(batch);
+    try {
+      amortizer.build(batch);
+      (void)amortizer.summary(batch);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  const auto expect = [](const std::string& text, const char* part) { EXPECT_NE(text.find(part), std::string::npos) << text; };
+  EXPECT_EQ(said([](Batch&) {}), "nothing");
+  for (const bool built : {false, true}) {
+    expect(said([](Batch& b) { b.set("summary_conditions.table", {}); }, built), "no summary_conditions.table");
+    expect(said(
+               [](Batch& b) {
+                 b.set("summary_mask.table", Array({40, 3}, 1.0));
+               },
+               built),
+           "summary_mask.table of shape (40, 3) does not go with");
+    expect(said([](Batch& b) { b.set("summary_mask.set", Array({40, 5}, 1.0)); }, built), "summary_mask.set of shape (40, 5)");
+    expect(said(
+               [](Batch& b) {
+                 b.set("summary_times.set", Array({40, 8}, 1.0));
+               },
+               built),
+           "of that source does not read a summary_times.set");
+  }
+  expect(said([](Batch& b) { b.set("summary_conditions.table", Array({40, 4}, 1.0)); }, true), "the source table: GraphNetwork: was built");
+  expect(said([](Batch& b) { b.set("summary_conditions.image", Array({40, 4}, 1.0)); }), "reads no summary_conditions.image; it reads");
+  expect(said([](Batch& b) { b.set(roles::summary_conditions, Array({40, 4}, 1.0)); }), "reads no summary_conditions; it reads");
+  const auto refused = [](FusionOptions options) {
+    try {
+      const FusionNetwork net(std::move(options));
+    } catch (const ConfigurationError& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  const DeepSet set = support::tiny_set();
+  EXPECT_EQ(refused({.sources = {std::string(28, 'a')}, .networks = {set}}), "nothing");
+  const std::string longest(28, 'a');
+  EXPECT_EQ(RoleName(roles::of_source(roles::summary_conditions, longest)).str().size(), RoleName::kMost);
+  expect(refused({.sources = {longest + "a"}, .networks = {set}}), "1 to 28 letters");
+  expect(refused({.sources = {"a b"}, .networks = {set}}), "\"a b\"; a name has");
+  expect(refused({.sources = {"a", "a"}, .networks = {set, set}}), "are both \"a\"");
+  expect(refused({.sources = {"a"}, .networks = {set, set}}), "1 sources for 2 networks");
+  expect(refused({.sources = {"a"}, .networks = {set_and_table()}}), "reads several sources");
+  expect(refused({.sources = {"a"}, .networks = {set}, .merge = FusionMergeOptions{.summary_dim = 0}}), "merge::summary_dim = 0");
+  expect(refused({.sources = std::vector<std::string>(9, "a"), .networks = std::vector<SummaryPart>(9, set)}), "there may be 8");
+}
+
+TEST(Fusion, WhatWasSeenIsThatOfEachSource) {
+  SeenData seen;
+  for (std::uint64_t i = 0; i < 5; ++i) seen.add(two_sources(i));
+  EXPECT_EQ(seen.sizes_of("summary_conditions.set"), (SeenData::Sizes{{4, 6}}));
+  EXPECT_LT(seen.of("summary_conditions.set")[0].high, 10) << "padding of 1e6 is left out";
+  EXPECT_TRUE(seen.of("summary_mask.set").empty());
+  EXPECT_TRUE(compare(seen, two_sources(9)).empty());
+  const auto one = [&](const Batch& batch) {
+    const std::vector<Foreign> found = compare(seen, batch);
+    return found.empty() ? std::string("nothing") : found.front().sentence;
+  };
+  EXPECT_NE(one(two_sources(9, 40, 8)).find("Observations per data set of set: 8, in training 4 to 6"), std::string::npos);
+  Batch strange = two_sources(9);
+  strange.update("summary_conditions.table", [](Array& x) { x *= 100.0; });
+  EXPECT_NE(one(strange).find("of summary_conditions.table"), std::string::npos) << one(strange);
+
+  const TemporaryFolder folder;
+  AmortizedPosterior amortizer(tiny_flow(2), set_and_table());
+  amortizer.build(two_sources(1));
+  amortizer.set_seen(seen);
+  save_amortizer(amortizer, folder / "model.h5");
+  const auto loaded = load_amortizer(folder / "model.h5").seen();
+  EXPECT_EQ(loaded->sizes, seen.sizes);
+  EXPECT_EQ(loaded->of("summary_conditions.set")[0].high, seen.of("summary_conditions.set")[0].high);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AllSummaryNetworksTraining, testing::ValuesIn(support::summary_cases()),

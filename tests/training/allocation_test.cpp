@@ -19,7 +19,8 @@ namespace {
 
 /// Allocations in `steps` steps after the first `warm`: the fewest of three stretches, because on a busy machine a thread of the pool may
 /// get its first piece of work, and its memory with it, late. A step that allocates does so in every stretch.
-long allocations_when_warm(AmortizedPosterior amortizer, const GenerativeModel& model, int threads, std::int64_t warm, std::int64_t steps) {
+long allocations_when_warm(AmortizedPosterior amortizer, const GenerativeModel& model, int threads, std::int64_t warm, std::int64_t steps,
+                           const Configurator& configurator = {}) {
   long begin = 0, fewest = std::numeric_limits<long>::max();
   const auto progress = [&, step = std::int64_t{0}](const Progress& p) mutable {
     if (p.epoch_done || ++step < warm || (step - warm) % steps != 0) return Control::proceed;
@@ -27,7 +28,7 @@ long allocations_when_warm(AmortizedPosterior amortizer, const GenerativeModel& 
     begin = allocations::count;
     return Control::proceed;
   };
-  Trainer trainer(std::move(amortizer), model, {.threads = threads, .progress = progress});
+  Trainer trainer(std::move(amortizer), model, {.configurator = configurator, .threads = threads, .progress = progress});
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = warm + 3 * steps, .batch_size = 32});
   return fewest;
 }
@@ -73,7 +74,9 @@ TEST(TrainingMemory, NeitherDoGraphs) {
 
 TEST(TrainingMemory, NeitherDoesAnySummaryNetwork) {
   for (const support::SummaryCase& c : support::summary_cases())
-    EXPECT_EQ(allocations_when_warm(AmortizedPosterior(tiny_flow(2), c.make().shared()), summary_model(c), 1, 10, 20), 0)
+    EXPECT_EQ(allocations_when_warm(AmortizedPosterior(tiny_flow(2), c.make().shared()), summary_model(c), 1, 10, 20,
+                                    support::summary_configurator(c)),
+              0)
         << support::name_of(c);
 }
 

@@ -1,6 +1,7 @@
 /// Models whose data fit the cases of all summary networks.
 #pragma once
 
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "support/summary_cases.hpp"
 
@@ -15,6 +16,12 @@ inline GenerativeModel summary_model(const SummaryCase& c) {
                                                                            : x.data()[i] + theta[i % 2];
                            return x;
                          }));
+}
+
+/// The default, for every source of the case.
+inline Configurator summary_configurator(const SummaryCase& c) {
+  if (c.sources.empty()) return {};
+  return [c](const Simulations& simulations) { return with_sources(c, default_configurator(simulations)); };
 }
 
 }  // namespace bayesflow::support

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,9 +29,10 @@ inline constexpr const char* conditions = "conditions";  ///< of likelihoods: pa
 inline constexpr const char* model_indices = "model_indices";  ///< of model comparison: (batch, M), 1 for the model that made the data
 }  // namespace roles
 
-/// The name of a role, in place: at most 31 bytes.
+/// The name of a role, in place: at most 47 bytes.
 class RoleName {
  public:
+  static constexpr std::size_t kMost = 47;
   RoleName() = default;
   RoleName(std::string_view text);  // NOLINT(google-explicit-constructor): throws ConfigurationError for none, or a longer one
   operator std::string_view() const { return text_.data(); }  // NOLINT(google-explicit-constructor)
@@ -39,13 +41,21 @@ class RoleName {
   friend bool operator==(const RoleName& a, std::string_view b) { return std::string_view(a) == b; }
 
  private:
-  std::array<char, 32> text_{};
+  std::array<char, kMost + 1> text_{};
 };
+
+namespace roles {
+/// The role of one of several sources of data (see FusionNetwork): of_source(summary_conditions, "series") is
+/// "summary_conditions.series"; of the source that has no name, "", it is the role itself.
+[[nodiscard]] RoleName of_source(std::string_view role, std::string_view source);
+/// The reverse: "series" of "summary_conditions.series", "" of "summary_conditions", nothing of another role.
+[[nodiscard]] std::optional<std::string_view> source_in(std::string_view role, std::string_view of);
+}  // namespace roles
 
 /// Blocks by role. Axis 0 of each is the data set. Absent roles are not listed.
 class Batch {
  public:
-  static constexpr std::size_t kMost = 8;  ///< roles
+  static constexpr std::size_t kMost = 26;  ///< roles: those of 8 sources of data, parameters and direct conditions
   struct Entry {
     RoleName role;
     Block values;

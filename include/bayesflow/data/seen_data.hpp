@@ -32,12 +32,14 @@ struct SeenData {
   std::vector<std::string> param_names;                                  ///< empty: not known
   std::vector<std::pair<std::string, std::vector<SeenColumn>>> columns;  ///< by role; padding is not counted
   std::vector<SeenColumn> summaries;                                     ///< outputs of the trained summary network
-  /// Fewest and most along each axis of summary_conditions but first and last; where there is a mask, of the observations that it leaves.
-  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
-  std::vector<std::uint8_t> is_size;  ///< of direct_conditions: 1 where the column was always the number of observations
+  /// Fewest and most along each axis but first and last; where there is a mask, of the observations that it leaves.
+  using Sizes = std::vector<std::pair<std::int64_t, std::int64_t>>;
+  std::vector<std::pair<std::string, Sizes>> sizes;  ///< by role: summary_conditions, or of each source
+  std::vector<std::uint8_t> is_size;                 ///< of direct_conditions: 1 where the column was always the number of observations
 
   /// The columns of a role; none if it never came.
   [[nodiscard]] std::span<const SeenColumn> of(std::string_view role) const;
+  [[nodiscard]] Sizes sizes_of(std::string_view role) const;  ///< none if it never came, or is a vector
   void add(const Batch& batch);
   /// Forgets earlier summaries if `anew`: they were of other weights.
   void add_summaries(const Array& summaries, bool anew);

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "bayesflow/autodiff/plan.hpp"
 #include "bayesflow/autodiff/tape.hpp"
@@ -55,12 +57,20 @@ void describe(V& v, SummaryPart& part);
 
 /// What a summary network is given of a batch.
 struct SummaryInput {
-  SummaryInput(Tensor d, Tensor m = {}, Tensor t = {}) : data(d), mask(m), times(t) {}  // NOLINT(google-explicit-constructor)
-  Tensor data;                                                                          ///< (batch, n, d), (batch, d), ...
+  SummaryInput(Tensor d = {}, Tensor m = {}, Tensor t = {}) : data(d), mask(m), times(t) {}  // NOLINT(google-explicit-constructor)
+  Tensor data;                                                                               ///< (batch, n, d), (batch, d), ...
   /// (batch, n), or more of the data's leading axes, but not its last: 1 where there is an observation, 0 where there is padding; no
   /// tensor: nothing is padding
   Tensor mask;
   Tensor times;  ///< axes as those of a mask: when each observation was made; no tensor: not known
+  static constexpr std::size_t kMostSources = 8;
+  /// Of a network that reads several sources: one for each, and no `data` of its own.
+  struct Sources {
+    const SummaryInput* first = nullptr;
+    std::size_t count = 0;
+    [[nodiscard]] std::size_t size() const { return count; }
+    const SummaryInput& operator[](std::size_t i) const { return first[i]; }
+  } sources;
 };
 
 /// Shapes of the first batch, from which widths are inferred.
@@ -68,6 +78,7 @@ struct SummaryShape {
   SummaryShape(const Shape& d, bool t = false) : data(d), has_times(t) {}  // NOLINT(google-explicit-constructor)
   Shape data;                                                              ///< (batch, ...)
   bool has_times;                                                          ///< there will be times
+  std::vector<SummaryShape> sources = {};                                  ///< of a network that reads several; no `data` of its own
 };
 
 /// To write one of your own, derive from this class, register parameters in `build` (nn::Dense and nn::Mlp do it for you) and
@@ -87,6 +98,9 @@ class SummaryNetwork : public Network {
   [[nodiscard]] virtual bool takes_mask() const { return false; }
   /// Whether `forward` reads the times. Amortizers refuse times where it is false.
   [[nodiscard]] virtual bool takes_times() const { return false; }
+  /// Names of the sources of data that it reads, at most SummaryInput::kMostSources; none: it reads one that has no name. Each belongs to
+  /// the network of `parts` at the same place.
+  [[nodiscard]] virtual std::span<const std::string> sources() const { return {}; }
   /// Networks that it is composed of. They belong to the same amortizer.
   [[nodiscard]] virtual std::span<const SummaryPart> parts() const { return {}; }
   /// Where only some values have a meaning (numbers of groups): puts such into `data`, random numbers of the shape that the network was
