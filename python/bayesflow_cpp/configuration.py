@@ -10,7 +10,7 @@ from . import _core
 from ._absent import absent
 from ._arrays import as_float64
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
-from .simulation import FORWARD_KEYS, as_further
+from .simulation.forward import FORWARD_KEYS, as_further
 
 if TYPE_CHECKING:
     from typing import Any

@@ -22,7 +22,8 @@ from .configuration import DefaultLikelihoodConfigurator, DefaultPosteriorConfig
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
-from .simulation import GenerativeModel, SimulationStore, from_core, restore, to_core
+from .simulation import GenerativeModel, SimulationStore
+from .simulation.forward import from_core, restore, to_core
 
 if TYPE_CHECKING:
     from typing import Any, Sequence

@@ -108,8 +108,8 @@ MASKED = {
     "contexts of the user's": lambda: Prior(
         prior_fun=lambda context: context, context_generator=lambda n: {"batchable_context": [masked()] * n, "non_batchable_context": None}
     )(3),
-    "forward dictionary": lambda: bf.simulation.to_core({"prior_draws": np.zeros((2, 1)), "sim_data": [masked(), masked()]}),
-    "context in a forward dictionary": lambda: bf.simulation.to_core(
+    "forward dictionary": lambda: bf.simulation.forward.to_core({"prior_draws": np.zeros((2, 1)), "sim_data": [masked(), masked()]}),
+    "context in a forward dictionary": lambda: bf.simulation.forward.to_core(
         {"prior_draws": np.zeros((2, 1)), "sim_data": np.zeros((2, 2)), "sim_batchable_context": [masked(), masked()]}
     ),
     "statistic": lambda: bf.diagnostics.posterior_predictive(np.zeros((1, 5, 2)), np.zeros((1, 2)), lambda theta: theta, {"a": lambda x: np.ma.masked}),
