@@ -175,6 +175,18 @@ std::vector<Op> elementwise_ops() {
                   1e-3,
                   unary_cases(
                       "scale", [](Tensor x) { return ops::scale(x, -1.75f); }, [](const Array& x) { return x * -1.75; }, 1)});
+  Op log{"log", "natural logarithm of x > 0", {"x (...)"}, {true}, "1 per element", 2e-7, 1e-3, {}};
+  for (const Shape& shape : {Shape{5, 7}, Shape{1}, Shape{17}, Shape{0, 4}, kHotShape}) {
+    OpCase c;
+    c.inputs = {sample("log", shape).map([](double v) { return static_cast<double>(static_cast<float>(std::fabs(v) + 0.1)); })};
+    c.forward = [](Tape&, Inputs x) { return Tensors{ops::log(x[0])}; };
+    c.reference = [](Numbers x) { return Arrays{x[0].map([](double v) { return std::log(v); })}; };
+    c.flops = count(c.inputs[0]);
+    c.measured = shape == kHotShape;
+    log.cases.push_back(std::move(c));
+  }
+  rows.push_back(std::move(log));
+
   Op add_scalar{"add_scalar", "x + s", {"x (...)", "s (one element)"}, {true, true}, "1 per element", 1e-7, 1e-3, {}};
   for (const Shape& shape : {Shape{5, 7}, Shape{1}, Shape{0, 4}, kHotShape}) {
     OpCase c;

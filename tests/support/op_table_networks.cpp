@@ -415,6 +415,57 @@ std::vector<Op> density_ops() {
   rows.push_back(std::move(gaussian));
   rows.push_back(std::move(student));
 
+  struct NormRow {
+    ops::Norm kind;
+    const char *name, *formula;
+  };
+  for (const NormRow& n :
+       {NormRow{ops::Norm::one, "norm(one)", "sum of |x_i|"}, NormRow{ops::Norm::two, "norm(two)", "square root of the sum of x_i^2"},
+        NormRow{ops::Norm::max, "norm(max)", "largest |x_i|"}}) {
+    Op row{n.name, n.formula, {"x (..., d)"}, {true}, "2 d per row", 2e-6, 1e-3, {}};
+    for (const Shape& shape : {Shape{5, 4}, Shape{3}, Shape{2, 3, 1}, Shape{0, 2}, Shape{1600, 4}}) {
+      OpCase c;
+      c.inputs = {sample_away_from_zero("norm", shape)};
+      for (std::int64_t i = 0; i < c.inputs[0].size(); ++i)  // no two of a size
+        c.inputs[0].data()[i] =
+            static_cast<double>(static_cast<float>(c.inputs[0].data()[i] * (1 + 0.5 * static_cast<double>(i % shape[-1]))));
+      c.forward = [kind = n.kind](Tape&, Inputs x) { return Tensors{ops::norm(x[0], kind)}; };
+      c.reference = [kind = n.kind](Numbers x) {
+        return Arrays{by_row(x[0], [kind](std::span<const double> v) {
+          double out = 0;
+          for (const double e : v)
+            out = kind == ops::Norm::max ? std::max(out, std::fabs(e)) : out + (kind == ops::Norm::one ? std::fabs(e) : e * e);
+          return kind == ops::Norm::two ? std::sqrt(out) : out;
+        })};
+      };
+      c.flops = 2.0 * static_cast<double>(shape.size());
+      c.measured = shape[0] == 1600;
+      row.cases.push_back(std::move(c));
+    }
+    rows.push_back(std::move(row));
+  }
+
+  Op dirichlet{"dirichlet_kl", "KL(Dirichlet(alpha) || Dirichlet(1, ..., 1))", {"alpha (..., d)"}, {true}, "40 d per row", 2e-6, 1e-3, {}};
+  for (const Shape& shape : {Shape{5, 4}, Shape{3}, Shape{2, 3, 1}, Shape{0, 2}, Shape{400, 4}}) {
+    OpCase c;
+    c.inputs = {sample("dirichlet", shape).map([](double v) { return static_cast<double>(static_cast<float>(std::exp(v) + 0.3)); })};
+    c.forward = [](Tape&, Inputs x) { return Tensors{ops::dirichlet_kl(x[0])}; };
+    c.reference = [](Numbers x) {
+      return Arrays{by_row(x[0], [](std::span<const double> a) {
+        // psi as the derivative of log Gamma
+        const auto psi = [](double v) { return (std::lgamma(v + 1e-5) - std::lgamma(v - 1e-5)) / 2e-5; };
+        double total = 0, kl = -std::lgamma(static_cast<double>(a.size()));
+        for (const double v : a) total += v;
+        for (const double v : a) kl += (v - 1) * (psi(v) - psi(total)) - std::lgamma(v);
+        return kl + std::lgamma(total);
+      })};
+    };
+    c.flops = 40.0 * static_cast<double>(shape.size());
+    c.measured = shape[0] == 400;
+    dirichlet.cases.push_back(std::move(c));
+  }
+  rows.push_back(std::move(dirichlet));
+
   Op mmd{"mmd",
          "mean k(x, x') + mean k(y, y') - 2 mean k(x, y): (1), k = sum of 19 Gaussian kernels",
          {"x (n, d)", "y (m, d)"},

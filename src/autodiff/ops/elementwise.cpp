@@ -2,6 +2,7 @@
 #include "bayesflow/autodiff/ops/elementwise.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autodiff/check.hpp"
 #include "autodiff/ops/pieces.hpp"
@@ -90,6 +91,19 @@ Tensor scale(Tensor x, float factor) {
   Tensor y = x.tape().result(x.shape(), {x});
   for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) { kernels::scale(x.data() + i, factor, y.data() + i, n); });
   x.tape().on_backward(y, [x, y, factor] { deliver(x, grad_of(y), factor); });
+  return y;
+}
+
+Tensor log(Tensor x) {
+  Tensor y = x.tape().result(x.shape(), {x});
+  for (std::int64_t i = 0, n = x.size(); i < n; ++i) y.data()[i] = std::log(x.data()[i]);
+  x.tape().on_backward(y, [x, y] {
+    const GradSink dx = grad_sink(x);
+    for (std::int64_t i = 0, n = x.size(); i < n; ++i) {
+      const float part = grad_of(y)[i] / x.data()[i];
+      dx.data[i] = dx.accumulate ? dx.data[i] + part : part;
+    }
+  });
   return y;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "autodiff/fused.hpp"
 #include "autodiff/ops/axes.hpp"
@@ -222,5 +223,45 @@ Tensor mean(Tensor x) {
 Tensor sum(Tensor x) { return total(x, 1.0); }
 Tensor sum(Tensor x, int axis) { return summed("sum", x, axis, false); }
 Tensor mean(Tensor x, int axis) { return summed("mean", x, axis, true); }
+
+namespace {
+
+double norm_of(std::span<const float> row, Norm kind) {
+  double out = 0;
+  for (const float x : row) {
+    const double a = std::fabs(static_cast<double>(x));
+    if (std::isnan(a)) return a;
+    out = kind == Norm::max ? std::max(out, a) : out + (kind == Norm::one ? a : a * a);
+  }
+  return kind == Norm::two ? std::sqrt(out) : out;
+}
+
+}  // namespace
+
+Tensor norm(Tensor x, Norm kind) {
+  require(x.rank() >= 1 && x.cols() > 0, "norm: needs shape (..., d) with d >= 1; got {}", shape_of(x));
+  Tensor y = x.tape().result(x.shape().slice(0, -1), {x});
+  const std::int64_t rows = x.rows(), cols = x.cols();
+  const auto row = [x, cols](std::int64_t i) { return std::span<const float>(x.data() + i * cols, static_cast<std::size_t>(cols)); };
+  for (std::int64_t i = 0; i < rows; ++i) y.data()[i] = static_cast<float>(norm_of(row(i), kind));
+  x.tape().on_backward(y, [x, y, kind, rows, cols, row] {
+    const GradSink dx = grad_sink(x);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::span<const float> from = row(i);
+      const auto largest = std::ranges::max_element(from, {}, [](float v) { return std::fabs(v); }) - from.begin();
+      const double length = kind == Norm::two ? norm_of(from, kind) : 1;
+      for (std::int64_t j = 0; j < cols; ++j) {
+        const auto v = static_cast<double>(from[static_cast<std::size_t>(j)]);
+        double slope = v > 0 ? 1 : v < 0 ? -1 : 0;
+        if (kind == Norm::two) slope = length > 0 ? v / length : 0;
+        if (kind == Norm::max && j != largest) slope = 0;
+        const float part = grad_of(y)[i] * static_cast<float>(slope);
+        float& to = dx.data[i * cols + j];
+        to = dx.accumulate ? to + part : part;
+      }
+    }
+  });
+  return y;
+}
 
 }  // namespace bayesflow::ops

@@ -13,6 +13,9 @@ Tensor gaussian_log_density(Tensor z);
 /// log of the d-variate Student-t density with location 0, scale I and `df` degrees of freedom, over the last axis. Throws
 /// ArgumentError unless df is positive and finite.
 Tensor student_t_log_density(Tensor z, float df);
+/// Kullback-Leibler divergence of Dirichlet(alpha) from the uniform distribution Dirichlet(1, ..., 1), over the last axis of positive
+/// concentrations: log Gamma(a) - log Gamma(d) - sum_i log Gamma(alpha_i) + sum_i (alpha_i - 1) (psi(alpha_i) - psi(a)), a = sum_i alpha_i.
+Tensor dirichlet_kl(Tensor alpha);
 /// Biased (V-statistic) squared maximum mean discrepancy between the rows of x and y with v1's kernel, a sum of 19 Gaussian
 /// kernels exp(-|x - y|^2 / (2 sigma)): one element. Couples all rows: runs in one shard.
 Tensor mmd(Tensor x, Tensor y);

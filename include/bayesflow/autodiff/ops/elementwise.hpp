@@ -12,6 +12,7 @@ Tensor add(Tensor a, Tensor b);       ///< equal shapes
 Tensor subtract(Tensor a, Tensor b);  ///< equal shapes
 Tensor multiply(Tensor a, Tensor b);  ///< equal shapes
 Tensor scale(Tensor x, float factor);
+Tensor log(Tensor x);                   ///< natural logarithm of positive numbers
 Tensor add_scalar(Tensor x, Tensor s);  ///< s: one element, added to all of x
 /// Inverted dropout: each element is kept with probability 1 - p and divided by it. Throws ArgumentError unless 0 <= p < 1.
 Tensor dropout(Tensor x, float p);

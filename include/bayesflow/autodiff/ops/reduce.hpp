@@ -1,10 +1,21 @@
 /// Sums, means and maxima.
 #pragma once
 
+#include <cstdint>
+
 #include "bayesflow/autodiff/tape.hpp"
 #include "bayesflow/autodiff/tensor.hpp"
 
 namespace bayesflow::ops {
+
+enum class Norm : std::uint8_t {
+  one,  ///< sum of |x_i|
+  two,  ///< square root of the sum of x_i^2
+  max,  ///< largest |x_i|
+};
+/// Of the last axis: (..., d) -> (...). Where a norm has a kink, at 0, its derivative is taken to be 0; of several largest numbers the
+/// first has the gradient.
+Tensor norm(Tensor x, Norm kind);
 
 Tensor mean_pool(Tensor x);       ///< mean over axis -2: (..., N, d) -> (..., d)
 Tensor max_pool(Tensor x);        ///< maximum over axis -2; the gradient goes to the first largest
