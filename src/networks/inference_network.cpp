@@ -24,6 +24,10 @@ Tensor InferenceNetwork::log_density(Tape& /*tape*/, Tensor /*targets*/, Tensor 
   throw ConfigurationError("this inference network has no density; use one that has (InvertibleNetwork)");
 }
 
+Tensor InferenceNetwork::outputs(Tape& /*tape*/, Tensor /*condition*/) const {
+  throw ConfigurationError("this inference network has no outputs beside densities and draws; use one that has (PMPNetwork, PointNetwork)");
+}
+
 Plan InferenceNetwork::plan(const Shape& targets) const { return plan_rows(targets[0], rows_per_item(targets)); }
 
 Tensor NormalizingFlow::loss(Tape& tape, Tensor targets, Tensor condition) const {

@@ -6,10 +6,13 @@
 
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/evidential_network.hpp"
 #include "bayesflow/networks/fusion_network.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/hierarchical_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/pmp_network.hpp"
+#include "bayesflow/networks/point_network.hpp"
 #include "bayesflow/networks/sequence_network.hpp"
 #include "bayesflow/networks/set_transformer.hpp"
 #include "bayesflow/networks/split_network.hpp"
@@ -36,6 +39,9 @@ void for_each_summary_network(Visit&& visit) {
 template <class Visit>
 void for_each_inference_network(Visit&& visit) {
   visit.template operator()<InvertibleNetwork>("InvertibleNetwork");
+  visit.template operator()<PMPNetwork>("PMPNetwork");
+  visit.template operator()<EvidentialNetwork>("EvidentialNetwork");
+  visit.template operator()<PointNetwork>("PointNetwork");
 }
 
 /// The options of a network's class.

@@ -8,6 +8,7 @@
 
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/autodiff/tape.hpp"
+#include "bayesflow/core/array.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/networks/latent.hpp"
 #include "bayesflow/networks/network.hpp"
@@ -31,6 +32,8 @@ class DrawStreams {
   std::vector<Rng> streams_;
 };
 
+class NormalizingFlow;
+
 /// q(target | condition), or whatever else can be learnt of a target. Targets are (batch, D) or (batch, n, D); a condition is absent,
 /// (batch, C), or (batch, n, C) with one row for each row of a target. To write one of your own, derive from this class, register
 /// parameters in `build`, compose operations in the rest; see examples/own_inference_network.cpp.
@@ -46,12 +49,21 @@ class InferenceNetwork : public Network {
   [[nodiscard]] virtual Tensor sample(Tape& tape, DrawStreams& streams, Tensor condition) const;
   /// log q(target | condition): (batch) or (batch, n). The default says that the network has none.
   [[nodiscard]] virtual Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const;
+  /// Answers that need no random numbers, one row for each condition: (batch, C) -> (batch, W). What they mean is the network's to say. The
+  /// default says that the network has none.
+  [[nodiscard]] virtual Tensor outputs(Tape& tape, Tensor condition) const;
+  [[nodiscard]] virtual bool has_outputs() const { return false; }
   [[nodiscard]] virtual bool has_density() const { return false; }
   [[nodiscard]] virtual bool has_draws() const { return false; }
   /// Noise of its own at inference (dropout that stays active), which must not depend on how many draws are made together.
   [[nodiscard]] virtual bool is_noisy_at_inference() const { return false; }
   /// Whether it brings targets to unit scale by itself.
   [[nodiscard]] virtual bool standardizes_targets() const { return false; }
+  /// Turns normal numbers, from which model files make targets to test with, into ones that can be.
+  virtual void make_valid(Array& /*targets*/) const {}
+  /// This network as a flow; null: it is none.
+  [[nodiscard]] virtual NormalizingFlow* as_flow() { return nullptr; }
+  [[nodiscard]] const NormalizingFlow* as_flow() const { return const_cast<InferenceNetwork*>(this)->as_flow(); }
   /// How the engine cuts the rows of targets of this shape in training. A function of the shape, never of the machine.
   [[nodiscard]] virtual Plan plan(const Shape& targets) const;
 };
@@ -73,6 +85,8 @@ class NormalizingFlow : public InferenceNetwork {
   [[nodiscard]] Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const override;
   [[nodiscard]] bool has_density() const override { return true; }
   [[nodiscard]] bool has_draws() const override { return true; }
+  [[nodiscard]] NormalizingFlow* as_flow() final { return this; }
+  using InferenceNetwork::as_flow;
 
  private:
   Latent latent_ = gaussian_latent();

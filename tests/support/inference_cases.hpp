@@ -1,0 +1,83 @@
+/// Small networks of every class in the registry of inference networks: what tests of all of them run over. A class without a case here
+/// fails them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "amortizers/kinds.hpp"
+#include "bayesflow/core/array.hpp"
+#include "bayesflow/core/rng.hpp"
+#include "networks/registry.hpp"
+
+namespace bayesflow::support {
+
+struct InferenceCase {
+  std::string network;  ///< name of the class in the registry
+  std::string what;     ///< of its options
+  std::function<std::shared_ptr<InferenceNetwork>()> make;
+  std::int64_t width = 2;                                  ///< of the targets
+  const AmortizerKind* kind = &AmortizedPosterior::kKind;  ///< what it is used in
+  bool smooth = true;                                      ///< its loss has no kinks that differences would meet
+
+  /// Targets that the network can learn, from normal numbers.
+  [[nodiscard]] Array targets(Array normals) const {
+    make()->make_valid(normals);
+    return normals;
+  }
+};
+inline void PrintTo(const InferenceCase& c, std::ostream* out) { *out << c.network << " " << c.what; }
+inline std::string name_of(const InferenceCase& c) { return c.what.empty() ? c.network : c.network + "_" + c.what; }
+
+inline HeadOptions tiny_head() { return {.dense = {.units = 6, .activation = Activation::tanh}, .num_dense = 2, .dropout_prob = 0.1}; }
+
+inline std::vector<InferenceCase> inference_cases() {
+  std::vector<InferenceCase> out;
+  const auto add = [&](const char* network, const char* what, std::int64_t width, const AmortizerKind& kind, auto make) {
+    out.push_back({network, what, [make] { return std::make_shared<decltype(make())>(make()); }, width, &kind});
+  };
+  CouplingOptions coupling;
+  coupling.dense.units = 6;
+  coupling.dense.activation = Activation::tanh;
+  for (const auto& [what, design] : {std::pair{"", CouplingDesign::affine}, std::pair{"spline", CouplingDesign::spline}})
+    add("InvertibleNetwork", what, 2, AmortizedPosterior::kKind, [coupling, design = design] {
+      return InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2, .coupling_design = design, .coupling = coupling});
+    });
+  add("PMPNetwork", "", 3, AmortizedModelComparison::kKind, [] { return PMPNetwork({.num_models = 3, .hidden = tiny_head()}); });
+  add("PMPNetwork", "smoothed", 2, AmortizedModelComparison::kKind, [] {
+    HeadOptions hidden = tiny_head();
+    hidden.mc_dropout = true;
+    return PMPNetwork({.num_models = 2, .hidden = hidden, .label_smoothing = 0.01});
+  });
+  add("EvidentialNetwork", "", 3, AmortizedModelComparison::kKind,
+      [] { return EvidentialNetwork({.num_models = 3, .hidden = tiny_head()}); });
+  add("EvidentialNetwork", "with_kl", 2, AmortizedModelComparison::kKind, [] {
+    return EvidentialNetwork({.num_models = 2, .hidden = tiny_head(), .output_activation = Activation::exponential, .kl_weight = 0.1});
+  });
+  using enum PointEstimate;
+  for (const auto& [what, estimate] : {std::pair{"", mean}, std::pair{"mean_and_sd", mean_and_sd}, std::pair{"quantiles", quantiles},
+                                       std::pair{"norm_1", norm_1}, std::pair{"norm_2", norm_2}, std::pair{"norm_max", norm_max}}) {
+    add("PointNetwork", what, 2, AmortizedPointEstimator::kKind, [estimate = estimate] {
+      return PointNetwork({.num_params = 2, .estimate = estimate, .levels = {0.1, 0.5, 0.9}, .hidden = tiny_head()});
+    });
+    out.back().smooth = estimate == mean || estimate == mean_and_sd || estimate == norm_2;
+  }
+  return out;
+}
+
+/// All that an amortizer can be asked for.
+inline std::vector<Array> answers(const Amortizer& amortizer, const Batch& batch) {
+  std::vector<Foreign> ignored;
+  const InferenceNetwork& net = amortizer.inference_net();
+  std::vector<Array> out;
+  if (net.has_density()) out.push_back(AmortizerAccess::log_density(amortizer, batch, &ignored));
+  if (net.has_draws()) out.push_back(AmortizerAccess::draws(amortizer, batch, 300, {.seed = 3, .foreign = &ignored}));
+  if (net.has_outputs()) out.push_back(AmortizerAccess::outputs(amortizer, batch, {.seed = 3, .foreign = &ignored}));
+  return out;
+}
+
+}  // namespace bayesflow::support
