@@ -26,7 +26,7 @@ Amortizer::Amortizer(const AmortizerKind& kind, std::shared_ptr<InferenceNetwork
   if (!o.latent->log_density || !o.latent->sample)
     fail_option(fmt::format("latent \"{}\" lacks its {}; a latent needs both a log density and a sampler", o.latent->name,
                             o.latent->log_density ? "sampler" : "log density"));
-  auto* flow = dynamic_cast<NormalizingFlow*>(state_->inference.get());
+  NormalizingFlow* flow = state_->inference->as_flow();
   if (!flow) fail_option("latent is that of a normalizing flow, which the inference network is not; leave it out");
   flow->set_latent(*o.latent);
 }
@@ -51,7 +51,7 @@ std::int64_t Amortizer::target_width() const { return state_->inference->target_
 bool Amortizer::standardizes_parameters() const { return state_->inference->standardizes_targets(); }
 
 const NormalizingFlow& Amortizer::flow(const char* what) const {
-  if (const auto* flow = dynamic_cast<const NormalizingFlow*>(state_->inference.get())) return *flow;
+  if (const NormalizingFlow* flow = inference_net().as_flow()) return *flow;
   throw ConfigurationError(
       fmt::format("{}: needs a normalizing flow (InvertibleNetwork), which the inference network is not", call_of(state_->kind, what)));
 }

@@ -56,6 +56,10 @@ void read_own_parts(const Json& json, const LoadAmortizerOptions& parts, DeepSet
   if (!parts.pooling_fun) missing("the model's DeepSet has a pooling function of your own", "pooling_fun");
   options.pooling_fun = parts.pooling_fun;
 }
+/// Only training needs it, so that a file can be loaded without.
+void read_own_parts(const Json& /*json*/, const LoadAmortizerOptions& parts, PointNetworkOptions& options) {
+  if (options.estimate == PointEstimate::own) options.loss_fun = parts.loss_fun;
+}
 template <class Options>
 void read_own_parts(const Json& /*json*/, const LoadAmortizerOptions& /*parts*/, Options& /*options*/) {}
 
@@ -163,7 +167,7 @@ bool is_known(const Network& net) {
 }
 
 std::string architecture_of(const Amortizer& amortizer) {
-  const auto* flow = dynamic_cast<const NormalizingFlow*>(&amortizer.inference_net());
+  const NormalizingFlow* flow = amortizer.inference_net().as_flow();
   Json json = {{"class", amortizer.kind().name},
                {"latent", flow ? Json(flow->latent().name) : Json()},
                {"summary_mmd_weight", amortizer.options().summary_mmd_weight},

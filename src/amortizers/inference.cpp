@@ -93,7 +93,7 @@ class Amortizer::Pass {
  public:
   /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
   /// do those that begin while another call has the threads.
-  Pass(State& state, std::int64_t rows) : reading_(state.store.lock()), inference_(state.contexts.get()) {
+  Pass(State& state, std::int64_t rows, std::uint64_t seed = 0) : reading_(state.store.lock()), inference_(state.contexts.get()) {
     constexpr std::int64_t kFewRows = 64;
     {
       const std::lock_guard lock(inference_.mutex);
@@ -109,7 +109,7 @@ class Amortizer::Pass {
     }
     if (!context_) context_ = std::make_unique<State::Context>();
     renew(context_->tape);
-    context_->tape->reset({.gradients = false, .training = false, .pool = pool_});
+    context_->tape->reset({.gradients = false, .training = false, .seed = seed, .pool = pool_});
   }
   ~Pass() {
     if (process_ != detail::process_generation()) return;  // a child that was forked within the call: the lock may be held for ever
@@ -279,6 +279,32 @@ Array Amortizer::evaluate(const char* what, const Batch& batch, std::vector<Fore
   return to_array(out);
 }
 
+Array Amortizer::outputs(const char* function, const Batch& batch, SampleOptions options) const {
+  const InferenceNetwork& net = inference_net();
+  const std::uint64_t seed = net.is_noisy_at_inference() ? seed_of(options) : 0;
+  require_built(function);
+  check(batch, function);
+  const Pass pass(*state_, rows_of(batch), seed);
+  Tape& tape = *pass;
+  Tensor summary, c = condition(tape, batch, &summary);
+  if (c.rank() != 2)
+    throw ShapeError(
+        fmt::format("{}: needs conditions of shape (batch, c); got {}", call_of(state_->kind, function), c.shape().to_string()));
+  if (looks_for_foreign(options.foreign)) {
+    std::vector<Foreign> found;
+    look_for_foreign(batch, summary, found);
+    tell(std::move(found), options.foreign);
+  }
+  const Tensor in[] = {c};
+  const Tensor out = tape.map_rows(plan_rows(c.dim(0), 1), in, [&net](Tape& t, std::span<const Tensor> x) { return net.outputs(t, x[0]); });
+  if (out.rank() != 2 || out.dim(0) != c.dim(0))
+    throw ShapeError(fmt::format("{}: the inference network gives outputs of shape {}; they must be ({}, W)",
+                                 call_of(state_->kind, function), out.shape().to_string(), c.dim(0)));
+  require_results(state_->kind, function, "the results", batch, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),
+                  any_not_finite);
+  return to_array(out);
+}
+
 Amortizer::Latents Amortizer::latents(const Batch& batch) const {
   const NormalizingFlow& net = flow("forward");
   // One more column carries the log-determinant through the shards.
@@ -330,7 +356,7 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
       Tensor z = tape->filled({1, rows, width}, 0);
       const double* from = latent->data() + (b * n_samples + first) * width;
       for (std::int64_t i = 0; i < z.size(); ++i) z.data()[i] = static_cast<float>(from[i]);  // checked by the caller
-      drawn = static_cast<const NormalizingFlow&>(*s.inference).inverse(*tape, z, given);
+      drawn = s.inference->as_flow()->inverse(*tape, z, given);
     } else {
       std::vector<Rng> of_blocks;
       for (std::int64_t row = 0; row < rows; row += kBlock) of_blocks.push_back(streams.at(block_index(b, first + row)));

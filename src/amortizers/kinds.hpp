@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
+#include "bayesflow/amortizers/amortized_model_comparison.hpp"
+#include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 
 namespace bayesflow {
@@ -24,13 +26,17 @@ struct AmortizerAccess {
   static Array draws(const Amortizer& of, const Batch& batch, std::int64_t count, const SampleOptions& options) {
     return of.draws(batch, count, options);
   }
+  static Array outputs(const Amortizer& of, const Batch& batch, const SampleOptions& options) {
+    return of.outputs("outputs", batch, options);
+  }
 };
 
 namespace detail {
 
 inline const AmortizerKind& kind_named(const std::string& name, const AmortizerKind* own) {
   if (own && name == own->name) return *own;
-  for (const AmortizerKind* kind : {&AmortizedPosterior::kKind, &AmortizedLikelihood::kKind})
+  for (const AmortizerKind* kind :
+       {&AmortizedPosterior::kKind, &AmortizedLikelihood::kKind, &AmortizedModelComparison::kKind, &AmortizedPointEstimator::kKind})
     if (name == kind->name) return *kind;
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }

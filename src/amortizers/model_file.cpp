@@ -19,11 +19,11 @@ namespace {
 constexpr io::Format kModelFormat{.kind = "model", .version = 1};
 constexpr std::int64_t kProbes = 2, kProbeDraws = 10;
 constexpr double kTolerance = 1e-4;
-constexpr const char *kLogDensity = "probes/log_posterior", *kDraws = "probes/draws";
+constexpr const char *kLogDensity = "probes/log_posterior", *kDraws = "probes/draws", *kOutputs = "probes/outputs";
 
 /// What a model says about probes. Absent where networks or inputs do not allow it.
 struct Outputs {
-  std::optional<Array> log_density, draws;
+  std::optional<Array> log_density, draws, outputs;
 };
 
 Outputs outputs_of(const Amortizer& amortizer, const Batch& probes) {
@@ -34,6 +34,8 @@ Outputs outputs_of(const Amortizer& amortizer, const Batch& probes) {
   if (net.has_density() && probes.has(amortizer.kind().target)) out.log_density = AmortizerAccess::log_density(amortizer, probes, &ignored);
   if (net.has_draws() && (!direct || direct->rank() == 2))
     out.draws = AmortizerAccess::draws(amortizer, probes, kProbeDraws, {.seed = 0, .foreign = &ignored});
+  if (net.has_outputs() && (!direct || direct->rank() == 2))
+    out.outputs = AmortizerAccess::outputs(amortizer, probes, {.seed = 0, .foreign = &ignored});
   return out;
 }
 
@@ -45,7 +47,9 @@ Batch make_probes(const Amortizer& amortizer) {
   const Shape* direct = find_shape(amortizer.built_for(), kind.direct);
   Shape target{kProbes, amortizer.target_width()};
   if (direct && direct->rank() == 3) target = {kProbes, (*direct)[1], amortizer.target_width()};
-  out.set(kind.target, streams.branch(kind.target).normal(target));
+  Array targets = streams.branch(kind.target).normal(target);
+  amortizer.inference_net().make_valid(targets);
+  out.set(kind.target, targets);
   for (auto [role, shape] : amortizer.built_for()) {
     shape.set(0, kProbes);
     if (role == kind.target) continue;
@@ -126,7 +130,7 @@ void read_weights(const io::ArchiveReader& in, nn::ParameterStore& store) {
 /// cannot be made here; then the file itself is checked.
 void verify_written(const Amortizer& amortizer, const std::filesystem::path& written, const std::filesystem::path& path) {
   LoadAmortizerOptions parts{.threads = 1};
-  if (const auto* flow = dynamic_cast<const NormalizingFlow*>(&amortizer.inference_net())) parts.latent = flow->latent();
+  if (const NormalizingFlow* flow = amortizer.inference_net().as_flow()) parts.latent = flow->latent();
   const SummaryNetwork* summary = amortizer.summary_net();
   if (const auto* deep_set = dynamic_cast<const DeepSet*>(summary)) parts.pooling_fun = deep_set->options().pooling_fun;
   try {
@@ -177,6 +181,7 @@ io::ArchiveWriter collect(const Amortizer& amortizer, const SaveAmortizerOptions
   for (const auto& [role, values] : probes.entries()) write(out, "probes/" + role.str(), values.array());
   if (outputs.log_density) write(out, kLogDensity, *outputs.log_density);
   if (outputs.draws) write(out, kDraws, *outputs.draws);
+  if (outputs.outputs) write(out, kOutputs, *outputs.outputs);
   return out;
 }
 
@@ -227,11 +232,13 @@ detail::LoadedModel detail::load_model(const std::filesystem::path& path, const 
   if (!options.verify) return out;
   Batch probes;
   for (const std::string& name : in.paths("probes/"))
-    if (name != kLogDensity && name != kDraws) probes.set(name.substr(std::string_view("probes/").size()), read(in, name));
+    if (name != kLogDensity && name != kDraws && name != kOutputs)
+      probes.set(name.substr(std::string_view("probes/").size()), read(in, name));
   double worst = 0;
   try {
     const Outputs got = outputs_of(out.amortizer, probes);
-    for (const auto& [name, array] : {std::pair{kLogDensity, &got.log_density}, std::pair{kDraws, &got.draws}})
+    for (const auto& [name, array] :
+         {std::pair{kLogDensity, &got.log_density}, std::pair{kDraws, &got.draws}, std::pair{kOutputs, &got.outputs}})
       if (*array) worst = std::max(worst, difference(**array, read(in, name)));
   } catch (const IoError&) {
     throw;

@@ -490,7 +490,7 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
     filled.data->set(roles::parameters, {});
   }
   if (!filled.summaries && amortizer.summary_net()) filled.summaries = amortizer.summary(inputs);
-  const bool is_flow = dynamic_cast<const NormalizingFlow*>(&amortizer.inference_net()) != nullptr;
+  const bool is_flow = amortizer.inference_net().as_flow() != nullptr;
   if (!filled.latents && is_flow) filled.latents = amortizer.forward(inputs).z;
   if (!filled.log_posterior && amortizer.inference_net().has_density()) filled.log_posterior = amortizer.log_posterior(inputs);
   return report(draws, truths.array(), path, filled);

@@ -30,7 +30,7 @@ struct AmortizerOptions {
   Logger logger = {};                                                   ///< receives warnings about data unlike those of training
 };
 
-/// Settings of a sampling call.
+/// Settings of a sampling call, and of others that may need random numbers.
 struct SampleOptions {
   /// The same seed gives the same draws. None: the number of the call among those without a seed (0, 1, 2, ...), which copies of an
   /// amortizer share. So calls in a row give new draws, the same in every run of a program.
@@ -110,6 +110,9 @@ class Amortizer : public Trainable {
   [[nodiscard]] Array draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
   void draws_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
   [[nodiscard]] Array log_density(const Batch& batch, std::vector<Foreign>* foreign) const;
+  /// The inference network's outputs for every data set, (batch, W); `function` is the caller's name, in messages. The seed is that of
+  /// dropout that stays active.
+  [[nodiscard]] Array outputs(const char* function, const Batch& batch, SampleOptions options) const;
   struct Latents {
     Array z, log_det_J;
   };

@@ -42,6 +42,7 @@ struct LoadAmortizerOptions {
   std::function<std::shared_ptr<SummaryNetwork>()> summary_net = {};      ///< for a summary network of your own class
   std::function<std::shared_ptr<InferenceNetwork>()> inference_net = {};  ///< for an inference network of your own class
   std::function<Tensor(Tensor)> pooling_fun = {};                         ///< for DeepSetOptions::pooling_fun
+  std::function<Tensor(Tensor estimates, Tensor targets)> loss_fun = {};  ///< for PointNetworkOptions::loss_fun; needed for training only
   std::optional<Latent> latent = {};                                      ///< for a latent of your own
   int threads = 0;                                                        ///< of the amortizer, as AmortizedPosteriorOptions::threads
   bool verify = true;  ///< false: load even if the probes' outputs differ from the stored ones (after a change of your own code, say)
