@@ -131,7 +131,7 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
                       s.kind.name, which));
     network.owner_.of = state_;
   };
-  const auto claim_parts = [&](const auto& self, const SummaryNetwork& network) -> void {
+  const auto claim_parts = [&](const auto& self, const auto& network) -> void {
     for (const SummaryPart& part : network.parts()) {
       claim(*part.get(), "summary");
       self(self, *part.get());
@@ -157,6 +157,7 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
         if (const RoleName& role = mask ? source.mask : source.times; find_shape(shapes, role)) s.require_reads(source, mask);
   }
   claim(*s.inference, "inference");
+  claim_parts(claim_parts, *s.inference);
   const std::int64_t own = s.inference->target_width();
   if (own == 0 && !target)
     throw ShapeError(

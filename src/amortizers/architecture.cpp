@@ -83,9 +83,8 @@ struct WriteNetwork {
   void operator()(const char* name) {
     const auto* known = dynamic_cast<const Net*>(&net);
     if (!known) return;
-    if constexpr (std::is_base_of_v<SummaryNetwork, Net>)  // one with a part that is code is code
-      for (const SummaryPart& part : known->parts())
-        if (!is_described(*part.get())) return;
+    for (const SummaryPart& part : known->parts())  // one with a part that is code is code
+      if (!is_described(*part.get())) return;
     out = {{"class", name}, {"options", io::OptionWriter::of(known->options())}};
     write_own_parts(net, out);
   }

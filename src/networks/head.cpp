@@ -29,16 +29,15 @@ Tensor Head::operator()(Tape& tape, Tensor condition) const {
   return output_(tape, hidden_(tape, condition));
 }
 
-Tensor Head::operator()(Tape& tape, Tensor condition, Tensor targets, std::int64_t target_width) const {
+Tensor Head::matched(const char* owner, Tensor outputs, Tensor targets, std::int64_t target_width) {
   if (targets.rank() < 2 || targets.rank() > 3 || targets.cols() != target_width)
-    throw ShapeError(fmt::format("{}: targets must have shape (batch, {}) or (batch, n, {}); got {}", owner_, target_width, target_width,
+    throw ShapeError(fmt::format("{}: targets must have shape (batch, {}) or (batch, n, {}); got {}", owner, target_width, target_width,
                                  targets.shape().to_string()));
-  const Tensor out = (*this)(tape, condition);
-  if (out.dim(0) != targets.dim(0) || out.rank() > targets.rank() || (out.rank() == 3 && out.dim(1) != targets.dim(1)))
+  if (outputs.dim(0) != targets.dim(0) || outputs.rank() > targets.rank() || (outputs.rank() == 3 && outputs.dim(1) != targets.dim(1)))
     throw ShapeError(fmt::format(
-        "{}: condition {} does not go with targets {}: the batch, and the observations of a condition per observation, must agree", owner_,
-        condition.shape().to_string(), targets.shape().to_string()));
-  return out.rank() < targets.rank() ? ops::repeat(out, targets.dim(1)) : out;
+        "{}: conditions of shape {} do not go with targets {}: the batch, and the observations of a condition per observation, must agree",
+        owner, outputs.shape().slice(0, -1).to_string(), targets.shape().to_string()));
+  return outputs.rank() < targets.rank() ? ops::repeat(outputs, targets.dim(1)) : outputs;
 }
 
 std::string Head::to_string() const { return fmt::format("{} hidden layers of {} units", options_.num_dense, options_.dense.units); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bayesflow/core/errors.hpp"
+#include "networks/registry.hpp"
 
 namespace bayesflow {
 
@@ -43,7 +44,27 @@ void PointNetwork::build(const nn::Builder& builder, std::int64_t target_width, 
   if (target_width != options_.num_params)
     throw ConfigurationError(fmt::format("PointNetworkOptions::num_params = {}, but the targets have a width of {}; set it to {}",
                                          options_.num_params, target_width, target_width));
-  head_.build(builder, condition_width, blocks() * options_.num_params);
+  const std::int64_t outputs = blocks() * options_.num_params;
+  if (!options_.body) return head_.build(builder, condition_width, outputs);
+  condition_width_ = condition_width;
+  SummaryNetwork& body = *options_.body->get();
+  if (condition_width < 1) throw ConfigurationError("PointNetwork: needs conditions, from which it makes its answers; got none");
+  body.build(builder.scope("body"), Shape{1, condition_width});
+  if (body.summary_dim() != outputs)
+    throw ConfigurationError(fmt::format("PointNetworkOptions::body gives {} numbers; it must be {}, {} for each of {} parameters",
+                                         body.summary_dim(), outputs, blocks(), options_.num_params));
+}
+
+std::span<const SummaryPart> PointNetwork::parts() const {
+  return options_.body ? std::span<const SummaryPart>(&*options_.body, 1) : std::span<const SummaryPart>();
+}
+
+Tensor PointNetwork::raw_outputs(Tape& tape, Tensor condition) const {
+  if (!options_.body) return head_(tape, condition);
+  if (!condition || condition.rank() != 2 || condition.cols() != condition_width_)
+    throw ShapeError(fmt::format("PointNetwork: was built for conditions (batch, {}); got {}", condition_width_,
+                                 condition ? condition.shape().to_string() : "none"));
+  return (*options_.body)->forward(tape, condition);
 }
 
 /// Sums of the first block and softplus of the others: (..., K P)
@@ -58,7 +79,7 @@ Tensor PointNetwork::quantiles(Tape& tape, Tensor raw) const {
 }
 
 Tensor PointNetwork::outputs(Tape& tape, Tensor condition) const {
-  const Tensor raw = head_(tape, condition);
+  const Tensor raw = raw_outputs(tape, condition);
   const std::int64_t width = options_.num_params;
   if (options_.estimate == PointEstimate::quantiles) return quantiles(tape, raw);
   if (options_.estimate != PointEstimate::mean_and_sd) return raw;
@@ -68,7 +89,7 @@ Tensor PointNetwork::outputs(Tape& tape, Tensor condition) const {
 
 Tensor PointNetwork::loss(Tape& tape, Tensor targets, Tensor condition) const {
   const std::int64_t width = options_.num_params;
-  const Tensor raw = head_(tape, condition, targets, width);
+  const Tensor raw = Head::matched("PointNetwork", raw_outputs(tape, condition), targets, width);
   const auto error = [&](Tensor from) { return ops::subtract(targets, from); };
   switch (options_.estimate) {
     case PointEstimate::mean: {
@@ -112,7 +133,8 @@ std::string PointNetwork::to_string() const {
   std::string what;
   for (const auto& [value, name] : names_of(options_.estimate))
     if (value == options_.estimate) what = name;
-  return fmt::format("point estimates ({}) of {} parameters, {}", what, options_.num_params, head_.to_string());
+  return fmt::format("point estimates ({}) of {} parameters, {}", what, options_.num_params,
+                     options_.body ? (*options_.body)->to_string() : head_.to_string());
 }
 
 }  // namespace bayesflow

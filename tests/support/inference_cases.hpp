@@ -22,6 +22,7 @@ struct InferenceCase {
   std::function<std::shared_ptr<InferenceNetwork>()> make;
   std::int64_t width = 2;                                  ///< of the targets
   const AmortizerKind* kind = &AmortizedPosterior::kKind;  ///< what it is used in
+  bool of_each = true;                                     ///< takes conditions (batch, n, C)
   bool smooth = true;                                      ///< its loss has no kinks that differences would meet
 
   /// Targets that the network can learn, from normal numbers.
@@ -66,6 +67,13 @@ inline std::vector<InferenceCase> inference_cases() {
     });
     out.back().smooth = estimate == mean || estimate == mean_and_sd || estimate == norm_2;
   }
+  add("PointNetwork", "of_building_blocks", 2, AmortizedPointEstimator::kKind, [] {
+    GraphOptions graph;
+    graph.layers = {{"hidden", {.units = 5, .activation = Activation::tanh}}, {"output", {.units = 4, .activation = Activation::identity}}};
+    graph.nodes = {{.name = "h", .sources = {"data"}, .layer = "hidden"}, {.name = "y", .sources = {"h"}, .layer = "output"}};
+    return PointNetwork({.num_params = 2, .estimate = mean_and_sd, .body = GraphNetwork(graph)});
+  });
+  out.back().of_each = false;
   return out;
 }
 

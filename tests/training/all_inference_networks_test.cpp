@@ -125,7 +125,7 @@ TEST_P(AllInferenceNetworksTraining, ForgedOptionsAreRefused) {
       nlohmann::json forged = whole;
       forged[at] = other;
       const bool taken = outcome(forged);
-      const bool never = other.is_object() || other == "nonsense";
+      const bool never = other.is_object() || (other == "nonsense" && at.back() != "name");
       EXPECT_FALSE(taken && never) << place << " = " << other;
       ++tried;
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bayesflow/amortizers/amortizer.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
 #include "bayesflow/networks/pmp_network.hpp"
 
@@ -69,7 +70,9 @@ class AmortizedModelComparison : public Amortizer {
   /// `n_samples` draws of the probabilities from their Dirichlet distribution: (batch, n_samples, M). As `uncertainty`.
   [[nodiscard]] Array sample(const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const;
 
-  /// Names models that held-out data never let win, and says if nothing was learnt.
+  /// `model_comparison_configurator`
+  [[nodiscard]] Batch configure(const Simulations& simulations) const override { return model_comparison_configurator(simulations); }
+  /// Says if the models were not told apart: if the score on held-out data is no better than that of the models' shares.
   [[nodiscard]] std::vector<std::string> review(const Batch& held_out, const std::vector<std::string>& names) const override;
 
  private:

@@ -34,9 +34,13 @@ class Head {
   void build(const nn::Builder& builder, std::int64_t condition_width, std::int64_t outputs);
   /// (batch, C) -> (batch, outputs), or (batch, n, C) -> (batch, n, outputs). Throws ShapeError for a condition of another width.
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor condition) const;
-  /// The same for each target (batch, D) or (batch, n, D); a condition that n targets share gives each the same row. Throws ShapeError for
-  /// targets of another width than `target_width`, or another batch than the condition's.
-  [[nodiscard]] Tensor operator()(Tape& tape, Tensor condition, Tensor targets, std::int64_t target_width) const;
+  /// The same for each target (batch, D) or (batch, n, D).
+  [[nodiscard]] Tensor operator()(Tape& tape, Tensor condition, Tensor targets, std::int64_t target_width) const {
+    return matched(owner_, (*this)(tape, condition), targets, target_width);
+  }
+  /// Outputs (batch, W) or (batch, n, W) for each target (batch, D) or (batch, n, D): those that n targets share are repeated. Throws
+  /// ShapeError, which begins with `owner`, for targets of another width than `target_width`, or that do not go with the outputs.
+  [[nodiscard]] static Tensor matched(const char* owner, Tensor outputs, Tensor targets, std::int64_t target_width);
   [[nodiscard]] bool is_noisy_at_inference() const { return options_.mc_dropout && options_.dropout_prob > 0; }
   [[nodiscard]] std::string to_string() const;  ///< "3 hidden layers of 64 units"
 

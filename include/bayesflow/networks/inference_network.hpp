@@ -12,6 +12,7 @@
 #include "bayesflow/core/rng.hpp"
 #include "bayesflow/networks/latent.hpp"
 #include "bayesflow/networks/network.hpp"
+#include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
@@ -64,6 +65,8 @@ class InferenceNetwork : public Network {
   /// This network as a flow; null: it is none.
   [[nodiscard]] virtual NormalizingFlow* as_flow() { return nullptr; }
   [[nodiscard]] const NormalizingFlow* as_flow() const { return const_cast<InferenceNetwork*>(this)->as_flow(); }
+  /// Networks that it is made of.
+  [[nodiscard]] virtual std::span<const SummaryPart> parts() const { return {}; }
   /// How the engine cuts the rows of targets of this shape in training. A function of the shape, never of the machine.
   [[nodiscard]] virtual Plan plan(const Shape& targets) const;
 };

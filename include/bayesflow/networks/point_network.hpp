@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,8 @@ struct PointNetworkOptions {
   PointEstimate estimate = PointEstimate::mean;
   std::vector<double> levels = {0.05, 0.25, 0.5, 0.75, 0.95};  ///< of quantiles, ascending
   HeadOptions hidden = {};
+  /// A network (batch, C) -> (batch, K P) in the place of dense layers: a GraphNetwork, say. `hidden` is then not read.
+  std::optional<SummaryPart> body = {};
   /// estimate = own: (estimates, targets), each (..., P), to one number for each row, (...). Files name it; it is needed for training only.
   std::function<Tensor(Tensor estimates, Tensor targets)> loss_fun = {};
   void validate() const;  ///< throws ConfigurationError
@@ -41,6 +45,7 @@ void describe(V& v, PointNetworkOptions& o) {
   v("estimate", o.estimate);
   v("levels", o.levels, Constraint{.low = 0, .high = 1, .above = true, .below = true});
   v("hidden", o.hidden);
+  v("body", o.body);
 }
 
 /// Estimates that a dense network makes of a condition. Outputs: (batch, K P), K blocks of P numbers each: the estimates (K = 1); means,
@@ -57,16 +62,19 @@ class PointNetwork final : public InferenceNetwork {
   [[nodiscard]] Tensor loss(Tape& tape, Tensor targets, Tensor condition) const override;
   [[nodiscard]] Tensor outputs(Tape& tape, Tensor condition) const override;
   [[nodiscard]] bool has_outputs() const override { return true; }
-  [[nodiscard]] bool is_noisy_at_inference() const override { return head_.is_noisy_at_inference(); }
+  [[nodiscard]] bool is_noisy_at_inference() const override { return !options_.body && head_.is_noisy_at_inference(); }
+  [[nodiscard]] std::span<const SummaryPart> parts() const override;
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const PointNetworkOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t blocks() const;  ///< K
 
  private:
+  [[nodiscard]] Tensor raw_outputs(Tape& tape, Tensor condition) const;
   [[nodiscard]] Tensor quantiles(Tape& tape, Tensor raw) const;
 
   PointNetworkOptions options_;
   Head head_;
+  std::int64_t condition_width_ = 0;
 };
 
 }  // namespace bayesflow
