@@ -56,4 +56,5 @@
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/simulation/multi_model.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"
+#include "bayesflow/simulation/two_level_model.hpp"
 #include "bayesflow/training/trainer.hpp"

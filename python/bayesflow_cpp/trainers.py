@@ -22,7 +22,9 @@ from .configuration import DefaultLikelihoodConfigurator, DefaultPosteriorConfig
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
-from .simulation import GenerativeModel, SimulationStore
+from .simulation import GenerativeModel, MultiGenerativeModel, SimulationStore
+from .simulation.model import Model
+from .simulation.multi import SharedContext
 from .simulation.forward import from_core, restore, to_core
 
 if TYPE_CHECKING:
@@ -48,31 +50,46 @@ def _tell_main_thread():
         signal.pthread_kill(main.ident, signal.SIGINT)
 
 
+class _Forward:
+    """Forward dictionaries as users have them and as the engine takes them; `multi`: also those of several models."""
+
+    def __init__(self, multi=None, num_models=None):
+        self.multi, self.num_models = multi, num_models
+        self.from_core = from_core if multi is None else multi.by_model
+
+    def to_core(self, forward):
+        if not isinstance(forward, dict) or "model_outputs" not in forward:
+            return to_core(forward)
+        if self.multi is None:
+            raise ConfigurationError("Trainer: these are simulations of several models; train an AmortizedModelComparison on them")
+        return self.multi.flat(forward, self.num_models)
+
+
 class _TrainingModel:
     """Makes batches for training; `arguments` are those of the present call."""
 
-    def __init__(self, make):
-        self.make, self.arguments = make, {}
+    def __init__(self, make, to_core):
+        self.make, self.to_core, self.arguments = make, to_core, {}
 
     def __call__(self, batch_size, streams, first, prior_context, sim_context):
-        return to_core(self.make(batch_size, streams, first, restore(prior_context), restore(sim_context), **self.arguments))
+        return self.to_core(self.make(batch_size, streams, first, restore(prior_context), restore(sim_context), **self.arguments))
 
 
 class _Configurator:
     """The user's configurator as the engine calls it; `arguments` are those of the present call."""
 
-    def __init__(self, function, amortizer, memory=None):
-        self.function, self.arguments = function, {}
+    def __init__(self, function, amortizer, forward, memory=None):
+        self.function, self.arguments, self.from_core = function, {}, forward.from_core
         self.target, self.given = amortizer._target, alternatives(amortizer._given)
         self.memory, self.rows = memory, None  # rows of a batch of the present call, whose batches the memory keeps
 
     def __call__(self, forward):
-        forward = from_core(forward)
-        inputs = self.function(forward, **self.arguments)
+        rows = len(forward["sim_data"])
+        inputs = self.function(self.from_core(forward), **self.arguments)
         if not isinstance(inputs, dict) or inputs.get(self.target) is None:
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise ConfigurationError(f'configurator: it must return a dictionary with "{self.target}" and {self.given}; got {got}')
-        if self.memory is not None and len(forward["sim_data"]) == self.rows:
+        if self.memory is not None and rows == self.rows:
             self.memory.store(inputs)
         return as_batch(inputs, "configurator: {}")
 
@@ -142,7 +159,10 @@ class Trainer:
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
         self._own_configurator = configurator is not None and not isinstance(configurator, default)
         wrapped = self._own_configurator or self.simulation_memory is not None
-        self._configurator = _Configurator(self.configurator, amortizer, self.simulation_memory) if wrapped else None
+        is_multi = isinstance(generative_model, MultiGenerativeModel)
+        own_models = getattr(amortizer, "num_models", None)
+        self._forward = _Forward(generative_model.shared, generative_model.num_models) if is_multi else _Forward(SharedContext(), own_models) if own_models else _Forward()
+        self._configurator = _Configurator(self.configurator, amortizer, self._forward, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
         self._progress, self._turn = TrainingProgress(progress), threading.Lock()
         self._trains, self._is_replaced = 0, False  # calls of training functions that go on
@@ -158,32 +178,29 @@ class Trainer:
         if folder:
             _of_folder[folder] = self
 
-    @staticmethod
-    def _engine_model(model):
+    def _engine_model(self, model):
         if model is None:
             return None, None
-        if isinstance(model, GenerativeModel):
-            if not isinstance(model._core, _core.GenerativeModel) or model._is_native:
+        if isinstance(model, Model):
+            if model._maker is None or model._is_native:
                 return None, model._core
-            maker = _TrainingModel(model._maker.forward)
-            prior, simulator = model.prior, model.simulator
-            contextual = prior._has_non_batchable_context or simulator._has_non_batchable_context
-            batched, reproducible = prior._depends_on_batch or simulator._depends_on_batch, prior._reproducible and simulator._reproducible
-            names, name = model.param_names or [], model.name
+            maker, names, name = _TrainingModel(model._maker.forward, self._forward.to_core), model.param_names or [], model.name
+            traits = model._traits()
         elif callable(model):
             takes_arguments = lambda batch_size, streams, first, prior_context, sim_context, **arguments: model(batch_size, **arguments)  # noqa: E731
-            maker = _TrainingModel(takes_arguments)
+            maker = _TrainingModel(takes_arguments, self._forward.to_core)
             two = model(2)
-            to_core(two)
+            self._forward.to_core(two)
             contextual = any(two.get(key) is not None for key in ("prior_non_batchable_context", "sim_non_batchable_context"))
-            batched, reproducible, names, name = True, False, [], getattr(model, "__name__", "anonymous")
+            traits = {"one_context_per_batch": contextual, "depends_on_batch": True, "reproducible": False}
+            names, name = [], getattr(model, "__name__", "anonymous")
         else:
             raise ConfigurationError(f"Trainer: generative_model must be a GenerativeModel or a callable; got {type(model).__name__}")
-        return maker, _core.GenerativeModel(maker, names, contextual, batched, reproducible, name, 0, True)
+        return maker, _core.GenerativeModel(maker, names, **traits, name=name, seed=0, skip_test=True)
 
     def __repr__(self):
         model, history = self.generative_model, self.loss_history
-        name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, GenerativeModel) else f"model {name_of(model)}"
+        name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, Model) else f"model {name_of(model)}"
         kept = "" if self.checkpoint_path is None else f", kept in {str(self.checkpoint_path)!r}"
         return f"<Trainer of {self.amortizer.latent_dim} {self.amortizer._target}, {name}, seed {self.seed}{kept}: {history._in_words()}>"
 
@@ -236,9 +253,18 @@ class Trainer:
         out for the validation loss, in the place of `validation_sims`.
         """
         split = as_number(validation_split, "train_offline: validation_split")
-        run = dict(data=_offline_data(simulations_dict), epochs=epochs, batch_size=batch_size, validation_split=split)
+        run = dict(data=self._offline_data(simulations_dict), epochs=epochs, batch_size=batch_size, validation_split=split)
         return self._train("train_offline", run, save_checkpoint, optimizer, reuse_optimizer, early_stopping, validation_sims, lr_adjuster, None,
                            conf_args, net_args, val_model_args, val_conf_args, early_stopping_args)  # fmt: skip
+
+    def _offline_data(self, data):
+        if isinstance(data, SimulationStore):
+            return data.path
+        if isinstance(data, dict):
+            return [self._forward.to_core(data)]
+        if isinstance(data, (list, tuple)):
+            return [self._forward.to_core(part) for part in data]
+        return as_path(data, "train_offline: simulations_dict, if it is no dictionary,")
 
     def train_from_presimulation(self, presimulation_path: Path, optimizer: Adam | AdamW | SGD | None = None, save_checkpoint: bool = True,
                                  max_epochs: int | None = None, reuse_optimizer: bool = False, custom_loader: Function | None = None,
@@ -253,7 +279,7 @@ class Trainer:
         """
         if custom_loader is not None and not callable(custom_loader):
             raise ConfigurationError(f"train_from_presimulation: custom_loader must be a function of a path; got {type(custom_loader).__name__}")
-        loader = None if custom_loader is None else lambda path: [to_core(part) for part in _as_list(custom_loader(path))]
+        loader = None if custom_loader is None else lambda path: [self._forward.to_core(part) for part in _as_list(custom_loader(path))]
         epochs = 0 if max_epochs is None else as_count(max_epochs, "train_from_presimulation: max_epochs")
         path = as_path(presimulation_path, "train_from_presimulation: presimulation_path")
         run = dict(path=path, batch_size=batch_size, max_epochs=epochs, loader=loader)
@@ -368,14 +394,14 @@ class Trainer:
                 raise ConfigurationError("val_model_args have no effect without validation_sims")
             return None
         if isinstance(sims, dict):
-            return to_core(sims)
+            return self._forward.to_core(sims)
         if not is_whole(sims) or sims < 1:
             raise ConfigurationError(f"validation_sims must be a positive number of simulations, a forward dictionary or None; got {shown(sims)}")
         sims = as_count(sims, "validation_sims")
         if val_model_args:
             if self.generative_model is None:
                 raise ConfigurationError("val_model_args need a generative model")
-            return to_core(self.generative_model(int(sims), **val_model_args))
+            return self._forward.to_core(self.generative_model(int(sims), **val_model_args))
         return int(sims)
 
     # --- afterwards ---
@@ -517,16 +543,6 @@ def _memory(memory, memory_kwargs, checkpoint_path):
 
 def _as_list(value):
     return value if isinstance(value, (list, tuple)) else [value]
-
-
-def _offline_data(data):
-    if isinstance(data, SimulationStore):
-        return data.path
-    if isinstance(data, dict):
-        return [to_core(data)]
-    if isinstance(data, (list, tuple)):
-        return [to_core(part) for part in data]
-    return as_path(data, "train_offline: simulations_dict, if it is no dictionary,")
 
 
 def _early_stopping(arguments):

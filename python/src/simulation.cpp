@@ -2,6 +2,7 @@
 #include "arrays.hpp"
 #include "bayesflow/bayesflow.hpp"
 #include "module.hpp"
+#include "simulation/padding.hpp"
 
 namespace bayesflow::python {
 namespace {
@@ -10,14 +11,29 @@ struct SharedField {
   Array values;
 };
 
+/// The last copy of a function may die on a thread without the GIL.
+std::shared_ptr<nb::object> shared_function(nb::object function) {
+  return {new nb::object(std::move(function)), [](nb::object* object) {
+            const nb::gil_scoped_acquire gil;
+            delete object;
+          }};
+}
+
+/// A Python function of a stream that returns an array.
+std::function<Array(Rng&)> context_function(nb::object function) {
+  return [shared = shared_function(std::move(function))](Rng& rng) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      return array_from((*shared)(rng));
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
 /// A Python function (batch_size, streams, first_index, prior_context, sim_context) -> forward dictionary of float64 arrays.
 BatchFunction batch_function(nb::object function) {
-  // The last copy may die on a thread without the GIL.
-  const std::shared_ptr<nb::object> shared(new nb::object(std::move(function)), [](nb::object* object) {
-    const nb::gil_scoped_acquire gil;
-    delete object;
-  });
-  return [shared](const BatchRequest& request) {
+  return [shared = shared_function(std::move(function))](const BatchRequest& request) {
     const nb::gil_scoped_acquire gil;
     try {
       const nb::object forward = (*shared)(request.batch_size, request.streams, request.first_index, request.prior_non_batchable_context,
@@ -140,8 +156,44 @@ void bind_simulation(nb::module_& m) {
           "function"_a, "param_names"_a, "one_context_per_batch"_a, "depends_on_batch"_a, "reproducible"_a, "name"_a, "seed"_a,
           "skip_test"_a)
       .def_prop_ro("pilot_report", &GenerativeModel::pilot_report)
+      .def(
+          "simulate",
+          [](const GenerativeModel& self, std::int64_t batch_size, std::uint64_t seed, const std::string& purpose, std::uint64_t first) {
+            Simulations out;
+            {
+              const nb::gil_scoped_release nogil;
+              ThreadPool pool;
+              out = self.simulate(batch_size, seed, purpose, first, self.simulates_on_all_threads() ? &pool : nullptr);
+            }
+            return to_dict(out);
+          },
+          "batch_size"_a, "seed"_a, "purpose"_a, "first"_a)
       .def("presimulate", &presimulate, "path"_a, "n"_a, "seed"_a, "batch_size"_a, "precision"_a, "threads"_a, "nonfinite"_a, "max_share"_a,
            "progress"_a.none());
+
+  nb::class_<MultiGenerativeModel, GenerativeModel>(m, "MultiGenerativeModel")
+      .def(
+          "__init__",
+          [](MultiGenerativeModel* self, std::vector<GenerativeModel> models, std::vector<double> model_probs, nb::object shared_context,
+             std::string name, std::uint64_t seed, bool skip_test) {
+            MultiGenerativeModelOptions options{
+                .model_probs = std::move(model_probs),
+                .model = {.name = std::move(name), .seed = seed, .skip_test = skip_test, .logger = python_logger()}};
+            if (!shared_context.is_none())
+              options.shared_context = ContextGenerator({.non_batchable = context_function(std::move(shared_context))});
+            const nb::gil_scoped_release nogil;
+            new (self) MultiGenerativeModel(std::move(models), std::move(options));
+          },
+          "models"_a, "model_probs"_a, "shared_context"_a.none(), "name"_a, "seed"_a, "skip_test"_a)
+      .def_prop_ro("model_probs", &MultiGenerativeModel::model_probs);
+
+  m.def(
+      "pad",
+      [](const char* what, const std::vector<Array>& rows, const Shape& to, std::uint64_t first) {
+        detail::Padded out = detail::pad(what, rows, to, first);
+        return nb::make_tuple(to_numpy(std::move(out.values)), to_numpy(std::move(out.mask)));
+      },
+      "what"_a, "rows"_a, "to"_a, "first"_a);
 
   m.def(
       "save_simulations",

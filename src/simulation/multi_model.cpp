@@ -183,8 +183,12 @@ std::shared_ptr<const MultiGenerativeModel::Parts> MultiGenerativeModel::parts_o
   std::partial_sum(probs.begin(), probs.end(), parts->cumulative.begin());
   parts->options = std::move(options);
   const Rng streams(parts->options.model.seed, "shapes of models");
-  const std::optional<Array> context =
-      detail::draw_context(parts->options.shared_context, kOwner, 1, streams.branch("shared"), 0, {}).non_batchable;
+  std::optional<Array> context;
+  try {
+    context = detail::draw_context(parts->options.shared_context, kOwner, 1, streams.branch("shared"), 0, {}).non_batchable;
+  } catch (const std::exception& error) {
+    fail(fmt::format("the shared context cannot be drawn: {}", error.what()));
+  }
   for (std::size_t m = 0; m < parts->models.size(); ++m) {
     try {
       parts->pilots.push_back(parts->simulate(m, 1, {.batch_size = 1, .streams = streams}, context));

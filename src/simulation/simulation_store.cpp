@@ -73,31 +73,19 @@ Simulations SimulationStore::read() const {
         fmt::format("SimulationStore::read: the {} batches of \"{}\" have contexts of their own; read them one by one with batch(i)",
                     batches(), path().string()));
   // Every field is enlarged once, and filled batch by batch.
-  std::vector<Array*> fields;
-  for (auto* field : {&out.prior_batchable_context, &out.sim_batchable_context})
-    if (*field) fields.push_back(&**field);
-  fields.push_back(&out.prior_draws);
-  fields.push_back(&out.sim_data);
-  std::vector<double*> at;
-  for (Array* field : fields) {
-    Shape shape = field->shape();
+  out.for_each([&](std::string_view, FieldRole, Array& field) {
+    Shape shape = field.shape();
     shape.set(0, size());
     Array all = uninitialized_array(shape);
-    std::ranges::copy(field->values(), all.data());
-    at.push_back(all.data() + field->size());
-    *field = std::move(all);
-  }
-  for (std::int64_t b = 1; b < batches(); ++b) {
+    std::ranges::copy(field.values(), all.data());
+    field = std::move(all);
+  });
+  for (std::int64_t b = 1, row = rows(0); b < batches(); row += rows(b++)) {
     const Simulations part = batch(b);
-    std::size_t f = 0;
-    const auto add = [&](const Array& a) {
-      at[f] = std::ranges::copy(a.values(), at[f]).out;
-      ++f;
-    };
-    if (part.prior_batchable_context) add(*part.prior_batchable_context);
-    if (part.sim_batchable_context) add(*part.sim_batchable_context);
-    add(part.prior_draws);
-    add(part.sim_data);
+    out.for_each([&](std::string_view name, FieldRole, Array& field) {
+      const std::span<const double> values = part.find(name)->values();
+      std::ranges::copy(values, field.data() + row * (field.size() / size()));
+    });
   }
   return out;
 }

@@ -71,9 +71,7 @@ Context of_row(const Context& context, std::int64_t row) {
 
 Simulations TwoLevelGenerativeModel::Parts::make(const BatchRequest& request) const {
   const Rng &streams = request.streams, prior_streams = streams.branch("prior"), sim_streams = streams.branch("simulator");
-  const auto at = [&](const Rng& of, const char* purpose, std::int64_t i) {
-    return of.branch(purpose).at(request.first_index + static_cast<std::uint64_t>(i));
-  };
+  const auto at = [&](const Rng& of, std::int64_t i) { return of.at(request.first_index + static_cast<std::uint64_t>(i)); };
   const bool prior_parallel = prior.options().thread_safe;
   Context local_context = detail::draw_context(prior.options().context, "local prior", request.batch_size, prior_streams,
                                                request.first_index, request.prior_non_batchable_context);
@@ -83,7 +81,7 @@ Simulations TwoLevelGenerativeModel::Parts::make(const BatchRequest& request) co
   const Array hyper = stacked("hyper prior",
                               each("hyper prior", request, prior_parallel, nullptr,
                                    [&](std::int64_t i) {
-                                     Rng rng = at(prior_streams, "hyper", i);
+                                     Rng rng = at(prior_streams.branch("hyper"), i);
                                      return prior.draw_hyper(rng);
                                    }),
                               request.first_index);
@@ -92,12 +90,12 @@ Simulations TwoLevelGenerativeModel::Parts::make(const BatchRequest& request) co
     shared = stacked("shared prior",
                      each("shared prior", request, prior_parallel, nullptr,
                           [&](std::int64_t i) {
-                            Rng rng = at(prior_streams, "shared", i);
+                            Rng rng = at(prior_streams.branch("shared"), i);
                             return prior.draw_shared(rng);
                           }),
                      request.first_index);
   std::vector<Array> local = each("local prior", request, prior_parallel, &hyper, [&](std::int64_t i) {
-    Rng rng = at(prior_streams, "local", i);
+    Rng rng = at(prior_streams.branch("local"), i);
     Array drawn = prior.draw_local(hyper.row(i), of_row(local_context, i), rng);
     if (drawn.rank() == 1) drawn = drawn.expand_dims(1);  // one parameter for each group
     if (drawn.rank() != 2)
@@ -106,7 +104,7 @@ Simulations TwoLevelGenerativeModel::Parts::make(const BatchRequest& request) co
   });
   const Array no_shared;
   std::vector<Array> data = each("simulator", request, options.simulator.thread_safe, &hyper, [&](std::int64_t i) {
-    Rng rng = at(sim_streams, "data", i);
+    Rng rng = at(sim_streams, i);
     const Array& groups = local[static_cast<std::size_t>(i)];
     Array made = simulator(groups, shared.empty() ? no_shared : shared.row(i), of_row(sim_context, i), rng);
     if (made.rank() == 0 || made.dim(0) != groups.dim(0))

@@ -65,7 +65,7 @@ Dataset finite_dataset(const std::vector<Simulations>& parts, const char* what, 
     }
     const auto where = [&, before = bad.simulated](std::int64_t row) { return fmt::format("simulation {} of {}", before + row, what); };
     Simulations part = finite_rows(given, options.nonfinite, bad, where, first_bad);
-    if (part.prior_draws.dim(0) > 0) data.add(std::move(part));
+    if (part.batch_size() > 0) data.add(std::move(part));
   }
   if (static_cast<double>(bad.dropped) > options.nonfinite.max_share * static_cast<double>(bad.simulated) || data.size() == 0)
     throw SimulationError(fmt::format(
@@ -77,7 +77,7 @@ Dataset finite_dataset(const std::vector<Simulations>& parts, const char* what, 
 
 Simulations finite_part(const Simulations& part, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
                         std::string& first_bad) {
-  if (part.prior_draws.empty()) return part;
+  if (part.prior_draws.empty() && part.further.empty()) return part;
   return finite_dataset({part}, what, options, bad, first_bad).parts().front();
 }
 

@@ -147,6 +147,13 @@ TEST(Presimulate, StoresFurtherFields) {
       EXPECT_TRUE(s.prior_draws.empty());
       EXPECT_EQ(s.find("design") != nullptr, varying);
     }
+    if (!varying) {
+      const Simulations all = whole.read();
+      EXPECT_EQ(all.sim_data, *all.find(fields::local_prior_draws) * 2.0);
+      EXPECT_EQ(all.batch_size(), 60);
+      EXPECT_TRUE(all.prior_draws.empty());
+      expect_same(all.take({16, 17}), whole.batch(2).take({0, 1}));
+    }
     SimulationStream stream(whole, {.batch_size = 4});
     double sum = 0, expected = 0;
     while (const std::optional<Simulations> batch = stream.next()) {

@@ -279,14 +279,6 @@ def test_own_simulations_are_saved(tmp_path):
     np.testing.assert_array_equal(store.read()["sim_data"], out["sim_data"])
 
 
-def test_what_is_not_there_names_what_is():
-    from bayesflow_cpp.exceptions import OperationNotSupportedError
-
-    for name in ("TwoLevelPrior", "MultiGenerativeModel", "TwoLevelGenerativeModel"):
-        with pytest.raises(OperationNotSupportedError, match="not there yet"):
-            getattr(bf.simulation, name)()
-
-
 def test_presimulate_and_save_makes_a_folder_for_training(tmp_path, gaussian_model, small_amortizer):
     model, folder = gaussian_model(), tmp_path / "sims" / "deep"
     paths = model.presimulate_and_save(8, folder, iterations_per_epoch=3, epochs=2, disable_user_input=True)

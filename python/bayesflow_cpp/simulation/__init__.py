@@ -6,16 +6,17 @@ Functions with a generator of their own work as in BayesFlow v1; what they draw 
 """
 
 
-from .._absent import absent
 from .contexts import ContextGenerator
 from .forward import Shared
 from .model import GenerativeModel
+from .multi import MultiGenerativeModel
 from .prior import Prior
 from .simulator import Simulator
 from .store import SimulationStore, save_simulations
+from .two_level import TwoLevelGenerativeModel, TwoLevelPrior
 
-__all__ = ["ContextGenerator", "Prior", "Simulator", "GenerativeModel", "Shared", "SimulationStore", "save_simulations"]
+__all__ = [
+    "ContextGenerator", "Prior", "TwoLevelPrior", "Simulator", "GenerativeModel", "TwoLevelGenerativeModel", "MultiGenerativeModel", "Shared", "SimulationStore",
+    "save_simulations",
+]  # fmt: skip
 
-TwoLevelPrior = absent("TwoLevelPrior", "hierarchical models are not there yet; a flat Prior over (hyper, local) parameters can be trained")
-TwoLevelGenerativeModel = absent("TwoLevelGenerativeModel", "hierarchical models are not there yet; use a GenerativeModel with a flat Prior")
-MultiGenerativeModel = absent("MultiGenerativeModel", "model comparison is not there yet; train one AmortizedPosterior per model")

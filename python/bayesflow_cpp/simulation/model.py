@@ -39,7 +39,65 @@ class BatchMaker:
         return to_core(self.forward(batch_size, streams, first, restore(prior_context), restore(sim_context)))
 
 
-class GenerativeModel:
+class Model:
+    """What generative models have in common: simulations are numbered, in files and in training. A class sets `name`, `seed`, `param_names`, `_core`, and
+    `_maker`, whose `forward` makes batches; None: the engine does."""
+
+    param_names = None
+    _maker, _is_native, _next = None, False, 0
+
+    def _engine(self, skip_test):
+        """The engine's model whose batches `_maker` makes."""
+        return _core.GenerativeModel(self._maker, param_names=self.param_names or [], **self._traits(), name=self.name, seed=self.seed, skip_test=skip_test)
+
+    def _advance(self, batch_size):
+        batch_size = as_count(batch_size, f"{type(self).__name__}: batch_size")
+        first, self._next = self._next, self._next + batch_size
+        return batch_size, first
+
+    def presimulate(self, path: Path, n: int, *, seed: int = 0, batch_size: int = 0, precision: str = "float64", threads: int = 0,
+                    nonfinite: str = "refuse", max_share: float = 0.1, progress: bool = True) -> dict[str, Any]:
+        """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
+        interrupted may simply be run again; with functions that take an `rng` the file is then the same, byte for byte.
+
+        Returns a dictionary of what was done. Raises IoError (disk full, another model's file: what was complete stays) and SimulationError.
+        """
+        from .._progress import presimulation_progress
+
+        with presimulation_progress(n, progress) as report:
+            return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
+
+    def presimulate_and_save(self, batch_size: int, folder_path: Path, total_iterations: int | None = None, memory_limit: int | None = None,
+                             iterations_per_epoch: int | None = None, epochs: int | None = None, extend_from: int = 0,
+                             disable_user_input: bool = False) -> None:  # fmt: skip
+        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, presim_file_1.h5 and so on,
+        for `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file, and makes more of them.
+        `extend_from`: the number of files that are there; new ones are numbered from the next. A program that was interrupted is run again.
+        Nothing is asked: `disable_user_input` is taken so that programs for v1 run. Returns the files' paths."""
+        from .._presimulation import presimulate_and_save
+
+        return presimulate_and_save(self, batch_size, folder_path, total_iterations, memory_limit, iterations_per_epoch, epochs, extend_from)
+
+
+def traits_of(prior, simulator):
+    """What the engine must know of a model with these parts."""
+    return {
+        "one_context_per_batch": prior._has_non_batchable_context or simulator._has_non_batchable_context,
+        "depends_on_batch": prior._depends_on_batch or simulator._depends_on_batch,
+        "reproducible": prior._reproducible and simulator._reproducible,
+    }
+
+
+def as_simulator(simulator, is_batched, owner):
+    """A Simulator, also of a plain function."""
+    if isinstance(simulator, Simulator):
+        return simulator
+    if is_batched is None:
+        raise ConfigurationError(f"{owner}: a plain simulator function needs simulator_is_batched=True or False, or wrap it in a Simulator")
+    return Simulator(batch_simulator_fun=simulator) if is_batched else Simulator(simulator_fun=simulator)
+
+
+class GenerativeModel(Model):
     """Prior and simulator together. Construction makes two pilot simulations and reports every shape.
 
     Parameters
@@ -64,28 +122,18 @@ class GenerativeModel:
             )
         if not isinstance(prior, Prior):
             prior = Prior(batch_prior_fun=prior) if prior_is_batched else Prior(prior_fun=prior)
-        if not isinstance(simulator, Simulator):
-            if simulator_is_batched is None:
-                raise ConfigurationError("GenerativeModel: a plain simulator function needs simulator_is_batched=True or False, or wrap it in a Simulator")
-            simulator = Simulator(batch_simulator_fun=simulator) if simulator_is_batched else Simulator(simulator_fun=simulator)
+        simulator = as_simulator(simulator, simulator_is_batched, "GenerativeModel")
         name = "anonymous" if name is None else name
         self.prior, self.simulator, self.name, self.seed = prior, simulator, name, seed
         self.param_names = prior.param_names
         self.prior_is_batched, self.simulator_is_batched = prior.is_batched, simulator.is_batched
         self._maker = BatchMaker(prior, simulator)
-        self._next = 0
         native = native_model(self, skip_test)
         self._is_native = native is not None
-        self._core = native or _core.GenerativeModel(
-            self._maker,
-            param_names=self.param_names or [],
-            one_context_per_batch=prior._has_non_batchable_context or simulator._has_non_batchable_context,
-            depends_on_batch=prior._depends_on_batch or simulator._depends_on_batch,
-            reproducible=prior._reproducible and simulator._reproducible,
-            name=name,
-            seed=seed,
-            skip_test=skip_test,
-        )
+        self._core = native or self._engine(skip_test)
+
+    def _traits(self):
+        return traits_of(self.prior, self.simulator)
 
     def __repr__(self):
         compiled = ", compiled" if self._is_native else ""
@@ -96,21 +144,8 @@ class GenerativeModel:
         prior_args, sim_args = as_arguments(prior_args, "prior_args"), as_arguments(sim_args, "sim_args")
         if kwargs:
             raise ConfigurationError(f"GenerativeModel: arguments for the functions go into prior_args and sim_args; got {sorted(kwargs)}")
-        batch_size = as_count(batch_size, "GenerativeModel: batch_size")
-        first, self._next = self._next, self._next + batch_size
+        batch_size, first = self._advance(batch_size)
         return self._maker.forward(batch_size, _core.Rng(self.seed, "model"), first, None, None, prior_args, sim_args)
-
-    def presimulate(self, path: Path, n: int, *, seed: int = 0, batch_size: int = 0, precision: str = "float64", threads: int = 0,
-                    nonfinite: str = "refuse", max_share: float = 0.1, progress: bool = True) -> dict[str, Any]:
-        """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
-        interrupted may simply be run again; with functions that take an `rng` the file is then the same, byte for byte.
-
-        Returns a dictionary of what was done. Raises IoError (disk full, another model's file: what was complete stays) and SimulationError.
-        """
-        from .._progress import presimulation_progress
-
-        with presimulation_progress(n, progress) as report:
-            return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
 
     def plot_pushforward(self, parameter_draws: ArrayLike | None = None, funcs_list: Sequence[Function] | None = None,
                          funcs_labels: Names | None = None, batch_size: int = 1000, show_raw_sims: bool = True) -> dict[str, Any]:
@@ -118,17 +153,6 @@ class GenerativeModel:
         from ..diagnostics import plot_pushforward
 
         return plot_pushforward(self, parameter_draws, funcs_list, funcs_labels, batch_size, show_raw_sims)
-
-    def presimulate_and_save(self, batch_size: int, folder_path: Path, total_iterations: int | None = None, memory_limit: int | None = None,
-                             iterations_per_epoch: int | None = None, epochs: int | None = None, extend_from: int = 0,
-                             disable_user_input: bool = False) -> None:  # fmt: skip
-        """v1's function with files of this library: `epochs` files of `iterations_per_epoch` batches in `folder_path`, presim_file_1.h5 and so on,
-        for `train_from_presimulation`. At least two of the three counts are required; `memory_limit` (MB) bounds a file, and makes more of them.
-        `extend_from`: the number of files that are there; new ones are numbered from the next. A program that was interrupted is run again.
-        Nothing is asked: `disable_user_input` is taken so that programs for v1 run. Returns the files' paths."""
-        from .._presimulation import presimulate_and_save
-
-        return presimulate_and_save(self, batch_size, folder_path, total_iterations, memory_limit, iterations_per_epoch, epochs, extend_from)
 
 
 def native_model(model, skip_test):
