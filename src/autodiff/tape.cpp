@@ -35,10 +35,15 @@ void Tape::reset(const TapeSettings& settings) {
   parameters_.clear();
   used_children_ = 0;
   product_flops_ = 0;
-  rng_ = Rng(settings.seed, "tape", settings.step);
+  restart_noise();
   output_ = Tensor();
   cuts_rows_ = false;
   precision_ = Precision::float32;
+}
+
+void Tape::restart_noise() {
+  rng_ = Rng(settings_.seed, "tape", settings_.step);
+  first_of_noise_ = used_children_;
 }
 
 std::size_t Tape::reserved() const {
@@ -208,7 +213,7 @@ Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Arena* s
   if (shared) child.arena_ = child.backward_arena_ = shared;
   // Every child has its own noise, the same whichever thread runs it.
   child.precision_ = precision_;
-  child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", number);
+  child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", number - first_of_noise_);
   return child;
 }
 

@@ -43,6 +43,8 @@ Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options, std::share
       pieces_.push_back({static_cast<int>(i), p.offset + b, std::min(kPiece, n - b)});
   }
   squares_.resize(pieces_.size());
+  squares_of_groups_.resize(store.table().empty() ? 1 : static_cast<std::size_t>(store.table().back().group) + 1);
+  factors_.resize(squares_of_groups_.size());
   const auto zeros = [&] {
     ParameterStore::Floats p = ParameterStore::allocate(store.size());
     std::fill_n(p.get(), store.size(), 0.0f);
@@ -116,8 +118,10 @@ Optimizer::Reduced Optimizer::reduce(Lanes lanes, ThreadPool& pool) {
     squares_[i] =
         kernels::reduce_gradient(total + piece.first, parts, count, l2 > 0 ? weights + piece.first : nullptr, 2 * l2, piece.count);
   });
+  std::ranges::fill(squares_of_groups_, 0.0);
+  for (std::size_t i = 0; i < pieces_.size(); ++i) squares_of_groups_[group_of(pieces_[i])] += squares_[i];
   double square = 0;
-  for (const double s : squares_) square += s;
+  for (const double s : squares_of_groups_) square += s;
   return {total, square};
 }
 
@@ -134,14 +138,17 @@ StepResult Optimizer::update(const Reduced& reduced, ThreadPool& pool) {
   if (!result.finite) return result;
   ++step_;
   const double clip = options_.global_clipnorm;
-  const float factor = clip > 0 && result.gradient_norm > clip ? static_cast<float>(clip / result.gradient_norm) : 1.0f;
+  for (std::size_t g = 0; g < factors_.size(); ++g) {
+    const double norm = std::sqrt(squares_of_groups_[g]);
+    factors_[g] = clip > 0 && norm > clip ? static_cast<float>(clip / norm) : 1.0f;
+  }
   kernels::AdamStep adam{};
   if (options_.kind != OptimizerKind::sgd) {
     // Keras takes the powers of its float32 betas; doing the same follows v1's paths to the last digits.
     const auto power = [t = static_cast<double>(step_)](double beta) { return std::pow(static_cast<double>(static_cast<float>(beta)), t); };
     const double corrected = result.learning_rate * std::sqrt(1 - power(options_.beta2)) / (1 - power(options_.beta1));
     const double shrink = options_.kind == OptimizerKind::adamw ? result.learning_rate * options_.weight_decay : 0.0;
-    adam = {factor,
+    adam = {1.0f,
             static_cast<float>(options_.beta1),
             static_cast<float>(1 - options_.beta1),
             static_cast<float>(options_.beta2),
@@ -155,11 +162,14 @@ StepResult Optimizer::update(const Reduced& reduced, ThreadPool& pool) {
   bayesflow::detail::engine_for_each(&pool, static_cast<std::int64_t>(order_.size()), [&](std::int64_t k) {
     const Piece& piece = pieces_[static_cast<std::size_t>(order_[static_cast<std::size_t>(k)])];
     float* w = values + piece.first;
+    const float factor = factors_[group_of(piece)];
+    kernels::AdamStep of_group = adam;
+    of_group.factor = factor;
     if (options_.kind == OptimizerKind::sgd)
       kernels::sgd(factor, static_cast<float>(options_.momentum), static_cast<float>(result.learning_rate), w, m_.get() + piece.first,
                    total + piece.first, piece.count);
     else
-      kernels::adam(adam, w, m_.get() + piece.first, v_.get() + piece.first, total + piece.first, piece.count);
+      kernels::adam(of_group, w, m_.get() + piece.first, v_.get() + piece.first, total + piece.first, piece.count);
   });
   return result;
 }

@@ -103,10 +103,11 @@ void ParameterStore::reserve(std::int64_t count) {
   capacity_ = capacity;
 }
 
-int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed) {
+int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed,
+                        const std::string& stream) {
   if (numbers_.contains(name))
     throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
-  ParameterInfo info{name, shape, used_, l2};
+  ParameterInfo info{name, shape, used_, l2, group_};
   const std::int64_t n = shape.size();
   if (limit_ >= 0 && (n > limit_ || number_of_values_ > limit_ - n))
     throw ConfigurationError(fmt::format("parameter \"{}\" of shape {} would make more than {} values", name, shape.to_string(), limit_));
@@ -116,7 +117,7 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   numbers_.emplace(name, static_cast<int>(table_.size()));
   number_of_values_ += n;
   table_.push_back(info);
-  Rng rng(seed, name);
+  Rng rng(seed, stream.empty() ? name : stream);
   // A kernel of more axes, of a convolution or of heads, is a matrix for each index of the leading ones.
   const double matrices = shape.rank() > 2 ? static_cast<double>(shape.slice(0, -2).size()) : 1;
   const double rows = shape.rank() ? matrices * static_cast<double>(shape[shape.rank() > 2 ? -2 : 0]) : 1;

@@ -35,6 +35,7 @@ constexpr const char *kTrained = "amortizer is trained", *kTrainAnother = "wait 
 TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<GenerativeModel> m, TrainerOptions o)
     : trainable(std::move(t)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
   if (!trainable) throw ArgumentError("Trainer: there is nothing to train (a null pointer); give an amortizer");
+  trainable->require_trainable();
   auto names = std::make_shared<std::vector<std::string>>(trainable->loss_names());
   names->emplace_back(kWeightDecay);
   loss_names = std::move(names);
@@ -49,6 +50,7 @@ TrainerState::Use::Use(TrainerState& state, const char* function)
     : trainer_(state.in_use, fmt::format("Trainer::{}", function), "trainer is training",
                "wait for its end, or make another trainer with an amortizer of its own"),
       networks_(state.trainable->store().training_claim(), fmt::format("Trainer::{}", function), kTrained, kTrainAnother) {
+  state.trainable->require_trainable();
   if (state.checkpoints && !bayesflow::detail::is_of_this_process(state.checkpoints))
     throw ConfigurationError(fmt::format(
         "Trainer::{}: this trainer was made in the parent process, which keeps its checkpoint folder \"{}\"; make another trainer in "

@@ -52,6 +52,8 @@ class alignas(64) Tape {  // those of two threads share no cache line
   /// cache. Valid until the shard's backward pass ends.
   [[nodiscard]] Arena& backward_arena() { return *backward_arena_; }
   [[nodiscard]] Rng& rng() { return rng_; }  ///< another stream for every step and shard
+  /// Noise from here on is that of a fresh pass: models that are recorded one after the other each get what they would alone.
+  void restart_noise();
 
   // --- leaves ---
   Tensor input(const Array& values, bool needs_grad = false);                      ///< rounded to float32
@@ -163,7 +165,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
   std::vector<Import> imports_;
   std::vector<Parameter> parameters_;  // of a sub-network of a fork
   std::vector<std::unique_ptr<Tape>> children_;
-  std::size_t used_children_ = 0;
+  std::size_t used_children_ = 0, first_of_noise_ = 0;
   std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks
   std::size_t used_value_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk, or of a fork's sub-network

@@ -25,14 +25,14 @@ struct OptimizerOptions {
   double epsilon = 1e-7;         ///< Adam: added to sqrt(v)
   double weight_decay = 0.004;   ///< AdamW only (Loshchilov and Hutter 2019): w -= rate decay w
   double momentum = 0.0;         ///< SGD only
-  double global_clipnorm = 1.0;  ///< gradients are scaled by min(1, this / norm of all of them); 0: no clipping
+  double global_clipnorm = 1.0;  ///< gradients are scaled by min(1, this / norm of all of a ParameterStore's group); 0: no clipping
   void validate() const;         ///< throws ConfigurationError naming field, value and constraint
 };
 
 /// What one step did.
 struct StepResult {
   double learning_rate = 0;
-  double gradient_norm = 0;  ///< before clipping
+  double gradient_norm = 0;  ///< of all gradients, before clipping
   bool finite = true;        ///< false: a gradient was not finite, and nothing was changed
 };
 
@@ -63,11 +63,14 @@ class Optimizer {
   /// The gradients of a step, ready to be clipped.
   struct Reduced {
     const float* gradients;
-    double square;  ///< of all of them
+    double square;  ///< of all of them; those of the groups are in squares_of_groups_
   };
   using Lanes = std::span<const bayesflow::detail::GradientLane>;
   [[nodiscard]] Reduced reduce(Lanes lanes, ThreadPool& pool);
   StepResult update(const Reduced& reduced, ThreadPool& pool);
+  [[nodiscard]] std::size_t group_of(const Piece& piece) const {
+    return static_cast<std::size_t>(store_->table()[static_cast<std::size_t>(piece.parameter)].group);
+  }
   void place_pieces(Lanes lanes);
   void find_open_pieces(Lanes lanes);
 
@@ -77,7 +80,8 @@ class Optimizer {
   std::vector<Piece> pieces_;
   std::vector<int> order_;  // in which threads share out pieces
   std::vector<int> open_;   // pieces whose lanes are to be added or squared in this step
-  std::vector<double> squares_;
+  std::vector<double> squares_, squares_of_groups_;
+  std::vector<float> factors_;  // of the groups' gradients
   ParameterStore::Floats m_, v_;
   std::int64_t step_ = 0;
 };

@@ -53,6 +53,7 @@ struct ParameterInfo {
   Shape shape;
   std::int64_t offset = 0;  ///< of the first value in the flat buffers
   float l2 = 0;             ///< weight of sum w^2 in the loss
+  int group = 0;            ///< whose gradients are clipped by one norm: see ParameterStore::begin_group
 };
 
 /// Integers and floats that belong to the model but are not trained: permutations, vectors of power iterations.
@@ -71,8 +72,13 @@ class ParameterStore {
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
-  /// Adds a parameter and returns its number. Throws ConfigurationError if the name is taken.
-  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed);
+  /// Adds a parameter and returns its number. Its first values depend on the seed and on `stream`, its own name if that is empty. Throws
+  /// ConfigurationError if the name is taken.
+  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed,
+          const std::string& stream = "");
+  /// Parameters that are added from now on belong to another group. The optimizer clips the gradients of each group by themselves, so that
+  /// models that share a store, and nothing else, train as they would alone.
+  void begin_group() { group_ += table_.empty() ? 0 : 1; }
   int add_buffer(Buffer buffer);
   /// From now on, `add` throws ConfigurationError where there would be more than this many values: for networks that are described
   /// by a file, which must not make a program allocate more than the file itself holds.
@@ -110,7 +116,8 @@ class ParameterStore {
   Floats values_;
   std::int64_t used_ = 0, capacity_ = 0;
   std::int64_t number_of_values_ = 0, limit_ = -1;  // none
-  std::unordered_map<std::string, int> numbers_;    // by name
+  int group_ = 0;
+  std::unordered_map<std::string, int> numbers_;  // by name
   mutable WeightLock lock_;
 };
 
@@ -121,26 +128,29 @@ class GradientBuffers : public GradientLanes {
 };
 
 /// Where a network registers its parameters: a store, a dotted prefix and the seed of initialization. A parameter's first
-/// values depend on the seed and its own name alone.
+/// values depend on the seed and its own name alone. In a store of several models, the name there begins with the model's place.
 class Builder {
  public:
-  Builder(ParameterStore& store, std::uint64_t seed, std::string prefix = "") : store_(&store), seed_(seed), prefix_(std::move(prefix)) {}
-  [[nodiscard]] Builder scope(const std::string& name) const { return Builder(*store_, seed_, full(name)); }
+  Builder(ParameterStore& store, std::uint64_t seed, std::string prefix = "", std::string place = "")
+      : store_(&store), seed_(seed), prefix_(std::move(prefix)), place_(std::move(place)) {}
+  [[nodiscard]] Builder scope(const std::string& name) const { return Builder(*store_, seed_, full(name), place_); }
   [[nodiscard]] std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
   int add(const std::string& name, const Shape& shape, Initializer initializer, float l2 = 0) const {
-    return store_->add(full(name), shape, initializer, l2, seed_);
+    return store_->add(in_store(name), shape, initializer, l2, seed_, full(name));
   }
   int add_buffer(const std::string& name, std::vector<std::int32_t> integers, std::vector<float> floats = {}) const {
-    return store_->add_buffer({full(name), std::move(integers), std::move(floats)});
+    return store_->add_buffer({in_store(name), std::move(integers), std::move(floats)});
   }
   [[nodiscard]] ParameterStore& store() const { return *store_; }
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
   [[nodiscard]] Rng rng(const std::string& name) const { return Rng(seed_, full(name)); }
 
  private:
+  [[nodiscard]] std::string in_store(const std::string& name) const { return place_.empty() ? full(name) : place_ + "." + full(name); }
+
   ParameterStore* store_;
   std::uint64_t seed_;
-  std::string prefix_;
+  std::string prefix_, place_;
 };
 
 }  // namespace bayesflow::nn

@@ -27,6 +27,8 @@ class Trainable {
   virtual void build(const Batch& first, std::optional<std::uint64_t> seed) = 0;
   [[nodiscard]] virtual nn::ParameterStore& store() = 0;
   [[nodiscard]] virtual const nn::ParameterStore& store() const = 0;
+  /// Throws ConfigurationError if it can only be trained as part of something else.
+  virtual void require_trainable() const {}
 
   /// What simulations become for it where the trainer has no configurator: default_configurator.
   [[nodiscard]] virtual Batch configure(const Simulations& simulations) const;
@@ -36,7 +38,7 @@ class Trainable {
   /// The value of each term for a batch: tensors of one element, each a mean over the data sets.
   struct LossTensors {
     std::array<Tensor, LossTerms::kMost> terms;  ///< in the order of the names
-    Tensor total;                                ///< their sum, of which the gradient is taken
+    Tensor total;                                ///< their sum, or a multiple of it: of this the gradient is taken
   };
   /// Records the loss of a batch on the tape. Called by one thread at a time.
   [[nodiscard]] virtual LossTensors loss(Tape& tape, const Batch& batch) const = 0;
@@ -57,8 +59,12 @@ class Trainable {
   /// Whether the networks bring parameters to unit scale by themselves.
   [[nodiscard]] virtual bool standardizes_parameters() const { return false; }
 
-  /// sum over parameters of l2 |w|^2
-  [[nodiscard]] double weight_decay() const;
+  /// sum over its parameters of l2 |w|^2
+  [[nodiscard]] virtual double weight_decay() const;
+
+ protected:
+  /// That of some of the parameters of a store.
+  [[nodiscard]] static double weight_decay_of(const nn::ParameterStore& store, std::int64_t first, std::int64_t last);
 };
 
 }  // namespace bayesflow
