@@ -5,6 +5,7 @@
 #include "bayesflow/amortizers/amortized_model_comparison.hpp"
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
 #include "bayesflow/benchmarks/posterior_check.hpp"

@@ -197,7 +197,7 @@ void bind_amortizers(nb::module_& m) {
         info["constants"] = constants;
         info["format_version"] = loaded.format_version;
         info["library_version"] = loaded.library_version;
-        return nb::make_tuple(in_own_class(loaded.amortizer, [](auto amortizer) { return nb::cast(std::move(amortizer)); }), info);
+        return nb::make_tuple(in_own_class(*loaded.amortizer, [](auto amortizer) { return nb::cast(std::move(amortizer)); }), info);
       },
       "path"_a, "threads"_a, "verify"_a);
 }

@@ -5,14 +5,17 @@
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
 
 namespace bayesflow::python {
 
 /// f of the amortizer as an object of its own class.
 template <class F>
-auto in_own_class(const Amortizer& amortizer, F&& f) {
-  if (&amortizer.kind() == &AmortizedLikelihood::kKind) return f(AmortizedLikelihood(amortizer));
-  return f(AmortizedPosterior(amortizer));
+auto in_own_class(const AmortizerBase& amortizer, F&& f) {
+  if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) return f(AmortizedPosteriorLikelihood(*group));
+  const auto& single = dynamic_cast<const Amortizer&>(amortizer);
+  if (&single.kind() == &AmortizedLikelihood::kKind) return f(AmortizedLikelihood(single));
+  return f(AmortizedPosterior(single));
 }
 
 }  // namespace bayesflow::python

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "amortizers/amortizer_state.hpp"
+#include "amortizers/kinds.hpp"
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
@@ -36,8 +37,15 @@ Amortizer::Amortizer(const AmortizerKind& kind, const Amortizer& other) : state_
     throw ConfigurationError(fmt::format("{}: the given amortizer is an {}; use that class", kind.name, state_->kind.name));
 }
 
-nn::ParameterStore& Amortizer::store() { return state_->store; }
-const nn::ParameterStore& Amortizer::store() const { return state_->store; }
+AmortizerAccess::Own AmortizerAccess::own(const Amortizer& of) {
+  const Amortizer::State& s = *of.state_;
+  const auto at = [](auto i) { return static_cast<std::size_t>(i); };
+  return {std::span(s.store->table()).subspan(at(s.first), at(s.last - s.first)), s.first,
+          std::span(s.store->buffers()).subspan(s.first_buffer, s.last_buffer - s.first_buffer), s.place.empty() ? 0 : s.place.size() + 1};
+}
+
+nn::ParameterStore& Amortizer::store() { return *state_->store; }
+const nn::ParameterStore& Amortizer::store() const { return *state_->store; }
 const InferenceNetwork& Amortizer::inference_net() const { return *state_->inference; }
 const SummaryNetwork* Amortizer::summary_net() const { return state_->summary.get(); }
 const AmortizerOptions& Amortizer::options() const { return state_->options; }
@@ -46,9 +54,40 @@ const BatchShapes& Amortizer::built_for() const { return state_->built_for; }
 std::uint64_t Amortizer::unseeded_calls() const { return state_->unseeded_calls; }
 void Amortizer::set_unseeded_calls(std::uint64_t count) { state_->unseeded_calls = count; }
 bool Amortizer::is_built() const { return state_->built; }
-std::int64_t Amortizer::num_weights() const { return state_->store.number_of_values(); }
+std::int64_t Amortizer::num_weights() const {
+  std::int64_t total = 0;
+  for (std::int64_t i = state_->first; i < state_->last; ++i) total += state_->store->table()[static_cast<std::size_t>(i)].shape.size();
+  return total;
+}
+double Amortizer::weight_decay() const { return weight_decay_of(*state_->store, state_->first, state_->last); }
 std::int64_t Amortizer::target_width() const { return state_->inference->target_width(); }
 bool Amortizer::standardizes_parameters() const { return state_->inference->standardizes_targets(); }
+
+bool Amortizer::reads(std::string_view role) const {
+  const State& s = *state_;
+  return role == s.kind.target || role == s.kind.direct || std::ranges::any_of(s.sources, [&](const State::Source& source) {
+           return source.data == role || source.mask == role || source.times == role;
+         });
+}
+
+const std::string& Amortizer::place() const { return state_->place; }
+
+std::int64_t Amortizer::summary_width() const { return state_->summary ? state_->summary->summary_dim() : 0; }
+
+void Amortizer::join(const std::shared_ptr<nn::ParameterStore>& store, const std::string& place, const nn::ParameterStore* from) {
+  State& s = *state_;
+  const std::lock_guard lock(s.building.get());
+  if (s.built || (!s.place.empty() && s.store.get() != from))
+    throw ConfigurationError(fmt::format("{}: it has weights already, or is part of another group; make another one", s.kind.name));
+  s.store = store;
+  s.place = place;
+}
+
+void Amortizer::require_trainable() const {
+  if (!state_->place.empty())
+    throw ConfigurationError(fmt::format("{}: it is part (\"{}\") of a group of amortizers with common weights; train the group",
+                                         state_->kind.name, state_->place));
+}
 
 const NormalizingFlow& Amortizer::flow(const char* what) const {
   if (const NormalizingFlow* flow = inference_net().as_flow()) return *flow;
@@ -119,8 +158,11 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
         fmt::format("{}: one of its networks calls it while it is being built; a network's build must not use the amortizer",
                     call_of(s.kind, "build")));
   const std::lock_guard one_at_a_time(building);
-  const nn::WeightLock::Writing writing(s.store.lock());
+  const nn::WeightLock::Writing writing(s.store->lock());
   if (s.built) return;
+  s.first = s.store->count();
+  s.first_buffer = s.store->buffers().size();
+  s.store->begin_group();
   check_roles(shapes);
   const Shape *target = find_shape(shapes, s.kind.target), *direct = find_shape(shapes, s.kind.direct);
   const auto claim = [&](Network& network, const char* which) {
@@ -150,7 +192,7 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
       input = Shape{};
       input.sources = std::move(inputs);
     }
-    s.summary->build(nn::Builder(s.store, s.options.summary_seed.value_or(common), "summary_net"), input);
+    s.summary->build(nn::Builder(*s.store, s.options.summary_seed.value_or(common), "summary_net", s.place), input);
     width += s.summary->summary_dim();
     for (const State::Source& source : s.sources)
       for (const bool mask : {true, false})
@@ -163,9 +205,11 @@ void Amortizer::build(const BatchShapes& shapes, std::optional<std::uint64_t> se
     throw ShapeError(
         fmt::format("{}: needs {}, from which the inference network takes their width", call_of(s.kind, "build"), s.kind.target));
   s.direct_width = direct ? (*direct)[-1] : 0;
-  s.inference->build(nn::Builder(s.store, s.options.inference_seed.value_or(common), "inference_net"), target ? (*target)[-1] : own,
-                     width + s.direct_width);
+  s.inference->build(nn::Builder(*s.store, s.options.inference_seed.value_or(common), "inference_net", s.place),
+                     target ? (*target)[-1] : own, width + s.direct_width);
   s.built_for = shapes;
+  s.last = s.store->count();
+  s.last_buffer = s.store->buffers().size();
   s.built = true;
 }
 
@@ -284,7 +328,7 @@ Trainable::LossTensors Amortizer::loss(Tape& tape, const Batch& batch) const {
 }
 
 void Amortizer::update_state() {
-  const nn::WeightLock::Updating updating(state_->store.lock());
+  const nn::WeightLock::Updating updating(state_->store->lock());
   if (state_->summary) state_->summary->update_state();
   state_->inference->update_state();
 }

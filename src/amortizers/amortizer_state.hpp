@@ -21,7 +21,10 @@ struct Amortizer::State {
   std::shared_ptr<InferenceNetwork> inference;
   std::shared_ptr<SummaryNetwork> summary;
   AmortizerOptions options;
-  nn::ParameterStore store;
+  std::shared_ptr<nn::ParameterStore> store = std::make_shared<nn::ParameterStore>();
+  std::string place;                 // of the weights in the store of a group; empty: the store is its own
+  std::int64_t first = 0, last = 0;  // of its parameters there, once it is built
+  std::size_t first_buffer = 0, last_buffer = 0;
   std::atomic<bool> built = false;  // the last thing that build sets
   std::int64_t direct_width = 0;
   /// What the summary network reads: the roles of its sources of data, or of the one that has no name.

@@ -38,12 +38,14 @@ Shape shape_from(const Json& json, std::int64_t max_width) {
   throw IoError(fmt::format("{}, which is code and so not in the file: give it as LoadAmortizerOptions::{}", what, option));
 }
 
-Latent latent_from(const std::string& name, const LoadAmortizerOptions& parts) {
-  if (parts.latent) return *parts.latent;
+/// `of_part`: the given latent is that of the parts with one of the user's.
+Latent latent_from(const std::string& name, const LoadAmortizerOptions& parts, bool of_part) {
+  if (parts.latent && !of_part) return *parts.latent;
   if (name == "gaussian") return gaussian_latent();
   constexpr std::string_view kStudent = "student_t(";
   if (name.starts_with(kStudent) && name.ends_with(")"))
     return student_t_latent(io::number_from(std::string_view(name).substr(kStudent.size(), name.size() - kStudent.size() - 1)));
+  if (parts.latent) return *parts.latent;
   missing(fmt::format("the model has a latent of your own, \"{}\"", name), "latent");
 }
 
@@ -165,33 +167,93 @@ bool is_known(const Network& net) {
   return !write.out.is_null();
 }
 
-std::string architecture_of(const Amortizer& amortizer) {
+namespace {
+
+Json json_of(const Amortizer& amortizer) {
   const NormalizingFlow* flow = amortizer.inference_net().as_flow();
-  Json json = {{"class", amortizer.kind().name},
-               {"latent", flow ? Json(flow->latent().name) : Json()},
-               {"summary_mmd_weight", amortizer.options().summary_mmd_weight},
-               {"seed", amortizer.options().seed.value_or(0)},
-               {"built_for", shapes_json(amortizer.built_for())},
-               {"inference_net", network_json(amortizer.inference_net())},
-               {"summary_net", network_json(amortizer.summary_net())}};
-  return json.dump(1);
+  return {{"class", amortizer.kind().name},
+          {"latent", flow ? Json(flow->latent().name) : Json()},
+          {"summary_mmd_weight", amortizer.options().summary_mmd_weight},
+          {"seed", amortizer.options().seed.value_or(0)},
+          {"built_for", shapes_json(amortizer.built_for())},
+          {"inference_net", network_json(amortizer.inference_net())},
+          {"summary_net", network_json(amortizer.summary_net())}};
 }
 
-Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays, std::int64_t max_values,
-                            const AmortizerKind* own) {
-  const Json json = io::parse_json(text);
-  const io::OptionLimits limits{max_arrays, max_values};
+Json json_of(const AmortizerBase& amortizer) {
+  if (const auto* single = dynamic_cast<const Amortizer*>(&amortizer)) return json_of(*single);
+  Json parts = Json::array();
+  for (const AmortizerGroup::Part& part : dynamic_cast<const AmortizerGroup&>(amortizer).parts())
+    parts.push_back({{"name", part.name}, {"amortizer", json_of(*part.amortizer)}});
+  return {{"class", amortizer.class_name()}, {"parts", std::move(parts)}};
+}
+
+Described::Single single_from(const Json& json, const LoadAmortizerOptions& parts, const io::OptionLimits& limits, const AmortizerKind* own,
+                              const std::string& place) {
   const AmortizerKind& kind = kind_named(json.at("class").get<std::string>(), own);
   std::shared_ptr<InferenceNetwork> inference = inference_from(json.at("inference_net"), parts, limits);
   AmortizerOptions options{.summary_mmd_weight = json.at("summary_mmd_weight").get<double>(),
                            .seed = io::integer<std::uint64_t>(json.at("seed")),
                            .threads = parts.threads};
-  if (!json.at("latent").is_null()) options.latent = latent_from(json.at("latent").get<std::string>(), parts);
+  if (!json.at("latent").is_null()) options.latent = latent_from(json.at("latent").get<std::string>(), parts, !place.empty());
   BatchShapes built_for;
   for (const auto& [role, shape] : json.at("built_for").items())
-    if (!shape.is_null()) built_for.push_back({role, shape_from(shape, max_values)});  // earlier versions listed absent roles
+    if (!shape.is_null()) built_for.push_back({role, shape_from(shape, limits.max_width)});  // earlier versions listed absent roles
   auto summary = summary_from(json.at("summary_net"), parts, limits);
-  return {AmortizerAccess::make(kind, std::move(inference), std::move(summary), std::move(options)), std::move(built_for)};
+  return {place, AmortizerAccess::make(kind, std::move(inference), std::move(summary), std::move(options)), std::move(built_for)};
+}
+
+std::string joined(const std::string& place, const std::string& name) { return place.empty() ? name : place + "." + name; }
+
+std::shared_ptr<AmortizerBase> amortizer_from(const Json& json, const LoadAmortizerOptions& parts, const io::OptionLimits& limits,
+                                              const AmortizerKind* own, const std::string& place, int depth,
+                                              std::vector<Described::Single>& singles) {
+  if (!json.contains("parts")) {
+    singles.push_back(single_from(json, parts, limits, own, place));
+    return in_own_class(singles.back().amortizer);
+  }
+  constexpr int kDeepest = 4;
+  if (depth > kDeepest) throw std::runtime_error("it is made of parts of parts of parts");
+  std::vector<AmortizerGroup::Part> of;
+  for (const Json& part : json.at("parts")) {
+    const auto name = part.at("name").get<std::string>();
+    if (name.empty() || name.find_first_of("./") != std::string::npos) throw std::runtime_error("the name of a part cannot be");
+    of.push_back({name, amortizer_from(part.at("amortizer"), parts, limits, own, joined(place, name), depth + 1, singles)});
+  }
+  return group_named(json.at("class").get<std::string>(), std::move(of));
+}
+
+/// The description of a part by its dotted place.
+const Json& part_at(const Json& json, const std::string& place) {
+  if (place.empty()) return json;
+  const std::string name = place.substr(0, place.find('.'));
+  std::string known;
+  if (json.contains("parts"))
+    for (const Json& part : json.at("parts")) {
+      if (part.at("name") == name) return part_at(part.at("amortizer"), place.size() > name.size() ? place.substr(name.size() + 1) : "");
+      known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", part.at("name").get<std::string>());
+    }
+  throw IoError(fmt::format("the model has no part \"{}\"; {}. Correct LoadAmortizerOptions::part", name,
+                            known.empty() ? "it has no parts" : "its parts are " + known));
+}
+
+}  // namespace
+
+void Described::build(std::int64_t max_values) {
+  nn::ParameterStore& store = amortizer->store();
+  store.set_limit(max_values);
+  for (Single& single : singles) single.amortizer.build(single.built_for);
+  store.set_limit(-1);
+}
+
+std::string architecture_of(const AmortizerBase& amortizer) { return json_of(amortizer).dump(1); }
+
+Described from_architecture(const std::string& text, const LoadAmortizerOptions& parts, std::int64_t max_arrays, std::int64_t max_values,
+                            const AmortizerKind* own, const std::string& part) {
+  const Json json = io::parse_json(text);
+  Described out;
+  out.amortizer = amortizer_from(part_at(json, part), parts, {max_arrays, max_values}, own, part, 0, out.singles);
+  return out;
 }
 
 }  // namespace bayesflow::detail

@@ -93,7 +93,7 @@ class Amortizer::Pass {
  public:
   /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
   /// do those that begin while another call has the threads.
-  Pass(State& state, std::int64_t rows, std::uint64_t seed = 0) : reading_(state.store.lock()), inference_(state.contexts.get()) {
+  Pass(State& state, std::int64_t rows, std::uint64_t seed = 0) : reading_(state.store->lock()), inference_(state.contexts.get()) {
     constexpr std::int64_t kFewRows = 64;
     {
       const std::lock_guard lock(inference_.mutex);

@@ -1,16 +1,21 @@
-/// The library's kinds of amortizers by name. A new one is a line in the list.
+/// The library's kinds of amortizers by name. A new one is a line in a list.
 #pragma once
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_model_comparison.hpp"
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
 
 namespace bayesflow {
 
@@ -20,6 +25,18 @@ struct AmortizerAccess {
                         AmortizerOptions options) {
     return {kind, std::move(inference), std::move(summary), std::move(options)};
   }
+  /// What the class of a group is at run time.
+  static std::shared_ptr<AmortizerGroup> make_group(const char* class_name, std::vector<AmortizerGroup::Part> parts) {
+    return std::make_shared<AmortizerGroup>(AmortizerGroup(class_name, std::move(parts)));
+  }
+  /// The rows of the store's table that are its own, and how many letters of their names tell its place there.
+  struct Own {
+    std::span<const nn::ParameterInfo> parameters;
+    std::int64_t first;  ///< number of the first
+    std::span<nn::Buffer> buffers;
+    std::size_t place;
+  };
+  static Own own(const Amortizer& of);
   static Array log_density(const Amortizer& of, const Batch& batch, std::vector<Foreign>* foreign) {
     return of.log_density(batch, foreign);
   }
@@ -33,11 +50,39 @@ struct AmortizerAccess {
 
 namespace detail {
 
+/// Calls f.operator()<A>() for every class of amortizers. A new one is a line here.
+template <class F>
+void for_each_kind(F&& f) {
+  f.template operator()<AmortizedPosterior>();
+  f.template operator()<AmortizedLikelihood>();
+  f.template operator()<AmortizedModelComparison>();
+  f.template operator()<AmortizedPointEstimator>();
+}
+
 inline const AmortizerKind& kind_named(const std::string& name, const AmortizerKind* own) {
   if (own && name == own->name) return *own;
-  for (const AmortizerKind* kind :
-       {&AmortizedPosterior::kKind, &AmortizedLikelihood::kKind, &AmortizedModelComparison::kKind, &AmortizedPointEstimator::kKind})
-    if (name == kind->name) return *kind;
+  const AmortizerKind* found = nullptr;
+  for_each_kind([&]<class A>() {
+    if (name == A::kKind.name) found = &A::kKind;
+  });
+  if (found) return *found;
+  throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
+}
+
+/// The amortizer as an object of its own class, which has functions of its own.
+inline std::shared_ptr<AmortizerBase> in_own_class(const Amortizer& amortizer) {
+  std::shared_ptr<AmortizerBase> out;
+  for_each_kind([&]<class A>() {
+    if (&amortizer.kind() == &A::kKind) out = std::make_shared<A>(amortizer);
+  });
+  return out ? out : std::make_shared<Amortizer>(amortizer);
+}
+
+/// A group of the library's of this name; its parts are checked.
+inline std::shared_ptr<AmortizerGroup> group_named(const std::string& name, std::vector<AmortizerGroup::Part> parts) {
+  if (name == AmortizedPosteriorLikelihood::kClass)
+    return std::make_shared<AmortizedPosteriorLikelihood>(
+        *AmortizerAccess::make_group(AmortizedPosteriorLikelihood::kClass, std::move(parts)));
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }
 

@@ -163,8 +163,7 @@ TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
       ADD_FAILURE() << from << " is not in " << text;
     try {
       detail::Described described = detail::from_architecture(forged, {}, 100, max_values);
-      described.amortizer.store().set_limit(max_values);
-      described.amortizer.build(described.built_for);
+      described.build(max_values);
     } catch (const std::exception& error) {
       return std::string(error.what());
     }

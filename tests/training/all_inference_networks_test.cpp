@@ -72,7 +72,7 @@ TEST_P(AllInferenceNetworksTraining, FilesGiveTheSameAnswers) {
   for (std::size_t i = 0; i < amortizer.store().table().size(); ++i)
     for (float& w : amortizer.store().value(static_cast<int>(i))) w += static_cast<float>(rng.normal(0.0, 0.1));
   save_amortizer(amortizer, folder / "model.h5");
-  const Amortizer loaded = detail::load_model(folder / "model.h5", {}, c.kind).amortizer;
+  const Amortizer loaded = detail::single_of(detail::load_model(folder / "model.h5", {}, c.kind), *c.kind);
   EXPECT_EQ(loaded.inference_net().to_string(), amortizer.inference_net().to_string());
   EXPECT_EQ(detail::architecture_of(loaded), detail::architecture_of(amortizer));
   EXPECT_TRUE(support::answers(loaded, batch) == support::answers(amortizer, batch));
@@ -105,8 +105,7 @@ TEST_P(AllInferenceNetworksTraining, ForgedOptionsAreRefused) {
   const auto outcome = [&](const nlohmann::json& forged) {
     try {
       detail::Described described = detail::from_architecture(forged.dump(), {}, 100, kMostValues, c.kind);
-      described.amortizer.store().set_limit(kMostValues);
-      described.amortizer.build(described.built_for);
+      described.build(kMostValues);
     } catch (const std::exception& error) {
       EXPECT_GT(std::string(error.what()).size(), 5U);
       return false;

@@ -134,8 +134,7 @@ TEST(CompositeFiles, RefusesWhatMakesNoSense) {
     forged.replace(forged.find(from), from.size(), to);
     try {
       detail::Described described = detail::from_architecture(forged, {}, 100, max_values);
-      described.amortizer.store().set_limit(max_values);
-      described.amortizer.build(described.built_for);
+      described.build(max_values);
     } catch (const std::exception& error) {
       return std::string(error.what());
     }

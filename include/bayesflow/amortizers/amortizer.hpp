@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bayesflow/amortizers/amortizer_base.hpp"
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/data/batch.hpp"
 #include "bayesflow/data/seen_data.hpp"
@@ -47,22 +48,23 @@ struct AmortizerKind {
   const char* density;  ///< name of the density's function, in messages
 };
 
-struct SaveAmortizerOptions;
-
 /// q(target | summary_net(summary conditions), direct conditions). Networks are copied into it: it has weights of its own. Copies of an
 /// amortizer are handles of the same networks and weights. AmortizedPosterior and AmortizedLikelihood say what is learnt given what.
 ///
 /// Loss terms: "loss", the mean of the inference network's loss; "summary_loss" with summary_mmd_weight > 0.
-class Amortizer : public Trainable {
+class Amortizer : public AmortizerBase {
  public:
   /// Infers all widths from a first batch and initializes the weights, with the seed of the options, else this one, else 0. The trainer
   /// does it in its consistency check with its own seed. Threads that build at the same time wait for the first; networks that call it
   /// while they are being built get a ConfigurationError.
   void build(const Batch& first, std::optional<std::uint64_t> seed = {}) override;
-  void build(const BatchShapes& shapes, std::optional<std::uint64_t> seed = {});
-  [[nodiscard]] bool is_built() const;
+  void build(const BatchShapes& shapes, std::optional<std::uint64_t> seed = {}) override;
+  [[nodiscard]] bool is_built() const override;
   [[nodiscard]] const BatchShapes& built_for() const;  ///< shapes of the first batch
-  [[nodiscard]] std::int64_t num_weights() const;      ///< numbers that training changes
+  [[nodiscard]] std::int64_t num_weights() const override;
+  [[nodiscard]] const char* class_name() const override { return kind().name; }
+  [[nodiscard]] bool reads(std::string_view role) const override;
+  [[nodiscard]] std::int64_t summary_width() const override;
   [[nodiscard]] std::int64_t target_width() const;
   [[nodiscard]] const InferenceNetwork& inference_net() const;
   [[nodiscard]] const SummaryNetwork* summary_net() const;  ///< null: none
@@ -74,17 +76,11 @@ class Amortizer : public Trainable {
 
   /// Outputs of the summary network: (batch, summary_dim).
   [[nodiscard]] Array summary(const Batch& batch) const;
-  /// Mean loss without dropout, with "weight_decay" as its last term.
-  [[nodiscard]] LossTerms compute_loss(const Batch& batch) const;
-  /// How these data are unlike those of training, as draws and densities say it. Empty if no trainer or file told what was seen.
-  [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const;
+  [[nodiscard]] LossTerms compute_loss(const Batch& batch) const override;
+  [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
   /// What the networks have seen in training: set by trainers, and kept in model files. Null: nothing is known.
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
   void set_seen(const SeenData& seen) override;
-
-  /// Writes everything that `load_amortizer` needs: see model_file.hpp.
-  void save(const std::filesystem::path& path) const;
-  void save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const;
 
   // --- for trainers and tests ---
   [[nodiscard]] std::vector<std::string> loss_names() const override;
@@ -94,7 +90,10 @@ class Amortizer : public Trainable {
   [[nodiscard]] std::vector<double> losses_of(const Batch& batch) const override;
   [[nodiscard]] bool standardizes_parameters() const override;
   [[nodiscard]] nn::ParameterStore& store() override;
-  [[nodiscard]] const nn::ParameterStore& store() const override;
+  [[nodiscard]] const nn::ParameterStore& store() const override;  ///< of a part of a group: the group's
+  void require_trainable() const override;
+  [[nodiscard]] const std::string& place() const;  ///< in a group's store, its weights' names begin with this and a dot; empty: no group
+  [[nodiscard]] double weight_decay() const override;
   /// Calls of `sample` without a seed.
   [[nodiscard]] std::uint64_t unseeded_calls() const;
   void set_unseeded_calls(std::uint64_t count);
@@ -105,6 +104,8 @@ class Amortizer : public Trainable {
             AmortizerOptions options);
   /// Another handle of `other`. Throws ConfigurationError if that is of another kind.
   Amortizer(const AmortizerKind& kind, const Amortizer& other);
+
+  void join(const std::shared_ptr<nn::ParameterStore>& store, const std::string& place, const nn::ParameterStore* from) override;
 
   // The verbs of amortizers, under the names that they give them.
   [[nodiscard]] Array draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const;

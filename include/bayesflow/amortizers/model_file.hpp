@@ -1,6 +1,7 @@
 /// Trained amortizers in files.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/amortizer_group.hpp"
 
 namespace bayesflow {
 
@@ -35,7 +37,7 @@ struct SaveAmortizerOptions {
 
 /// Writes networks, weights, and probes with their outputs to `path` (by custom, "model.h5"): at once or not at all. Throws IoError, and
 /// ConfigurationError if the amortizer has no weights yet.
-void save_amortizer(const Amortizer& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options = {});
+void save_amortizer(const AmortizerBase& amortizer, const std::filesystem::path& path, const SaveAmortizerOptions& options = {});
 
 /// Parts that are your own code, and so cannot come from a file. A missing one is an IoError that says which.
 struct LoadAmortizerOptions {
@@ -45,6 +47,8 @@ struct LoadAmortizerOptions {
   std::function<Tensor(Tensor estimates, Tensor targets)> loss_fun = {};  ///< for PointNetworkOptions::loss_fun; needed for training only
   std::optional<Latent> latent = {};                                      ///< for a latent of your own
   int threads = 0;                                                        ///< of the amortizer, as AmortizedPosteriorOptions::threads
+  /// Loads one part of a group alone, by its name ("posterior"; of parts of parts "member_0.posterior"). Empty: all of the file.
+  std::string part = {};
   bool verify = true;  ///< false: load even if the probes' outputs differ from the stored ones (after a change of your own code, say)
 };
 
@@ -58,10 +62,12 @@ struct LoadedAmortizer {
 };
 
 namespace detail {
-using LoadedModel = LoadedAmortizer<Amortizer>;
+using LoadedModel = LoadedAmortizer<std::shared_ptr<AmortizerBase>>;
 /// `own`: a kind that the library does not know, or null.
 [[nodiscard]] LoadedModel load_model(const std::filesystem::path& path, const LoadAmortizerOptions& options,
                                      const AmortizerKind* own = nullptr);
+[[nodiscard]] Amortizer single_of(const LoadedModel& model, const AmortizerKind& kind);
+[[nodiscard]] const AmortizerGroup& group_of(const LoadedModel& model, const char* class_name);
 }  // namespace detail
 
 /// Rebuilds an amortizer (A: a class of the library, or one of your own that derives from Amortizer and has a kKind): on the same kind of
@@ -70,8 +76,13 @@ using LoadedModel = LoadedAmortizer<Amortizer>;
 /// of another class than A.
 template <class A = AmortizedPosterior>
 [[nodiscard]] LoadedAmortizer<A> load_amortizer_file(const std::filesystem::path& path, const LoadAmortizerOptions& options = {}) {
-  detail::LoadedModel model = detail::load_model(path, options, &A::kKind);
-  return {A(model.amortizer), std::move(model.info), model.format_version, std::move(model.library_version)};
+  if constexpr (std::derived_from<A, AmortizerGroup>) {
+    detail::LoadedModel model = detail::load_model(path, options);
+    return {A(detail::group_of(model, A::kClass)), std::move(model.info), model.format_version, std::move(model.library_version)};
+  } else {
+    detail::LoadedModel model = detail::load_model(path, options, &A::kKind);
+    return {A(detail::single_of(model, A::kKind)), std::move(model.info), model.format_version, std::move(model.library_version)};
+  }
 }
 /// The amortizer alone.
 template <class A = AmortizedPosterior>
