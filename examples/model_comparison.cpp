@@ -22,28 +22,22 @@ double exact_log_bayes_factor(double mean) {
 int main(int argc, char** argv) {
   const bool small = argc > 1 && std::strcmp(argv[1], "--small") == 0;  // a few seconds, for tests
 
-  // The number of the model is a parameter; the models' shares among the simulations are their prior probabilities.
-  bf::Prior prior([](bf::Rng& rng) {
-    const double model = rng.uniform() < 0.5 ? 0 : 1;
-    return bf::Array::of({model, model == 0 ? rng.normal() : rng.normal(0.5, 1.5)});
-  });
-  bf::Simulator simulator([](const bf::Array& theta, bf::Rng& rng) { return rng.normal({kObservations, 1}, theta[1]); });
-  bf::GenerativeModel models(prior, simulator);
-
-  // What the networks are given: one-hot rows that name the model, and the data. mu is not needed.
-  const auto configurator = [](const bf::Simulations& s) {
-    bf::Array indices({s.sim_data.dim(0), 2}, 0.0);
-    for (std::int64_t b = 0; b < indices.dim(0); ++b) indices(b, static_cast<std::int64_t>(s.prior_draws(b, 0))) = 1;
-    return bf::Batch{{bf::roles::model_indices, indices}, {bf::roles::summary_conditions, s.sim_data}};
+  const auto model = [](double location, double sd) {
+    return bf::GenerativeModel(bf::Prior([=](bf::Rng& rng) { return rng.normal({1}, location, sd); }),
+                               bf::Simulator([](const bf::Array& mu, bf::Rng& rng) {
+                                 return rng.normal({kObservations, 1}, mu[0]);
+                               }));
   };
+  // Each simulation is one of a model that is drawn; equal probabilities unless they are given.
+  bf::MultiGenerativeModel models({model(0, 1), model(0.5, 1.5)});
 
   bf::PMPNetwork classifier({.num_models = 2, .hidden = {.dropout_prob = 0}});  // no simulation is seen twice: no dropout
   bf::AmortizedModelComparison amortizer(classifier, bf::DeepSet({.summary_dim = 4, .linear_path = true}));
-  bf::Trainer trainer(amortizer, models, {.configurator = configurator, .progress = bf::console_progress()});
+  bf::Trainer trainer(amortizer, models, {.progress = bf::console_progress()});
   std::printf("%s\n", trainer.train_online({.epochs = 1, .iterations_per_epoch = small ? 1500 : 5000, .batch_size = 64}).full().c_str());
 
   const bf::Simulations test = models(1000);
-  const bf::Batch batch = configurator(test);
+  const bf::Batch batch = trainer.configure(test);
   const bf::Array probabilities = amortizer.posterior_probs(batch), factors = amortizer.log_bayes_factors(batch);
   std::printf("mean of the data   p(model 1 | data)   log Bayes factor: learnt   exact\n");
   double error = 0;

@@ -33,13 +33,13 @@ MODULES = {
 VERSION_2 = {
     **dict.fromkeys(("BasicWorkflow", "Workflow", "EnsembleWorkflow", "workflows"), _TRAINED),
     **dict.fromkeys(("Approximator", "ContinuousApproximator", "PointApproximator", "ScoringRuleApproximator", "approximators"), _TRAINED),
-    **dict.fromkeys(("ModelComparisonApproximator", "ModelComparisonSimulator"), "model comparison is not there; train one AmortizedPosterior per model"),
+    **dict.fromkeys(("ModelComparisonApproximator", "ModelComparisonSimulator"), "here it is amortizers.AmortizedModelComparison(networks.PMPNetwork(num_models), summary_net)"),
     **dict.fromkeys(("make_simulator", "LambdaSimulator", "simulators"), _SIMULATED),
     **dict.fromkeys(("Adapter", "adapters", "augmentations"), _CONFIGURED),
     **dict.fromkeys(("OfflineDataset", "OnlineDataset", "DiskDataset", "EnsembleDataset", "datasets"), _GIVEN),
     "distributions": "latents are latents.MultivariateStudentT(df), or None for a standard normal: AmortizedPosterior(latent_dist=...)",
     **dict.fromkeys(("metrics", "plots"), _JUDGED),
-    **dict.fromkeys(("scores", "scoring_rules", "links"), "point estimators are not there; use means or quantiles of an AmortizedPosterior's draws"),
+    **dict.fromkeys(("scores", "scoring_rules", "links"), "here it is amortizers.AmortizedPointEstimator(networks.PointNetwork(num_params, \"quantiles\"), summary_net)"),
     "utils": "there is no module of helpers; numbers of figures are in diagnostics, v1's helpers in computational_utilities",
 }
 VERSION_2_NETWORKS = {

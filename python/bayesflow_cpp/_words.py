@@ -46,6 +46,7 @@ _SENTENCES = (
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),
     (r"\bStoredPrecision::(\w+)", r'precision="\1"'),
     (r"\bThreadPool: (?=threads)", ""),
+    (r"give it as PointNetworkOptions::loss_fun, or as LoadAmortizerOptions::loss_fun if .*", "an amortizer of a file estimates, and is trained no further"),
     (r": give it as LoadAmortizerOptions::\w+", ": load the file in C++, with that code"),
     (r"check the code that you give as LoadAmortizerOptions, or load", "or load"),
     (r"\bGenerativeModelOptions::skip_test = true\b", "skip_test=True"),

@@ -8,16 +8,17 @@ import numpy as np
 
 from . import _core
 from ._absent import absent
-from ._arrays import as_float64
+from ._arrays import as_count, as_float64, as_function, is_whole, shown
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 from .simulation.forward import FORWARD_KEYS, as_further
+from .simulation.multi import SharedContext
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._types import Simulations
+    from ._types import Function, Simulations
 
-__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultCombiner"]
+__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultModelComparisonConfigurator", "DefaultCombiner"]
 
 
 class DefaultCombiner:
@@ -61,6 +62,57 @@ class DefaultLikelihoodConfigurator:
                 _cast(array, name, np.float32)
         configured = _core.likelihood_configurator(arrays)
         return {name: _cast(configured[name], name, self.default_float_type) for name in ("observables", "conditions")}
+
+
+class DefaultModelComparisonConfigurator:
+    """Simulations of several models -> {"summary_conditions", "direct_conditions", "model_indices"} of float32 arrays, absent ones None.
+
+    num_models : int
+    combiner : callable, optional
+        Forward dictionary of one model -> {"summary_conditions", "direct_conditions"}; None: `DefaultCombiner`, and data of fewer observations than those of
+        other models are padded, with a "summary_mask".
+
+    Takes what a MultiGenerativeModel returns, {"model_outputs": [forward dictionary of each drawn model], "model_indices": [their numbers]} and shared contexts,
+    which become direct conditions; and one forward dictionary with "model_indices" (B, num_models), one-hot, or without, for real data.
+    """
+
+    def __init__(self, num_models: int, combiner: Function | None = None, default_float_type: Any = np.float32) -> None:
+        self.num_models = as_count(num_models, "DefaultModelComparisonConfigurator: num_models", 2)
+        self.combiner = DefaultCombiner() if combiner is None else as_function(combiner, "DefaultModelComparisonConfigurator: combiner", "a forward dictionary")
+        self.default_float_type = default_float_type
+        self._own_combiner = combiner is not None and type(combiner) is not DefaultCombiner
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
+        if not isinstance(forward_dict, dict):
+            raise ConfigurationError(f"configurator: a forward dictionary is required; got {type(forward_dict).__name__}")
+        by_model = forward_dict.get("model_outputs") is not None
+        if by_model and not self._own_combiner:
+            forward_dict, by_model = SharedContext().flat(forward_dict, self.num_models), False
+        if by_model:
+            combined, indices = self._each(forward_dict["model_outputs"], forward_dict.get("model_indices"))
+        else:
+            # Parameters differ between models, and play no part.
+            combined = dict(self.combiner({key: value for key, value in forward_dict.items() if key not in ("model_indices", "prior_draws", "prior_draws_mask")}))
+            indices = as_float64(forward_dict.get("model_indices"), "model_indices", ndim=(2,))
+            if indices is not None and indices.shape[1] != self.num_models:
+                raise ConfigurationError(f"configurator: model_indices must be (B, {self.num_models}); got {indices.shape}")
+        if indices is not None:
+            combined["model_indices"] = indices
+        names = dict.fromkeys(("summary_conditions", "direct_conditions", *combined))
+        return {name: _cast(combined.get(name), name, self.default_float_type) for name in names}
+
+    def _each(self, outputs, numbers):
+        """What the user's combiner makes of each model, joined."""
+        if numbers is None or len(numbers) != len(outputs) or not all(is_whole(n) and 0 <= n < self.num_models for n in numbers):
+            raise ConfigurationError(f"configurator: model_indices must hold the number of each model of model_outputs, 0 to {self.num_models - 1}; got {shown(numbers)}")
+        parts = [dict(self.combiner(out)) for out in outputs]
+        given = sorted({name for part in parts for name, value in part.items() if value is not None})
+        for name in given:
+            shapes = {None if part.get(name) is None else np.shape(part[name])[1:] for part in parts}
+            if len(shapes) > 1:
+                raise ConfigurationError(f"configurator: {name} must be there for all models, with the same shape but for the number of data sets; a combiner of your own must pad")
+        rows = [len(part[given[0]]) for part in parts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in given}, np.repeat(np.eye(self.num_models)[list(numbers)], rows, axis=0)
 
 
 def _conditions(configured):
@@ -119,4 +171,3 @@ def _absent(name):
 
 
 DefaultJointConfigurator = _absent("DefaultJointConfigurator")
-DefaultModelComparisonConfigurator = _absent("DefaultModelComparisonConfigurator")

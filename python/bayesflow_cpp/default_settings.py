@@ -65,6 +65,19 @@ DEFAULT_SETTING_INVERTIBLE_NET = {
     "soft_flow_bounds": (1e-3, 5e-2),
 }
 
+DEFAULT_SETTING_DENSE_EVIDENTIAL = {"units": 64, "activation": "elu", "kernel_initializer": "glorot_uniform"}
+DEFAULT_SETTING_DENSE_PMP = {"units": 64, "activation": "elu", "kernel_initializer": "glorot_uniform"}
+# v1's tables here do not fit its constructors: another activation, other widths.
+DEFAULT_SETTING_EVIDENTIAL_NET = {"dense_args": None, "num_dense": 3, "output_activation": "softplus"}
+DEFAULT_SETTING_PMP_NET = {
+    "dense_args": None,
+    "num_dense": 3,
+    "dropout": True,
+    "mc_dropout": False,
+    "dropout_prob": 0.05,
+    "output_activation": "softmax",
+}
+
 OPTIMIZER_DEFAULTS = {"global_clipnorm": 1.0}
 TQDM_MININTERVAL = 0.1
 MMD_BANDWIDTH_LIST = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 5, 10, 15, 20, 25, 30, 35, 100, 1e3, 1e4, 1e5, 1e6]
@@ -95,7 +108,3 @@ MetaDictSetting = absent("MetaDictSetting", "settings are dictionaries")
 DEFAULT_SETTING_INVARIANT_NET = absent("DEFAULT_SETTING_INVARIANT_NET", "the defaults are the arguments of networks.DeepSet")
 _OF_NO_NETWORK = "it belongs to a network that is not there"
 DEFAULT_SETTING_DENSE_RECT = absent("DEFAULT_SETTING_DENSE_RECT", _OF_NO_NETWORK)
-DEFAULT_SETTING_DENSE_EVIDENTIAL = absent("DEFAULT_SETTING_DENSE_EVIDENTIAL", _OF_NO_NETWORK)
-DEFAULT_SETTING_DENSE_PMP = absent("DEFAULT_SETTING_DENSE_PMP", _OF_NO_NETWORK)
-DEFAULT_SETTING_EVIDENTIAL_NET = absent("DEFAULT_SETTING_EVIDENTIAL_NET", _OF_NO_NETWORK)
-DEFAULT_SETTING_PMP_NET = absent("DEFAULT_SETTING_PMP_NET", _OF_NO_NETWORK)

@@ -1,3 +1,3 @@
 """v1's module of inference networks."""
 
-from .networks import EvidentialNetwork, InvertibleNetwork, PMPNetwork  # noqa: F401
+from .networks import EvidentialNetwork, InvertibleNetwork, PMPNetwork, PointNetwork  # noqa: F401

@@ -16,9 +16,9 @@ from ._arrays import as_arguments, as_batch, as_choice, as_count, as_flag, as_fl
 from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
-from .amortizers import AmortizedLikelihood, AmortizedPosterior
-from .amortizers._base import alternatives
-from .configuration import DefaultLikelihoodConfigurator, DefaultPosteriorConfigurator
+from .amortizers import AmortizedLikelihood, AmortizedModelComparison, AmortizedPosterior
+from .amortizers._base import Amortizer, alternatives
+from .configuration import DefaultLikelihoodConfigurator, DefaultModelComparisonConfigurator, DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
@@ -53,15 +53,19 @@ def _tell_main_thread():
 class _Forward:
     """Forward dictionaries as users have them and as the engine takes them; `multi`: also those of several models."""
 
-    def __init__(self, multi=None, num_models=None):
+    def __init__(self, multi=None, num_models=None, by_model=False):
         self.multi, self.num_models = multi, num_models
-        self.from_core = from_core if multi is None else multi.by_model
+        self.is_by_model = by_model  # as the user has them
+
+    def from_core(self, forward):
+        return self.multi.by_model(forward) if self.is_by_model else from_core(forward)
 
     def to_core(self, forward):
         if not isinstance(forward, dict) or "model_outputs" not in forward:
             return to_core(forward)
         if self.multi is None:
             raise ConfigurationError("Trainer: these are simulations of several models; train an AmortizedModelComparison on them")
+        self.is_by_model = True
         return self.multi.flat(forward, self.num_models)
 
 
@@ -99,7 +103,7 @@ class Trainer:
 
     Parameters
     ----------
-    amortizer : AmortizedPosterior or AmortizedLikelihood
+    amortizer : AmortizedPosterior, AmortizedLikelihood, AmortizedModelComparison or AmortizedPointEstimator
     generative_model : GenerativeModel or callable, optional
         A callable gets a batch size and returns a forward dictionary. Without a model only `train_offline` and `train_from_presimulation` work.
     configurator : callable, optional
@@ -118,7 +122,7 @@ class Trainer:
         Keeps the first batches of training, configured, for `diagnose_latent2d` and `diagnose_sbc_histograms` (`trainer.simulation_memory`); `memory_kwargs`
         are its arguments. Without one these functions simulate afresh.
     num_models : int, optional
-        Has no meaning here: v1 reads it for model comparison only. It is taken so that programs for v1 run.
+        Has no meaning here: the amortizer of a model comparison says it. It is taken so that programs for v1 run.
     seed : int
         Of initialization, simulations and noise: one seed, one result, for any number of threads.
     threads : int
@@ -133,7 +137,7 @@ class Trainer:
         Progress bars (tqdm).
     """
 
-    def __init__(self, amortizer: AmortizedPosterior | AmortizedLikelihood, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
+    def __init__(self, amortizer: Amortizer, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
                  checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False,
                  memory: bool | SimulationMemory = False, *, memory_kwargs: Settings | None = None, num_models: int | None = None, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
                  checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True) -> None:  # fmt: skip
@@ -141,10 +145,10 @@ class Trainer:
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
         as_choice(resume, "Trainer: resume", ("program", "state"))
         progress = progress if callable(progress) else as_flag(progress, "Trainer: progress")
-        if isinstance(generative_model, (AmortizedPosterior, AmortizedLikelihood)):
+        if isinstance(generative_model, Amortizer):
             raise ConfigurationError(f"Trainer: the amortizer comes first, then the generative model; got a {type(amortizer).__name__} first: exchange them")
-        if not isinstance(amortizer, (AmortizedPosterior, AmortizedLikelihood)):
-            raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior or AmortizedLikelihood; got {type(amortizer).__name__}")
+        if not isinstance(amortizer, Amortizer):
+            raise ConfigurationError(f"Trainer: amortizer must be an AmortizedPosterior or another class of the module amortizers; got {type(amortizer).__name__}")
         if configurator is not None and not callable(configurator):
             raise ConfigurationError(f"Trainer: configurator must be callable, forward dictionary -> input dictionary; got {type(configurator).__name__}")
         if as_flag(skip_checks, "Trainer: skip_checks"):
@@ -154,14 +158,15 @@ class Trainer:
         self.simulation_memory = _memory(memory, memory_kwargs, checkpoint_path)
         self.optimizer = self._kept_optimizer = None  # that of the last call, if it is to be reused
         self.amortizer, self.generative_model = amortizer, generative_model
-        default = DefaultLikelihoodConfigurator if isinstance(amortizer, AmortizedLikelihood) else DefaultPosteriorConfigurator
-        self.configurator = default() if configurator is None else configurator
+        default = {AmortizedLikelihood: DefaultLikelihoodConfigurator, AmortizedModelComparison: DefaultModelComparisonConfigurator}.get(type(amortizer), DefaultPosteriorConfigurator)
+        arguments = (amortizer.num_models,) if default is DefaultModelComparisonConfigurator else ()
+        self.configurator = default(*arguments) if configurator is None else configurator
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
-        self._own_configurator = configurator is not None and not isinstance(configurator, default)
+        self._own_configurator = configurator is not None and (not isinstance(configurator, default) or getattr(configurator, "_own_combiner", False))
         wrapped = self._own_configurator or self.simulation_memory is not None
         is_multi = isinstance(generative_model, MultiGenerativeModel)
         own_models = getattr(amortizer, "num_models", None)
-        self._forward = _Forward(generative_model.shared, generative_model.num_models) if is_multi else _Forward(SharedContext(), own_models) if own_models else _Forward()
+        self._forward = _Forward(generative_model.shared, generative_model.num_models, True) if is_multi else _Forward(SharedContext(), own_models) if own_models else _Forward()
         self._configurator = _Configurator(self.configurator, amortizer, self._forward, self.simulation_memory) if wrapped else None
         self._maker, model = self._engine_model(generative_model)
         self._progress, self._turn = TrainingProgress(progress), threading.Lock()

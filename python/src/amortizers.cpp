@@ -30,7 +30,8 @@ auto reading(const Amortizer& amortizer, F&& f) {
   return f();
 }
 
-const NormalizingFlow& flow_of(const Amortizer& amortizer) { return dynamic_cast<const NormalizingFlow&>(amortizer.inference_net()); }
+/// Python calls it for flows only.
+const NormalizingFlow& flow_of(const Amortizer& amortizer) { return *amortizer.inference_net().as_flow(); }
 
 using Seed = std::optional<std::uint64_t>;
 
@@ -85,6 +86,34 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           "inputs"_a);
 }
 
+/// What f(batch, options) gives, and how the data are unlike those of training.
+template <class F>
+nb::tuple with_foreign(const nb::dict& inputs, Seed seed, F&& f) {
+  const Batch batch = batch_of(inputs);
+  std::vector<Foreign> foreign;
+  const Array out = without_gil([&] { return f(batch, SampleOptions{.seed = seed, .foreign = &foreign}); });
+  return nb::make_tuple(to_numpy_float32(out), std::move(foreign));
+}
+
+/// A class of amortizers whose inference network answers without draws.
+template <class A>
+nb::class_<A, Amortizer> bind_class_with_outputs(nb::module_& m) {
+  return nb::class_<A, Amortizer>(m, A::kKind.name)
+      .def(
+          "__init__",
+          [](A* self, const InferenceFactory& inference, const SummaryFactory* summary, std::optional<double> /*df*/,
+             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+            new (self) A(inference.make(), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(),
+                         AmortizerOptions{.summary_mmd_weight = summary_mmd_weight,
+                                          .seed = seed,
+                                          .inference_seed = inference_seed,
+                                          .summary_seed = summary_seed,
+                                          .threads = threads});
+          },
+          "inference"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
+          "summary_seed"_a.none(), "threads"_a);
+}
+
 }  // namespace
 
 void bind_amortizers(nb::module_& m) {
@@ -114,7 +143,9 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro("is_built", &Amortizer::is_built)
       .def_prop_ro("number_of_parameters", &Amortizer::num_weights)
       .def_prop_ro("target_width", &Amortizer::target_width)
-      .def_prop_ro("latent", [](const Amortizer& self) { return flow_of(self).latent().name; })
+      .def_prop_ro("latent",
+                   [](const Amortizer& self) { return self.inference_net().as_flow() ? flow_of(self).latent().name : std::string(); })
+      .def_prop_ro("inference_net", [](const Amortizer& self) { return self.inference_net().to_string(); })
       .def_prop_ro("summary_mmd_weight", [](const Amortizer& self) { return self.options().summary_mmd_weight; })
       .def_prop_ro("has_summary_net", [](const Amortizer& self) { return self.summary_net() != nullptr; })
       .def_prop_rw("unseeded_calls", &Amortizer::unseeded_calls, &Amortizer::set_unseeded_calls)
@@ -159,6 +190,12 @@ void bind_amortizers(nb::module_& m) {
             return to_numpy_float32(reading(self, [&] { return run_inverse(flow_of(self), latent, condition); }));
           },
           "latent"_a, "condition"_a.none())
+      .def(
+          "run_outputs",
+          [](const Amortizer& self, const Array& condition, std::uint64_t seed) {
+            return to_numpy(reading(self, [&] { return run_outputs(self.inference_net(), condition, seed); }));
+          },
+          "condition"_a, "seed"_a)
       .def("weights", [](const Amortizer& self) { return weights_of(self.store()); })
       .def("buffers", [](const Amortizer& self) { return buffers_of(self.store()); })
       .def(
@@ -181,6 +218,58 @@ void bind_amortizers(nb::module_& m) {
           "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
   bind_class<AmortizedPosterior>(m, &AmortizedPosterior::log_posterior);
   bind_class<AmortizedLikelihood>(m, &AmortizedLikelihood::log_likelihood);
+  using Comparison = AmortizedModelComparison;
+  bind_class_with_outputs<Comparison>(m)
+      .def(
+          "posterior_probs",
+          [](const Comparison& self, const nb::dict& inputs, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.posterior_probs(b, o); });
+          },
+          "inputs"_a, "seed"_a.none())
+      .def(
+          "compute_logits",
+          [](const Comparison& self, const nb::dict& inputs, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.compute_logits(b, o); });
+          },
+          "inputs"_a, "seed"_a.none())
+      .def(
+          "log_bayes_factors",
+          [](const Comparison& self, const nb::dict& inputs, std::int64_t reference, std::vector<double> model_priors, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) {
+              return self.log_bayes_factors(b, {.reference = reference, .model_priors = model_priors, .sample = o});
+            });
+          },
+          "inputs"_a, "reference"_a, "model_priors"_a, "seed"_a.none())
+      .def(
+          "evidence",
+          [](const Comparison& self, const nb::dict& inputs, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.evidence(b, o); });
+          },
+          "inputs"_a, "seed"_a.none())
+      .def(
+          "uncertainty",
+          [](const Comparison& self, const nb::dict& inputs, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.uncertainty(b, o); });
+          },
+          "inputs"_a, "seed"_a.none())
+      .def(
+          "sample",
+          [](const Comparison& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.sample(b, n_samples, o); });
+          },
+          "inputs"_a, "n_samples"_a, "seed"_a.none())
+      .def(
+          "log_density",
+          [](const Comparison& self, const nb::dict& inputs) {
+            return with_foreign(inputs, {}, [&](const Batch& b, SampleOptions o) { return self.log_prob(b, o.foreign); });
+          },
+          "inputs"_a);
+  bind_class_with_outputs<AmortizedPointEstimator>(m).def(
+      "estimate",
+      [](const AmortizedPointEstimator& self, const nb::dict& inputs, Seed seed) {
+        return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.estimate(b, o); });
+      },
+      "inputs"_a, "seed"_a.none());
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {

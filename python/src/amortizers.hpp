@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
+#include "bayesflow/amortizers/amortized_model_comparison.hpp"
+#include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
 
@@ -15,6 +17,8 @@ auto in_own_class(const AmortizerBase& amortizer, F&& f) {
   if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) return f(AmortizedPosteriorLikelihood(*group));
   const auto& single = dynamic_cast<const Amortizer&>(amortizer);
   if (&single.kind() == &AmortizedLikelihood::kKind) return f(AmortizedLikelihood(single));
+  if (&single.kind() == &AmortizedModelComparison::kKind) return f(AmortizedModelComparison(single));
+  if (&single.kind() == &AmortizedPointEstimator::kKind) return f(AmortizedPointEstimator(single));
   return f(AmortizedPosterior(single));
 }
 

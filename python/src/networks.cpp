@@ -1,6 +1,8 @@
 /// Options of networks from keyword arguments, and networks on their own.
 #include "networks.hpp"
 
+#include <cmath>
+
 #include "described_dict.hpp"
 #include "module.hpp"
 #include "networks/registry.hpp"
@@ -50,6 +52,75 @@ SummaryFactory summary_network(const std::string& kind, const nb::dict& options)
   return out;
 }
 
+/// A Python function (estimates, targets), float64 (rows, P) each, to one number for each row. Its derivatives are central differences in
+/// double precision: 2 P more calls with all rows at once.
+std::function<Tensor(Tensor, Tensor)> loss_of(nb::object function) {
+  if (function.is_none()) return {};
+  const std::shared_ptr<nb::object> shared(new nb::object(std::move(function)), [](nb::object* object) {
+    const nb::gil_scoped_acquire gil;  // the last copy may die on a thread without the GIL
+    delete object;
+  });
+  return [shared](Tensor estimates, Tensor targets) {
+    const nb::gil_scoped_acquire gil;
+    const std::int64_t rows = estimates.rows(), cols = estimates.cols();
+    const auto array_of = [&](Tensor x) {
+      Array out = uninitialized_array({x.rows(), x.cols()});
+      std::copy_n(x.data(), x.size(), out.data());
+      return out;
+    };
+    const Array at = array_of(estimates), truth = array_of(targets);
+    const auto value = [&](const Array& x) {
+      try {
+        Array out = array_from((*shared)(to_numpy(x), to_numpy(truth)));
+        if (out.shape() != Shape{rows})
+          throw ShapeError("loss_fun must return one number for each row, of shape " + Shape{rows}.to_string() + "; got " +
+                           out.shape().to_string());
+        return out;
+      } catch (nb::python_error& error) {
+        throw PythonFailure(error);
+      }
+    };
+    const Array loss = value(at);
+    Tensor y = estimates.tape().result(estimates.shape().slice(0, -1), {estimates});
+    for (std::int64_t i = 0; i < rows; ++i) y.data()[i] = static_cast<float>(loss[i]);
+    if (!y.needs_grad()) return y;
+    float* slopes = estimates.tape().arena().floats(rows * cols);
+    for (std::int64_t j = 0; j < cols; ++j) {
+      Array up = at, down = at;
+      std::vector<double> step(static_cast<std::size_t>(rows));
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const double h = 1e-5 * (1 + std::abs(at(i, j)));
+        up(i, j) += h;
+        down(i, j) -= h;
+        step[static_cast<std::size_t>(i)] = up(i, j) - down(i, j);
+      }
+      const Array above = value(up), below = value(down);
+      for (std::int64_t i = 0; i < rows; ++i)
+        slopes[i * cols + j] = static_cast<float>((above[i] - below[i]) / step[static_cast<std::size_t>(i)]);
+    }
+    estimates.tape().on_backward(y, [estimates, y, slopes, rows, cols] {
+      float* part = estimates.tape().backward_arena().floats(rows * cols);
+      for (std::int64_t i = 0; i < rows * cols; ++i) part[i] = detail::grad_of(y)[i / cols] * slopes[i];
+      detail::deliver(estimates, part);
+    });
+    return y;
+  };
+}
+
+InferenceFactory inference_network(const std::string& kind, const nb::dict& options, const nb::object& loss_fun) {
+  InferenceFactory out;
+  networks::for_each_inference_network([&]<class Net>(const char* name) {
+    if (kind != name) return;
+    networks::OptionsOf<Net> filled;
+    DictReader::fill(filled, options, kind + "Options");
+    if constexpr (requires { filled.loss_fun; }) filled.loss_fun = loss_of(loss_fun);
+    const Net net(std::move(filled));
+    out.make = [net] { return std::make_shared<Net>(net); };
+  });
+  if (!out.make) throw ConfigurationError("there is no inference network \"" + kind + "\"");
+  return out;
+}
+
 /// A network with weights of its own, for calls outside of an amortizer.
 struct StandaloneSummary {
   StandaloneSummary(const SummaryFactory& factory, const Shape& input, std::uint64_t seed) : network(factory.make()) {
@@ -64,6 +135,14 @@ struct StandaloneFlow {
     network.build(nn::Builder(store, seed, "inference_net"), options.num_params, condition_width);
   }
   InvertibleNetwork network;
+  nn::ParameterStore store;
+};
+
+struct StandaloneOutputs {
+  StandaloneOutputs(const InferenceFactory& factory, std::int64_t condition_width, std::uint64_t seed) : network(factory.make()) {
+    network->build(nn::Builder(store, seed, "inference_net"), network->target_width(), condition_width);
+  }
+  std::shared_ptr<InferenceNetwork> network;
   nn::ParameterStore store;
 };
 
@@ -95,6 +174,12 @@ Array run_summary(const SummaryNetwork& network, const Array& x) {
   Tape tape;
   tape.reset({.gradients = false, .training = false});
   return values_of(network.forward(tape, tape.input(x)));
+}
+
+Array run_outputs(const InferenceNetwork& network, const Array& condition, std::uint64_t seed) {
+  Tape tape;
+  tape.reset({.gradients = false, .training = false, .seed = seed});
+  return values_of(network.outputs(tape, tape.input(condition)));
 }
 
 FlowResult run_flow(const NormalizingFlow& network, const Array& targets, const std::optional<Array>& condition) {
@@ -191,6 +276,23 @@ void bind_networks(nb::module_& m) {
           },
           "num_params"_a, "num_coupling_layers"_a, "coupling_design"_a, "coupling"_a, "spline_coupling"_a.none(), "permutation"_a.none(),
           "use_act_norm"_a, "act_norm_init"_a.none(), "use_soft_flow"_a, "soft_flow_low"_a, "soft_flow_high"_a);
+
+  nb::class_<InferenceFactory>(m, "InferenceFactory");
+  m.def(
+      "inference_network", &inference_network, "kind"_a, "options"_a, "loss_fun"_a.none(),
+      "An inference network of the library by the name of its class; options: those that differ from the defaults, by their names in C++. "
+      "loss_fun: of a PointNetwork.");
+  nb::class_<StandaloneOutputs>(m, "StandaloneOutputs")
+      .def(nb::init<const InferenceFactory&, std::int64_t, std::uint64_t>(), "factory"_a, "condition_width"_a, "seed"_a)
+      .def(
+          "outputs",
+          [](const StandaloneOutputs& self, const Array& condition, std::uint64_t seed) {
+            return to_numpy(run_outputs(*self.network, condition, seed));
+          },
+          "condition"_a, "seed"_a)
+      .def("weights", [](const StandaloneOutputs& self) { return weights_of(self.store); })
+      .def("buffers", [](const StandaloneOutputs& self) { return buffers_of(self.store); })
+      .def_prop_ro("number_of_parameters", [](const StandaloneOutputs& self) { return self.store.number_of_values(); });
 
   nb::class_<StandaloneSummary>(m, "StandaloneSummary")
       .def(nb::init<const SummaryFactory&, const Shape&, std::uint64_t>(), "factory"_a, "input"_a, "seed"_a)

@@ -1,6 +1,7 @@
 /// Networks that are called on their own, and inside an amortizer.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -27,5 +28,11 @@ struct SummaryFactory {
   SummaryPart part;
   [[nodiscard]] std::shared_ptr<SummaryNetwork> make() const { return SummaryPart(part).shared(); }
 };
+
+/// The same for an inference network.
+struct InferenceFactory {
+  std::function<std::shared_ptr<InferenceNetwork>()> make;
+};
+[[nodiscard]] Array run_outputs(const InferenceNetwork& network, const Array& condition, std::uint64_t seed);
 
 }  // namespace bayesflow::python

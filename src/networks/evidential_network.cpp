@@ -10,7 +10,6 @@
 namespace bayesflow {
 
 void EvidentialNetworkOptions::validate() const {
-  networks::require_models("EvidentialNetworkOptions", num_models);
   validate_described(*this, "EvidentialNetworkOptions");
   using enum Activation;
   const auto known = {softplus, relu, exponential, sigmoid, hard_sigmoid, relu6};

@@ -9,15 +9,11 @@
 
 namespace bayesflow::networks {
 
-void require_models(const char* owner, std::int64_t num_models) {
-  if (num_models < 2) throw ConfigurationError(fmt::format("{}::num_models = {}; it must be at least 2", owner, num_models));
-}
-
 void require_model_indices(const char* owner, std::int64_t num_models, std::int64_t target_width) {
   if (target_width != num_models)
     throw ConfigurationError(
-        fmt::format("{}Options::num_models = {}, but the model indices have a width of {}; give one-hot rows, (batch, {}), or set it to {}",
-                    owner, num_models, target_width, num_models, target_width));
+        fmt::format("{}: num_models = {}, but the model indices have a width of {}; give one-hot rows, (batch, {}), or set it to {}", owner,
+                    num_models, target_width, num_models, target_width));
 }
 
 void check_model_indices(const char* owner, Tensor targets) {

@@ -8,8 +8,7 @@
 
 namespace bayesflow::networks {
 
-/// Throws ConfigurationError if there are fewer than two models, or targets are not that wide.
-void require_models(const char* owner, std::int64_t num_models);
+/// Throws ConfigurationError unless there is a column for each model.
 void require_model_indices(const char* owner, std::int64_t num_models, std::int64_t target_width);
 /// Throws ArgumentError unless rows are probabilities: not negative, with a sum of 1.
 void check_model_indices(const char* owner, Tensor targets);

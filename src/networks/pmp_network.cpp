@@ -6,10 +6,7 @@
 
 namespace bayesflow {
 
-void PMPNetworkOptions::validate() const {
-  networks::require_models("PMPNetworkOptions", num_models);
-  validate_described(*this, "PMPNetworkOptions");
-}
+void PMPNetworkOptions::validate() const { validate_described(*this, "PMPNetworkOptions"); }
 
 static const PMPNetworkOptions& validated(const PMPNetworkOptions& options) {
   options.validate();

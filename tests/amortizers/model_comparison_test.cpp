@@ -13,6 +13,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/simulation/multi_model.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "io/support_files.hpp"
 #include "support/expect.hpp"
@@ -190,6 +191,33 @@ TEST(ModelComparison, EvidentialNetworksSayHowSureTheyAre) {
   EXPECT_LT(middle(clear), middle(unclear)) << "more evidence where data are clear";
 }
 
+/// Models with other numbers of observations: data are padded, and the mask is read.
+TEST(ModelComparison, TakesWhatMultipleModelsMake) {
+  const auto model = [](double location, double sd, std::int64_t n) {
+    return GenerativeModel(Prior([=](Rng& rng) { return rng.normal({1}, location, sd); }), Simulator([n](const Array& mu, Rng& rng) {
+                             return rng.normal({n, 1}, mu[0]);
+                           }));
+  };
+  const MultiGenerativeModel models({model(0, 1, kObservations), model(kShift, kSd, kObservations)}, {.model_probs = {0.3, 0.7}});
+  AmortizedModelComparison amortizer(small_classifier(), small_set());
+  Trainer trainer(amortizer, models, {.threads = 2});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 2500, .batch_size = 128});
+  const Simulations test = two_models().simulate(1000, 9, "test", 0);
+  const Array factors = amortizer.log_bayes_factors(configured(test), {.model_priors = models.model_probs()});
+  double error = 0;
+  for (std::int64_t b = 0; b < 1000; ++b) error += std::fabs(factors(b, 1) - exact_log_bayes_factor(test.sim_data.row(b))) / 1000;
+  EXPECT_LT(error, 0.1);
+
+  const MultiGenerativeModel uneven({model(0, 1, 4), model(0, 1, 9)});
+  AmortizedModelComparison counts(small_classifier(), small_set());
+  Trainer other(counts, uneven, {.threads = 2});
+  (void)other.train_online({.epochs = 1, .iterations_per_epoch = 300, .batch_size = 64});
+  const Batch batch = other.configure(uneven.simulate(300, 9, "test", 0));
+  ASSERT_TRUE(batch.has(roles::summary_mask));
+  EXPECT_EQ(batch[roles::summary_conditions].dim(1), 9);
+  EXPECT_FALSE(batch.has(roles::parameters));
+}
+
 TEST(ModelComparison, ReviewsWhatWasNotLearnt) {
   AmortizedModelComparison amortizer(small_classifier(), small_set());
   const Batch batch = configured(two_models().simulate(300, 9, "test", 0));
@@ -218,7 +246,7 @@ TEST(ModelComparison, SaysWhatDoesNotFit) {
   EXPECT_EQ(sentence<ConfigurationError>([&] {
               amortizer.build({{roles::model_indices, Array({3, 1}, 1.0)}, {roles::summary_conditions, x}});
             }),
-            "PMPNetworkOptions::num_models = 2, but the model indices have a width of 1; give one-hot rows, (batch, 2), or set it to 1");
+            "PMPNetwork: num_models = 2, but the model indices have a width of 1; give one-hot rows, (batch, 2), or set it to 1");
   AmortizedModelComparison good(small_classifier(), small_set());
   good.build({{roles::model_indices, Array({3, 2}, 0.5)}, {roles::summary_conditions, x}});
   EXPECT_EQ(

@@ -61,8 +61,8 @@ def test_absurd_settings_are_named(make, message):
 
 
 def test_absent_networks_name_what_to_use():
-    with pytest.raises(OperationNotSupportedError, match="AmortizedPosterior"):
-        bf.networks.EvidentialNetwork(num_models=3)
+    with pytest.raises(OperationNotSupportedError, match="InvertibleNetwork"):
+        bf.networks.FlowMatching(3)
 
 
 def test_networks_take_the_amortizers_weights(rng, small_amortizer):

@@ -19,6 +19,7 @@ SHOWN = {
     "varying_observations": (2, 0, None),
     "prior_sensitivity": (3, 0, None),
     "two_moons": (2, 0, "the density integrates to"),
+    "model_comparison": (3, 0, "as it should be: True"),
     "from_cpp": (2, 0, "the same draws: True"),
 }
 

@@ -30,6 +30,7 @@ SIGNATURES = {name: (positional, named) for name, positional, named in (_read(li
 # Defaults that differ, each with a row of the page.
 OTHER_DEFAULTS = {
     ("losses.mmd_summary_space", "z_dist"),  # np.random.standard_normal for tf.random.normal
+    ("networks.PMPNetwork", "output_activation"),  # "softmax" for tf.nn.softmax
     ("benchmarks.gaussian_linear.prior", "scale"),
     ("benchmarks.gaussian_linear.simulator", "scale"),
     ("benchmarks.gaussian_linear_uniform.simulator", "scale"),

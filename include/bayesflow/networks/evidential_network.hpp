@@ -24,7 +24,7 @@ struct EvidentialNetworkOptions {
 
 template <class V>
 void describe(V& v, EvidentialNetworkOptions& o) {
-  v("num_models", o.num_models, width());
+  v("num_models", o.num_models, Constraint{.low = 2, .is_width = true});
   v("hidden", o.hidden);
   v("output_activation", o.output_activation);
   v("label_smoothing", o.label_smoothing, probability());

@@ -22,7 +22,7 @@ struct PMPNetworkOptions {
 
 template <class V>
 void describe(V& v, PMPNetworkOptions& o) {
-  v("num_models", o.num_models, width());
+  v("num_models", o.num_models, Constraint{.low = 2, .is_width = true});
   v("hidden", o.hidden);
   v("label_smoothing", o.label_smoothing, probability());
 }

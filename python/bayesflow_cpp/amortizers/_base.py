@@ -103,8 +103,12 @@ class Amortizer:
             seed, given = self.seed, set(seeds) - {None}
             if seed is None and len(given) == 1:
                 seed = given.pop()
-            self._engine = getattr(_core, self._kind)(flow._options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads)
+            self._engine = getattr(_core, self._kind)(self._network_options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads)
         return self._engine
+
+    @property
+    def _network_options(self):
+        return self.inference_net._options
 
     def _parts(self):
         return [("inference_net", self.inference_net), ("summary_net", self.summary_net)][: len(self._networks())]

@@ -8,22 +8,29 @@ from .. import _core
 from .._arrays import as_count, as_path
 from ..latents import MultivariateStudentT
 from ..networks import as_net_name
-from ._loaded_networks import LoadedInvertible, LoadedSummary
+from ._loaded_networks import LoadedHead, LoadedInvertible, LoadedSummary
 from .likelihood import AmortizedLikelihood
+from .model_comparison import AmortizedModelComparison
+from .point_estimator import AmortizedPointEstimator
 from .posterior import AmortizedPosterior
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._types import Path
 
 
-def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> AmortizedPosterior | AmortizedLikelihood:
-    """Rebuilds an amortizer from a file that its `save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
+_CLASSES = {kind._kind: kind for kind in (AmortizedPosterior, AmortizedLikelihood, AmortizedModelComparison, AmortizedPointEstimator)}
+
+
+def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Any:
+    """Rebuilds an amortizer, an object of the class that was saved, from a file that its `save`, or the C++ library, wrote: same draws, bit for bit, on the same kind of CPU.
 
     `amortizer.info` is what the file says about itself. Raises IoError: no such file, another kind of file, a newer format, cut short, damaged.
     """
     threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
-    kind = AmortizedLikelihood if isinstance(engine, _core.AmortizedLikelihood) else AmortizedPosterior
+    kind = _CLASSES[type(engine).__name__]
     out = kind.__new__(kind)
     out._engine, out.info, out._threads, out.seed, out._mmd = engine, info, threads, None, engine.summary_mmd_weight
     # "student_t(2.5)"; files of Python hold no other latent than this and the normal one
@@ -32,6 +39,6 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Amor
     out.latent_dim, out._owner, out._disowned = engine.target_width, None, False
     out.name = as_net_name(None, out)
     out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
-    out.inference_net = LoadedInvertible(out, engine.target_width)
+    out.inference_net = (LoadedInvertible if engine.latent else LoadedHead)(out, engine.target_width)
     out.summary_net = LoadedSummary(out) if engine.has_summary_net else None
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import ConfigurationError
-from ..networks import InvertibleNetwork, _SummaryNetwork
+from ..networks import InvertibleNetwork, _Network, _SummaryNetwork
 
 
 class LoadedSummary(_SummaryNetwork):
@@ -35,3 +35,20 @@ class LoadedInvertible(InvertibleNetwork):
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+
+
+class LoadedHead(_Network):
+    """Of an amortizer that answers without draws."""
+
+    _prefix = "inference_net."
+    _options = LoadedSummary._factory
+
+    def __init__(self, amortizer, width):
+        super().__init__(None, "inference_network")
+        self._amortizer, self.latent_dim = amortizer, width
+
+    def _made(self, *args, **changed):
+        return self._options
+
+    def __repr__(self):
+        return f"<inference network of a file; {self._weights()}>"

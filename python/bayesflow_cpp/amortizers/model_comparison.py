@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import losses
 from .._arrays import as_flag, as_numbers, is_whole, output, shown
-from .._heads import EvidentialNetwork, PMPNetwork
 from .._log import warn_of_foreign
 from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from ..networks import _SummaryNetwork, require_inference
+from ..networks.heads import EvidentialNetwork, PMPNetwork
 from ._outputs import AmortizerWithOutputs
 
 if TYPE_CHECKING:

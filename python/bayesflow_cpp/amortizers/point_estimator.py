@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arrays import as_flag, output, shown
-from .._heads import PointNetwork, as_point_network, estimate_of_norm
 from .._log import warn_of_foreign
 from ..exceptions import ConfigurationError, ShapeError
 from ..networks import _SummaryNetwork, require_inference
+from ..networks.heads import PointNetwork, as_point_network, estimate_of_norm
 from ._outputs import AmortizerWithOutputs
 
 if TYPE_CHECKING:

@@ -6,14 +6,13 @@ from .building_blocks import *  # noqa: F403
 from .building_blocks import __all__ as _blocks
 from .deep_set import DeepSet, InvariantNetwork
 from .engine import ConvNetwork, SequenceNetwork, SequentialNetwork, SetTransformer, TimeSeriesNetwork, TimeSeriesTransformer
+from .heads import EvidentialNetwork, PMPNetwork, PointNetwork
 from .invertible import InvertibleNetwork
 
-__all__ = ["ConvNetwork", "DeepSet", "InvariantNetwork", "InvertibleNetwork", "SequenceNetwork", "SequentialNetwork", "SetTransformer", "TimeSeriesNetwork",
+__all__ = ["ConvNetwork", "DeepSet", "EvidentialNetwork", "InvariantNetwork", "InvertibleNetwork", "PMPNetwork", "PointNetwork", "SequenceNetwork", "SequentialNetwork", "SetTransformer", "TimeSeriesNetwork",
            "TimeSeriesTransformer", *_blocks]  # fmt: skip
 
 _OWN = f"write a SummaryNetwork of dense layers and pooling ({page('python_networks.md')})"
 SplitNetwork = absent("SplitNetwork", _OWN)
-EvidentialNetwork = absent("EvidentialNetwork", "model comparison is not there; train one AmortizedPosterior per model")
-PMPNetwork = absent("PMPNetwork", "model comparison is not there; train one AmortizedPosterior per model")
 
 globals().update(absent_of_version_2())

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import _core
-from ._arrays import as_choice, as_count, as_flag, as_float64, as_number, as_numbers, is_whole, output, shown
-from .default_settings import DEFAULT_SETTING_DENSE_EVIDENTIAL, DEFAULT_SETTING_DENSE_PMP, DEFAULT_SETTING_EVIDENTIAL_NET, DEFAULT_SETTING_PMP_NET, build_meta_dict
-from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
-from .networks import _dense, _few, _name, _Network, _SummaryNetwork, require_inference
+from .. import _core
+from .._arrays import as_choice, as_count, as_flag, as_float64, as_number, as_numbers, is_whole, output, shown
+from ..default_settings import DEFAULT_SETTING_DENSE_EVIDENTIAL, DEFAULT_SETTING_DENSE_PMP, DEFAULT_SETTING_EVIDENTIAL_NET, DEFAULT_SETTING_PMP_NET, build_meta_dict
+from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
+from ._base import _Network, _SummaryNetwork, require_inference
+from ._settings import _dense, _few, _name
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._types import ArrayLike, Function, Settings, Size
+    from .._types import ArrayLike, Function, Settings, Size
 
 __all__ = ["EvidentialNetwork", "PMPNetwork", "PointNetwork"]
 
