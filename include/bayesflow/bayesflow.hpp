@@ -7,6 +7,7 @@
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
+#include "bayesflow/amortizers/two_level_posterior.hpp"
 #include "bayesflow/benchmarks/benchmark.hpp"
 #include "bayesflow/benchmarks/posterior_check.hpp"
 #include "bayesflow/core/activation.hpp"

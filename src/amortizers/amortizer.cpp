@@ -220,7 +220,9 @@ void Amortizer::State::require_reads(const Source& source, bool mask) const {
                                        mask ? source.mask.c_str() : source.times.c_str()));
 }
 
-Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
+Tensor Amortizer::forward_of(const SummaryNetwork& net, Tape& tape, const SummaryInput& input) { return net.forward(tape, input); }
+
+Tensor Amortizer::summarize(Tape& tape, const Batch& batch, Summarize by) const {
   const State& s = *state_;
   std::array<Tensor, 3 * SummaryInput::kMostSources> inputs;
   std::array<std::array<std::size_t, 3>, SummaryInput::kMostSources> at{};  // of data, mask and times of each source, + 1; 0: there is none
@@ -256,12 +258,12 @@ Tensor Amortizer::summarize(Tape& tape, const Batch& batch) const {
   };
   return tape.map_rows(one ? s.summary->plan(data->shape()) : plan_rows(data->dim(0), rows), std::span<const Tensor>(inputs.data(), count),
                        [&](Tape& t, std::span<const Tensor> part) {
-                         if (one) return s.summary->forward(t, input(part, 0));
+                         if (one) return by(*s.summary, t, input(part, 0));
                          std::array<SummaryInput, SummaryInput::kMostSources> sources;
                          for (std::size_t i = 0; i < s.sources.size(); ++i) sources[i] = input(part, i);
                          SummaryInput all;
                          all.sources = {sources.data(), s.sources.size()};
-                         return s.summary->forward(t, all);
+                         return by(*s.summary, t, all);
                        });
 }
 
@@ -303,6 +305,12 @@ std::vector<std::string> Amortizer::loss_names() const {
   return {"loss"};
 }
 
+Tensor Amortizer::losses(Tape& tape, Tensor targets, Tensor condition) const {
+  const InferenceNetwork& net = inference_net();
+  const Tensor in[] = {targets, condition};
+  return tape.map_rows(net.plan(targets.shape()), in, [&net](Tape& t, std::span<const Tensor> x) { return net.loss(t, x[0], x[1]); });
+}
+
 Trainable::LossTensors Amortizer::loss(Tape& tape, const Batch& batch) const {
   require_built("loss");
   const State& s = *state_;
@@ -314,10 +322,7 @@ Trainable::LossTensors Amortizer::loss(Tape& tape, const Batch& batch) const {
   Tensor summary;
   Tensor c = condition(tape, batch, &summary);
   Tensor theta = targets->on(tape);
-  const Tensor in[] = {theta, c};
-  Tensor each = tape.map_rows(s.inference->plan(theta.shape()), in,
-                              [&s](Tape& t, std::span<const Tensor> x) { return s.inference->loss(t, x[0], x[1]); });
-  out.total = out.terms[0] = ops::mean(each);
+  out.total = out.terms[0] = ops::mean(losses(tape, theta, c));
   if (s.options.summary_mmd_weight > 0) {
     Tensor normals = tape.filled(summary.shape(), 0);
     tape.rng().fill_normal(std::span<float>(normals.data(), static_cast<std::size_t>(normals.size())));

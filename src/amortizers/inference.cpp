@@ -201,12 +201,14 @@ LossTerms Amortizer::compute_loss(const Batch& batch) const {
   return out;
 }
 
-Array Amortizer::summary(const Batch& batch) const {
+Array Amortizer::summary(const Batch& batch) const { return summary_by(batch, forward_of); }
+
+Array Amortizer::summary_by(const Batch& batch, Summarize by) const {
   require_built("summary");
   check(batch, "summary");
   if (!state_->summary) throw SummaryStatsError(fmt::format("{}: there is no summary network", call_of(state_->kind, "summary")));
   const Pass pass(*state_, rows_of(batch));
-  const Tensor summary = summarize(*pass, batch);
+  const Tensor summary = summarize(*pass, batch, by);
   require_results(state_->kind, "summary", "the summaries", batch,
                   std::span<const float>(summary.data(), static_cast<std::size_t>(summary.size())), any_not_finite);
   return to_array(summary);
@@ -333,7 +335,8 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
   const Pass pass(s, std::max(rows_of(batch), batch.batch_size() * n_samples));
   Tensor summary, c = condition(*pass, batch, &summary);
   if (look) look_for_foreign(batch, summary, found);
-  if (c.rank() != 2)
+  const bool each = c.rank() == 3 && c.dim(1) == n_samples;  // a condition for every draw
+  if (c.rank() != 2 && !each)
     throw ShapeError(fmt::format("{}: needs conditions of shape (batch, c); got {}", call_of(s.kind, "sample"), c.shape().to_string()));
   constexpr std::int64_t kBlock = DrawStreams::kBlock;
   const std::int64_t sets = c.dim(0), width = target_width(), c_width = c.cols(), blocks = (n_samples + kBlock - 1) / kBlock;
@@ -350,7 +353,8 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
     const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kBlock, n_samples) - first;
     const TapeLender::Loan tape(lender);
     tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first)});
-    const Tensor given = tape->wrap({1, c_width}, c.data() + b * c_width);
+    const Tensor given = each ? tape->wrap({1, rows, c_width}, c.data() + (b * n_samples + first) * c_width)
+                              : tape->wrap({1, c_width}, c.data() + b * c_width);
     Tensor drawn;
     if (latent) {
       Tensor z = tape->filled({1, rows, width}, 0);
@@ -394,6 +398,15 @@ Array Amortizer::draws(const Batch& batch, std::int64_t n_samples, SampleOptions
   check_draws(batch, n_samples);
   Array out = uninitialized_array({batch.batch_size(), n_samples, target_width()});
   make_draws(batch, n_samples, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
+  return out;
+}
+
+Array Amortizer::draws_each(const Batch& batch, SampleOptions options) const {
+  const std::uint64_t seed = seed_of(options);
+  const std::int64_t n = batch[state_->kind.direct].dim(1);
+  check_draws(batch, n);
+  Array out = uninitialized_array({batch.batch_size(), n, target_width()});
+  make_draws(batch, n, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
   return out;
 }
 

@@ -16,6 +16,7 @@
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
+#include "bayesflow/amortizers/two_level_posterior.hpp"
 
 namespace bayesflow {
 
@@ -83,6 +84,8 @@ inline std::shared_ptr<AmortizerGroup> group_named(const std::string& name, std:
   if (name == AmortizedPosteriorLikelihood::kClass)
     return std::make_shared<AmortizedPosteriorLikelihood>(
         *AmortizerAccess::make_group(AmortizedPosteriorLikelihood::kClass, std::move(parts)));
+  if (name == TwoLevelAmortizedPosterior::kClass)
+    return std::make_shared<TwoLevelAmortizedPosterior>(*AmortizerAccess::make_group(TwoLevelAmortizedPosterior::kClass, std::move(parts)));
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }
 

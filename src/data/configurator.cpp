@@ -102,6 +102,25 @@ Batch likelihood_configurator(const Simulations& given) {
   return {{roles::observables, s.sim_data}, {roles::conditions, parts.size() == 1 ? parts[0] : concatenate(parts, -1)}};
 }
 
+Batch two_level_configurator(const Simulations& simulations) {
+  for (const char* name : {fields::hyper_prior_draws, fields::local_prior_draws})
+    if (!simulations.find(name))
+      throw ConfigurationError(
+          fmt::format("two-level configurator: the simulations need {}, as a TwoLevelGenerativeModel makes them", name));
+  const DefaultConditions c = default_conditions(
+      simulations, {fields::hyper_prior_draws, fields::local_prior_draws, fields::shared_prior_draws, fields::local_mask});
+  Batch out{{roles::hyper_parameters, *simulations.find(fields::hyper_prior_draws)},
+            {roles::local_parameters, *simulations.find(fields::local_prior_draws)}};
+  if (const Array* shared = simulations.find(fields::shared_prior_draws)) out.set(roles::shared_parameters, *shared);
+  if (const Array* mask = simulations.find(fields::local_mask)) out.set(roles::local_mask, *mask);
+  out.set(roles::summary_conditions, c.summary_conditions);
+  out.set(roles::summary_mask, c.summary_mask);
+  out.set(roles::summary_times, c.summary_times);
+  out.set(roles::direct_global_conditions, c.direct_conditions);
+  out.set(roles::direct_local_conditions, c.direct_conditions);
+  return out;
+}
+
 DefaultConditions default_conditions(const Simulations& given, std::initializer_list<std::string_view> also) {
   for (const Simulations::Further& f : given.further)
     if (f.name != fields::sim_data_mask && f.name != fields::sim_data_times) require_known(f, "default configurator", also);

@@ -122,8 +122,17 @@ class Amortizer : public AmortizerBase {
 
  private:
   friend struct AmortizerAccess;
+  friend class TwoLevelAmortizedPosterior;
+  /// What a summary network makes of its input; other than `forward` where several of its outputs are wanted.
+  using Summarize = Tensor (*)(const SummaryNetwork& net, Tape& tape, const SummaryInput& input);
+  [[nodiscard]] static Tensor forward_of(const SummaryNetwork& net, Tape& tape, const SummaryInput& input);
   [[nodiscard]] Tensor condition(Tape& tape, const Batch& batch, Tensor* summary = nullptr) const;
-  [[nodiscard]] Tensor summarize(Tape& tape, const Batch& batch) const;
+  [[nodiscard]] Tensor summarize(Tape& tape, const Batch& batch, Summarize by = forward_of) const;
+  [[nodiscard]] Array summary_by(const Batch& batch, Summarize by) const;
+  /// The inference network's loss of every row of targets.
+  [[nodiscard]] Tensor losses(Tape& tape, Tensor targets, Tensor condition) const;
+  /// Direct conditions (batch, n, c): one draw for each row, (batch, n, D).
+  [[nodiscard]] Array draws_each(const Batch& batch, SampleOptions options) const;
   [[nodiscard]] const NormalizingFlow& flow(const char* what) const;
   void require_built(const char* what) const;
   void check(const Batch& batch, const char* what) const;

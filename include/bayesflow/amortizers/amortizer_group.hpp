@@ -68,7 +68,7 @@ class AmortizerGroup : public AmortizerBase {
   /// Throws ConfigurationError if this is a group of another class.
   void require_class(const char* class_name) const;
   /// The blocks of a batch that a part reads. Throws ConfigurationError if there is one that no part reads.
-  [[nodiscard]] Batch share_of_part(const Batch& batch, std::size_t part) const;
+  [[nodiscard]] virtual Batch share_of_part(const Batch& batch, std::size_t part) const;
   /// Seed of a part that has none of its own.
   [[nodiscard]] virtual std::uint64_t seed_of_part(std::uint64_t seed, std::size_t /*part*/) const { return seed; }
   void join(const std::shared_ptr<nn::ParameterStore>& store, const std::string& place, const nn::ParameterStore* from) override;

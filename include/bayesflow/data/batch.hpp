@@ -26,6 +26,11 @@ inline constexpr const char* summary_times = "summary_times";  ///< (batch, n): 
 inline constexpr const char* direct_conditions = "direct_conditions";  ///< joined to the summaries: (batch, c)
 inline constexpr const char* observables = "observables";              ///< of likelihoods: (batch, D) or (batch, n, D)
 inline constexpr const char* conditions = "conditions";  ///< of likelihoods: parameters and what else the simulator was given, (batch, C)
+/// Of two-level models: (batch, H), (batch, groups, L), (batch, S); further conditions (batch, c), of groups also (batch, groups, c).
+inline constexpr const char *hyper_parameters = "hyper_parameters", *local_parameters = "local_parameters",
+                            *shared_parameters = "shared_parameters", *direct_global_conditions = "direct_global_conditions",
+                            *direct_local_conditions = "direct_local_conditions";
+inline constexpr const char* local_mask = "local_mask";        ///< (batch, groups): 1 for a group, 0 for padding
 inline constexpr const char* model_indices = "model_indices";  ///< of model comparison: (batch, M), 1 for the model that made the data
 }  // namespace roles
 

@@ -27,6 +27,10 @@ using Configurator = std::function<Batch(const Simulations&)>;
 [[nodiscard]] Batch likelihood_configurator(const Simulations& simulations);
 /// Of model comparison: model_indices = the field of that name; the rest as by default, without parameters.
 [[nodiscard]] Batch model_comparison_configurator(const Simulations& simulations);
+/// Of two-level models: hyper_parameters, local_parameters, shared_parameters and local_mask = the fields hyper_prior_draws,
+/// local_prior_draws, shared_prior_draws and local_mask; summary_conditions, mask and times as by default; non-batchable contexts are
+/// direct_global_conditions and direct_local_conditions both.
+[[nodiscard]] Batch two_level_configurator(const Simulations& simulations);
 /// The default in double precision, for configurators that go on from it, and read the further fields `also` beside its own.
 struct DefaultConditions {
   Array parameters = {}, summary_conditions = {};

@@ -46,7 +46,7 @@ class InferenceNetwork : public Network {
   [[nodiscard]] virtual std::int64_t target_width() const = 0;
   /// One number for each target, (batch) or (batch, n): what training lowers. Treats rows independently: the engine cuts them into shards.
   [[nodiscard]] virtual Tensor loss(Tape& tape, Tensor targets, Tensor condition) const = 0;
-  /// Draws for one condition (1, C): (1, rows, D). The default says that the network has none.
+  /// Draws for one condition (1, C), or for one of each draw, (1, rows, C): (1, rows, D). The default says that the network has none.
   [[nodiscard]] virtual Tensor sample(Tape& tape, DrawStreams& streams, Tensor condition) const;
   /// log q(target | condition): (batch) or (batch, n). The default says that the network has none.
   [[nodiscard]] virtual Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const;
