@@ -312,6 +312,13 @@ def confusion_matrix(true_models: ArrayLike, pred_models: ArrayLike, model_names
     return _d.confusion_matrix(as_float64(true_models, "true_models", (1, 2)), as_float64(pred_models, "pred_models", (2,)), names_of(model_names))
 
 
+def model_verdict(true_models: ArrayLike, pred_models: ArrayLike, model_names: Names | None = None, error_rate: float = 0.05) -> _core.diagnostics.ModelVerdict:
+    """Whether posterior model probabilities are right: .calibrated, .learnt, .sentence, .p_value, .slope (below 1: overconfident), .offsets, .score, .nats.
+
+    true_models: one-hot (n, J) or indices (n); pred_models: (n, J) probabilities, as AmortizedModelComparison.posterior_probs gives them."""
+    return _d.model_verdict(as_float64(true_models, "true_models", (1, 2)), as_float64(pred_models, "pred_models", (2,)), names_of(model_names), error_rate)
+
+
 def pairs(draws: ArrayLike, param_names: Names | None = None, reference: ArrayLike | None = None, truth: ArrayLike | None = None,
           num_bins: int | None = None, max_scatter: int = 1000, points: int = 100, threads: int = 0) -> _core.diagnostics.Pairs:
     """Everything in a pair grid of draws (S, P), over `reference` (N, P) and with `truth` (P): .main and .reference with .histograms,

@@ -26,6 +26,7 @@ from ._numbers import (
     median_abs_deviation,
     mmd,
     mmd_hypothesis_test,
+    model_verdict,
     pairs,
     posterior_2d,
     posterior_predictive,
@@ -45,7 +46,7 @@ metrics = absent("metrics", f"it is BayesFlow 2's: {VERSION_2['metrics']}")
 # Written out for type checkers.
 __all__ = [
     "c2st", "calibration_curves", "confusion_matrix", "coverage", "expected_calibration_error", "joint_test", "kde", "latent_normality", "lc2st", "log_score",
-    "losses", "median_abs_deviation", "mmd", "mmd_hypothesis_test", "pairs", "plot_calibration_curves", "plot_confusion_matrix", "plot_coverage",
+    "losses", "median_abs_deviation", "mmd", "mmd_hypothesis_test", "model_verdict", "pairs", "plot_calibration_curves", "plot_confusion_matrix", "plot_coverage",
     "plot_latent_space_2d", "plot_losses", "plot_mmd_hypothesis_test", "plot_posterior_2d", "plot_posterior_predictive", "plot_predictive_bands",
     "plot_prior2d", "plot_pushforward", "plot_recovery", "plot_sbc_ecdf", "plot_sbc_histograms", "plot_z_score_contraction", "posterior_2d",
     "posterior_predictive", "pushforward", "recovery", "sbc_ecdf", "sbc_histogram", "sbc_histograms", "sbc_ranks", "verdict", "z_score_contraction",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import _core
 from ._arrays import as_count, as_float64, as_names, as_path, required, shown
 from ._numbers import conditions_of
+from .amortizers import AmortizedModelComparison
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Report:
         return self._core.verdict
 
     @property
+    def models(self) -> _core.diagnostics.ModelVerdict | None:
+        """Of a model comparison: what `diagnostics.model_verdict` returns; else None."""
+        return self._core.models
+
+    @property
     def tables(self) -> dict[str, Any]:
         """{name: pandas.DataFrame} with every number of the page, and more."""
         return self._core.tables()
@@ -62,6 +68,7 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     """Runs every diagnostic and writes one self-contained page.
 
     report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.
+    A trainer of an AmortizedModelComparison: whether its probabilities are right, calibration curves, confusion matrix; `.models` has the verdict.
     report(draws, truths[, path]): from draws (B, S, P) and truths (B, P).
     Without a path the page lies in a temporary folder that goes with the returned object.
 
@@ -75,7 +82,8 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     core = getattr(trainer_or_draws, "_core", None)
     is_trainer = isinstance(core, _core.Trainer)
     if is_trainer:
-        trainer_or_draws._require_posterior("report")
+        if not isinstance(trainer_or_draws.amortizer, AmortizedModelComparison):
+            trainer_or_draws._require_posterior("report")
         if path is not None:
             raise ConfigurationError("report(trainer, path) takes two arguments; truths are simulated")
         path = truths_or_path

@@ -172,6 +172,25 @@ void bind_model_comparison(nb::module_& m) {
       },
       "truths"_a, "probabilities"_a, "model_names"_a);
 
+  ResultClass<ModelVerdict>(m, "ModelVerdict", "Whether posterior model probabilities are right.")
+      .field("model_names", &ModelVerdict::model_names, "M names")
+      .field("calibrated", &ModelVerdict::calibrated, "no fault was found")
+      .field("learnt", &ModelVerdict::learnt, "the score is above that of the models' shares")
+      .field("p_value", &ModelVerdict::p_value, "of slope 1 and offsets 0")
+      .field("slope", &ModelVerdict::slope, "estimate: what log odds should be multiplied by; below 1: overconfident")
+      .field("offsets", &ModelVerdict::offsets, "M estimates: what should be added; above 0: the model is given too little")
+      .field("score", &ModelVerdict::score, "estimate: mean log probability of the true model")
+      .field("prior_score", &ModelVerdict::prior_score, "that of the models' shares")
+      .field("nats", &ModelVerdict::nats, "log score per data set that the right slope and offsets would gain")
+      .field("num_data_sets", &ModelVerdict::num_data_sets, "n")
+      .field("sentence", &ModelVerdict::sentence, "all of this in words");
+  m.def(
+      "model_verdict",
+      [](const Array& truths, const Array& probabilities, std::vector<std::string> names, double error_rate) {
+        return unlocked([&] { return model_verdict(truths, probabilities, {std::move(names), error_rate}); });
+      },
+      "truths"_a, "probabilities"_a, "model_names"_a, "error_rate"_a);
+
   ResultClass<LogScore>(m, "LogScore", "Log densities of the truths.")
       .field("log_density", &LogScore::log_density, "(B)")
       .field("mean", &LogScore::mean, "estimate")

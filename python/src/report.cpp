@@ -9,6 +9,8 @@ void bind_report(nb::module_& m) {
   nb::class_<Report>(m, "Report", "What a report says, for programs.")
       .def_prop_ro(
           "verdict", [](const Report& self) { return self.verdict; }, nb::rv_policy::move)
+      .def_prop_ro(
+          "models", [](const Report& self) { return self.models; }, nb::rv_policy::move)
       .def("tables", [](const Report& self) { return data_frames(self.tables); })
       .def_prop_ro("path", [](const Report& self) { return self.path.string(); });
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "diagnostics/numbers.hpp"
@@ -162,6 +164,204 @@ std::vector<Table> ConfusionMatrix::tables() const {
               .add_columns("share ", model_names, normalized)
               .add_columns("share_se ", model_names, standard_error),
           TableBuilder("accuracy").add("accuracy", std::vector<Estimate>{accuracy})};
+}
+
+namespace {
+
+/// True models under softmax(slope log p + offsets), the first offset 0: parameters are the slope and the other offsets.
+struct Recalibration {
+  std::vector<double> parameters;
+  std::vector<double> covariance;  // inverse of the information, (M, M)
+  double log_likelihood = 0;
+};
+
+/// x = A^-1 b and A^-1, of a positive definite A (n, n), by elimination.
+void solve(std::vector<double> a, std::vector<double>& b, std::vector<double>& inverse) {
+  const std::size_t n = b.size();
+  inverse.assign(n * n, 0);
+  for (std::size_t i = 0; i < n; ++i) inverse[i * n + i] = 1;
+  for (std::size_t k = 0; k < n; ++k) {
+    const double pivot = 1 / a[k * n + k];
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i == k) continue;
+      const double factor = a[i * n + k] * pivot;
+      for (std::size_t j = k; j < n; ++j) a[i * n + j] -= factor * a[k * n + j];
+      for (std::size_t j = 0; j < n; ++j) inverse[i * n + j] -= factor * inverse[k * n + j];
+      b[i] -= factor * b[k];
+    }
+    for (std::size_t j = 0; j < n; ++j) inverse[k * n + j] *= pivot;
+    for (std::size_t j = k; j < n; ++j) a[k * n + j] *= pivot;
+    b[k] *= pivot;
+  }
+}
+
+/// Newton's method from slope 1, offsets 0. The likelihood is concave; a little ridge keeps parameters finite that the data leave open.
+class RecalibrationFit {
+ public:
+  RecalibrationFit(const Array& probabilities, const std::vector<std::int64_t>& truths)
+      : truths_(truths), n_(probabilities.dim(0)), m_(probabilities.dim(1)), logs_(index(n_ * m_)) {
+    for (std::size_t i = 0; i < logs_.size(); ++i) logs_[i] = std::log(std::max(probabilities.data()[i], 1e-12));
+  }
+  [[nodiscard]] Recalibration fit() const {
+    Recalibration out{.parameters = std::vector<double>(index(m_), 0), .covariance = {}};
+    out.parameters[0] = 1;
+    std::vector<double> gradient, information;
+    double value = evaluate(out.parameters, &gradient, &information);
+    for (int step = 0; step < 100; ++step) {
+      std::vector<double> direction = gradient;
+      solve(information, direction, out.covariance);
+      double scale = 1, next = 0;
+      std::vector<double> at;
+      for (; scale > 1e-14; scale /= 2) {
+        at = out.parameters;
+        for (std::size_t k = 0; k < at.size(); ++k) at[k] += scale * direction[k];
+        if ((next = evaluate(at, nullptr, nullptr)) >= value) break;
+      }
+      const double gained = next - value;
+      if (!(gained > 1e-10)) break;
+      out.parameters = at;
+      value = evaluate(at, &gradient, &information);
+    }
+    std::vector<double> ignored = gradient;
+    solve(information, ignored, out.covariance);
+    out.log_likelihood = evaluate(out.parameters, nullptr, nullptr);
+    return out;
+  }
+  [[nodiscard]] double evaluate(const std::vector<double>& parameters, std::vector<double>* gradient,
+                                std::vector<double>* information) const {
+    const std::size_t m = index(m_);
+    constexpr double kRidge = 1e-6;
+    std::vector<double> p(m), mean(m), feature(m);
+    if (gradient) gradient->assign(m, 0);
+    if (information) information->assign(m * m, 0);
+    double out = 0;
+    for (std::int64_t i = 0; i < n_; ++i) {
+      const double* l = logs_.data() + i * m_;
+      double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (std::size_t k = 0; k < m; ++k) largest = std::max(largest, p[k] = parameters[0] * l[k] + (k ? parameters[k] : 0));
+      const double of_truth = p[index(truths_[index(i)])] - largest;
+      for (double& v : p) sum += v = std::exp(v - largest);
+      out += of_truth - std::log(sum);
+      if (!gradient) continue;
+      // Features of model k: its log p, and 1 at its offset.
+      double mean_log = 0;
+      for (std::size_t k = 0; k < m; ++k) mean_log += (p[k] /= sum) * l[k];
+      const std::size_t y = index(truths_[index(i)]);
+      (*gradient)[0] += l[y] - mean_log;
+      for (std::size_t k = 1; k < m; ++k) (*gradient)[k] += (k == y ? 1 : 0) - p[k];
+      for (std::size_t k = 0; k < m; ++k) (*information)[0] += p[k] * (l[k] - mean_log) * (l[k] - mean_log);
+      for (std::size_t k = 1; k < m; ++k) {
+        (*information)[k] += p[k] * (l[k] - mean_log);
+        for (std::size_t j = 1; j < m; ++j) (*information)[k * m + j] += (k == j ? p[k] : 0) - p[k] * p[j];
+      }
+    }
+    for (std::size_t k = 0; k < m; ++k) {
+      const double from = parameters[k] - (k ? 0 : 1);
+      out -= 0.5 * kRidge * from * from;
+      if (!gradient) continue;
+      (*gradient)[k] -= kRidge * from;
+      (*information)[k * m + k] += kRidge;
+      (*information)[k * m] = (*information)[k];
+    }
+    return out;
+  }
+
+ private:
+  const std::vector<std::int64_t>& truths_;
+  std::int64_t n_, m_;
+  std::vector<double> logs_;
+};
+
+std::string sentence_of(const ModelVerdict& v) {
+  std::vector<std::string> parts;
+  const auto beyond = [](const Estimate& e, double from) { return std::fabs(e.value - from) > 2 * e.standard_error; };
+  if (!v.calibrated) {
+    if (v.slope.value < 0 && beyond(v.slope, 0))
+      parts.emplace_back("probabilities point the wrong way: are the models' labels swapped?");
+    else if (beyond(v.slope, 1))
+      parts.push_back(v.slope.value < 1 ? fmt::format("overconfident: log odds should be {:.2g} +- {:.1g} times what they are",
+                                                      v.slope.value, v.slope.standard_error)
+                                        : fmt::format("not confident enough: log odds should be {:.2g} +- {:.1g} times what they are",
+                                                      v.slope.value, v.slope.standard_error));
+    for (std::size_t m = 0; m < v.offsets.size(); ++m)
+      if (beyond(v.offsets[m], 0))
+        parts.push_back(fmt::format("{} is given too {}, by {:.2g} +- {:.1g} in its log odds", v.model_names[m],
+                                    v.offsets[m].value > 0 ? "little" : "much", std::fabs(v.offsets[m].value),
+                                    v.offsets[m].standard_error));
+    if (parts.empty()) parts.emplace_back("probabilities are not those of the true models");
+    parts.push_back(fmt::format("this costs {:.2g} nats of each data set's log score (p = {:.2g})", v.nats, v.p_value));
+  } else {
+    parts.push_back(
+        fmt::format("no fault found in the probabilities of {} data sets: log odds should be {:.3g} +- {:.2g} times what they are",
+                    v.num_data_sets, v.slope.value, v.slope.standard_error));
+  }
+  if (!v.learnt)
+    parts.emplace_back("they say no more than the models' shares do: nothing was learnt, or the data cannot tell the models apart");
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+}  // namespace
+
+void ModelVerdictOptions::validate() const {
+  require_option(error_rate > 0 && error_rate < 1, "ModelVerdictOptions", "error_rate", error_rate, "above 0 and below 1");
+}
+
+ModelVerdict model_verdict(const Array& truths, const Array& probabilities, const ModelVerdictOptions& options) {
+  options.validate();
+  const std::vector<std::int64_t> models = true_models(truths, probabilities, "model_verdict");
+  const std::int64_t n = probabilities.dim(0), m = probabilities.dim(1);
+  if (m < 2 || n < 10 * m)
+    throw ArgumentError(
+        fmt::format("model_verdict: needs at least 2 models and 10 data sets for each; got {} models and {} data sets", m, n));
+  ModelVerdict out;
+  out.num_data_sets = n;
+  out.model_names = checked_names(options.model_names, m, "model_verdict", "M_");
+  const RecalibrationFit fit(probabilities, models);
+  const Recalibration best = fit.fit();
+  std::vector<double> exact(index(m), 0);
+  exact[0] = 1;
+  const double statistic = std::max(0.0, 2 * (best.log_likelihood - fit.evaluate(exact, nullptr, nullptr)));
+  out.nats = statistic / (2 * real(n));
+  out.p_value = 1 - chi_squared_cdf(statistic, real(m));
+  out.calibrated = out.p_value >= options.error_rate;
+  out.slope = {best.parameters[0], std::sqrt(best.covariance[0])};
+  // Offsets about their mean: c_k = b_k - mean b, with b_0 = 0.
+  const std::size_t count = index(m);
+  double mean = 0;
+  for (std::size_t k = 1; k < count; ++k) mean += best.parameters[k] / real(m);
+  for (std::size_t k = 0; k < count; ++k) {
+    double variance = 0;
+    const auto weight = [&](std::size_t j) { return (j == k ? 1.0 : 0.0) - 1 / real(m); };
+    for (std::size_t a = 1; a < count; ++a)
+      for (std::size_t b = 1; b < count; ++b) variance += weight(a) * weight(b) * best.covariance[a * count + b];
+    out.offsets.push_back({(k ? best.parameters[k] : 0) - mean, std::sqrt(variance)});
+  }
+  std::vector<double> scores(index(n)), gains(index(n)), shares(count, 0);
+  for (const std::int64_t y : models) shares[index(y)] += 1 / real(n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t y = models[index(i)];
+    scores[index(i)] = std::log(std::max(probabilities(i, y), 1e-12));
+    out.prior_score += std::log(shares[index(y)]) / real(n);
+    gains[index(i)] = scores[index(i)] - std::log(shares[index(y)]);
+  }
+  out.score = mean_estimate(scores);
+  const Estimate gain = mean_estimate(gains);
+  out.learnt = gain.value > 2 * gain.standard_error;
+  out.sentence = sentence_of(out);
+  return out;
+}
+
+std::vector<Table> ModelVerdict::tables() const {
+  return {TableBuilder("model_verdict")
+              .add("calibrated", std::vector<bool>{calibrated})
+              .add("informative", std::vector<bool>{learnt})
+              .add("p_value", std::vector<double>{p_value})
+              .add("slope", std::vector<Estimate>{slope})
+              .add("score", std::vector<Estimate>{score})
+              .add("prior_score", std::vector<double>{prior_score})
+              .add("nats", std::vector<double>{nats})
+              .add("num_data_sets", std::vector<std::int64_t>{num_data_sets}),
+          TableBuilder("model_offsets").add("model", model_names).add("offset", offsets)};
 }
 
 LogScore log_score(const Array& log_posterior, const LogScoreOptions& options) {

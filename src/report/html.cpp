@@ -20,7 +20,9 @@ constexpr std::size_t kLargestLink = std::size_t{4} << 20;
 
 const std::vector<double>* numbers(const Column& column) { return std::get_if<std::vector<double>>(&column.values); }
 
-bool is_truth_value(const std::string& name) { return name == "inside" || name == "at_fault" || name == "normal" || name == "calibrated"; }
+bool is_truth_value(const std::string& name) {
+  return name == "inside" || name == "at_fault" || name == "normal" || name == "calibrated" || name == "informative";
+}
 
 std::string heading(const std::string& name) {
   if (name == "r2") return "<i>R</i>²";

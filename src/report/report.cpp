@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "bayesflow/amortizers/amortized_model_comparison.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
@@ -23,6 +24,7 @@
 #include "figures/markup.hpp"
 #include "io/atomic_file.hpp"
 #include "report/html.hpp"
+#include "report/page.hpp"
 
 namespace bayesflow {
 
@@ -44,11 +46,10 @@ std::vector<std::int64_t> finite_sets(const Array& draws) {
   return out;
 }
 
-/// Collects the page, section by section.
-class Page {
+/// Collects the page of a posterior, section by section.
+class Page : Parts {
  public:
-  Page(const Array& draws, const Array& truths, const ReportOptions& options)
-      : options_(options), given_draws_(draws), given_truths_(truths) {
+  Page(const Array& draws, const Array& truths, const ReportOptions& options) : Parts(options), given_draws_(draws), given_truths_(truths) {
     names_ = options.param_names.empty() ? diagnostics::default_param_names(draws.dim(2)) : options.param_names;
     diagnostics::VerdictOptions verdict{.param_names = names_};
     verdict.family_wise_error = options.family_wise_error;
@@ -69,7 +70,10 @@ class Page {
 
   Report finish(const std::filesystem::path& path) {
     verdict_section();
-    training_section();
+    training_section(
+        "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. A curve that is "
+        "level proves nothing: under a learning rate that falls every curve levels out, converged or not. Whether the posterior uses "
+        "what the data say is tested below. A validation loss above the training loss means overfitting.");
     calibration_sections();
     accuracy_sections();
     example_section();
@@ -77,58 +81,16 @@ class Page {
     score_section();
     predictive_section();
     method_section();
-    std::string nav = "<nav aria-label=\"Sections\"><ul>";
-    for (const auto& [id, title] : contents_) nav += "<li><a href=\"#" + id + "\">" + title + "</a></li>";
-    nav += "</ul></nav>\n";
-    report_.path = path;
-    // The verdict comes first, the contents after it.
-    io::write_file(path, page_html(options_.title, "<h1>" + escape_xml(options_.title) + "</h1>\n" + head_ + nav + body_));
-    if (!options_.data_folder.empty()) write_folder();
-    return std::move(report_);
+    return write(path);
   }
 
  private:
-  void write_folder() const {
-    detail::require_name("cannot make the data folder", options_.data_folder);
-    std::error_code error;
-    std::filesystem::create_directories(options_.data_folder, error);
-    if (error)
-      throw IoError(fmt::format("ReportOptions::data_folder = \"{}\": the folder could not be made: {}. Choose one that may be written to.",
-                                options_.data_folder.string(), error.message()));
-    for (const Table& table : report_.tables)
-      if (table.rows() > 0) io::write_file(options_.data_folder / (table.name + ".csv"), diagnostics::to_csv(table));
-    diagnostics::write_hdf5(report_.tables, (options_.data_folder / "tables.h5").string());
-  }
-
   [[nodiscard]] const Array& draws() const { return finite_draws_ ? *finite_draws_ : given_draws_; }
   [[nodiscard]] const Array& truths() const { return finite_truths_ ? *finite_truths_ : given_truths_; }
   const diagnostics::SbcRanks& ranks() {
     if (!ranks_)
       ranks_ = diagnostics::sbc_ranks(draws(), truths(), {.param_names = names_, .seed = options_.seed, .threads = options_.threads});
     return *ranks_;
-  }
-
-  void paragraph(const std::string& html) { body_ += "<p>" + html + "</p>\n"; }
-  void heading(const std::string& id, const std::string& title) {
-    contents_.emplace_back(id, title);
-    body_ += "<h2 id=\"" + id + "\">" + title + "</h2>\n";
-  }
-  std::string keep(const std::vector<Table>& tables) {
-    report_.tables.insert(report_.tables.end(), tables.begin(), tables.end());
-    return csv_links(tables);
-  }
-
-  /// A section whose numbers may not exist (one draw, one data set): then it says why.
-  template <class F>
-  void section(const std::string& id, const std::string& title, F&& write) {
-    heading(id, title);
-    try {
-      write();
-    } catch (const IoError&) {
-      throw;
-    } catch (const Error& error) {
-      body_ += "<p class=\"note\">Not computed: " + sentence_html(error.what(), names_) + "</p>\n";
-    }
   }
 
   void verdict_section() {
@@ -191,56 +153,6 @@ class Page {
     body_ += "<ul class=\"findings\">";
     for (const auto& p : v.parameters) body_ += "<li>" + sentence_html(p.sentence, names_) + "</li>";
     body_ += "</ul>\n" + keep(tables);
-  }
-
-  void training_section() {
-    if (!options_.training && options_.facts.empty()) return;
-    heading("training", "What was trained");
-    body_ += "<dl>";
-    const auto fact = [&](const std::string& name, const std::string& value) {
-      body_ += "<dt>" + escape_xml(name) + "</dt><dd>" + escape_xml(value) + "</dd>";
-    };
-    for (const auto& [name, value] : options_.facts) fact(name, value);
-    if (!options_.training) {
-      body_ += "</dl>\n";
-      return;
-    }
-    const TrainingSummary& t = *options_.training;
-    fact("End of training", t.reason);
-    if (!t.convergence.sentence.empty()) fact("Further training", t.convergence.sentence);
-    fact("Steps", fmt::format("{} in {} epochs", t.history.steps.size(), t.history.epochs.size()));
-    fact("Simulations seen", fmt::format("{}", t.simulations));
-    fact("Seed", fmt::format("{}", t.seed));
-    fact("Time", fmt::format("{:.1f} s (simulation {:.1f} s, gradients {:.1f} s, updates {:.1f} s, validation {:.1f} s)", t.seconds,
-                             t.simulate_seconds, t.gradient_seconds, t.update_seconds, t.validate_seconds));
-    fact("Machine", fmt::format("{} threads, {}", t.threads, t.instruction_set));
-    fact("Library", fmt::format("bayesflow.cpp {}", version()));
-    body_ += "</dl>\n";
-    for (const std::string& warning : t.warnings) body_ += "<p class=\"note\">" + sentence_html(warning, names_) + "</p>\n";
-    if (t.history.steps.empty()) return;
-    section("losses", "Losses", [&] {
-      const diagnostics::LossCurves losses = diagnostics::losses(t.history);
-      paragraph(
-          "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. A curve that is "
-          "level proves nothing: under a learning rate that falls every curve levels out, converged or not. Whether the posterior uses "
-          "what "
-          "the data say is tested below. A validation loss above the training loss means overfitting.");
-      Figure figure = plot_losses(losses);
-      figure.panel_width = 240;
-      figure.panel_height = 100;
-      body_ += panels_html(figure);
-      Table last{
-          .name = "last_losses",
-          .columns = {{"component", losses.names}, {"last_average", std::vector<double>{}}, {"last_average_se", std::vector<double>{}}}};
-      for (const diagnostics::Estimate& e : losses.last_average) {
-        std::get<std::vector<double>>(last.columns[1].values).push_back(e.value);
-        std::get<std::vector<double>>(last.columns[2].values).push_back(e.standard_error);
-      }
-      body_ += table_html(last);
-      std::vector<Table> tables = losses.tables();
-      tables.insert(tables.begin(), last);
-      body_ += keep(tables);
-    });
   }
 
   void calibration_sections() {
@@ -429,24 +341,12 @@ class Page {
         "others (2023), Simulation-based calibration checking; Radev and others (2020), BayesFlow.");
   }
 
-  const ReportOptions& options_;
-  Report report_;
-  std::vector<std::string> names_;
   const Array &given_draws_, &given_truths_;  // not copied: draws may be large
   std::optional<Array> finite_draws_, finite_truths_;
   std::optional<diagnostics::SbcRanks> ranks_;
   std::vector<std::int64_t> kept_;
   std::int64_t left_out_ = 0;
-  std::string head_, body_;
-  std::vector<std::pair<std::string, std::string>> contents_;
 };
-
-/// What is known of the networks, in words.
-std::vector<std::pair<std::string, std::string>> architecture(const Amortizer& amortizer) {
-  return {{"Inference network", amortizer.inference_net().to_string()},
-          {"Summary network", amortizer.summary_net() ? amortizer.summary_net()->to_string() : "none"},
-          {"Weights", fmt::format("{}", amortizer.num_weights())}};
-}
 
 }  // namespace
 
@@ -470,6 +370,7 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   positive(options.num_data_sets, "num_data_sets");
   positive(options.num_draws, "num_draws");
   options.report.validate();
+  if (dynamic_cast<AmortizedModelComparison*>(&trainer.trainable())) return report_of_comparison(trainer, path, options);
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;

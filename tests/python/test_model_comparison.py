@@ -262,3 +262,23 @@ def test_sentences():
         amortizer.log_bayes_factors(inputs, 2)
     with pytest.raises(OperationNotSupportedError, match="diagnose_latent2d: it is for trainers of an AmortizedPosterior"):
         bf.trainers.Trainer(amortizer, lambda b: simulated(b), configurator, progress=False).diagnose_latent2d(inputs)
+
+
+def test_report_and_verdict(tmp_path):
+    amortizer = bf.amortizers.AmortizedModelComparison(classifier(), summary())
+    trainer = bf.trainers.Trainer(amortizer, two_models(), progress=False, seed=1)
+    trainer.train_online(1, 1000, 128)
+    page = bf.report(trainer, tmp_path / "report.html", num_data_sets=800, param_names=["narrow", "wide"])
+    assert page.models.calibrated and page.models.learnt and page.models.model_names == ["narrow", "wide"]
+    assert page.verdict.sentence == page.models.sentence and "no fault found" in page.models.sentence
+    assert {"model_verdict", "confusion_matrix", "calibration_curves"} <= set(page.tables)
+    assert "Can these model probabilities be trusted?" in page.html
+    inputs = trainer.configurator(two_models(seed=5)(800))
+    verdict = bf.diagnostics.model_verdict(inputs["model_indices"], amortizer.posterior_probs(inputs))
+    assert verdict.calibrated and abs(verdict.slope.value - 1) < 4 * verdict.slope.standard_error
+    sharp = np.exp(3 * amortizer.compute_logits(inputs).astype(float))
+    sharp = bf.diagnostics.model_verdict(inputs["model_indices"], sharp / sharp.sum(axis=1, keepdims=True))
+    assert not sharp.calibrated and "overconfident" in sharp.sentence and sharp.slope.value < 0.7
+    swapped = bf.diagnostics.model_verdict(1 - inputs["model_indices"], amortizer.posterior_probs(inputs))
+    assert "are the models' labels swapped?" in swapped.sentence
+    assert pickle.loads(pickle.dumps(verdict)).sentence == verdict.sentence

@@ -55,6 +55,33 @@ struct ConfusionMatrix {
 };
 [[nodiscard]] ConfusionMatrix confusion_matrix(const Array& truths, const Array& probabilities, const ConfusionOptions& options = {});
 
+/// Settings of `model_verdict`.
+struct ModelVerdictOptions {
+  std::vector<std::string> model_names{};
+  double error_rate = 0.05;  ///< share of exact probabilities that are found at fault
+  void validate() const;
+};
+/// Are posterior model probabilities right? The true models are taken to follow softmax(slope log p_m + offset_m), offsets with a sum of 0:
+/// exact probabilities have slope 1 and offsets 0, which a likelihood ratio test with M degrees of freedom tests. Cox (1958), Two further
+/// applications of a model for binary regression.
+struct ModelVerdict {
+  std::vector<std::string> model_names;
+  bool calibrated = false;        ///< p_value is at least the error rate
+  bool learnt = false;            ///< the score is above that of the models' shares, by two standard errors
+  double p_value = 1;             ///< of that test
+  Estimate slope;                 ///< below 1: overconfident; below 0: the labels are swapped
+  std::vector<Estimate> offsets;  ///< (M) above 0: the model is given too little
+  Estimate score;                 ///< mean log probability of the true model
+  double prior_score = 0;         ///< of the models' shares, for all data the same
+  double nats = 0;                ///< log score per data set that the right slope and offsets would gain
+  std::int64_t num_data_sets = 0;
+  std::string sentence;                             ///< all of this in words
+  [[nodiscard]] std::vector<Table> tables() const;  ///< "model_verdict", "model_offsets"
+};
+/// truths: one-hot (n, M) or indices (n); probabilities (n, M), rows summing to one. Throws ArgumentError for other numbers, and for fewer
+/// data sets than 10 M.
+[[nodiscard]] ModelVerdict model_verdict(const Array& truths, const Array& probabilities, const ModelVerdictOptions& options = {});
+
 /// Settings of `log_score`.
 struct LogScoreOptions {
   std::optional<Array> log_prior{};  ///< (B) log prior density of the truths: the score of having learnt nothing

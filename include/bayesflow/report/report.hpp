@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bayesflow/core/array.hpp"
+#include "bayesflow/diagnostics/model_comparison.hpp"
 #include "bayesflow/diagnostics/posterior_predictive.hpp"
 #include "bayesflow/diagnostics/table.hpp"
 #include "bayesflow/diagnostics/verdict.hpp"
@@ -39,8 +40,9 @@ struct ReportOptions {
 /// What a report says, for programs.
 struct Report {
   diagnostics::Verdict verdict;
-  std::vector<diagnostics::Table> tables;  ///< every number of the page, and more
-  std::filesystem::path path;              ///< of the page
+  std::optional<diagnostics::ModelVerdict> models{};  ///< of a model comparison, whose `verdict` holds its sentence
+  std::vector<diagnostics::Table> tables;             ///< every number of the page, and more
+  std::filesystem::path path;                         ///< of the page
 };
 
 /// Runs every diagnostic on draws (B, S, P) and truths (B, P), and writes one self-contained page to `path`: verdict, what was trained,
@@ -56,7 +58,9 @@ struct TrainerReportOptions {
   ReportOptions report{};            ///< what it leaves open is taken from the trainer: names, last run, latents, densities, architecture
 };
 
-/// Simulates test data sets from the trainer's model, draws from its posterior and reports as above.
+/// Simulates test data sets from the trainer's model, draws from its posterior and reports as above. Of an AmortizedModelComparison:
+/// whether its probabilities are right (`diagnostics::model_verdict`), calibration curves, which models are taken for which; `param_names`
+/// are names of models.
 Report report(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options = {});
 
 }  // namespace bayesflow
