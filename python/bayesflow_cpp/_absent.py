@@ -21,14 +21,10 @@ _GIVEN = "here training functions take simulations: trainer.train_offline(dictio
 _JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_histograms, plot_sbc_ecdf, plot_z_score_contraction, ..., and report() runs them all"
 
 MODULES = {
-    "attention": "attention is part of networks.SetTransformer and networks.TimeSeriesTransformer: their attention_settings describe it",
-    "coupling_networks": "couplings are parts of networks.InvertibleNetwork: its coupling_design and coupling_settings describe them",
     "experimental": "rectified flows are not there; use an AmortizedPosterior, with coupling_design=\"spline\" for posteriors of many shapes",
     "helper_functions": "merge_left_into_right and build_meta_dict are in default_settings; training has no need of the others",
-    "helper_networks": f"layers are described in networks.InvertibleNetwork and networks.DeepSet; your own networks are {_BLOCKS}",
     "mcmc": "surrogates for MCMC with gradients are not there; amortizers.AmortizedLikelihood has log_likelihood, and an AmortizedPosterior samples",
     "version": "the version is bayesflow_cpp.__version__",
-    "wrappers": "spectral norm is switched on by coupling_settings={\"spec_norm\": True}",
 }
 VERSION_2 = {
     **dict.fromkeys(("BasicWorkflow", "Workflow", "EnsembleWorkflow", "workflows"), _TRAINED),
@@ -48,7 +44,7 @@ VERSION_2_NETWORKS = {
         ("FlowMatching", "DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow", "PointInferenceNetwork", "ScoringRuleNetwork"),
         "use networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
     ),
-    **dict.fromkeys(("FusionNetwork", "FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
+    **dict.fromkeys(("FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
 }
 
 

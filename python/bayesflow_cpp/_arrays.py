@@ -257,5 +257,9 @@ def as_whole(value, name):
 
 
 def as_batch(configured, label="{}"):
-    """A configured dictionary as the engine takes it: {role: float64 array}, without what is None."""
-    return {role: as_float64(values, label.format(role)) for role, values in configured.items() if values is not None}
+    """A configured dictionary as the engine takes it: {role: float64 array}, without what is None. Sources of a FusionNetwork, a dictionary in it,
+    become roles of their own, "summary_conditions.series"."""
+    flat = {}
+    for role, values in configured.items():
+        flat.update({f"{role}.{source}": value for source, value in values.items()} if isinstance(values, dict) else {role: values})
+    return {role: as_float64(values, label.format(role)) for role, values in flat.items() if values is not None}

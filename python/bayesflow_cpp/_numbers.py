@@ -165,7 +165,7 @@ def conditions_of(data, name):
     if not isinstance(data, dict):
         return {"summary_conditions": as_float64(data, name)}
     batch = as_batch({role: values for role, values in data.items() if role != "parameters"}, name + '["{}"]')
-    if not {"summary_conditions", "direct_conditions"} & batch.keys():
+    if not {"summary_conditions", "direct_conditions"} & {role.partition(".")[0] for role in batch}:
         raise ConfigurationError(f'{name} must hold "summary_conditions" or "direct_conditions", as a configurator returns them; it has {sorted(map(str, data))}')
     return batch
 

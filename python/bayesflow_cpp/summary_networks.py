@@ -3,11 +3,13 @@
 from .networks import (  # noqa: F401
     ConvNetwork,
     DeepSet,
+    FusionNetwork,
     HierarchicalNetwork,
     InvariantNetwork,
     SequenceNetwork,
     SequentialNetwork,
     SetTransformer,
+    SplitByColumn,
     SplitNetwork,
     TimeSeriesNetwork,
     TimeSeriesTransformer,

@@ -173,9 +173,13 @@ void bind_amortizers(nb::module_& m) {
           "inputs"_a)
       .def(
           "run_summary_net",
-          [](const Amortizer& self, const Array& x) {
-            return to_numpy_float32(reading(self, [&] { return run_summary(*self.summary_net(), x); }));
+          [](const Amortizer& self, const std::vector<Array>& data) {
+            return to_numpy_float32(reading(self, [&] { return run_summary(*self.summary_net(), data); }));
           },
+          "data"_a)
+      .def(
+          "run_summary_levels",
+          [](const Amortizer& self, const Array& x) { return to_list(reading(self, [&] { return run_levels(*self.summary_net(), x); })); },
           "x"_a)
       .def(
           "run_flow",

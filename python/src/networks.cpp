@@ -123,8 +123,13 @@ InferenceFactory inference_network(const std::string& kind, const nb::dict& opti
 
 /// A network with weights of its own, for calls outside of an amortizer.
 struct StandaloneSummary {
-  StandaloneSummary(const SummaryFactory& factory, const Shape& input, std::uint64_t seed) : network(factory.make()) {
-    network->build(nn::Builder(store, seed, "summary_net"), input);
+  StandaloneSummary(const SummaryFactory& factory, const std::vector<Shape>& inputs, std::uint64_t seed) : network(factory.make()) {
+    SummaryShape shape = inputs.at(0);
+    if (!network->sources().empty()) {
+      shape = Shape{};
+      shape.sources.assign(inputs.begin(), inputs.end());
+    }
+    network->build(nn::Builder(store, seed, "summary_net"), shape);
   }
   std::shared_ptr<SummaryNetwork> network;
   nn::ParameterStore store;
@@ -170,10 +175,33 @@ nb::dict buffers_of(const nn::ParameterStore& store) {
   return out;
 }
 
-Array run_summary(const SummaryNetwork& network, const Array& x) {
+Array run_summary(const SummaryNetwork& network, const std::vector<Array>& data) {
   Tape tape;
   tape.reset({.gradients = false, .training = false});
-  return values_of(network.forward(tape, tape.input(x)));
+  if (network.sources().empty()) return values_of(network.forward(tape, tape.input(data.at(0))));
+  std::vector<SummaryInput> sources;
+  for (const Array& x : data) sources.emplace_back(tape.input(x));
+  SummaryInput all;
+  all.sources = {sources.data(), sources.size()};
+  return values_of(network.forward(tape, all));
+}
+
+std::vector<Array> run_levels(const SummaryNetwork& network, const Array& x) {
+  const auto* levels = dynamic_cast<const HierarchicalNetwork*>(&network);
+  if (!levels) throw ConfigurationError("return_all: the network has no levels");
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  std::vector<Tensor> out(levels->parts().size());
+  levels->forward_all(tape, tape.input(x), out);
+  std::vector<Array> arrays;
+  for (const Tensor level : out) arrays.push_back(values_of(level));
+  return arrays;
+}
+
+nb::list to_list(const std::vector<Array>& arrays) {
+  nb::list out;
+  for (const Array& array : arrays) out.append(to_numpy_float32(array));
+  return out;
 }
 
 Array run_outputs(const InferenceNetwork& network, const Array& condition, std::uint64_t seed) {
@@ -205,7 +233,9 @@ void bind_networks(nb::module_& m) {
           },
           "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a, "use_bias"_a = true, "bias_initializer"_a = "zeros");
 
-  nb::class_<SummaryFactory>(m, "SummaryFactory");
+  nb::class_<SummaryFactory>(m, "SummaryFactory")
+      .def_prop_ro(
+          "summary_dim", [](const SummaryFactory& self) { return self.part->summary_dim(); }, "0 if it depends on the data");
   m.def("summary_network", &summary_network, "kind"_a, "options"_a,
         "A network of the library by the name of its class; options: those that differ from the defaults, by their names in C++. Networks "
         "within it are SummaryFactory objects.");
@@ -295,8 +325,11 @@ void bind_networks(nb::module_& m) {
       .def_prop_ro("number_of_parameters", [](const StandaloneOutputs& self) { return self.store.number_of_values(); });
 
   nb::class_<StandaloneSummary>(m, "StandaloneSummary")
-      .def(nb::init<const SummaryFactory&, const Shape&, std::uint64_t>(), "factory"_a, "input"_a, "seed"_a)
-      .def("__call__", [](const StandaloneSummary& self, const Array& x) { return to_numpy_float32(run_summary(*self.network, x)); })
+      .def(nb::init<const SummaryFactory&, const std::vector<Shape>&, std::uint64_t>(), "factory"_a, "inputs"_a, "seed"_a,
+           "inputs: of each source, or of the only one")
+      .def("__call__",
+           [](const StandaloneSummary& self, const std::vector<Array>& data) { return to_numpy_float32(run_summary(*self.network, data)); })
+      .def("levels", [](const StandaloneSummary& self, const Array& x) { return to_list(run_levels(*self.network, x)); })
       .def("weights", [](const StandaloneSummary& self) { return weights_of(self.store); })
       .def("buffers", [](const StandaloneSummary& self) { return buffers_of(self.store); })
       .def_prop_ro("number_of_parameters", [](const StandaloneSummary& self) { return self.store.number_of_values(); });

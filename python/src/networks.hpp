@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "arrays.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
@@ -13,7 +14,10 @@
 namespace bayesflow::python {
 
 /// One forward pass at a time on a tape of its own.
-[[nodiscard]] Array run_summary(const SummaryNetwork& network, const Array& x);
+[[nodiscard]] Array run_summary(const SummaryNetwork& network, const std::vector<Array>& data);  // of each source
+/// What every level of a HierarchicalNetwork gives. Throws ConfigurationError for other networks.
+[[nodiscard]] std::vector<Array> run_levels(const SummaryNetwork& network, const Array& x);
+[[nodiscard]] nb::list to_list(const std::vector<Array>& arrays);
 struct FlowResult {
   Array z, log_det_J;
 };

@@ -72,6 +72,10 @@ Tensor FusionNetwork::forward(Tape& tape, const SummaryInput& input) const {
   std::uninitialized_fill_n(summaries, count, Tensor());
   for (std::size_t i = 0; i < count; ++i) {
     const SummaryInput& source = input.sources[i];
+    const Tensor first = input.sources[0].data;
+    if (source.data.dim(0) != first.dim(0))
+      throw ShapeError(fmt::format("FusionNetwork: the source {} has {} data sets, and {} has {}; they must be of the same data sets",
+                                   options_.sources[i], source.data.dim(0), options_.sources[0], first.dim(0)));
     const SummaryNetwork& net = *options_.networks[i].get();
     const auto refuse = [&](const char* what) {
       throw ConfigurationError(fmt::format("FusionNetwork: the network of the source {} ({}) reads no {}; leave them out",

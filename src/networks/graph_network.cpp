@@ -3,146 +3,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "autodiff/ops/mean_of_chain.hpp"
-#include "bayesflow/core/errors.hpp"
+#include "networks/graph.hpp"
+#include "networks/inputs.hpp"
 
 namespace bayesflow {
-namespace {
 
-constexpr const char* kData = "data";
-constexpr std::size_t kMaxChain = 8;   // of ops::dense_chain
-constexpr std::size_t kMaxConcat = 8;  // of ops::concat
-constexpr std::int64_t kMaxWidth = std::int64_t{1} << 31;
-
-constexpr std::pair<GraphOp, const char*> kNames[] = {
-    {GraphOp::dense, "dense"},       {GraphOp::dropout, "dropout"},   {GraphOp::activation, "activation"},
-    {GraphOp::add, "add"},           {GraphOp::subtract, "subtract"}, {GraphOp::multiply, "multiply"},
-    {GraphOp::scale, "scale"},       {GraphOp::shift, "shift"},       {GraphOp::concat, "concat"},
-    {GraphOp::columns, "columns"},   {GraphOp::flatten, "flatten"},   {GraphOp::mean_pool, "mean_pool"},
-    {GraphOp::max_pool, "max_pool"}, {GraphOp::sum_pool, "sum_pool"}, {GraphOp::repeat, "repeat"},
-};
-
-bool pools(GraphOp op) { return op == GraphOp::mean_pool || op == GraphOp::max_pool || op == GraphOp::sum_pool; }
-bool of_equal_shapes(GraphOp op) { return op == GraphOp::add || op == GraphOp::subtract || op == GraphOp::multiply; }
-
-/// Least and most sources.
-std::pair<std::size_t, std::size_t> sources_of(GraphOp op) {
-  if (op == GraphOp::concat) return {1, kMaxConcat};
-  const std::size_t n = of_equal_shapes(op) || op == GraphOp::repeat ? 2 : 1;
-  return {n, n};
-}
-
-std::string label(const GraphNode& node) { return fmt::format("GraphNetwork: node \"{}\" ({})", node.name, to_string(node.op)); }
-
-template <class... Args>
-[[noreturn]] void refuse(const GraphNode& node, fmt::format_string<Args...> text, Args&&... args) {
-  throw ConfigurationError(label(node) + " " + fmt::format(text, std::forward<Args>(args)...));
-}
-template <class... Args>
-[[noreturn]] void refuse_shape(const GraphNode& node, fmt::format_string<Args...> text, Args&&... args) {
-  throw ShapeError(label(node) + " " + fmt::format(text, std::forward<Args>(args)...));
-}
-
-/// Names become names of parameters, in files too.
-void check_name(const std::string& name, const char* what) {
-  const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-  };
-  if (name.empty() || !std::all_of(name.begin(), name.end(), fits))
-    throw ConfigurationError(
-        fmt::format("GraphNetwork: \"{}\" cannot be the name of a {}; use letters, digits, and the signs _ . -", name, what));
-}
-
-void check_settings(const GraphNode& node) {
-  const GraphOp op = node.op;
-  const auto unread = [&](bool set, const char* setting) {
-    if (set) refuse(node, "has {}, which it does not read; leave it as it is", setting);
-  };
-  const bool number = op == GraphOp::dropout || op == GraphOp::scale || op == GraphOp::shift;
-  unread(op != GraphOp::dense && !node.layer.empty(), "a layer");
-  unread(op != GraphOp::activation && node.activation != Activation::identity, "an activation");
-  unread(!number && node.number != 0, "a number");
-  unread(op != GraphOp::columns && (node.first != 0 || node.last != 0), "columns");
-  unread(op != GraphOp::flatten && node.axes != 0, "axes");
-  if (!std::isfinite(node.number)) refuse(node, "has the number {}; it must be finite", node.number);
-  if (op == GraphOp::dropout && !(node.number >= 0 && node.number < 1))
-    refuse(node, "has the probability {}; it must be at least 0 and below 1, so that something is kept", node.number);
-  if (op == GraphOp::flatten && (node.axes < 0 || node.axes == 1))
-    refuse(node, "has axes = {}; join at least 2, or 0 for all but the batch", node.axes);
-  const auto [least, most] = sources_of(op);
-  if (node.sources.size() < least || node.sources.size() > most)
-    refuse(node, "needs {} source{}; got {}", least == most ? std::to_string(least) : fmt::format("{} to {}", least, most),
-           most == 1 ? "" : "s", node.sources.size());
-}
-
-using Numbers = std::unordered_map<std::string, std::size_t>;
-
-}  // namespace
-
-const char* to_string(GraphOp op) {
-  for (const auto& [value, name] : kNames)
-    if (value == op) return name;
-  return "";
-}
-
-GraphOp graph_op_from(const std::string& name) {
-  std::string known;
-  for (const auto& [value, text] : kNames) {
-    if (name == text) return value;
-    known += known.empty() ? "" : ", ";
-    known += text;
-  }
-  throw ConfigurationError(fmt::format("GraphNetwork: there is no operation \"{}\"; use one of: {}", name, known));
-}
-
-void GraphOptions::validate() const {
-  if (nodes.empty()) throw ConfigurationError("GraphNetwork: there are no nodes; the last one is the summary");
-  std::unordered_set<std::string> unused_layers, all;
-  for (const GraphLayer& layer : layers) {
-    check_name(layer.name, "layer");
-    if (!unused_layers.insert(layer.name).second)
-      throw ConfigurationError(fmt::format("GraphNetwork: two layers are named \"{}\"", layer.name));
-    layer.dense.validate(fmt::format("GraphNetwork: layer \"{}\"", layer.name).c_str());
-  }
-  const std::unordered_set<std::string> known_layers = unused_layers;
-  for (const GraphNode& node : nodes) {
-    check_name(node.name, "node");
-    if (node.name == kData) throw ConfigurationError("GraphNetwork: no node may be named \"data\", which is the network's input");
-    if (!all.insert(node.name).second) throw ConfigurationError(fmt::format("GraphNetwork: two nodes are named \"{}\"", node.name));
-  }
-  std::unordered_set<std::string> before = {kData}, unused;
-  for (const GraphNode& node : nodes) {
-    check_settings(node);
-    for (const std::string& source : node.sources) {
-      if (!before.contains(source))
-        refuse(node, "reads \"{}\", {}", source,
-               all.contains(source) ? "which does not come before it; nodes see only \"data\" and the nodes before them"
-                                    : "but there is no node of that name");
-      unused.erase(source);
-    }
-    if (node.op == GraphOp::dense) {
-      if (!known_layers.contains(node.layer)) refuse(node, "has the layer \"{}\", but there is no layer of that name", node.layer);
-      unused_layers.erase(node.layer);
-    }
-    before.insert(node.name);
-    unused.insert(node.name);
-  }
-  unused.erase(nodes.back().name);
-  for (const GraphNode& node : nodes)
-    if (unused.contains(node.name)) refuse(node, "is used by no other node, and is not the last, which is the summary");
-  for (const GraphLayer& layer : layers)
-    if (unused_layers.contains(layer.name))
-      throw ConfigurationError(fmt::format("GraphNetwork: no node uses the layer \"{}\"", layer.name));
-}
+using networks::kData;
+using networks::kMaxChain;
+using networks::kMaxConcat;
+using networks::kMaxWidth;
+using networks::Numbers;
+using networks::of_equal_shapes;
+using networks::pools;
+using networks::refuse;
+using networks::refuse_shape;
 
 GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) {
   options_.validate();
-  for (const GraphLayer& layer : options_.layers) layers_.emplace_back(layer.dense);
+  has_layers_ = std::ranges::any_of(options_.nodes, [](const GraphNode& n) { return n.op >= GraphOp::layer_norm; });
+  for (const GraphLayer& layer : options_.layers) layers_.emplace_back(layer.dense, layer.spectral_norm);
   plan();
   // Widths that hold for any data; 0 where they depend on it.
   std::vector<std::int64_t> width(options_.nodes.size() + 1, 0);
@@ -150,8 +32,17 @@ GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) 
     const GraphNode& node = options_.nodes[i];
     const std::vector<std::size_t>& from = steps_[i].sources;
     std::int64_t& out = width[i + 1];
-    if (!steps_[i].layers.empty()) {
-      out = layers_[steps_[i].layers.back()].units();
+    const std::size_t layer = steps_[i].layers.empty() ? 0 : steps_[i].layers.back();
+    if (node.op == GraphOp::conv) {
+      out = options_.convolutions[layer].filters;
+    } else if (node.op == GraphOp::recurrent) {
+      out = options_.recurrents[layer].units;
+    } else if (node.op == GraphOp::learnt) {
+      out = options_.learnt[layer].width;
+    } else if (node.op == GraphOp::network) {
+      out = options_.networks[layer]->summary_dim();
+    } else if (node.op == GraphOp::dense || (node.op == GraphOp::mean_pool && !steps_[i].layers.empty())) {
+      out = layers_[layer].units();
     } else if (node.op == GraphOp::columns) {
       out = node.first >= 0 && node.last > 0 ? node.last - node.first : 0;
     } else if (node.op == GraphOp::concat) {
@@ -171,7 +62,10 @@ GraphNetwork::GraphNetwork(GraphOptions options) : options_(std::move(options)) 
 void GraphNetwork::plan() {
   const std::vector<GraphNode>& nodes = options_.nodes;
   Numbers layers, numbers = {{kData, 0}};
-  for (std::size_t i = 0; i < options_.layers.size(); ++i) layers.emplace(options_.layers[i].name, i);
+  for (std::size_t op = 0; op <= static_cast<std::size_t>(GraphOp::network); ++op) {
+    const std::vector<std::string> names = networks::layer_names(options_, static_cast<GraphOp>(op));
+    for (std::size_t i = 0; i < names.size(); ++i) layers.emplace(names[i], i);
+  }
   std::vector<std::size_t> uses(nodes.size() + 1, 0);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     Step& step = steps_.emplace_back();
@@ -179,7 +73,7 @@ void GraphNetwork::plan() {
       step.sources.push_back(numbers.at(source));
       ++uses[step.sources.back()];
     }
-    if (nodes[i].op == GraphOp::dense) step.layers = {layers.at(nodes[i].layer)};
+    if (networks::has_layer(nodes[i].op)) step.layers = {layers.at(nodes[i].layer)};
     numbers.emplace(nodes[i].name, i + 1);
   }
   const auto only_here = [&](std::size_t value, GraphOp op) { return value > 0 && uses[value] == 1 && nodes[value - 1].op == op; };
@@ -205,105 +99,261 @@ void GraphNetwork::plan() {
   }
 }
 
-/// All values have the batch, then the first `inner` axes of the data that follow it, then a width of their own.
+/// The batch, the first `inner` axes of the data that follow it, `rows` of its own if there are any, and a width.
+struct GraphNetwork::Value {
+  int inner = 0;
+  std::int64_t rows = 0, width = 0;
+  [[nodiscard]] int axes() const { return inner + (rows > 0 ? 1 : 0); }  // of observations
+  /// Without its last axis of observations.
+  [[nodiscard]] Value pooled() const { return rows > 0 ? Value{inner, 0, width} : Value{inner - 1, 0, width}; }
+  [[nodiscard]] bool same_observations(const Value& other) const { return inner == other.inner && rows == other.rows; }
+};
 struct GraphNetwork::Extents {
-  std::vector<int> inner;
-  std::vector<std::int64_t> width;
-  std::vector<std::int64_t> layer_inputs;
-  std::vector<bool> fixed;  // axes of the data that were flattened into widths
+  std::vector<Value> values;
+  std::vector<std::vector<std::int64_t>> inputs;  // of each step that has a layer: widths of its sources
+  std::vector<bool> fixed;                        // axes of the data that were flattened into widths
 };
 
-GraphNetwork::Extents GraphNetwork::infer(const Shape& input) const {
+GraphNetwork::Extents GraphNetwork::infer(const Shape& input, const nn::Builder& builder) {
   if (input.rank() < 2) throw ShapeError(fmt::format("GraphNetwork: needs data of shape (batch, ..., width); got {}", input.to_string()));
   for (int axis = 1; axis < input.rank(); ++axis)
     if (input[axis] < 1) throw ShapeError(fmt::format("GraphNetwork: the data hold nothing along axis {}: {}", axis, input.to_string()));
   const std::vector<GraphNode>& nodes = options_.nodes;
   Numbers numbers = {{kData, 0}};
+  std::unordered_map<std::string, std::vector<std::int64_t>> of_layer;  // inputs
+  std::vector<Shape> built_for(options_.networks.size(), Shape{});
   Extents e;
-  e.inner.push_back(input.rank() - 2);
-  e.width.push_back(input[-1]);
-  e.layer_inputs.assign(layers_.size(), 0);
+  e.values.push_back({input.rank() - 2, 0, input[-1]});
+  e.inputs.assign(nodes.size(), {});
   e.fixed.assign(static_cast<std::size_t>(input.rank()), false);
   const auto shape_text = [&](std::size_t value) {
     std::string text = "(batch";
-    for (int a = 0; a < e.inner[value]; ++a) text += e.fixed[static_cast<std::size_t>(a) + 1] ? fmt::format(", {}", input[a + 1]) : ", *";
-    return fmt::format("{}, {})", text, e.width[value]);
+    const Value& v = e.values[value];
+    for (int a = 0; a < v.inner; ++a) text += e.fixed[static_cast<std::size_t>(a) + 1] ? fmt::format(", {}", input[a + 1]) : ", *";
+    return fmt::format("{}{}, {})", text, v.rows > 0 ? fmt::format(", {}", v.rows) : "", v.width);
   };
-  for (const GraphNode& node : nodes) {
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    const GraphNode& node = nodes[n];
     std::vector<std::size_t> from;
     for (const std::string& source : node.sources) from.push_back(numbers.at(source));
-    int inner = e.inner[from[0]];
-    std::int64_t width = e.width[from[0]];
+    const Value x = e.values[from[0]];
+    Value y = x;
     const auto differ = [&](std::size_t a, std::size_t b, const char* need) {
       refuse_shape(node, "{}; \"{}\" is {} and \"{}\" is {}. A pooled vector is brought to the shape of observations by repeat", need,
                    node.sources[a], shape_text(from[a]), node.sources[b], shape_text(from[b]));
     };
-    if (node.op == GraphOp::dense) {
-      const std::size_t layer = steps_[numbers.size() - 1].layers.back();
-      std::int64_t& inputs = e.layer_inputs[layer];
-      if (inputs && inputs != width)
-        refuse_shape(node, "gives its layer \"{}\" inputs of width {}, but another node gives it {}; shared weights need equal widths",
-                     node.layer, width, inputs);
-      inputs = width;
-      width = layers_[layer].units();
-    } else if (of_equal_shapes(node.op)) {
-      if (inner != e.inner[from[1]] || width != e.width[from[1]]) differ(0, 1, "needs two equal shapes");
-    } else if (node.op == GraphOp::concat) {
-      for (std::size_t k = 1; k < from.size(); ++k) {
-        if (e.inner[from[k]] != inner) differ(0, k, "needs shapes that agree but for the last axis");
-        width += e.width[from[k]];
-      }
-    } else if (node.op == GraphOp::columns) {
-      const std::int64_t first = node.first < 0 ? node.first + width : node.first, last = node.last <= 0 ? node.last + width : node.last;
-      if (first < 0 || last > width || first >= last)
-        refuse_shape(node, "takes the columns from {} to {} of \"{}\", which has {}", first, last, node.sources[0], width);
-      width = last - first;
-    } else if (node.op == GraphOp::flatten) {
-      const std::int64_t axes = node.axes == 0 ? inner + 1 : node.axes;
-      if (axes > inner + 1)
-        refuse_shape(node, "joins {} axes, but \"{}\" is {}, and the batch stays as it is", axes, node.sources[0], shape_text(from[0]));
-      for (; inner + 1 > e.inner[from[0]] + 2 - static_cast<int>(axes); --inner) {
-        width *= std::min(input[inner], kMaxWidth);
-        if (width >= kMaxWidth) break;
-        e.fixed[static_cast<std::size_t>(inner)] = true;
-      }
-    } else if (pools(node.op)) {
-      if (inner < 1) refuse_shape(node, "has no observations to pool: \"{}\" is {}", node.sources[0], shape_text(from[0]));
-      --inner;
-    } else if (node.op == GraphOp::repeat) {
-      if (e.inner[from[1]] != inner + 1)
-        refuse_shape(node,
-                     "needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"{}\" is {} and \"{}\" is {}",
-                     node.sources[0], shape_text(from[0]), node.sources[1], shape_text(from[1]));
-      ++inner;
+    const auto require_axes = [&](int axes, const char* what) {
+      if (x.axes() < axes) refuse_shape(node, "has no {}: \"{}\" is {}", what, node.sources[0], shape_text(from[0]));
+    };
+    if (networks::has_layer(node.op)) {
+      std::vector<std::int64_t>& inputs = e.inputs[n];
+      for (const std::size_t f : from) inputs.push_back(node.op == GraphOp::learnt ? 0 : e.values[f].width);
+      const auto [at, first] = of_layer.emplace(node.layer, inputs);
+      for (std::size_t k = 0; !first && k < inputs.size(); ++k)
+        if (inputs[k] != at->second[k])
+          refuse_shape(node, "gives its layer \"{}\" inputs of width {}, but another node gives it {}; shared weights need equal widths",
+                       node.layer, inputs[k], at->second[k]);
     }
-    if (width >= kMaxWidth) refuse(node, "would be more than {} wide", kMaxWidth);
-    numbers.emplace(node.name, e.width.size());
-    e.inner.push_back(inner);
-    e.width.push_back(width);
+    const std::size_t layer = steps_[n].layers.empty() ? 0 : steps_[n].layers.back();
+    switch (node.op) {
+      case GraphOp::dense:
+        y.width = layers_[layer].units();
+        break;
+      case GraphOp::add:
+      case GraphOp::subtract:
+      case GraphOp::multiply:
+        if (!x.same_observations(e.values[from[1]]) || x.width != e.values[from[1]].width) differ(0, 1, "needs two equal shapes");
+        break;
+      case GraphOp::concat:
+        for (std::size_t k = 1; k < from.size(); ++k) {
+          if (!x.same_observations(e.values[from[k]])) differ(0, k, "needs shapes that agree but for the last axis");
+          y.width += e.values[from[k]].width;
+        }
+        break;
+      case GraphOp::columns: {
+        const std::int64_t first = node.first < 0 ? node.first + x.width : node.first,
+                           last = node.last <= 0 ? node.last + x.width : node.last;
+        if (first < 0 || last > x.width || first >= last)
+          refuse_shape(node, "takes the columns from {} to {} of \"{}\", which has {}", first, last, node.sources[0], x.width);
+        y.width = last - first;
+        break;
+      }
+      case GraphOp::flatten: {
+        const std::int64_t axes = node.axes == 0 ? x.axes() + 1 : node.axes;
+        if (axes > x.axes() + 1)
+          refuse_shape(node, "joins {} axes, but \"{}\" is {}, and the batch stays as it is", axes, node.sources[0], shape_text(from[0]));
+        for (std::int64_t joined = 1; joined < axes && y.width < kMaxWidth; ++joined) {
+          if (y.rows == 0) e.fixed[static_cast<std::size_t>(y.inner)] = true;
+          const std::int64_t extent = y.rows > 0 ? y.rows : input[y.inner];
+          y = y.pooled();
+          y.width *= std::min(extent, kMaxWidth);
+        }
+        break;
+      }
+      case GraphOp::mean_pool:
+      case GraphOp::max_pool:
+      case GraphOp::sum_pool:
+        require_axes(1, "observations to pool");
+        y = x.pooled();
+        break;
+      case GraphOp::repeat: {
+        const Value& like = e.values[from[1]];
+        if (like.axes() < 1 || !like.pooled().same_observations(x))
+          refuse_shape(
+              node, "needs a vector (batch, ..., d) and observations (batch, ..., N, e) with one axis more; \"{}\" is {} and \"{}\" is {}",
+              node.sources[0], shape_text(from[0]), node.sources[1], shape_text(from[1]));
+        y.inner = like.inner;
+        y.rows = like.rows;
+        break;
+      }
+      case GraphOp::conv:
+        require_axes(static_cast<int>(options_.convolutions[layer].size.size()), "observations to go along");
+        y.width = options_.convolutions[layer].filters;
+        break;
+      case GraphOp::recurrent:
+        require_axes(1, "observations to go along");
+        if (!options_.recurrents[layer].sequences) y = x.pooled();
+        y.width = options_.recurrents[layer].units;
+        break;
+      case GraphOp::attention: {
+        const Value& keys = e.values[from[1]];
+        if (keys.axes() < 1 || !(x.same_observations(keys.pooled()) || (x.axes() > 0 && x.pooled().same_observations(keys.pooled()))))
+          refuse_shape(node,
+                       "needs queries (batch, ..., n, d), or one (batch, ..., d), and observations (batch, ..., m, e); \"{}\" is {} and "
+                       "\"{}\" is {}",
+                       node.sources[0], shape_text(from[0]), node.sources[1], shape_text(from[1]));
+        break;
+      }
+      case GraphOp::learnt:
+        require_axes(1, "observations, for each group of which the weights are");
+        y = x.pooled();
+        y.rows = options_.learnt[layer].rows;
+        y.width = options_.learnt[layer].width;
+        break;
+      case GraphOp::network: {
+        const std::int64_t axes = node.axes == 0 ? x.axes() : node.axes;
+        if (axes > x.axes())
+          refuse_shape(node, "takes {} axes of observations, but \"{}\" is {}", axes, node.sources[0], shape_text(from[0]));
+        for (std::int64_t k = 0; k < axes; ++k) y = y.pooled();
+        Shape shape{input[0]};
+        for (int a = 0; a < x.inner; ++a) shape.push_back(input[a + 1]);
+        if (x.rows > 0) shape.push_back(x.rows);
+        shape.push_back(x.width);
+        SummaryNetwork& net = *options_.networks[layer].get();
+        Shape& built = built_for[layer];
+        const Shape folded = networks::folded(shape, shape.rank() - 1 - static_cast<int>(axes));
+        if (built.rank() == 0)
+          net.build(builder.scope(node.layer), folded);
+        else if (built.rank() != folded.rank())
+          refuse_shape(node, "gives its network \"{}\" data of shape {}, but another node gives it {}; it takes as many axes from all",
+                       node.layer, folded.to_string(), built.to_string());
+        built = folded;
+        y.width = net.summary_dim();
+        break;
+      }
+      case GraphOp::dropout:
+      case GraphOp::mc_dropout:
+      case GraphOp::activation:
+      case GraphOp::scale:
+      case GraphOp::shift:
+      case GraphOp::equal:
+      case GraphOp::layer_norm:
+        break;
+    }
+    if (y.width >= kMaxWidth || y.rows >= kMaxWidth) refuse(node, "would be more than {} wide", kMaxWidth);
+    numbers.emplace(node.name, e.values.size());
+    e.values.push_back(y);
   }
-  if (e.inner.back() != 0)
+  if (e.values.back().axes() != 0)
     refuse_shape(nodes.back(), "is the summary, which must be (batch, width); it is {}. Pool or flatten the observations",
                  shape_text(nodes.size()));
   return e;
 }
 
 void GraphNetwork::build(const nn::Builder& builder, const SummaryShape& input) {
-  const Extents e = infer(input.data);
+  const Extents e = infer(input.data, builder);
   // In a file: joining a value with itself again and again makes great widths from a small text.
   const std::int64_t limit = builder.store().limit();
-  if (limit >= 0 && *std::max_element(e.width.begin(), e.width.end()) > limit)
+  const auto widest = std::ranges::max_element(e.values, {}, &Value::width);
+  constexpr std::int64_t kMostRows = 1024;  // of the network's own, for each weight
+  const auto too_many = [&](const Value& v) { return v.rows > 0 && v.width > kMostRows * limit / v.rows; };
+  if (limit >= 0 && (widest->width > limit || std::ranges::any_of(e.values, too_many)))
     throw ConfigurationError("the summary network is wider than its weights allow");
-  for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].build(builder.scope(options_.layers[i].name), e.layer_inputs[i]);
+  store_ = &builder.store();
+  norms_.resize(options_.norms.size());
+  series_.resize(options_.convolutions.size());
+  images_.resize(options_.convolutions.size());
+  recurrents_.resize(options_.recurrents.size());
+  attentions_.resize(options_.attentions.size());
+  learnt_.resize(options_.learnt.size());
+  // Layers in the order in which they are described, whatever the order of the nodes that use them.
+  const auto build_layers = [&](GraphOp op, auto&& one) {
+    const std::vector<std::string> names = networks::layer_names(options_, op);
+    for (std::size_t l = 0; l < names.size(); ++l)
+      for (std::size_t n = 0; n < options_.nodes.size(); ++n)
+        if (options_.nodes[n].op == op && options_.nodes[n].layer == names[l]) {
+          one(l, builder.scope(names[l]), e.inputs[n]);
+          break;
+        }
+  };
+  using Inputs = std::vector<std::int64_t>;
+  build_layers(GraphOp::dense, [&](std::size_t l, const nn::Builder& at, const Inputs& in) { layers_[l].build(at, in[0]); });
+  build_layers(GraphOp::layer_norm, [&](std::size_t l, const nn::Builder& at, const Inputs& in) { norms_[l].build(at, in[0]); });
+  build_layers(GraphOp::conv, [&](std::size_t l, const nn::Builder& at, const Inputs& in) {
+    const GraphConvolution& c = options_.convolutions[l];
+    if (c.size.size() == 1) {
+      const ops::Padding padding = c.causal ? ops::Padding::causal : ops::Padding::same;
+      series_[l] = nn::Conv1d({c.filters, c.size[0], {.dilation = c.dilation, .padding = padding}, c.activation});
+      series_[l].build(at, in[0]);
+    } else {
+      images_[l] = nn::Conv2d(
+          {c.filters, {c.size[0], c.size[1]}, {.dilation = {c.dilation, c.dilation}, .padding = ops::Padding::same}, c.activation});
+      images_[l].build(at, in[0]);
+    }
+  });
+  build_layers(GraphOp::recurrent, [&](std::size_t l, const nn::Builder& at, const Inputs& in) {
+    const GraphRecurrent& r = options_.recurrents[l];
+    recurrents_[l] = nn::Recurrent(r.cell, r.units, {.reverse = r.reverse, .sequences = r.sequences});
+    recurrents_[l].build(at, in[0]);
+  });
+  build_layers(GraphOp::attention, [&](std::size_t l, const nn::Builder& at, const Inputs& in) {
+    attentions_[l] = nn::MultiHeadAttention(options_.attentions[l].attention);
+    attentions_[l].build(at, in[0], in[1]);
+  });
+  for (std::size_t l = 0; l < learnt_.size(); ++l) {
+    const GraphWeights& w = options_.learnt[l];
+    learnt_[l] = builder.add(w.name, {w.rows, w.width}, w.initializer);
+  }
   input_ = input.data;
   fixed_ = e.fixed;
-  summary_dim_ = e.width.back();
+  summary_dim_ = e.values.back().width;
+  masked_.clear();
+  for (const Value& v : e.values) masked_.push_back(input_.rank() == 3 && v.inner == 1 && v.rows == 0);
+  takes_mask_ = input_.rank() == 3 && !fixed_[1];
+  for (std::size_t n = 0; n < options_.nodes.size(); ++n)
+    if (options_.nodes[n].op == GraphOp::network && masked_[steps_[n].sources[0]])
+      takes_mask_ = takes_mask_ && options_.networks[steps_[n].layers[0]]->takes_mask();
+}
+
+void GraphNetwork::update_state() {
+  SummaryNetwork::update_state();
+  for (nn::Dense& layer : layers_) layer.update_state();
 }
 
 std::int64_t GraphNetwork::summary_dim() const { return summary_dim_; }
 
 std::string GraphNetwork::to_string() const {
   return fmt::format("a network of {} steps, {} summaries", options_.nodes.size(), summary_dim_);
+}
+
+/// Leading axes are folded into the batch.
+Tensor GraphNetwork::run_network(Tape& tape, const GraphNode& node, std::size_t which, Tensor x, Tensor mask) const {
+  const int axes = node.axes == 0 ? x.rank() - 2 : static_cast<int>(node.axes), leading = x.rank() - 1 - axes;
+  const Tensor y =
+      options_.networks[which]->forward(tape, {ops::reshape(x, networks::folded(x.shape(), leading)), axes > 0 ? mask : Tensor()});
+  Shape shape = x.shape().slice(0, leading);
+  shape.push_back(y.cols());
+  return ops::reshape(y, shape);
 }
 
 Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
@@ -321,7 +371,8 @@ Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
   // In the arena: a training step allocates nothing.
   auto* values = static_cast<Tensor*>(tape.arena().bytes((steps_.size() + 1) * sizeof(Tensor)));
   std::uninitialized_fill_n(values, steps_.size() + 1, Tensor());
-  values[0] = x;
+  // Whatever padding holds, it stays finite where it is passed on.
+  values[0] = input.mask && has_layers_ ? ops::mask_rows(x, input.mask) : x;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     if (step.inside) continue;
@@ -329,6 +380,8 @@ Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
     const Tensor a = values[step.sources[0]];
     const Tensor b = step.sources.size() > 1 ? values[step.sources[1]] : Tensor();
     Tensor& y = values[i + 1];
+    const auto mask_of = [&](std::size_t value) { return masked_[value] ? input.mask : Tensor(); };
+    const Tensor mask = mask_of(step.sources[0]);
     switch (node.op) {
       case GraphOp::dense:
       case GraphOp::mean_pool: {
@@ -339,7 +392,7 @@ Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
         if (node.op == GraphOp::dense)
           y = ops::dense_chain(links, a, condition);
         else
-          y = input.mask      ? ops::mean_pool(links.empty() ? a : ops::dense_chain(links, a, condition), input.mask)
+          y = mask            ? ops::mean_pool(links.empty() ? a : ops::dense_chain(links, a, condition), mask)
               : links.empty() ? ops::mean_pool(a)
                               : ops::mean_of_chain(links, a, condition);
         break;
@@ -382,19 +435,54 @@ Tensor GraphNetwork::forward(Tape& tape, const SummaryInput& input) const {
         break;
       }
       case GraphOp::max_pool:
-        y = input.mask ? ops::max_pool(a, input.mask) : ops::max_pool(a);
+        y = mask ? ops::max_pool(a, mask) : ops::max_pool(a);
         break;
       case GraphOp::sum_pool:
-        y = input.mask ? ops::sum_pool(a, input.mask) : ops::sum_pool(a);
+        y = mask ? ops::sum_pool(a, mask) : ops::sum_pool(a);
         break;
       case GraphOp::repeat:
         y = ops::repeat(a, b.dim(-2));
+        break;
+      case GraphOp::mc_dropout:
+        y = ops::dropout(a, static_cast<float>(node.number));
+        break;
+      case GraphOp::equal:
+        y = tape.filled(a.shape(), 0);
+        for (std::int64_t k = 0; k < a.size(); ++k) y.data()[k] = a.data()[k] == static_cast<float>(node.number) ? 1.0F : 0.0F;
+        break;
+      case GraphOp::layer_norm:
+        y = norms_[step.layers[0]](tape, a);
+        break;
+      case GraphOp::conv: {
+        const std::size_t layer = step.layers[0];
+        y = options_.convolutions[layer].size.size() == 1 ? series_[layer](tape, a, mask) : images_[layer](tape, a);
+        break;
+      }
+      case GraphOp::recurrent:
+        y = recurrents_[step.layers[0]](tape, a, mask);
+        break;
+      case GraphOp::attention: {
+        const nn::MultiHeadAttention& attention = attentions_[step.layers[0]];
+        const Tensor keys_mask = mask_of(step.sources[1]);
+        if (a.rank() == b.rank()) {
+          y = attention(tape, a, b, keys_mask);
+        } else {  // one query
+          const Tensor query = ops::reshape(a, networks::with_last(a.shape(), 1, {1, a.cols()}));
+          y = ops::reshape(attention(tape, query, b, keys_mask), a.shape());
+        }
+        break;
+      }
+      case GraphOp::learnt: {
+        const GraphWeights& w = options_.learnt[step.layers[0]];
+        y = ops::broadcast(store_->tensor(tape, learnt_[step.layers[0]]), networks::with_last(a.shape(), 2, {w.rows, w.width}));
+        break;
+      }
+      case GraphOp::network:
+        y = run_network(tape, node, step.layers[0], a, mask);
         break;
     }
   }
   return values[steps_.size()];
 }
-
-EnumNames<GraphOp> names_of(GraphOp) { return detail::names_up_to(GraphOp::repeat); }
 
 }  // namespace bayesflow

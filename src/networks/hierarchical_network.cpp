@@ -9,16 +9,8 @@
 #include "networks/registry.hpp"
 
 namespace bayesflow {
-namespace {
 
-/// The first `axes` axes become one.
-Shape folded(const Shape& shape, int axes) {
-  Shape out{shape.slice(0, axes).size()};
-  for (int axis = axes; axis < shape.rank(); ++axis) out.push_back(shape[axis]);
-  return out;
-}
-
-}  // namespace
+using networks::folded;
 
 void HierarchicalOptions::validate() const {
   networks::validate_parts("HierarchicalOptions::networks", networks);

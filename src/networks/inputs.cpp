@@ -71,6 +71,12 @@ Tensor any_of_last(Tape& tape, Tensor mask) {
   return out;
 }
 
+Shape folded(const Shape& shape, int axes) {
+  Shape out{shape.slice(0, axes).size()};
+  for (int axis = axes; axis < shape.rank(); ++axis) out.push_back(shape[axis]);
+  return out;
+}
+
 Shape with_last(Shape shape, int axes, std::initializer_list<std::int64_t> extents) {
   shape = shape.slice(0, shape.rank() - axes);
   for (const std::int64_t extent : extents) shape.push_back(extent);

@@ -24,6 +24,8 @@ void check_times(const char* owner, const SummaryInput& input, bool built_with_t
 /// Whether there is any observation along the last axis, which goes.
 [[nodiscard]] Tensor any_of_last(Tape& tape, Tensor mask);
 
+/// The first `axes` axes become one.
+[[nodiscard]] Shape folded(const Shape& shape, int axes);
 /// The data's shape with the last axes replaced.
 [[nodiscard]] Shape with_last(Shape shape, int axes, std::initializer_list<std::int64_t> extents);
 

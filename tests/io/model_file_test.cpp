@@ -171,7 +171,7 @@ TEST(ModelFile, RefusesGraphsThatMakeNoSense) {
   };
   const auto expect = [](const std::string& said, const std::string& part) { EXPECT_NE(said.find(part), std::string::npos) << said; };
   EXPECT_EQ(refusal("softplus", "tanh"), "nothing");
-  expect(refusal("\"mean_pool\"", "\"attention\""), "op is \"attention\"");
+  expect(refusal("\"mean_pool\"", "\"telepathy\""), "op is \"telepathy\"");
   expect(refusal("\"shorter\"\n", "\"longer\"\n"), "there is no node of that name");
   expect(refusal("\"units\": 8", "\"units\": 1000000000000"), "units is 1000000000000");
   expect(refusal("\"units\": 8", "\"units\": 7e296"), "7e+296 is where an integer of 8 bytes should be");

@@ -305,10 +305,10 @@ TEST(GraphNetwork, SaysWhatIsWrongWithTheDescription) {
   EXPECT_EQ(sentence({.nodes = {{.name = "f", .op = GraphOp::flatten, .sources = {"data"}, .axes = 1}}}),
             "GraphNetwork: node \"f\" (flatten) has axes = 1; join at least 2, or 0 for all but the batch");
   try {
-    (void)graph_op_from("attention");
+    (void)graph_op_from("telepathy");
     FAIL();
   } catch (const ConfigurationError& e) {
-    EXPECT_NE(std::string(e.what()).find("there is no operation \"attention\"; use one of: dense, dropout, "), std::string::npos)
+    EXPECT_NE(std::string(e.what()).find("there is no operation \"telepathy\"; use one of: dense, dropout, "), std::string::npos)
         << e.what();
   }
 }

@@ -326,6 +326,7 @@ def test_the_page_of_documentation_says_the_truth(rng):
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
         exec(block, scope)
     assert scope["ResidualDeepSet"]()(rng.normal(size=(3, 8, 2))).shape == (3, 10)
+    assert scope["Mine"]()(rng.normal(size=(3, 8, 2))).shape == (3, 10)
     assert scope["FixedLengthSeries"]()(rng.normal(size=(3, 8, 2))).shape == (3, 10)
     scope["amortizer"].summary({"summary_conditions": data(rng)})
     assert "summary_net.blocks.0.inner.kernel" in scope["amortizer"].weights()

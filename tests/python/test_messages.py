@@ -151,7 +151,7 @@ def test_settings_that_are_not_there_say_so_however_they_are_used():
 
 def test_pages_that_messages_name_are_there():
     with pytest.raises(OperationNotSupportedError) as caught:
-        bf.networks.SplitNetwork()
+        bf.networks.DeepSet(pooling_fun=max)
     page = re.search(r"\((.*python_networks.md)\)", str(caught.value)).group(1)
     assert os.path.isabs(page) and "Dense" in open(page, encoding="utf-8").read()
     for path in os.listdir(os.path.dirname(_absent.__file__)):

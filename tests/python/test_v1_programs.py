@@ -450,5 +450,5 @@ def test_hierarchical_network(rng, tmp_path):
     assert amortizer.summary(inputs).shape == (6, 4) and amortizer.summary_net.name == "levels"
     amortizer.save(tmp_path / "model.h5")
     np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(inputs), density)
-    with pytest.raises(ConfigurationError, match="^HierarchicalNetwork: networks_list must be a list of DeepSets and SummaryNetworks"):
+    with pytest.raises(ConfigurationError, match="^HierarchicalNetwork: networks_list must be a list of summary networks"):
         nets.HierarchicalNetwork([])

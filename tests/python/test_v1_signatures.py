@@ -59,6 +59,7 @@ THERE = {name for name, status in _rows() if status.startswith("there") and not 
 # Methods that are not there, each with a remark on the page.
 NO_METHODS = {
     *(f"helper_classes.RegressionLRAdjuster.{name}" for name in ("get_slope", "reset", "save_to_file", "load_from_file")),
+    *(f"wrappers.SpectralNormalization.{name}" for name in ("build", "normalize_weights", "get_config")),
     *(f"helper_classes.LossHistory.{name}" for name in ("start_new_run", "add_entry", "add_val_entry", "get_running_losses", "flush", "save_to_file", "load_from_file")),
 }  # fmt: skip
 PRESENT = [name for name in SIGNATURES if (name in THERE or name.rpartition(".")[0] in THERE) and name not in NO_METHODS]

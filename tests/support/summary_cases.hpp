@@ -124,6 +124,38 @@ inline GraphNetwork tiny_graph() {
                  {.name = "last", .op = dense, .sources = {"both"}, .layer = "last"}}});
 }
 
+/// Layers of every kind.
+inline GraphNetwork graph_of_layers() {
+  using enum GraphOp;
+  return GraphNetwork({.layers = {{"output", {.units = 4, .activation = Activation::identity}}},
+                       .nodes = {{.name = "conv", .op = conv, .sources = {"data"}, .layer = "conv"},
+                                 {.name = "norm", .op = layer_norm, .sources = {"conv"}, .layer = "norm"},
+                                 {.name = "states", .op = recurrent, .sources = {"norm"}, .layer = "states"},
+                                 {.name = "points", .op = learnt, .sources = {"states"}, .layer = "points"},
+                                 {.name = "asked", .op = attention, .sources = {"points", "states"}, .layer = "ask"},
+                                 {.name = "answered", .op = attention, .sources = {"states", "asked"}, .layer = "answer"},
+                                 {.name = "sum", .op = add, .sources = {"states", "answered"}},
+                                 {.name = "last", .op = recurrent, .sources = {"sum"}, .layer = "last"},
+                                 {.name = "set", .op = network, .sources = {"sum"}, .layer = "set"},
+                                 {.name = "found", .op = attention, .sources = {"last", "sum"}, .layer = "find"},
+                                 {.name = "points_mean", .op = mean_pool, .sources = {"asked"}},
+                                 {.name = "points_flat", .op = flatten, .sources = {"asked"}},
+                                 {.name = "zero", .op = equal, .sources = {"data"}},
+                                 {.name = "share", .op = mean_pool, .sources = {"zero"}},
+                                 {.name = "all", .op = concat, .sources = {"last", "set", "found", "points_mean", "points_flat", "share"}},
+                                 {.name = "output", .op = dense, .sources = {"all"}, .layer = "output"}},
+                       .norms = {{"norm"}},
+                       .convolutions = {{.name = "conv", .filters = 4, .size = {3}, .dilation = 2, .activation = Activation::tanh}},
+                       .recurrents = {{.name = "states", .cell = nn::CellKind::gru, .units = 4, .sequences = true},
+                                      {.name = "last", .units = 5, .reverse = true}},
+                       .attentions = {{"ask", {.num_heads = 2, .key_dim = 3, .dropout = 0.1}},
+                                      {"answer", {.num_heads = 2, .key_dim = 3, .dropout = 0}},
+                                      {"find", {.num_heads = 1, .key_dim = 3, .dropout = 0}}},
+                       .learnt = {{.name = "points", .rows = 3, .width = 4}},
+                       .network_names = {"set"},
+                       .networks = {tiny_set()}});
+}
+
 /// A network of a user's own class, which reads no masks.
 class OwnMeans final : public SummaryNetwork {
  public:
@@ -230,6 +262,7 @@ inline std::vector<SummaryCase> summary_cases() {
       2, 2);
   out.back().sources = {"image", "groups"};
   add("GraphNetwork", "", [] { return tiny_graph(); });
+  add("GraphNetwork", "layers", [] { return graph_of_layers(); });
   return out;
 }
 

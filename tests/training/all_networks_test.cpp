@@ -153,6 +153,36 @@ TEST(CompositeFiles, RefusesWhatMakesNoSense) {
   expect(refusal(last, "\"summary_net\": " + deep + ", \"summary_mmd_weight\": 0.0}"), "too deep");
 }
 
+TEST(GraphFiles, RefuseLayersThatMakeNoSense) {
+  AmortizedPosterior amortizer(tiny_flow(2), support::graph_of_layers());
+  Rng rng(3);
+  amortizer.build({{roles::parameters, rng.normal({4, 2})}, {roles::summary_conditions, rng.normal({4, 5, 3})}});
+  const std::string text = detail::architecture_of(amortizer);
+  const auto refusal = [&](const std::string& from, const std::string& to, std::int64_t max_values = 1000000) {
+    std::string forged = text;
+    EXPECT_NE(forged.find(from), std::string::npos) << from << " is not in " << text;
+    forged.replace(forged.find(from), from.size(), to);
+    try {
+      detail::Described described = detail::from_architecture(forged, {}, 100, max_values);
+      described.build(max_values);
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  const auto expect = [](const std::string& said, const std::string& part) { EXPECT_NE(said.find(part), std::string::npos) << said; };
+  EXPECT_EQ(refusal("\"gru\"", "\"lstm\""), "nothing");
+  expect(refusal("\"gru\"", "\"rnn\""), "cell is \"rnn\"");
+  expect(refusal("\"dilation\": 2", "\"dilation\": 1000000000000"), "dilation is 1000000000000");
+  expect(refusal("\"dilation\": 2", "\"dilation\": 900000"), "spans more than");
+  expect(refusal("\"rows\": 3", "\"rows\": 1000000000000"), "rows is 1000000000000");
+  expect(refusal("\"rows\": 3", "\"rows\": 900000"), "wider than its weights allow");
+  expect(refusal("\"num_heads\": 2", "\"num_heads\": 900000"), "more than");
+  expect(refusal("\"reverse\": true", "\"reverse\": true, \"other\": 1"), "options that this library does not know");
+  expect(refusal("\"class\": \"DeepSet\"", "\"class\": \"Unknown\""), "options that this library does not know");
+  expect(refusal("\"layer\": \"norm\"", "\"layer\": \"conv\""), "no layer of that name for layer_norm");
+}
+
 /// A set, padded, and a table of the same data sets.
 Batch two_sources(std::uint64_t seed, std::int64_t sets = 40, double observations = 6) {
   Rng rng(seed);

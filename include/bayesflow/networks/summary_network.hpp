@@ -39,6 +39,7 @@ class SummaryPart {
   SummaryNetwork* operator->() const { return net_.get(); }
   [[nodiscard]] const std::shared_ptr<SummaryNetwork>& shared() const { return net_; }
   explicit operator bool() const { return net_ != nullptr; }
+  friend bool operator==(const SummaryPart& a, const SummaryPart& b) { return a.net_ == b.net_; }  ///< the same object
 
  private:
   using Copy = std::shared_ptr<SummaryNetwork> (*)(const SummaryNetwork&);

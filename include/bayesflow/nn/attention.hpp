@@ -12,8 +12,9 @@ namespace bayesflow {
 /// Settings of multi-head attention (v1's `attention_settings`).
 struct AttentionLayerOptions {
   std::int64_t num_heads = 4;
-  std::int64_t key_dim = 32;               ///< width of queries, keys and values of one head
-  double dropout = 0.01;                   ///< of the weights, in training
+  std::int64_t key_dim = 32;  ///< width of queries, keys and values of one head
+  double dropout = 0.01;      ///< of the weights, in training
+  friend bool operator==(const AttentionLayerOptions&, const AttentionLayerOptions&) = default;
   void validate(const char* owner) const;  ///< throws ConfigurationError
 };
 

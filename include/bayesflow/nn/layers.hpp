@@ -19,6 +19,7 @@ struct DenseOptions {
   double kernel_regularizer = 0.0;  ///< L2: this times sum w^2 is added to the loss
   bool use_bias = true;
   nn::Initializer bias_initializer = nn::Initializer::zeros;
+  friend bool operator==(const DenseOptions&, const DenseOptions&) = default;
   void validate(const char* owner) const;  ///< throws ConfigurationError
 };
 

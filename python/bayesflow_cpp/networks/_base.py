@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .. import _core
 from .._arrays import as_flag, as_float64, output, shown
 from ..exceptions import ConfigurationError, OperationNotSupportedError
+from ._tracing import SymbolicTensor, Traceable
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._types import ArrayLike, Function
 
 
@@ -103,28 +104,53 @@ class _Network:
 
     def __getstate__(self):
         state = dict(self.__dict__)
-        state["_alone"], state["_amortizer"] = None, None
+        state["_alone"], state["_amortizer"], state["_whole"] = None, None, None
         return state
 
 
-class _SummaryNetwork(_Network):
+class _SummaryNetwork(_Network, Traceable):
     """What the summary networks have in common: `_factory` makes the engine's network."""
 
     _prefix = "summary_net."
+    _group, _op = "networks", "network"
+    _axes = 1  # of observations, that it summarizes
+    _whole = None  # the network that it is a part of
 
-    def __call__(self, x: ArrayLike, *, training: bool = False) -> np.ndarray:
-        """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call."""
+    def __call__(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
+        """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Random weights are made at the first call. Within the `call` of a
+        SummaryNetwork, a part of that network."""
+        if isinstance(x, SymbolicTensor):
+            return self._node(x, axes=self._axes)
+        require_inference(type(self).__name__, training)
+        return output(self._run(self._sources(x)))
+
+    def _sources(self, x):
+        """The data of each source."""
         if x is None:
             raise ConfigurationError(f"{type(self).__name__}: x must be data sets (B, ..., d); got None")
-        require_inference(type(self).__name__, training)
-        x = as_float64(x, f"{type(self).__name__}: x")
+        return [as_float64(x, f"{type(self).__name__}: x")]
+
+    def _run(self, data, levels=False):
         owner = self._owner()
         if owner is not None:
-            return output(owner.run_summary_net(x))
+            return owner.run_summary_levels(data[0]) if levels else owner.run_summary_net(data)
+        if self._alone is None and self._whole is not None:
+            raise ConfigurationError(
+                f"{type(self).__name__}: this network is a part of a {self._whole}, which has its weights; call that one, or give it a copy (copy.copy) of this network"
+            )
         if self._alone is None:
-            self._alone = _core.StandaloneSummary(self._factory, x.shape, self._seed())
-        return output(self._alone(x))
+            self._alone = _core.StandaloneSummary(self._factory, [x.shape for x in data], self._seed())
+        return self._alone.levels(data[0]) if levels else self._alone(data)
 
-    def call(self, x: ArrayLike, *, training: bool = False) -> np.ndarray:
+    def _as_part(self, whole):
+        """The engine's network, for one that it is a part of."""
+        if self.seed is not None:
+            raise ConfigurationError(f"{whole}: a {type(self).__name__} within it has seed={self.seed!r}; give the seed to the whole, which all weights are made with")
+        return self._factory
+
+    def _description(self, name):
+        return self
+
+    def call(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
         """The same as calling the network."""
         return self(x, training=training)

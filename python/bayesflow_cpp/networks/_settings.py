@@ -109,9 +109,8 @@ def _dense_settings(settings, owner):
     return _dense(DEFAULT_SETTING_DENSE_ATTENTION if settings is None else settings, f"{owner}: dense_settings")
 
 
-def _multi_conv(settings):
+def _multi_conv(settings, owner="SequenceNetwork: conv_settings"):
     """The engine's convolutions of several sizes from v1's settings. v1 leaves max_kernel_size out, the engine does not."""
-    owner = "SequenceNetwork: conv_settings"
     merged = build_meta_dict(settings, DEFAULT_SETTING_MULTI_CONV, owner)
     layer = build_meta_dict(merged["layer_args"], DEFAULT_SETTING_MULTI_CONV["layer_args"], f"{owner}: layer_args")
     if layer["strides"] != 1 or layer["padding"] != "causal":

@@ -11,7 +11,8 @@ from ..default_settings import DEFAULT_SETTING_DENSE_DEEP_SET
 from ..exceptions import OperationNotSupportedError
 from ._base import _SummaryNetwork
 from ._settings import _dense, _few, _layer
-from .building_blocks import Dense, SymbolicTensor, concat, max_pool, mean_pool, repeat
+from ._tracing import SymbolicTensor
+from .building_blocks import Dense, concat, max_pool, mean_pool, repeat
 
 if TYPE_CHECKING:
     from typing import Any
@@ -57,6 +58,8 @@ class DeepSet(_SummaryNetwork):
         layers = ", ".join(f"{name}: {count} x {_layer(args)}" for name, count, args in zip(("s1", "s2", "s3"), (n1, n2, n3), dense))
         path = ", linear_path=True" if linear else ""
         return f"<DeepSet(summary_dim={summary_dim}, num_equiv={num_equiv}, pooling_fun={pooling!r}{path}), {layers}; {self._weights()}>"
+
+    _inline = True
 
     def __call__(self, x: ArrayLike | SymbolicTensor, *, training: bool = False) -> Any:
         """Summaries of data sets x (B, ..., d): float32 (B, summary_dim). Within the `call` of a SummaryNetwork, a part of that network."""

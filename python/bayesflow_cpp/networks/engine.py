@@ -208,6 +208,8 @@ class ConvNetwork(_EngineNetwork):
         Of initialization; None: the trainer's.
     """
 
+    _axes = 2
+
     def __init__(self, summary_dim: int = 10, *, filters: Size = (16, 32, 64), blocks_per_stage: int = 1, kernel_size: int = 3, activation: str = "relu",
                  use_layer_norm: bool = True, name: str | None = None, seed: int | None = None) -> None:  # fmt: skip
         _few("ConvNetwork", blocks_per_stage=blocks_per_stage)
