@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._types import Function, Simulations
 
-__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultModelComparisonConfigurator", "DefaultCombiner"]
+__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultModelComparisonConfigurator", "DefaultTwoLevelConfigurator", "DefaultCombiner"]
 
 
 class DefaultCombiner:
@@ -164,6 +164,26 @@ def _configure(forward):
     if not known:
         configured.pop("parameters")
     return configured
+
+
+class DefaultTwoLevelConfigurator:
+    """Simulations of a TwoLevelGenerativeModel -> {"hyper_parameters", "local_parameters", "shared_parameters", "summary_conditions", "summary_mask", ...} of
+    float32 arrays, of those that there are. Non-batchable contexts become direct_global_conditions and direct_local_conditions. Real data may come as
+    {"obs_data": x}, without parameters."""
+
+    def __init__(self, default_float_type: Any = np.float32) -> None:
+        self.default_float_type = default_float_type
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
+        arrays = _arrays_of(forward_dict)[0]
+        targets = {"hyper_prior_draws": "hyper_parameters", "local_prior_draws": "local_parameters", "shared_prior_draws": "shared_parameters", "local_mask": "local_mask"}
+        own = {role: arrays.pop(field, None) for field, role in targets.items()}
+        arrays["prior_draws"] = None
+        configured = _core.default_configurator(arrays)
+        configured.pop("parameters", None)
+        direct = configured.pop("direct_conditions", None)
+        configured.update(direct_global_conditions=direct, direct_local_conditions=direct)
+        return {role: _cast(values, role, self.default_float_type) for role, values in {**own, **configured}.items() if values is not None}
 
 
 def _absent(name):

@@ -32,7 +32,7 @@ class LossHistory:
     """
 
     def __init__(self, *, runs: Iterable[Any] = ()) -> None:
-        self._runs = [_Run(np.asarray(run.train_losses), np.asarray(run.val_losses)) for run in runs]
+        self._runs = [_Run(np.asarray(run.train_losses), np.asarray(run.val_losses), tuple(run.loss_names)) for run in runs]
 
     @property
     def number_of_runs(self) -> int:
@@ -55,7 +55,7 @@ class LossHistory:
     @property
     def total_val_loss(self) -> np.ndarray:
         """The loss without weight decay, one number per validated epoch."""
-        return self._components("val_losses")[:, :2].sum(axis=1)
+        return self._components("val_losses")[:, :-1].sum(axis=1)
 
     def last_total_loss(self) -> float:
         """That of the last step, in nats per data set."""
@@ -75,30 +75,45 @@ class LossHistory:
         """A DataFrame of training losses (rows are steps), or {"train_losses", "val_losses"} (rows are epochs) if there was validation.
 
         Without pandas: float64 arrays (rows, components) in the place of DataFrames."""
-        names, values = self._table("train_losses", range(3))
+        names, values = self._table("train_losses")
         train = _frame(values, names)
         columns = [name for name in names if "Decay" not in name]
-        _, validation = self._table("val_losses", range(2))
+        _, validation = self._table("val_losses")
         if not len(validation):
             return train
         return {"train_losses": train, "val_losses": _frame(validation[:, : len(columns)], columns)}
 
-    def _components(self, kind):
-        return np.concatenate([getattr(run, kind) for run in self._runs] or [np.zeros((0, 3))])
+    @property
+    def _terms(self):
+        return self._runs[0].terms if self._runs else _OF_ONE
 
-    def _table(self, kind, components):
-        every = self._components("train_losses")
-        there = [True, bool(every[:, 1].any()), bool(every[:, 2].any())]
-        names = [name for name, used in zip(("Loss", "Summary.Loss", "W.Decay"), there) if used]
-        keep = [i for i in components if there[i]]
-        values = self._components(kind)
-        values[:, 0] += values[:, 1]
-        return (["Default.Loss"] if names == ["Loss"] else names), values[:, keep]
+    def _components(self, kind):
+        return np.concatenate([getattr(run, kind) for run in self._runs] or [np.zeros((0, len(self._terms)))])
+
+    def _table(self, kind):
+        every, values, terms = self._components("train_losses"), self._components(kind), self._terms
+        there = [i == 0 or bool(every[:, i].any()) for i in range(len(terms))]
+        names = [label_of(term) for term, used in zip(terms, there) if used]
+        if terms == _OF_ONE:
+            values[:, 0] += values[:, 1]
+        return (["Default.Loss"] if names == ["Loss"] else names), values[:, there]
+
+
+_OF_ONE = ("loss", "summary_loss", "weight_decay")  # the terms of a single amortizer
+_LABELS = {"weight_decay": "W.Decay", "posterior": "Post", "likelihood": "Lik"}
+
+
+def label_of(term):
+    """v1's name of a loss term: "posterior_loss" is "Post.Loss", "local_loss" "Local.Loss"."""
+    if term in _LABELS:
+        return _LABELS[term]
+    return ".".join(_LABELS.get(part, part.capitalize()) for part in term.split("_"))
 
 
 class _Run(NamedTuple):
     train_losses: np.ndarray
     val_losses: np.ndarray
+    terms: tuple[str, ...] = _OF_ONE
 
 
 def _frame(values, columns):

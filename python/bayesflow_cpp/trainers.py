@@ -16,9 +16,8 @@ from ._arrays import as_arguments, as_batch, as_choice, as_count, as_flag, as_fl
 from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
-from .amortizers import AmortizedLikelihood, AmortizedModelComparison, AmortizedPosterior
+from .amortizers import AmortizedPosterior
 from .amortizers._base import Amortizer, alternatives
-from .configuration import DefaultLikelihoodConfigurator, DefaultModelComparisonConfigurator, DefaultPosteriorConfigurator
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
@@ -103,7 +102,7 @@ class Trainer:
 
     Parameters
     ----------
-    amortizer : AmortizedPosterior, AmortizedLikelihood, AmortizedModelComparison or AmortizedPointEstimator
+    amortizer : AmortizedPosterior, AmortizedLikelihood, AmortizedModelComparison, AmortizedPointEstimator or TwoLevelAmortizedPosterior
     generative_model : GenerativeModel or callable, optional
         A callable gets a batch size and returns a forward dictionary. Without a model only `train_offline` and `train_from_presimulation` work.
     configurator : callable, optional
@@ -158,11 +157,10 @@ class Trainer:
         self.simulation_memory = _memory(memory, memory_kwargs, checkpoint_path)
         self.optimizer = self._kept_optimizer = None  # that of the last call, if it is to be reused
         self.amortizer, self.generative_model = amortizer, generative_model
-        default = {AmortizedLikelihood: DefaultLikelihoodConfigurator, AmortizedModelComparison: DefaultModelComparisonConfigurator}.get(type(amortizer), DefaultPosteriorConfigurator)
-        arguments = (amortizer.num_models,) if default is DefaultModelComparisonConfigurator else ()
-        self.configurator = default(*arguments) if configurator is None else configurator
+        default = amortizer._default_configurator()
+        self.configurator = default if configurator is None else configurator
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
-        self._own_configurator = configurator is not None and (not isinstance(configurator, default) or getattr(configurator, "_own_combiner", False))
+        self._own_configurator = configurator is not None and (not isinstance(configurator, type(default)) or getattr(configurator, "_own_combiner", False))
         wrapped = self._own_configurator or self.simulation_memory is not None
         is_multi = isinstance(generative_model, MultiGenerativeModel)
         own_models = getattr(amortizer, "num_models", None)
@@ -207,7 +205,7 @@ class Trainer:
         model, history = self.generative_model, self.loss_history
         name = "no model" if model is None else f"model {model.name!r}" if isinstance(model, Model) else f"model {name_of(model)}"
         kept = "" if self.checkpoint_path is None else f", kept in {str(self.checkpoint_path)!r}"
-        return f"<Trainer of {self.amortizer.latent_dim} {self.amortizer._target}, {name}, seed {self.seed}{kept}: {history._in_words()}>"
+        return f"<Trainer of {self.amortizer._learns()}, {name}, seed {self.seed}{kept}: {history._in_words()}>"
 
     # --- modes ---
 

@@ -132,16 +132,55 @@ void bind_amortizers(nb::module_& m) {
       .def_ro("share", &Foreign::share)
       .def_ro("sentence", &Foreign::sentence)
       .def("__repr__", [](const Foreign& f) { return "<Foreign: " + f.sentence + ">"; });
-  nb::class_<Amortizer>(m, "Amortizer")
+  nb::class_<AmortizerBase>(m, "AmortizerBase")
       .def(
           "build",
-          [](Amortizer& self, const nb::dict& inputs) {
+          [](AmortizerBase& self, const nb::dict& inputs) {
             const BatchShapes shapes = shapes_of(batch_of(inputs));
-            without_gil([&] { self.build(shapes); });
+            without_gil([&] { self.build(shapes, {}); });
           },
           "inputs"_a)
-      .def_prop_ro("is_built", &Amortizer::is_built)
-      .def_prop_ro("number_of_parameters", &Amortizer::num_weights)
+      .def_prop_ro("is_built", &AmortizerBase::is_built)
+      .def_prop_ro("number_of_parameters", &AmortizerBase::num_weights)
+      .def_prop_ro("class_name", &AmortizerBase::class_name)
+      .def(
+          "foreign",
+          [](const AmortizerBase& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            return without_gil([&] { return self.foreign(batch); });
+          },
+          "inputs"_a)
+      .def(
+          "compute_loss",
+          [](const AmortizerBase& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            const LossTerms losses = without_gil([&] { return self.compute_loss(batch); });
+            nb::dict out;
+            for (std::size_t i = 0; i < losses.size(); ++i) out[losses.name(i).c_str()] = losses.value(i);
+            return out;
+          },
+          "inputs"_a)
+      .def("weights", [](const AmortizerBase& self) { return weights_of(self.store()); })
+      .def("buffers", [](const AmortizerBase& self) { return buffers_of(self.store()); })
+      .def(
+          "save",
+          [](const AmortizerBase& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,
+             std::map<std::string, Array> constants, std::int64_t simulations, std::optional<double> final_loss,
+             std::optional<double> final_validation_loss, std::uint64_t seed) {
+            SaveAmortizerOptions options;
+            options.info.description = description;
+            options.info.param_names = std::move(param_names);
+            options.info.constants = std::move(constants);
+            options.info.simulations = simulations;
+            options.info.final_loss = final_loss;
+            options.info.final_validation_loss = final_validation_loss;
+            options.info.seed = seed;
+            const nb::gil_scoped_release nogil;
+            save_amortizer(self, path_of(path), options);
+          },
+          "path"_a, "description"_a, "param_names"_a, "constants"_a, "simulations"_a = 0, "final_loss"_a.none() = nb::none(),
+          "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
+  nb::class_<Amortizer, AmortizerBase>(m, "Amortizer")
       .def_prop_ro("target_width", &Amortizer::target_width)
       .def_prop_ro("latent",
                    [](const Amortizer& self) { return self.inference_net().as_flow() ? flow_of(self).latent().name : std::string(); })
@@ -150,25 +189,10 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro("has_summary_net", [](const Amortizer& self) { return self.summary_net() != nullptr; })
       .def_prop_rw("unseeded_calls", &Amortizer::unseeded_calls, &Amortizer::set_unseeded_calls)
       .def(
-          "foreign",
-          [](const Amortizer& self, const nb::dict& inputs) {
-            const Batch batch = batch_of(inputs);
-            return without_gil([&] { return self.foreign(batch); });
-          },
-          "inputs"_a)
-      .def(
           "summary",
           [](const Amortizer& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
             return to_numpy_float32(without_gil([&] { return self.summary(batch); }));
-          },
-          "inputs"_a)
-      .def(
-          "compute_loss",
-          [](const Amortizer& self, const nb::dict& inputs) {
-            const Batch batch = batch_of(inputs);
-            const LossTerms losses = without_gil([&] { return self.compute_loss(batch); });
-            return nb::make_tuple(losses["loss"], losses["summary_loss"], losses[kWeightDecay]);
           },
           "inputs"_a)
       .def(
@@ -199,27 +223,8 @@ void bind_amortizers(nb::module_& m) {
           [](const Amortizer& self, const Array& condition, std::uint64_t seed) {
             return to_numpy(reading(self, [&] { return run_outputs(self.inference_net(), condition, seed); }));
           },
-          "condition"_a, "seed"_a)
-      .def("weights", [](const Amortizer& self) { return weights_of(self.store()); })
-      .def("buffers", [](const Amortizer& self) { return buffers_of(self.store()); })
-      .def(
-          "save",
-          [](const Amortizer& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,
-             std::map<std::string, Array> constants, std::int64_t simulations, std::optional<double> final_loss,
-             std::optional<double> final_validation_loss, std::uint64_t seed) {
-            SaveAmortizerOptions options;
-            options.info.description = description;
-            options.info.param_names = std::move(param_names);
-            options.info.constants = std::move(constants);
-            options.info.simulations = simulations;
-            options.info.final_loss = final_loss;
-            options.info.final_validation_loss = final_validation_loss;
-            options.info.seed = seed;
-            const nb::gil_scoped_release nogil;
-            save_amortizer(self, path_of(path), options);
-          },
-          "path"_a, "description"_a, "param_names"_a, "constants"_a, "simulations"_a = 0, "final_loss"_a.none() = nb::none(),
-          "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
+          "condition"_a, "seed"_a);
+  nb::class_<AmortizerGroup, AmortizerBase>(m, "AmortizerGroup");
   bind_class<AmortizedPosterior>(m, &AmortizedPosterior::log_posterior);
   bind_class<AmortizedLikelihood>(m, &AmortizedLikelihood::log_likelihood);
   using Comparison = AmortizedModelComparison;
@@ -274,6 +279,38 @@ void bind_amortizers(nb::module_& m) {
         return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.estimate(b, o); });
       },
       "inputs"_a, "seed"_a.none());
+  using TwoLevel = TwoLevelAmortizedPosterior;
+  nb::class_<TwoLevel, AmortizerGroup>(m, TwoLevel::kClass)
+      .def(nb::init<const AmortizedPosterior&, const AmortizedPosterior&>(), "local_amortizer"_a, "global_amortizer"_a)
+      .def_prop_ro("local", &TwoLevel::local)
+      .def_prop_ro("global_", &TwoLevel::global)
+      .def(
+          "sample",
+          [](const TwoLevel& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
+            const Batch batch = batch_of(inputs);
+            std::vector<Foreign> foreign;
+            const TwoLevel::Draws draws = without_gil([&] { return self.sample(batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+            return nb::make_tuple(to_numpy_float32(draws.global), to_numpy_float32(draws.local), std::move(foreign));
+          },
+          "inputs"_a, "n_samples"_a, "seed"_a.none())
+      .def(
+          "log_densities",
+          [](const TwoLevel& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            std::vector<Foreign> foreign;
+            const TwoLevel::Densities out = without_gil([&] { return self.log_densities(batch, &foreign); });
+            return nb::make_tuple(to_numpy_float32(out.global), to_numpy_float32(out.local), std::move(foreign));
+          },
+          "inputs"_a)
+      .def(
+          "forward",
+          [](const TwoLevel& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            const TwoLevel::Forward out = without_gil([&] { return self.forward(batch); });
+            return nb::make_tuple(to_numpy_float32(out.local_z), to_numpy_float32(out.local_log_det_J), to_numpy_float32(out.global.z),
+                                  to_numpy_float32(out.global.log_det_J));
+          },
+          "inputs"_a);
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {

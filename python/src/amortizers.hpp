@@ -8,12 +8,14 @@
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
+#include "bayesflow/amortizers/two_level_posterior.hpp"
 
 namespace bayesflow::python {
 
 /// f of the amortizer as an object of its own class.
 template <class F>
 auto in_own_class(const AmortizerBase& amortizer, F&& f) {
+  if (const auto* two_level = dynamic_cast<const TwoLevelAmortizedPosterior*>(&amortizer)) return f(*two_level);
   if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) return f(AmortizedPosteriorLikelihood(*group));
   const auto& single = dynamic_cast<const Amortizer&>(amortizer);
   if (&single.kind() == &AmortizedLikelihood::kKind) return f(AmortizedLikelihood(single));

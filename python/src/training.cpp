@@ -90,9 +90,10 @@ ProgressCallback progress_of(nb::object function, double interval) {
     const nb::gil_scoped_acquire gil;
     try {
       const nb::object validation = p.validation ? nb::cast(p.validation->objective()) : nb::none();
-      const nb::object answer = (*shared)(p.epoch, p.epochs, p.iteration, p.iterations,
-                                          nb::make_tuple(p.losses["loss"], p.losses["summary_loss"], p.losses[kWeightDecay]),
-                                          p.average_loss, p.learning_rate, p.epoch_done, validation);
+      const nb::object answer =
+          (*shared)(p.epoch, p.epochs, p.iteration, p.iterations,
+                    nb::make_tuple(p.losses.objective() - p.losses["summary_loss"], p.losses["summary_loss"], p.losses[kWeightDecay]),
+                    p.average_loss, p.learning_rate, p.epoch_done, validation);
       return nb::cast<bool>(answer) ? Control::proceed : Control::stop;
     } catch (nb::python_error& error) {
       throw PythonFailure(error);
@@ -178,7 +179,15 @@ TrainingSummary summary_of(const nb::tuple& state) {
   return s;
 }
 
+/// The terms of a run; those of a single amortizer are always three.
+std::vector<std::string> loss_names_of(const TrainingSummary& summary) {
+  if (!summary.history.steps.empty())
+    if (const LossTerms& first = summary.history.steps.front().losses; first.size() && first.name(0) != "loss") return *first.names();
+  return {"loss", "summary_loss", std::string(kWeightDecay)};
+}
+
 Array losses_of(const TrainingSummary& summary, bool validation) {
+  const std::vector<std::string> names = loss_names_of(summary);
   std::vector<LossTerms> rows;
   if (validation) {
     for (const EpochRecord& epoch : summary.history.epochs)
@@ -186,11 +195,10 @@ Array losses_of(const TrainingSummary& summary, bool validation) {
   } else {
     for (const StepRecord& step : summary.history.steps) rows.push_back(step.losses);
   }
-  Array out({static_cast<std::int64_t>(rows.size()), 3});
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const double values[] = {rows[i]["loss"], rows[i]["summary_loss"], rows[i][kWeightDecay]};
-    std::copy_n(values, 3, out.data() + 3 * i);
-  }
+  Array out({static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(names.size())});
+  double* to = out.data();
+  for (const LossTerms& row : rows)
+    for (const std::string& name : names) *to++ = row[name];
   return out;
 }
 
@@ -306,9 +314,10 @@ void bind_training(nb::module_& m) {
       .def_ro("threads", &TrainingSummary::threads)
       .def_ro("instruction_set", &TrainingSummary::instruction_set)
       .def_prop_ro(
-          "train_losses", [](const TrainingSummary& s) { return losses_of(s, false); }, "(steps, 3): loss, summary loss, weight decay")
+          "train_losses", [](const TrainingSummary& s) { return losses_of(s, false); }, "(steps, terms)")
       .def_prop_ro(
-          "val_losses", [](const TrainingSummary& s) { return losses_of(s, true); }, "(validated epochs, 3)")
+          "val_losses", [](const TrainingSummary& s) { return losses_of(s, true); }, "(validated epochs, terms)")
+      .def_prop_ro("loss_names", &loss_names_of, "Of the terms; weight decay comes last.")
       .def_prop_ro("learning_rates",
                    [](const TrainingSummary& s) {
                      Array out({static_cast<std::int64_t>(s.history.steps.size())});
@@ -338,7 +347,7 @@ void bind_training(nb::module_& m) {
   nb::class_<Trainer>(m, "Trainer")
       .def(
           "__init__",
-          [](Trainer* self, const Amortizer& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
+          [](Trainer* self, const AmortizerBase& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
              int threads, double default_lr, nb::object progress, double progress_interval, const std::string& nonfinite, double max_share,
              const std::string& overlap, const std::string& checkpoint_path, int max_to_keep, double checkpoint_minutes,
              bool resume_state) {

@@ -325,6 +325,21 @@ Array TwoLevelAmortizedPosterior::log_posterior(const Batch& batch, std::vector<
   return d.global + d.local.sum(1);
 }
 
+TwoLevelAmortizedPosterior::Forward TwoLevelAmortizedPosterior::forward(const Batch& batch) const {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const Groups groups = groups_of(batch);
+  const AmortizedPosterior::Forward rows = local().forward(local_rows(batch, groups, true));
+  const std::int64_t width = rows.z.dim(1);
+  Forward out{global().forward(global_batch(batch, true)), Array({groups.sets, groups.count, width}, kNone),
+              Array({groups.sets, groups.count}, kNone)};
+  for (std::int64_t r = 0; r < rows.log_det_J.size(); ++r) {
+    const std::int64_t place = groups.there[static_cast<std::size_t>(r)];
+    std::copy_n(rows.z.data() + r * width, width, out.local_z.data() + place * width);
+    out.local_log_det_J.data()[place] = rows.log_det_J.data()[r];
+  }
+  return out;
+}
+
 std::vector<Foreign> TwoLevelAmortizedPosterior::foreign(const Batch& batch) const { return global().foreign(global_batch(batch, false)); }
 
 std::shared_ptr<const SeenData> TwoLevelAmortizedPosterior::seen() const { return own_->seen.load(); }

@@ -267,6 +267,12 @@ TEST(TwoLevel, LossesAgree) {
     const Trainable::LossTensors trained_on = t.amortizer.loss(tape, t.test);
     EXPECT_NEAR(static_cast<double>(trained_on.terms[0].data()[0]), terms["global_loss"], 1e-4);
     EXPECT_NEAR(static_cast<double>(trained_on.terms[1].data()[0]), terms["local_loss"], 1e-4);
+    const auto f = t.amortizer.forward(t.test);
+    for (std::int64_t b = 0; b < 5; ++b) {
+      EXPECT_NEAR(f.global.log_det_J(b) - 0.5 * std::pow(f.global.z(b, 0), 2) - 0.5 * std::log(2 * std::numbers::pi), d.global(b), 1e-4);
+      EXPECT_NEAR(f.local_log_det_J(b, 1) - 0.5 * std::pow(f.local_z(b, 1, 0), 2) - 0.5 * std::log(2 * std::numbers::pi), d.local(b, 1),
+                  1e-4);
+    }
     const std::vector<double> each = t.amortizer.losses_of(t.test);
     ASSERT_EQ(each.size(), 200U);
     if (!varying) {

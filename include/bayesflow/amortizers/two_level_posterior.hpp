@@ -65,6 +65,13 @@ class TwoLevelAmortizedPosterior : public AmortizerGroup {
   /// log q(hyper, local, shared | data): (batch).
   [[nodiscard]] Array log_posterior(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const;
 
+  struct Forward {
+    AmortizedPosterior::Forward global;  ///< z (batch, H + S), log_det_J (batch)
+    Array local_z, local_log_det_J;      ///< (batch, groups, L), (batch, groups); NaN for groups that are not there
+  };
+  /// Latents and log-determinants of given parameters. Normalizing flows only.
+  [[nodiscard]] Forward forward(const Batch& batch) const;
+
   using AmortizerGroup::build;
   void build(const BatchShapes& shapes, std::optional<std::uint64_t> seed = {}) override;
   [[nodiscard]] bool reads(std::string_view role) const override;

@@ -8,9 +8,9 @@ from .likelihood import AmortizedLikelihood
 from .model_comparison import AmortizedModelComparison
 from .point_estimator import AmortizedPointEstimator
 from .posterior import AmortizedPosterior
+from .two_level import TwoLevelAmortizedPosterior
 
-__all__ = ["AmortizedPosterior", "AmortizedLikelihood", "AmortizedModelComparison", "AmortizedPointEstimator", "load_amortizer"]
+__all__ = ["AmortizedPosterior", "AmortizedLikelihood", "AmortizedModelComparison", "AmortizedPointEstimator", "TwoLevelAmortizedPosterior", "load_amortizer"]
 
 AmortizedPosteriorLikelihood = absent("AmortizedPosteriorLikelihood", "train an AmortizedPosterior")
-TwoLevelAmortizedPosterior = absent("TwoLevelAmortizedPosterior", "use an AmortizedPosterior over all parameters")
 AmortizedTarget = absent("AmortizedTarget", "it was the base of v1's amortizers; there are AmortizedPosterior and AmortizedLikelihood")

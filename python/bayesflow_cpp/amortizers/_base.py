@@ -12,6 +12,7 @@ from .. import _core
 from .._absent import absent, page
 from .._arrays import Scalar, as_arguments, as_batch, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
 from .._log import warn_of_foreign
+from ..configuration import DefaultPosteriorConfigurator
 from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from ..latents import MultivariateStudentT
 from ..networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
@@ -130,6 +131,12 @@ class Amortizer:
     def _in_words(self, latent):
         return latent
 
+    def _learns(self):
+        return f"{self.latent_dim} {self._target}"
+
+    def _default_configurator(self):
+        return DefaultPosteriorConfigurator()
+
     @property
     def number_of_parameters(self) -> int:
         """Trainable weights."""
@@ -151,8 +158,8 @@ class Amortizer:
     def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> Scalar:
         """Mean of -log q, plus the summary loss; without dropout and weight decay."""
         require_inference(f"{self._kind}.compute_loss", training)
-        loss, summary_loss, _ = self._ready(input_dict).compute_loss(self._inputs(input_dict, True))
-        return Scalar(loss + summary_loss)
+        terms = self._ready(input_dict).compute_loss(self._inputs(input_dict, True))
+        return Scalar(sum(value for name, value in terms.items() if name != "weight_decay"))
 
     def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, *, seed: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Draws for each data set: (B, n_samples, width) float32; of one data set (n_samples, width), as in v1, or (1, n_samples, width) with `keepdims`.

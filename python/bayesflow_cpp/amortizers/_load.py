@@ -13,6 +13,7 @@ from .likelihood import AmortizedLikelihood
 from .model_comparison import AmortizedModelComparison
 from .point_estimator import AmortizedPointEstimator
 from .posterior import AmortizedPosterior
+from .two_level import TwoLevelAmortizedPosterior
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,6 +31,25 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Any:
     """
     threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
+    if isinstance(engine, _core.TwoLevelAmortizedPosterior):
+        return _two_level(engine, info, threads)
+    return _single(engine, info, threads)
+
+
+def _two_level(engine, info, threads):
+    out = TwoLevelAmortizedPosterior.__new__(TwoLevelAmortizedPosterior)
+    out._engine, out.info, out._threads, out._trained = engine, info, threads, _facts_of(info)
+    out.local_amortizer, out.global_amortizer = (_single(part, info, threads) for part in (engine.local, engine.global_))
+    out.name = as_net_name(None, out)
+    return out
+
+
+def _facts_of(info):
+    """What training did, for files that are written later."""
+    return {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
+
+
+def _single(engine, info, threads):
     kind = _CLASSES[type(engine).__name__]
     out = kind.__new__(kind)
     out._engine, out.info, out._threads, out.seed, out._mmd = engine, info, threads, None, engine.summary_mmd_weight
@@ -38,7 +58,7 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Any:
     out.latent_dist = MultivariateStudentT(float(engine.latent[len("student_t(") : -1])) if student_t else None
     out.latent_dim, out._owner, out._disowned = engine.target_width, None, False
     out.name = as_net_name(None, out)
-    out._trained = {key: info[key] for key in ("simulations", "final_loss", "final_validation_loss", "seed")}
+    out._trained = _facts_of(info)
     out.inference_net = (LoadedInvertible if engine.latent else LoadedHead)(out, engine.target_width)
     out.summary_net = LoadedSummary(out) if engine.has_summary_net else None
     return out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arrays import output
+from ..configuration import DefaultLikelihoodConfigurator
 from ..exceptions import ConfigurationError
 from ..latents import MultivariateStudentT
 from ..networks import InvertibleNetwork, print_summary, require_inference
@@ -46,6 +47,9 @@ class AmortizedLikelihood(Amortizer):
         if not isinstance(surrogate_net, InvertibleNetwork):
             raise ConfigurationError(f"AmortizedLikelihood: surrogate_net must be an InvertibleNetwork; got {type(surrogate_net).__name__}")
         self._set_up(surrogate_net, None, latent_dist, 0.0, name, seed, threads)
+
+    def _default_configurator(self):
+        return DefaultLikelihoodConfigurator()
 
     @property
     def surrogate_net(self) -> InvertibleNetwork:

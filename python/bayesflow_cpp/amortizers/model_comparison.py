@@ -10,6 +10,7 @@ import numpy as np
 from .. import losses
 from .._arrays import as_flag, as_numbers, is_whole, output, shown
 from .._log import warn_of_foreign
+from ..configuration import DefaultModelComparisonConfigurator
 from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from ..networks import _SummaryNetwork, require_inference
 from ..networks.heads import EvidentialNetwork, PMPNetwork
@@ -55,6 +56,9 @@ class AmortizedModelComparison(AmortizerWithOutputs):
             raise ConfigurationError(f"AmortizedModelComparison: inference_net must be a PMPNetwork or an EvidentialNetwork; got {type(inference_net).__name__}")
         self._changed = _smoothing(loss_fun)
         self._set_up_with(inference_net, summary_net, name, seed, threads)
+
+    def _default_configurator(self):
+        return DefaultModelComparisonConfigurator(self.num_models)
 
     @property
     def num_models(self) -> int:

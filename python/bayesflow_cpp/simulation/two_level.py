@@ -59,7 +59,7 @@ class TwoLevelPrior:
         functions = {"hyper_prior_fun": self.hyper_prior, "local_prior_fun": self.local_prior, "shared_prior_fun": self.shared_prior}
         return f"TwoLevelPrior({', '.join(f'{key}={name_of(function)}' for key, function in functions.items() if function is not None)})"
 
-    def __call__(self, batch_size: int, hyper_args: Mapping[str, Any] = {}, local_args: Mapping[str, Any] = {}, shared_args: Mapping[str, Any] = {},
+    def __call__(self, batch_size: int, *, hyper_args: Mapping[str, Any] = {}, local_args: Mapping[str, Any] = {}, shared_args: Mapping[str, Any] = {},
                  **kwargs: Any) -> dict[str, Any]:  # fmt: skip
         """{"hyper_parameters": (B, H), "local_parameters": (B, groups, L), "shared_parameters": (B, S) where there are such, "batchable_context",
         "non_batchable_context"}; the arguments reach the functions."""
@@ -77,9 +77,10 @@ class TwoLevelPrior:
         """One draw of the hyper parameters."""
         return self._hyper(self._stream("hyper"), **kwargs)
 
-    def draw_local_parameters(self, hyper_params: Any, *args: Any, **kwargs: Any) -> Any:
+    def draw_local_parameters(self, hypers: Any, batchable_context: Any = None, non_batchable_context: Any = None, **kwargs: Any) -> Any:
         """One draw of the local parameters of all groups, given hyper parameters and contexts."""
-        return self._local(self._stream("local"), own(hyper_params), *args, **kwargs)
+        contexts = [own(context) for context in (batchable_context, non_batchable_context) if context is not None]
+        return self._local(self._stream("local"), own(hypers), *contexts, **kwargs)
 
     def draw_shared_parameters(self, **kwargs: Any) -> Any:
         """One draw of the shared parameters."""

@@ -1,0 +1,100 @@
+"""Amortizers that are made of amortizers: one set of weights, one trainer, one file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._arrays import Scalar, as_batch
+from ..exceptions import ConfigurationError
+from ..helper_classes import label_of
+from ..networks import as_net_name, require_inference
+from ._base import Amortizer
+
+if TYPE_CHECKING:
+    from .._types import Simulations
+
+
+class AmortizerGroup(Amortizer):
+    """What groups have in common. A class names its parts (`_part_names`, attributes that hold amortizers) and makes an engine of theirs (`_join`)."""
+
+    _part_names = ()
+    inference_net = summary_net = latent_dist = None
+    seed, _mmd, latent_dim = None, 0.0, 0
+
+    def _set_up_group(self, name):
+        parts = [getattr(self, part) for part in self._part_names]
+        for part_name, part in zip(self._part_names, parts):
+            if part._owner is not None or part._engine is not None and part._engine.is_built:
+                raise ConfigurationError(f"{self._kind}: {part_name} has weights already, or shares them with another amortizer; give one that is new")
+        self._threads, self.info, self._trained = max(part._threads for part in parts), None, {}
+        self._engine = self._join()
+        self.name = as_net_name(name, self)
+
+    def _join(self):
+        raise NotImplementedError
+
+    def _take_parts(self):
+        """After the engine came from a file: gives the parts theirs."""
+        raise NotImplementedError
+
+    def _networks(self):
+        return [net for part in self._part_names for net in getattr(self, part)._networks()]
+
+    def _parts(self):
+        return [(f"{part}.{name}", net) for part in self._part_names for name, net in getattr(self, part)._parts()]
+
+    @property
+    def _core(self):
+        return self._engine
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the weights are there: after the first trainer or call."""
+        return self._engine.is_built
+
+    def __repr__(self):
+        weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
+        return f"<{self._kind} of {', '.join(repr(getattr(self, part)) for part in self._part_names)}; {weights}>"
+
+    def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> dict[str, Scalar]:
+        """The loss of each part, by the names of the history's columns; without dropout and weight decay."""
+        require_inference(f"{self._kind}.compute_loss", training)
+        terms = self._ready(input_dict, True).compute_loss(self._inputs(input_dict, True))
+        return {label_of(name): Scalar(value) for name, value in terms.items() if name != "weight_decay"}
+
+    def _ready(self, input_dict, target=True):
+        if not self._engine.is_built:
+            self._engine.build(self._inputs(input_dict, True))
+        return self._engine
+
+    def _inputs(self, input_dict, target=False):
+        if not isinstance(input_dict, dict):
+            raise ConfigurationError(f"{self._kind}: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
+        return as_batch(input_dict)
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        engine = state.pop("_engine")
+        if engine.is_built:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.h5")
+                engine.save(path, "", [], {})
+                with open(path, "rb") as file:
+                    state["_file"] = file.read()
+        return state
+
+    def __setstate__(self, state):
+        file = state.pop("_file", None)
+        self.__dict__.update(state)
+        if file is None:
+            self._engine = self._join()
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.h5")
+            with open(path, "wb") as out:
+                out.write(file)
+            self._engine, _ = _core.load_amortizer(path, self._threads, True)
+        self._take_parts()
