@@ -37,6 +37,7 @@
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
+#include "bayesflow/networks/flow_matching.hpp"
 #include "bayesflow/networks/fusion_network.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/head.hpp"

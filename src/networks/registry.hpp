@@ -7,6 +7,7 @@
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
+#include "bayesflow/networks/flow_matching.hpp"
 #include "bayesflow/networks/fusion_network.hpp"
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/hierarchical_network.hpp"
@@ -39,6 +40,7 @@ void for_each_summary_network(Visit&& visit) {
 template <class Visit>
 void for_each_inference_network(Visit&& visit) {
   visit.template operator()<InvertibleNetwork>("InvertibleNetwork");
+  visit.template operator()<FlowMatchingNetwork>("FlowMatchingNetwork");
   visit.template operator()<PMPNetwork>("PMPNetwork");
   visit.template operator()<EvidentialNetwork>("EvidentialNetwork");
   visit.template operator()<PointNetwork>("PointNetwork");

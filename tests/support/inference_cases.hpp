@@ -48,6 +48,18 @@ inline std::vector<InferenceCase> inference_cases() {
     add("InvertibleNetwork", what, 2, AmortizedPosterior::kKind, [coupling, design = design] {
       return InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2, .coupling_design = design, .coupling = coupling});
     });
+  for (const auto& [what, loss] : {std::pair{"", VelocityLoss::squared}, std::pair{"log_cosh", VelocityLoss::log_cosh}})
+    add("FlowMatchingNetwork", what, 2, AmortizedPosterior::kKind, [loss = loss] {
+      return FlowMatchingNetwork({.num_params = 2,
+                                  .dense = {.units = 6, .activation = Activation::tanh},
+                                  .num_dense = 2,
+                                  .dropout_prob = 0.1,
+                                  .time_frequencies = 2,
+                                  .time_power = loss == VelocityLoss::squared ? 0.0 : 0.5,
+                                  .loss = loss,
+                                  .solver = loss == VelocityLoss::squared ? OdeSolver::rk4 : OdeSolver::euler,
+                                  .steps = 3});
+    });
   add("PMPNetwork", "", 3, AmortizedModelComparison::kKind, [] { return PMPNetwork({.num_models = 3, .hidden = tiny_head()}); });
   add("PMPNetwork", "smoothed", 2, AmortizedModelComparison::kKind, [] {
     HeadOptions hidden = tiny_head();

@@ -1,0 +1,93 @@
+/// Continuous flows that are learnt without solving them: flow matching along straight lines.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bayesflow/core/describe.hpp"
+#include "bayesflow/networks/inference_network.hpp"
+#include "bayesflow/nn/layers.hpp"
+
+namespace bayesflow {
+
+/// How the difference r between learnt and wanted velocity is judged.
+enum class VelocityLoss : std::uint8_t {
+  squared,   ///< sum_j r_j^2, which the exact velocity minimizes
+  log_cosh,  ///< sum_j log cosh r_j, v1's: less moved by outliers, and by skewed differences drawn away from the exact velocity
+};
+[[nodiscard]] EnumNames<VelocityLoss> names_of(VelocityLoss);
+
+/// Steps of equal length by which draws are made and densities integrated.
+enum class OdeSolver : std::uint8_t {
+  euler,  ///< error of the order of the step
+  rk4,    ///< classical Runge-Kutta: error of its fourth power, four evaluations a step
+};
+[[nodiscard]] EnumNames<OdeSolver> names_of(OdeSolver);
+
+/// Settings of a FlowMatchingNetwork.
+struct FlowMatchingOptions {
+  std::int64_t num_params = 0;  ///< width of the targets; mandatory
+  DenseOptions dense = {.units = 256, .activation = Activation::swish};
+  std::int64_t num_dense = 4;
+  bool residual = true;               ///< hidden layers but the first add to their input
+  double dropout_prob = 0;            ///< after each hidden layer, in training
+  std::int64_t time_frequencies = 8;  ///< sin(pi k t), cos(pi k t) for k = 1, ... beside t as inputs
+  double time_power = 0;  ///< times of training have a density proportional to t^time_power: above 0, more of them near the data
+  VelocityLoss loss = VelocityLoss::squared;
+  OdeSolver solver = OdeSolver::rk4;
+  std::int64_t steps = 25;  ///< of the solver
+  void validate() const;    ///< throws ConfigurationError
+};
+
+template <class V>
+void describe(V& v, FlowMatchingOptions& o) {
+  v("num_params", o.num_params, width());
+  v("dense", o.dense);
+  v("num_dense", o.num_dense, between(1, 100));
+  v("residual", o.residual);
+  v("dropout_prob", o.dropout_prob, probability());
+  v("time_frequencies", o.time_frequencies, between(0, 100));
+  v("time_power", o.time_power, Constraint{.low = 0, .high = 100});
+  v("loss", o.loss);
+  v("solver", o.solver);
+  v("steps", o.steps, between(1, 100000));
+}
+
+/// A velocity v(x, t; condition), a dense network, carries standard normal numbers z at t = 0 to targets y at t = 1: dx/dt = v.
+/// It is learnt from straight lines: the loss of a target is |v((1 - t) z + t y, t; c) - (y - z)|^2 at a random time and a random z, which
+/// the velocity of a flow from the normal to the posterior minimizes. Liu et al. (2023), Flow straight and fast; Lipman et al. (2023), Flow
+/// matching for generative modeling; Wildberger et al. (2023), Flow matching for scalable simulation-based inference.
+///
+/// Draws solve the equation from t = 0 to 1. Densities solve it back: log q(y) = log N(x(0)) - integral of the trace of dv/dx, which is
+/// computed exactly, with one backward pass over as many rows as there are targets' columns. Densities have no derivatives here.
+///
+/// Targets should be of unit scale: there is no layer that brings them to it.
+class FlowMatchingNetwork final : public InferenceNetwork {
+ public:
+  explicit FlowMatchingNetwork(FlowMatchingOptions options);
+
+  /// Throws ConfigurationError unless targets are `num_params` wide.
+  void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
+  [[nodiscard]] std::int64_t target_width() const override { return options_.num_params; }
+  /// In training one random time and start for each target; else the mean over the same 16 of each for all targets.
+  [[nodiscard]] Tensor loss(Tape& tape, Tensor targets, Tensor condition) const override;
+  [[nodiscard]] Tensor sample(Tape& tape, DrawStreams& streams, Tensor condition) const override;
+  [[nodiscard]] Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const override;
+  [[nodiscard]] bool has_density() const override { return true; }
+  [[nodiscard]] bool has_draws() const override { return true; }
+  [[nodiscard]] std::string to_string() const override;
+  [[nodiscard]] const FlowMatchingOptions& options() const { return options_; }
+
+  /// v(x, t; condition) of x (..., D), with times (..., 1) of each row, and a condition (batch, C), or of each row.
+  [[nodiscard]] Tensor velocity(Tape& tape, Tensor x, Tensor times, Tensor condition) const;
+
+ private:
+  void check(Tensor targets, Tensor condition) const;
+  FlowMatchingOptions options_;
+  std::vector<nn::Dense> hidden_;
+  nn::Dense output_;
+  std::int64_t condition_width_ = 0;
+};
+
+}  // namespace bayesflow
