@@ -23,6 +23,11 @@ AmortizedPointEstimator::AmortizedPointEstimator(std::shared_ptr<InferenceNetwor
         "and outputs");
 }
 
+std::vector<double> AmortizedPointEstimator::losses_of(const Batch& inputs) const {
+  const auto* point = dynamic_cast<const PointNetwork*>(&inference_net());
+  return point && point->options().estimate == PointEstimate::mean_and_sd ? Amortizer::losses_of(inputs) : std::vector<double>();
+}
+
 Array AmortizedPointEstimator::estimate(const Batch& batch, SampleOptions options) const {
   Array out = outputs("estimate", batch, options);
   const std::int64_t width = num_params(), got = out.dim(1);

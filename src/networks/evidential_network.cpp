@@ -6,6 +6,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "networks/model_indices.hpp"
+#include "networks/validated.hpp"
 
 namespace bayesflow {
 
@@ -20,13 +21,8 @@ void EvidentialNetworkOptions::validate() const {
         bayesflow::to_string(output_activation)));
 }
 
-static const EvidentialNetworkOptions& validated(const EvidentialNetworkOptions& options) {
-  options.validate();
-  return options;
-}
-
 EvidentialNetwork::EvidentialNetwork(EvidentialNetworkOptions options)
-    : options_(validated(options)), head_("EvidentialNetwork", options_.hidden) {}
+    : options_(networks::validated(options)), head_("EvidentialNetwork", options_.hidden) {}
 
 void EvidentialNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
   networks::require_model_indices("EvidentialNetwork", options_.num_models, target_width);

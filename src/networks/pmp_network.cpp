@@ -3,17 +3,13 @@
 #include <fmt/format.h>
 
 #include "networks/model_indices.hpp"
+#include "networks/validated.hpp"
 
 namespace bayesflow {
 
 void PMPNetworkOptions::validate() const { validate_described(*this, "PMPNetworkOptions"); }
 
-static const PMPNetworkOptions& validated(const PMPNetworkOptions& options) {
-  options.validate();
-  return options;
-}
-
-PMPNetwork::PMPNetwork(PMPNetworkOptions options) : options_(validated(options)), head_("PMPNetwork", options_.hidden) {}
+PMPNetwork::PMPNetwork(PMPNetworkOptions options) : options_(networks::validated(options)), head_("PMPNetwork", options_.hidden) {}
 
 void PMPNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
   networks::require_model_indices("PMPNetwork", options_.num_models, target_width);

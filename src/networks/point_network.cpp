@@ -6,6 +6,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "networks/registry.hpp"
+#include "networks/validated.hpp"
 
 namespace bayesflow {
 
@@ -28,12 +29,8 @@ void PointNetworkOptions::validate() const {
     throw ConfigurationError("PointNetworkOptions::loss_fun is set, but would not be used; set estimate to own as well, or leave it out");
 }
 
-static const PointNetworkOptions& validated(const PointNetworkOptions& options) {
-  options.validate();
-  return options;
-}
-
-PointNetwork::PointNetwork(PointNetworkOptions options) : options_(validated(options)), head_("PointNetwork", options_.hidden) {}
+PointNetwork::PointNetwork(const PointNetworkOptions& options)
+    : options_(networks::validated(options)), head_("PointNetwork", options_.hidden) {}
 
 std::int64_t PointNetwork::blocks() const {
   if (options_.estimate == PointEstimate::quantiles) return static_cast<std::int64_t>(options_.levels.size());

@@ -175,6 +175,16 @@ TEST(PointEstimator, TakesALossOfAUsersOwn) {
   EXPECT_EQ(with.compute_loss(batch)["loss"], amortizer.compute_loss(batch)["loss"]);
 }
 
+TEST(PointEstimator, SpeaksOfNatsWhereTheLossIsALogScore) {
+  const GenerativeModel model = gaussian_model(2, 5);
+  for (const PointEstimate estimate : {PointEstimate::mean, PointEstimate::mean_and_sd}) {
+    AmortizedPointEstimator amortizer(PointNetwork(small(2, estimate)), small_set());
+    Trainer trainer(amortizer, model, {.threads = 1});
+    const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 200, .batch_size = 32});
+    EXPECT_EQ(run.convergence.sentence.find("nats") == std::string::npos, estimate == PointEstimate::mean) << run.convergence.sentence;
+  }
+}
+
 TEST(PointEstimator, SaysWhatDoesNotFit) {
   EXPECT_EQ(
       sentence<ConfigurationError>([] { (void)AmortizedPointEstimator(InvertibleNetwork({.num_params = 2})); }),

@@ -282,3 +282,69 @@ def test_report_and_verdict(tmp_path):
     swapped = bf.diagnostics.model_verdict(1 - inputs["model_indices"], amortizer.posterior_probs(inputs))
     assert "are the models' labels swapped?" in swapped.sentence
     assert pickle.loads(pickle.dumps(verdict)).sentence == verdict.sentence
+
+
+# --- v1's notebooks ---
+
+ITEMS = 25
+
+
+def recognition_models():
+    """Multinomial processing trees of recognition: an old item is recognized with probability r, or else guessed "old" with g. A new item is guessed "old" with
+    g (one threshold), or with (1 - r) g (two thresholds). Data: (2 ITEMS, 2), whether the item is old, and the answer."""
+    old = np.repeat([1.0, 0.0], ITEMS)
+
+    def answers(hit, false_alarm, rng):
+        p = np.where(old == 1, hit[:, None], false_alarm[:, None])
+        return np.stack([np.broadcast_to(old, p.shape), rng.random(p.shape) < p], axis=-1)
+
+    prior = bf.simulation.Prior(batch_prior_fun=lambda batch_size, rng: rng.random((batch_size, 2)), param_names=["r", "g"])
+    one = lambda theta, rng: answers(theta[:, 0] + (1 - theta[:, 0]) * theta[:, 1], theta[:, 1], rng)  # noqa: E731
+    two = lambda theta, rng: answers(theta[:, 0] + (1 - theta[:, 0]) * theta[:, 1], (1 - theta[:, 0]) * theta[:, 1], rng)  # noqa: E731
+    models = [bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(batch_simulator_fun=f)) for f in (one, two)]
+    return bf.simulation.MultiGenerativeModel(models, seed=1)
+
+
+def exact_recognition(x):
+    """log Bayes factor of two thresholds against one, by quadrature over r and g."""
+    grid = (np.arange(200) + 0.5) / 200
+    r, g = np.meshgrid(grid, grid, indexing="ij")
+    hits, alarms = (x[..., 0] * x[..., 1]).sum(axis=1), ((1 - x[..., 0]) * x[..., 1]).sum(axis=1)
+    log = lambda p, k: k * np.log(p) + (ITEMS - k) * np.log1p(-p)  # noqa: E731
+    out = np.empty(len(x))
+    for i, (h, f) in enumerate(zip(hits, alarms)):
+        hit = log(r + (1 - r) * g, h)
+        out[i] = np.log(np.exp(hit + log((1 - r) * g, f)).mean()) - np.log(np.exp(hit + log(g, f)).mean())
+    return out
+
+
+def test_notebook_of_processing_trees():
+    models = recognition_models()
+    amortizer = bf.amortizers.AmortizedModelComparison(bf.networks.PMPNetwork(num_models=2, dropout=False), bf.networks.DeepSet(summary_dim=8, num_equiv=0))
+    trainer = bf.trainers.Trainer(amortizer, models, progress=False, seed=1)
+    trainer.train_online(epochs=2, iterations_per_epoch=500, batch_size=64)
+    inputs = trainer.configurator(models(600))
+    probabilities, exact_odds = amortizer.posterior_probs(inputs), exact_recognition(inputs["summary_conditions"])
+    assert np.abs(probabilities[:, 1] - 1 / (1 + np.exp(-exact_odds))).mean() < 0.03
+    assert np.abs(amortizer.log_bayes_factors(inputs)[:, 1] - exact_odds).mean() < 0.25
+    assert bf.diagnostics.model_verdict(inputs["model_indices"], probabilities, error_rate=0.001).calibrated
+
+
+def test_notebook_of_hierarchical_models():
+    """Groups of observations: whether the groups' means differ."""
+
+    def model(spread):
+        prior = bf.simulation.Prior(batch_prior_fun=lambda batch_size, rng: rng.normal(size=(batch_size, 1)))
+        simulate = lambda mu, rng: rng.normal(mu[:, None, None] + spread * rng.normal(size=(len(mu), 6, 1, 1)), 1, (len(mu), 6, 10, 2))  # noqa: E731
+        return bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(batch_simulator_fun=simulate))
+
+    dense = dict(units=16, activation="relu")
+    levels = [bf.networks.DeepSet(dim, num_equiv=0, dense_s1_args=dense, dense_s2_args=dense) for dim in (6, 8)]
+    amortizer = bf.amortizers.AmortizedModelComparison(bf.networks.PMPNetwork(2, dropout=False), bf.networks.HierarchicalNetwork(levels))
+    models = bf.simulation.MultiGenerativeModel([model(0.0), model(1.0)], seed=1)
+    trainer = bf.trainers.Trainer(amortizer, models, progress=False, seed=1, default_lr=2e-3)
+    trainer.train_online(epochs=1, iterations_per_epoch=1500, batch_size=64)
+    inputs = trainer.configurator(models(500))
+    verdict = bf.diagnostics.model_verdict(inputs["model_indices"], amortizer.posterior_probs(inputs), error_rate=0.001)
+    assert verdict.learnt and verdict.calibrated, verdict.sentence
+    assert bf.diagnostics.confusion_matrix(inputs["model_indices"], amortizer.posterior_probs(inputs)).accuracy.value > 0.9

@@ -147,3 +147,18 @@ def test_sentences():
         point("median")
     with pytest.raises(ConfigurationError, match="num_params = 3, but the targets have a width of 2; set it to 2"):
         bf.trainers.Trainer(estimator(point(num_params=3), summary()), model(), progress=False)
+
+
+@pytest.mark.parametrize(("norm_ord", "estimate", "factor"), [(1, None, 2 ** (1 / 9)), (2, None, 2 ** (1 / 9)), (2, "mean", 9 / 8)])
+def test_v1s_notebook_of_pareto_and_uniform(norm_ord, estimate, factor):
+    """theta ~ Pareto(4, 1), five x ~ U(0, theta): the posterior is Pareto(9, max(1, largest x)), whose median and mean are known."""
+    prior = bf.simulation.Prior(batch_prior_fun=lambda batch_size, rng: 1 + rng.pareto(4, (batch_size, 1)))
+    model = bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(batch_simulator_fun=lambda theta, rng: rng.random((len(theta), 5, 1)) * theta[:, None]))
+    dense = dict(units=32, activation="relu")
+    summary_net = bf.networks.DeepSet(6, num_equiv=0, dense_s1_args=dense, dense_s2_args=dense, pooling_fun="max", linear_path=True)
+    amortizer = bf.amortizers.AmortizedPointEstimator(point(estimate, num_params=1), summary_net, norm_ord=norm_ord)
+    trainer = bf.trainers.Trainer(amortizer, model, progress=False, seed=1)
+    trainer.train_online(1, 2500, 64)
+    inputs = trainer.configurator(model(1000))
+    ratio = amortizer.estimate(inputs)[:, 0] / np.maximum(1, inputs["summary_conditions"].max(axis=(1, 2)))
+    assert abs(ratio.mean() / factor - 1) < 0.015, "mean and median differ by 4 %"

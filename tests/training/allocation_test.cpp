@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bayesflow/networks/graph_network.hpp"
+#include "support/inference_cases.hpp"
 #include "training/support_summary_models.hpp"
 #include "training/support_training.hpp"
 
@@ -19,7 +20,8 @@ namespace {
 
 /// Allocations in `steps` steps after the first `warm`: the fewest of three stretches, because on a busy machine a thread of the pool may
 /// get its first piece of work, and its memory with it, late. A step that allocates does so in every stretch.
-long allocations_when_warm(AmortizedPosterior amortizer, const GenerativeModel& model, int threads, std::int64_t warm, std::int64_t steps,
+template <class A>
+long allocations_when_warm(A amortizer, const GenerativeModel& model, int threads, std::int64_t warm, std::int64_t steps,
                            const Configurator& configurator = {}) {
   long begin = 0, fewest = std::numeric_limits<long>::max();
   const auto progress = [&, step = std::int64_t{0}](const Progress& p) mutable {
@@ -78,6 +80,21 @@ TEST(TrainingMemory, NeitherDoesAnySummaryNetwork) {
                                     support::summary_configurator(c)),
               0)
         << support::name_of(c);
+}
+
+TEST(TrainingMemory, NeitherDoesAnyInferenceNetwork) {
+  for (const support::InferenceCase& c : support::inference_cases()) {
+    const std::shared_ptr<InferenceNetwork> net = c.make();
+    const auto configurator = [&](const Simulations& s) {
+      Array targets = s.prior_draws;
+      net->make_valid(targets);
+      return Batch{{c.kind->target, targets}, {roles::summary_conditions, s.sim_data}};
+    };
+    EXPECT_EQ(allocations_when_warm(AmortizerAccess::make(*c.kind, c.make(), std::make_shared<DeepSet>(tiny_deep_set()), {}),
+                                    gaussian_model(c.width, 6), 1, 10, 20, configurator),
+              0)
+        << support::name_of(c);
+  }
 }
 
 TEST(TrainingMemory, NeitherDoContexts) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "bayesflow/amortizers/amortizer.hpp"
 #include "bayesflow/networks/point_network.hpp"
@@ -36,6 +37,8 @@ class AmortizedPointEstimator : public Amortizer {
   explicit AmortizedPointEstimator(const Amortizer& other) : Amortizer(kKind, other) {}
 
   [[nodiscard]] std::int64_t num_params() const { return target_width(); }
+  /// None unless the loss is a log score, in nats: what further steps would gain is told in these.
+  [[nodiscard]] std::vector<double> losses_of(const Batch& inputs) const override;
 
   /// The network's outputs for every data set, as blocks of P numbers: (batch, P) if there is one, else (batch, K, P): means and standard
   /// deviations, or a row for each level of quantiles. (batch, W) if they are no multiple of P.

@@ -54,7 +54,7 @@ void describe(V& v, PointNetworkOptions& o) {
 /// minimize them.
 class PointNetwork final : public InferenceNetwork {
  public:
-  explicit PointNetwork(PointNetworkOptions options);
+  explicit PointNetwork(const PointNetworkOptions& options);
 
   /// Throws ConfigurationError unless targets are `num_params` wide.
   void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
