@@ -21,7 +21,6 @@ inline constexpr std::int64_t kMaxWidth = std::int64_t{1} << 31;
 
 using Numbers = std::unordered_map<std::string, std::size_t>;
 
-inline bool pools(GraphOp op) { return op == GraphOp::mean_pool || op == GraphOp::max_pool || op == GraphOp::sum_pool; }
 inline bool of_equal_shapes(GraphOp op) { return op == GraphOp::add || op == GraphOp::subtract || op == GraphOp::multiply; }
 /// Whether nodes name a layer; and the names of those that an operation takes.
 [[nodiscard]] bool has_layer(GraphOp op);

@@ -17,7 +17,6 @@ using networks::kMaxConcat;
 using networks::kMaxWidth;
 using networks::Numbers;
 using networks::of_equal_shapes;
-using networks::pools;
 using networks::refuse;
 using networks::refuse_shape;
 

@@ -58,7 +58,7 @@ class GraphNetwork final : public SummaryNetwork {
   nn::ParameterStore* store_ = nullptr;
   std::vector<int> learnt_;   // parameters
   Shape input_;               // that it was built for
-  std::vector<char> masked_;  // values whose observations are those of the data (batch, n, d)
+  std::vector<bool> masked_;  // values whose observations are those of the data (batch, n, d)
   std::vector<bool> fixed_;   // axes of it that later inputs must share
   std::int64_t summary_dim_ = 0;
   bool has_layers_ = false, takes_mask_ = false;  // of other kinds than dense
