@@ -57,6 +57,23 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           "flow"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
           "summary_seed"_a.none(), "threads"_a)
       .def(
+          "__init__",
+          [](A* self, const InferenceFactory& inference, const SummaryFactory* summary, std::optional<double> df, double summary_mmd_weight,
+             Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+            const AmortizerOptions options{.latent = latent_from(df),
+                                           .summary_mmd_weight = summary_mmd_weight,
+                                           .seed = seed,
+                                           .inference_seed = inference_seed,
+                                           .summary_seed = summary_seed,
+                                           .threads = threads};
+            if constexpr (std::is_same_v<A, AmortizedPosterior>)
+              new (self) A(inference.make(), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(), options);
+            else
+              new (self) A(inference.make(), options);
+          },
+          "inference"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
+          "summary_seed"_a.none(), "threads"_a)
+      .def(
           "sample",
           [](const A& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
             const Batch batch = batch_of(inputs);
@@ -218,6 +235,12 @@ void bind_amortizers(nb::module_& m) {
             return to_numpy_float32(reading(self, [&] { return run_inverse(flow_of(self), latent, condition); }));
           },
           "latent"_a, "condition"_a.none())
+      .def(
+          "run_velocity",
+          [](const Amortizer& self, const Array& x, const Array& times, const Maybe& condition) {
+            return to_numpy_float32(reading(self, [&] { return run_velocity(self.inference_net(), x, times, condition); }));
+          },
+          "x"_a, "times"_a, "condition"_a.none())
       .def(
           "run_outputs",
           [](const Amortizer& self, const Array& condition, std::uint64_t seed) {

@@ -204,6 +204,19 @@ nb::list to_list(const std::vector<Array>& arrays) {
   return out;
 }
 
+Array run_velocity(const InferenceNetwork& network, const Array& x, const Array& times, const std::optional<Array>& condition) {
+  const auto* flow = dynamic_cast<const FlowMatchingNetwork*>(&network);
+  if (!flow) throw ConfigurationError("only a FlowMatchingNetwork has a velocity");
+  Shape of_times = x.shape();
+  of_times.set(-1, 1);
+  if (x.rank() != 2 || x.dim(1) != flow->target_width() || times.shape() != of_times)
+    throw ShapeError("FlowMatchingNetwork: a velocity needs points (B, " + std::to_string(flow->target_width()) +
+                     ") and times (B, 1); got " + x.shape().to_string() + " and " + times.shape().to_string());
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  return values_of(flow->velocity(tape, tape.input(x), tape.input(times), condition ? tape.input(*condition) : Tensor()));
+}
+
 Array run_outputs(const InferenceNetwork& network, const Array& condition, std::uint64_t seed) {
   Tape tape;
   tape.reset({.gradients = false, .training = false, .seed = seed});
@@ -320,6 +333,12 @@ void bind_networks(nb::module_& m) {
             return to_numpy(run_outputs(*self.network, condition, seed));
           },
           "condition"_a, "seed"_a)
+      .def(
+          "run_velocity",
+          [](const StandaloneOutputs& self, const Array& x, const Array& times, const std::optional<Array>& condition) {
+            return to_numpy_float32(run_velocity(*self.network, x, times, condition));
+          },
+          "x"_a, "times"_a, "condition"_a.none())
       .def("weights", [](const StandaloneOutputs& self) { return weights_of(self.store); })
       .def("buffers", [](const StandaloneOutputs& self) { return buffers_of(self.store); })
       .def_prop_ro("number_of_parameters", [](const StandaloneOutputs& self) { return self.store.number_of_values(); });

@@ -37,6 +37,9 @@ struct SummaryFactory {
 struct InferenceFactory {
   std::function<std::shared_ptr<InferenceNetwork>()> make;
 };
+/// v(x, t; condition) of a FlowMatchingNetwork: x (B, D), times (B, 1).
+[[nodiscard]] Array run_velocity(const InferenceNetwork& network, const Array& x, const Array& times,
+                                 const std::optional<Array>& condition);
 [[nodiscard]] Array run_outputs(const InferenceNetwork& network, const Array& condition, std::uint64_t seed);
 
 }  // namespace bayesflow::python

@@ -104,7 +104,9 @@ class OptionReader {
       throw std::runtime_error(fmt::format("{} is \"{}\"", name, text));
     } else if constexpr (std::is_same_v<T, std::int64_t>) {
       value = io::integer<std::int64_t>(from);
-      const std::int64_t most = constraint.is_width ? limits_.max_width : limits_.max_count;
+      const std::int64_t most = constraint.is_free    ? static_cast<std::int64_t>(constraint.high)
+                                : constraint.is_width ? limits_.max_width
+                                                      : limits_.max_count;
       if (value < (constraint.is_width && constraint.low < 0 ? -most : 0) || value > most)
         throw std::runtime_error(fmt::format("{} is {}", name, value));
     } else if constexpr (bayesflow::detail::kIsPlain<T>) {

@@ -29,6 +29,8 @@ SIGNATURES = {name: (positional, named) for name, positional, named in (_read(li
 
 # Defaults that differ, each with a row of the page.
 OTHER_DEFAULTS = {
+    ("experimental.rectifiers.RectifiedDistribution.sample", "step_size"),  # a setting of the network
+    ("experimental.rectifiers.RectifiedDistribution.log_density", "step_size"),
     ("losses.mmd_summary_space", "z_dist"),  # np.random.standard_normal for tf.random.normal
     ("networks.PMPNetwork", "output_activation"),  # "softmax" for tf.nn.softmax
     ("benchmarks.gaussian_linear.prior", "scale"),

@@ -54,11 +54,11 @@ inline std::vector<InferenceCase> inference_cases() {
                                   .dense = {.units = 6, .activation = Activation::tanh},
                                   .num_dense = 2,
                                   .dropout_prob = 0.1,
-                                  .time_frequencies = 2,
+                                  .time_frequencies = loss == VelocityLoss::squared ? 2 : 12,
                                   .time_power = loss == VelocityLoss::squared ? 0.0 : 0.5,
                                   .loss = loss,
                                   .solver = loss == VelocityLoss::squared ? OdeSolver::rk4 : OdeSolver::euler,
-                                  .steps = 3});
+                                  .steps = loss == VelocityLoss::squared ? 3 : 40});
     });
   add("PMPNetwork", "", 3, AmortizedModelComparison::kKind, [] { return PMPNetwork({.num_models = 3, .hidden = tiny_head()}); });
   add("PMPNetwork", "smoothed", 2, AmortizedModelComparison::kKind, [] {

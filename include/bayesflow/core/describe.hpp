@@ -27,6 +27,7 @@ struct Constraint {
   double low = -kInfinity, high = kInfinity;
   bool above = false, below = false;  ///< the bounds themselves are excluded
   bool is_width = false;              ///< a number of units, which a file's weights bound
+  bool is_free = false;               ///< takes no memory of its own (a number of steps): in files its bounds are all that limits it
   [[nodiscard]] bool allows(double value) const;
   [[nodiscard]] std::string to_string() const;  ///< "at least 1"
 };
@@ -35,6 +36,8 @@ struct Constraint {
 [[nodiscard]] constexpr Constraint between(double low, double high) { return {.low = low, .high = high}; }
 [[nodiscard]] constexpr Constraint probability() { return {.low = 0, .high = 1, .below = true}; }  ///< [0, 1)
 [[nodiscard]] constexpr Constraint width() { return {.low = 1, .is_width = true}; }                ///< a number of units, at least 1
+
+[[nodiscard]] constexpr Constraint steps(double low, double high) { return {.low = low, .high = high, .is_free = true}; }
 
 [[nodiscard]] constexpr Constraint column() { return {.low = -1e15, .is_width = true}; }  ///< negative: counted from the end
 

@@ -47,11 +47,11 @@ void describe(V& v, FlowMatchingOptions& o) {
   v("num_dense", o.num_dense, between(1, 100));
   v("residual", o.residual);
   v("dropout_prob", o.dropout_prob, probability());
-  v("time_frequencies", o.time_frequencies, between(0, 100));
+  v("time_frequencies", o.time_frequencies, steps(0, 100));
   v("time_power", o.time_power, Constraint{.low = 0, .high = 100});
   v("loss", o.loss);
   v("solver", o.solver);
-  v("steps", o.steps, between(1, 100000));
+  v("steps", o.steps, steps(1, 100000));
 }
 
 /// A velocity v(x, t; condition), a dense network, carries standard normal numbers z at t = 0 to targets y at t = 1: dx/dt = v.

@@ -7,12 +7,13 @@ from .building_blocks import __all__ as _blocks
 from .composite import FusionNetwork, HierarchicalNetwork, SplitByColumn, SplitNetwork
 from .deep_set import DeepSet, InvariantNetwork
 from .engine import ConvNetwork, SequenceNetwork, SequentialNetwork, SetTransformer, TimeSeriesNetwork, TimeSeriesTransformer
+from .flow_matching import FlowMatchingNetwork
 from .heads import EvidentialNetwork, PMPNetwork, PointNetwork
 from .invertible import InvertibleNetwork
 from .layers import *  # noqa: F403
 from .layers import __all__ as _layers
 
-__all__ = ["ConvNetwork", "DeepSet", "EvidentialNetwork", "FusionNetwork", "HierarchicalNetwork", "InvariantNetwork", "InvertibleNetwork", "PMPNetwork", "PointNetwork",
+__all__ = ["ConvNetwork", "DeepSet", "EvidentialNetwork", "FlowMatchingNetwork", "FusionNetwork", "HierarchicalNetwork", "InvariantNetwork", "InvertibleNetwork", "PMPNetwork", "PointNetwork",
            "SequenceNetwork", "SequentialNetwork", "SetTransformer", "SplitByColumn", "SplitNetwork", "TimeSeriesNetwork", "TimeSeriesTransformer", *_blocks,
            *_layers]  # fmt: skip
 
