@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from ._absent import absent
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -92,7 +91,14 @@ def merge_left_into_right(left: Settings, right: Settings) -> dict[str, Any]:
 
 
 def build_meta_dict(user_dict: Settings, default: Any, owner: str = "settings") -> dict[str, Any]:
-    """The user's settings merged into the defaults. Raises ConfigurationError for a key that means nothing."""
+    """The user's settings merged into the defaults, a dictionary or a MetaDictSetting. Raises ConfigurationError for a key that means nothing, and for a
+    mandatory one that is missing."""
+    if isinstance(default, MetaDictSetting):
+        mandatory, default = default.mandatory_fields, default.meta_dict
+        missing = [key for key in mandatory if not isinstance(user_dict, dict) or user_dict.get(key) is None]
+        if missing:
+            raise ConfigurationError(f"{owner}: {', '.join(map(repr, missing))} must be given")
+        default = {**dict.fromkeys(mandatory), **default}
     if user_dict is None:
         return copy.deepcopy(default)
     if not isinstance(user_dict, dict):
@@ -103,8 +109,18 @@ def build_meta_dict(user_dict: Settings, default: Any, owner: str = "settings") 
     return merge_left_into_right(user_dict, default)
 
 
-Setting = absent("Setting", "settings are dictionaries")
-MetaDictSetting = absent("MetaDictSetting", "settings are dictionaries")
-DEFAULT_SETTING_INVARIANT_NET = absent("DEFAULT_SETTING_INVARIANT_NET", "the defaults are the arguments of networks.DeepSet")
-_OF_NO_NETWORK = "it belongs to a network that is not there"
-DEFAULT_SETTING_DENSE_RECT = absent("DEFAULT_SETTING_DENSE_RECT", _OF_NO_NETWORK)
+class Setting:
+    """What v1's tables of defaults derive from."""
+
+
+class MetaDictSetting(Setting):
+    """A table of defaults with fields that a user must give; `build_meta_dict` takes it."""
+
+    def __init__(self, meta_dict: Settings, mandatory_fields: Any = []) -> None:
+        if not isinstance(meta_dict, dict):
+            raise ConfigurationError(f"MetaDictSetting: meta_dict must be a dictionary; got {type(meta_dict).__name__}")
+        self.meta_dict, self.mandatory_fields = copy.deepcopy(meta_dict), list(mandatory_fields)
+
+
+DEFAULT_SETTING_INVARIANT_NET = {"num_dense_s1": 2, "num_dense_s2": 2, "num_dense_s3": 2, "num_equiv": 2, "pooling_fun": "mean", "summary_dim": 10}
+DEFAULT_SETTING_DENSE_RECT = {"units": 256, "activation": "swish", "kernel_initializer": "glorot_uniform"}

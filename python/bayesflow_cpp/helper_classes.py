@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _core
-from ._absent import absent
 from ._arrays import Scalar, as_count, as_flag, as_path
+from ._datasets import EarlyStopper, MemoryReplayBuffer, MultiSimulationDataset, SimulationDataset
 from .exceptions import ArgumentError, IoError
 from .optimizers import options_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._types import DataFrame, Path, Simulations
 
-__all__ = ["LossHistory", "RegressionLRAdjuster", "SimulationMemory"]
+__all__ = ["EarlyStopper", "LossHistory", "MemoryReplayBuffer", "MultiSimulationDataset", "RegressionLRAdjuster", "SimulationDataset", "SimulationMemory"]
 
 
 class LossHistory:
@@ -212,9 +212,3 @@ class RegressionLRAdjuster:
 
     def __repr__(self):
         return f"RegressionLRAdjuster({self._shown})"
-
-
-SimulationDataset = absent("SimulationDataset", "train_offline takes forward dictionaries, lists of them, and files, and shuffles all rows itself")
-MultiSimulationDataset = absent("MultiSimulationDataset", "model comparison is not there; train one AmortizedPosterior per model")
-EarlyStopper = absent("EarlyStopper", "training functions take early_stopping=True and early_stopping_args")
-MemoryReplayBuffer = absent("MemoryReplayBuffer", "train_experience_replay has its own, of buffer_capacity batches")

@@ -141,14 +141,6 @@ def test_other_names_have_pythons_own_words():
         bf.networks.nothing
 
 
-def test_settings_that_are_not_there_say_so_however_they_are_used():
-    from bayesflow_cpp.default_settings import DEFAULT_SETTING_INVARIANT_NET as setting
-
-    for use in (lambda: setting["num_dense"], lambda: setting.meta_dict, setting):
-        with pytest.raises(OperationNotSupportedError, match="DEFAULT_SETTING_INVARIANT_NET is not there; the defaults are the arguments of networks.DeepSet"):
-            use()
-
-
 def test_pages_that_messages_name_are_there():
     with pytest.raises(OperationNotSupportedError) as caught:
         bf.networks.DeepSet(pooling_fun=max)
