@@ -118,7 +118,7 @@ sanitize: setup-tests  ## address and undefined-behaviour sanitizers, then the t
 
 sanitize-unit: setup-tests  ## the tests of the layers alone with address and undefined-behaviour sanitizers
 	@cmake --preset asan > /dev/null && cmake --build build/asan -j $(JOBS) --target unit_tests
-	@ctest --test-dir build/asan -j $(JOBS) -L '^unit$$' --output-on-failure
+	@tests/unit_programs.sh build/asan $(JOBS)
 
 valgrind: build   ## every test of files under valgrind, which sees into HDF5 (the sanitizers do not); a small part of it is in make test
 	@tests/io/valgrind.sh $(BUILD)/tests/test_io '*'
