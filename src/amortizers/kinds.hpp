@@ -16,6 +16,7 @@
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
+#include "bayesflow/amortizers/ensemble.hpp"
 #include "bayesflow/amortizers/two_level_posterior.hpp"
 
 namespace bayesflow {
@@ -29,6 +30,9 @@ struct AmortizerAccess {
   /// What the class of a group is at run time.
   static std::shared_ptr<AmortizerGroup> make_group(const char* class_name, std::vector<AmortizerGroup::Part> parts) {
     return std::make_shared<AmortizerGroup>(AmortizerGroup(class_name, std::move(parts)));
+  }
+  static std::shared_ptr<AmortizerGroup> make_ensemble(const AmortizerGroup& of) {
+    return std::make_shared<EnsembleBase>(EnsembleBase(of));
   }
   /// The rows of the store's table that are its own, and how many letters of their names tell its place there.
   struct Own {
@@ -86,6 +90,8 @@ inline std::shared_ptr<AmortizerGroup> group_named(const std::string& name, std:
         *AmortizerAccess::make_group(AmortizedPosteriorLikelihood::kClass, std::move(parts)));
   if (name == TwoLevelAmortizedPosterior::kClass)
     return std::make_shared<TwoLevelAmortizedPosterior>(*AmortizerAccess::make_group(TwoLevelAmortizedPosterior::kClass, std::move(parts)));
+  if (name == EnsembleBase::kClass)
+    return AmortizerAccess::make_ensemble(*AmortizerAccess::make_group(EnsembleBase::kClass, std::move(parts)));
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }
 
