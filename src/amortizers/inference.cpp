@@ -327,6 +327,34 @@ Array Amortizer::log_density(const Batch& batch, std::vector<Foreign>* foreign) 
                   [this](Tape& t, Tensor targets, Tensor condition) { return state_->inference->log_density(t, targets, condition); });
 }
 
+Amortizer::DensityGradient Amortizer::density_gradient(const char* what, const Batch& batch) const {
+  require_built(what);
+  const State& s = *state_;
+  const Block *targets = batch.find(s.kind.target), *given = batch.find(s.kind.direct);
+  if (s.summary)
+    throw ConfigurationError(fmt::format("{}: needs an amortizer without a summary network; this one has one", call_of(s.kind, what)));
+  if (!targets || !given)
+    throw ShapeError(fmt::format("{}: needs {} and {}; got no {}", call_of(s.kind, what), s.kind.target, s.kind.direct,
+                                 targets ? s.kind.direct : s.kind.target));
+  check(batch, what);
+  const Pass pass(*state_, rows_of(batch));
+  Tape& tape = *pass;
+  (void)condition(tape, batch);  // for what it checks
+  tape.reset({.gradients = true, .training = false, .pool = tape.pool()});
+  const Tensor theta = targets->on(tape), c = tape.input(given->shape(), given->data(), true);
+  const Tensor in[] = {theta, c};
+  const Tensor density = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in,
+                                       [&](Tape& t, std::span<const Tensor> x) { return s.inference->log_density(t, x[0], x[1]); });
+  tape.backward(density);
+  DensityGradient out{to_array(density), Array(c.shape())};
+  if (const float* gradient = c.grad()) std::copy_n(gradient, c.size(), out.gradient.data());
+  const auto values = [](Array& a) { return std::span<const double>(a.values()); };
+  const auto wrong = [](auto row) { return std::ranges::any_of(row, [](double x) { return std::isnan(x); }); };
+  require_results(s.kind, what, "the results", batch, values(out.log_density), wrong);
+  require_results(s.kind, what, "the derivatives", batch, values(out.gradient), wrong);
+  return out;
+}
+
 template <class Number>
 void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOptions options, const Array* latent, Number* out) const {
   State& s = *state_;

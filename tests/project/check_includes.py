@@ -18,6 +18,7 @@ BELOW = {
     "training": {"core", "io", "autodiff", "nn", "simulation", "data"},
     "amortizers": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "training"},
     "diagnostics": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "amortizers", "training"},
+    "mcmc": {"core", "data", "amortizers"},
     "benchmarks": {"core", "io", "simulation", "data", "amortizers", "diagnostics"},
     "figures": {"core", "io", "simulation", "training", "diagnostics"},
     "report": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "amortizers", "training", "diagnostics", "figures"},

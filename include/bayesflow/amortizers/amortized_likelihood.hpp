@@ -43,6 +43,11 @@ class AmortizedLikelihood : public Amortizer {
   [[nodiscard]] Array log_likelihood(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const {
     return log_density(batch, foreign);
   }
+  using Gradient = DensityGradient;
+  /// log q of every observation, and the derivative of the log likelihood of each data set, the sum over its observations, by its
+  /// conditions: d/dc sum_i log q(x_i | c), of the shape of the conditions. Exact up to float32 (reverse mode), and as costly as some three
+  /// densities. For samplers (mcmc/sampler.hpp), optimizers and sensitivity analyses. Foreign data are not looked for.
+  [[nodiscard]] Gradient log_likelihood_gradient(const Batch& batch) const { return density_gradient("log_likelihood_gradient", batch); }
   using Forward = Latents;
   /// Latents and log-determinants of given observables. Normalizing flows only.
   [[nodiscard]] Forward forward(const Batch& batch) const { return latents(batch); }

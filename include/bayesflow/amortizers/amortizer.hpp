@@ -119,6 +119,12 @@ class Amortizer : public AmortizerBase {
   };
   [[nodiscard]] Latents latents(const Batch& batch) const;
   [[nodiscard]] Array draws_from_latent(const Batch& batch, const Array& latent) const;
+  struct DensityGradient {
+    Array log_density;  ///< as log_density gives it
+    Array gradient;     ///< of its sum over the rows of a data set, by the direct conditions: of their shape
+  };
+  /// Without a summary network.
+  [[nodiscard]] DensityGradient density_gradient(const char* what, const Batch& batch) const;
 
  private:
   friend struct AmortizerAccess;
