@@ -21,7 +21,6 @@ _GIVEN = "here training functions take simulations: trainer.train_offline(dictio
 _JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_histograms, plot_sbc_ecdf, plot_z_score_contraction, ..., and report() runs them all"
 
 MODULES = {
-    "mcmc": "surrogates for MCMC with gradients are not there; amortizers.AmortizedLikelihood has log_likelihood, and an AmortizedPosterior samples",
     "version": "the version is bayesflow_cpp.__version__",
 }
 VERSION_2 = {

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._absent import absent
 from ._arrays import as_count, as_float64, as_function, is_whole, shown
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 from .simulation.forward import FORWARD_KEYS, as_further
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._types import Function, Simulations
 
-__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultModelComparisonConfigurator", "DefaultTwoLevelConfigurator", "DefaultCombiner"]
+__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultJointConfigurator", "DefaultModelComparisonConfigurator", "DefaultTwoLevelConfigurator", "DefaultCombiner"]
 
 
 class DefaultCombiner:
@@ -166,6 +165,17 @@ def _configure(forward):
     return configured
 
 
+class DefaultJointConfigurator:
+    """Forward dictionary -> {"posterior_inputs", "likelihood_inputs"}: what DefaultPosteriorConfigurator and DefaultLikelihoodConfigurator make of it."""
+
+    def __init__(self, default_float_type: Any = np.float32) -> None:
+        self.default_float_type = default_float_type
+        self.posterior_config, self.likelihood_config = DefaultPosteriorConfigurator(default_float_type), DefaultLikelihoodConfigurator(default_float_type)
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
+        return {"posterior_inputs": self.posterior_config(forward_dict), "likelihood_inputs": self.likelihood_config(forward_dict)}
+
+
 class DefaultTwoLevelConfigurator:
     """Simulations of a TwoLevelGenerativeModel -> {"hyper_parameters", "local_parameters", "shared_parameters", "summary_conditions", "summary_mask", ...} of
     float32 arrays, of those that there are. Non-batchable contexts become direct_global_conditions and direct_local_conditions. Real data may come as
@@ -184,10 +194,3 @@ class DefaultTwoLevelConfigurator:
         direct = configured.pop("direct_conditions", None)
         configured.update(direct_global_conditions=direct, direct_local_conditions=direct)
         return {role: _cast(values, role, self.default_float_type) for role, values in {**own, **configured}.items() if values is not None}
-
-
-def _absent(name):
-    return absent(name, "it belongs to an amortizer that is not there yet; AmortizedPosterior has DefaultPosteriorConfigurator")
-
-
-DefaultJointConfigurator = _absent("DefaultJointConfigurator")

@@ -83,17 +83,18 @@ class _Configurator:
 
     def __init__(self, function, amortizer, forward, memory=None):
         self.function, self.arguments, self.from_core = function, {}, forward.from_core
-        self.target, self.given = amortizer._target, alternatives(amortizer._given)
+        self.target, self.given, self.flat = amortizer._target, alternatives(amortizer._given), amortizer._flat
         self.memory, self.rows = memory, None  # rows of a batch of the present call, whose batches the memory keeps
 
     def __call__(self, forward):
         rows = len(forward["sim_data"])
-        inputs = self.function(self.from_core(forward), **self.arguments)
+        made = self.function(self.from_core(forward), **self.arguments)
+        inputs = self.flat(made) if isinstance(made, dict) else made
         if not isinstance(inputs, dict) or inputs.get(self.target) is None:
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise ConfigurationError(f'configurator: it must return a dictionary with "{self.target}" and {self.given}; got {got}')
         if self.memory is not None and rows == self.rows:
-            self.memory.store(inputs)
+            self.memory.store(made)
         return as_batch(inputs, "configurator: {}")
 
 

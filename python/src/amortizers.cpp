@@ -3,7 +3,9 @@
 
 #include <type_traits>
 
+#include "bayesflow/amortizers/ensemble.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
+#include "bayesflow/mcmc/sampler.hpp"
 #include "module.hpp"
 #include "networks.hpp"
 
@@ -38,7 +40,8 @@ using Seed = std::optional<std::uint64_t>;
 /// A class of amortizers: what is public under the names of its own.
 template <class A>
 void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vector<Foreign>*) const) {
-  nb::class_<A, Amortizer>(m, A::kKind.name)
+  nb::class_<A, Amortizer> bound(m, A::kKind.name);
+  bound
       .def(
           "__init__",
           [](A* self, const InvertibleNetworkOptions& flow, const SummaryFactory* summary, std::optional<double> df,
@@ -101,6 +104,15 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "inputs"_a);
+  if constexpr (std::is_same_v<A, AmortizedLikelihood>)
+    bound.def(
+        "log_likelihood_gradient",
+        [](const A& self, const nb::dict& inputs) {
+          const Batch batch = batch_of(inputs);
+          auto out = without_gil([&] { return self.log_likelihood_gradient(batch); });
+          return nb::make_tuple(to_numpy(std::move(out.log_density)), to_numpy(std::move(out.gradient)));
+        },
+        "inputs"_a);
 }
 
 /// What f(batch, options) gives, and how the data are unlike those of training.
@@ -129,6 +141,120 @@ nb::class_<A, Amortizer> bind_class_with_outputs(nb::module_& m) {
           },
           "inference"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
           "summary_seed"_a.none(), "threads"_a);
+}
+
+/// What `of_store` makes of the stores of all parts, by their names: {"posterior.inference_net...": ...}.
+template <class OfStore>
+nb::dict by_name(const AmortizerBase& amortizer, const OfStore& of_store, const std::string& place = "") {
+  nb::dict out;
+  if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) {
+    for (const AmortizerGroup::Part& part : group->parts()) out.update(by_name(*part.amortizer, of_store, place + part.name + "."));
+    return out;
+  }
+  const auto& single = dynamic_cast<const Amortizer&>(amortizer);
+  const std::string in_store = single.place().empty() ? "" : single.place() + ".";
+  for (const auto& [key, value] : of_store(single.store())) {
+    const auto name = nb::cast<std::string>(key);
+    if (name.starts_with(in_store)) out[(place + name.substr(in_store.size())).c_str()] = value;
+  }
+  return out;
+}
+
+/// A log density of Python: (n, P) -> (n).
+LogPrior log_prior_of(nb::callable function) {
+  return [function = std::move(function)](const Array& theta) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      return nb::cast<Array>(function(to_numpy(theta)));
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
+
+template <class A>
+void bind_ensemble(nb::module_& m, const char* name, Array (Ensemble<A>::*log_density)(const Batch&, std::vector<Foreign>*) const) {
+  using E = Ensemble<A>;
+  nb::class_<E, AmortizerGroup>(m, name)
+      .def(nb::init<const std::vector<A>&>(), "members"_a)
+      .def("member", &E::member, "index"_a)
+      .def_prop_ro("size", [](const E& self) { return self.size(); })
+      .def(
+          "sample",
+          [](const E& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.sample(b, n_samples, o); });
+          },
+          "inputs"_a, "n_samples"_a, "seed"_a.none())
+      .def(
+          "log_density",
+          [log_density](const E& self, const nb::dict& inputs) {
+            return with_foreign(inputs, {}, [&](const Batch& b, SampleOptions o) { return (self.*log_density)(b, o.foreign); });
+          },
+          "inputs"_a);
+}
+
+void bind_groups(nb::module_& m) {
+  using Joint = AmortizedPosteriorLikelihood;
+  nb::class_<Joint, AmortizerGroup>(m, Joint::kClass)
+      .def(nb::init<const AmortizedPosterior&, const AmortizedLikelihood&>(), "posterior"_a, "likelihood"_a)
+      .def_prop_ro("posterior", &Joint::posterior)
+      .def_prop_ro("likelihood", &Joint::likelihood)
+      .def(
+          "log_marginal_likelihood",
+          [](const Joint& self, const nb::dict& inputs, nb::callable log_prior, std::int64_t n_samples, Seed seed) {
+            const Batch batch = batch_of(inputs);
+            const LogPrior prior = log_prior_of(std::move(log_prior));
+            std::vector<Foreign> foreign;
+            MarginalLikelihood out = without_gil([&] {
+              return self.log_marginal_likelihood(batch, prior, {.n_samples = n_samples, .sampling = {.seed = seed, .foreign = &foreign}});
+            });
+            return nb::make_tuple(to_numpy(std::move(out.value)), to_numpy(std::move(out.spread)), to_numpy(std::move(out.inside)),
+                                  to_numpy(std::move(out.terms)), std::move(foreign));
+          },
+          "inputs"_a, "log_prior"_a, "n_samples"_a, "seed"_a.none());
+  bind_ensemble<AmortizedPosterior>(m, "EnsembleOfPosteriors", &Ensemble<AmortizedPosterior>::log_posterior);
+  bind_ensemble<AmortizedLikelihood>(m, "EnsembleOfLikelihoods", &Ensemble<AmortizedLikelihood>::log_likelihood);
+}
+
+/// Markov chains on a learned likelihood, and what they are worth.
+void bind_mcmc(nb::module_& m) {
+  m.def(
+      "mcmc_posterior",
+      [](const AmortizedLikelihood& likelihood, const Array& observables, nb::callable log_prior, std::optional<nb::callable> gradient,
+         const std::optional<Array>& context, const Array& start, std::int64_t warmup, std::int64_t draws, double target_acceptance,
+         std::uint64_t seed, const std::optional<Array>& lower, const std::optional<Array>& upper) {
+        const LogPrior prior = log_prior_of(std::move(log_prior));
+        const mcmc::LogPriorGradient slope = gradient ? mcmc::LogPriorGradient(log_prior_of(std::move(*gradient))) : nullptr;
+        mcmc::Result r = without_gil([&] {
+          return mcmc::sample(mcmc::posterior(likelihood, observables, prior, slope, context.value_or(Array())), start,
+                              {.warmup = warmup,
+                               .draws = draws,
+                               .target_acceptance = target_acceptance,
+                               .seed = seed,
+                               .lower = lower.value_or(Array()),
+                               .upper = upper.value_or(Array())});
+        });
+        nb::dict out;
+        out["draws"] = to_numpy(std::move(r.draws));
+        out["log_density"] = to_numpy(std::move(r.log_density));
+        out["rhat"] = to_numpy(std::move(r.convergence.rhat));
+        out["ess_bulk"] = to_numpy(std::move(r.convergence.ess_bulk));
+        out["ess_tail"] = to_numpy(std::move(r.convergence.ess_tail));
+        out["acceptance"] = r.acceptance;
+        out["step"] = r.step;
+        out["divergences"] = r.divergences;
+        out["warnings"] = r.warnings;
+        return out;
+      },
+      "likelihood"_a, "observables"_a, "log_prior"_a, "gradient"_a.none(), "context"_a.none(), "start"_a, "warmup"_a, "draws"_a,
+      "target_acceptance"_a, "seed"_a, "lower"_a.none(), "upper"_a.none());
+  m.def(
+      "mcmc_convergence",
+      [](const Array& draws) {
+        mcmc::Convergence c = without_gil([&] { return mcmc::convergence_of(draws); });
+        return nb::make_tuple(to_numpy(std::move(c.rhat)), to_numpy(std::move(c.ess_bulk)), to_numpy(std::move(c.ess_tail)));
+      },
+      "draws"_a);
 }
 
 }  // namespace
@@ -177,8 +303,8 @@ void bind_amortizers(nb::module_& m) {
             return out;
           },
           "inputs"_a)
-      .def("weights", [](const AmortizerBase& self) { return weights_of(self.store()); })
-      .def("buffers", [](const AmortizerBase& self) { return buffers_of(self.store()); })
+      .def("weights", [](const AmortizerBase& self) { return by_name(self, weights_of); })
+      .def("buffers", [](const AmortizerBase& self) { return by_name(self, buffers_of); })
       .def(
           "save",
           [](const AmortizerBase& self, const std::string& path, const std::string& description, std::vector<std::string> param_names,
@@ -250,6 +376,8 @@ void bind_amortizers(nb::module_& m) {
   nb::class_<AmortizerGroup, AmortizerBase>(m, "AmortizerGroup");
   bind_class<AmortizedPosterior>(m, &AmortizedPosterior::log_posterior);
   bind_class<AmortizedLikelihood>(m, &AmortizedLikelihood::log_likelihood);
+  bind_groups(m);
+  bind_mcmc(m);
   using Comparison = AmortizedModelComparison;
   bind_class_with_outputs<Comparison>(m)
       .def(

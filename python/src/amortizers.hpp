@@ -1,6 +1,7 @@
 /// Amortizers whose class is known at run time only.
 #pragma once
 
+#include <string_view>
 #include <utility>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
@@ -8,6 +9,7 @@
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/amortizers/amortized_posterior_likelihood.hpp"
+#include "bayesflow/amortizers/ensemble.hpp"
 #include "bayesflow/amortizers/two_level_posterior.hpp"
 
 namespace bayesflow::python {
@@ -16,7 +18,12 @@ namespace bayesflow::python {
 template <class F>
 auto in_own_class(const AmortizerBase& amortizer, F&& f) {
   if (const auto* two_level = dynamic_cast<const TwoLevelAmortizedPosterior*>(&amortizer)) return f(*two_level);
-  if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) return f(AmortizedPosteriorLikelihood(*group));
+  if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) {
+    if (std::string_view(group->class_name()) != EnsembleBase::kClass) return f(AmortizedPosteriorLikelihood(*group));
+    if (std::string_view(group->parts()[0].amortizer->class_name()) == AmortizedLikelihood::kKind.name)
+      return f(Ensemble<AmortizedLikelihood>(*group));
+    return f(Ensemble<AmortizedPosterior>(*group));
+  }
   const auto& single = dynamic_cast<const Amortizer&>(amortizer);
   if (&single.kind() == &AmortizedLikelihood::kKind) return f(AmortizedLikelihood(single));
   if (&single.kind() == &AmortizedModelComparison::kKind) return f(AmortizedModelComparison(single));

@@ -46,7 +46,7 @@ def test_name(module, name, status):
 
 
 @pytest.mark.parametrize("module", sorted({module.split(".")[0] for module, _, status in ROWS} - {"simulation", "configuration", "amortizers", "networks", "losses",
-                                           "trainers", "helper_classes", "helper_networks", "attention", "coupling_networks", "wrappers", "computational_utilities", "diagnostics", "sensitivity", "benchmarks", "default_settings", "exceptions", "experimental", "helper_functions"}))  # fmt: skip
+                                           "trainers", "helper_classes", "helper_networks", "attention", "coupling_networks", "wrappers", "computational_utilities", "diagnostics", "sensitivity", "benchmarks", "default_settings", "exceptions", "experimental", "helper_functions", "mcmc"}))  # fmt: skip
 def test_modules_that_are_not_there_say_what_to_use(module):
     with pytest.raises(AttributeError, match=f"bayesflow_cpp has no module {module}: "):
         getattr(bf, module)

@@ -52,6 +52,10 @@ class Amortizer:
         for net in self._networks() if self._owner is None else ():
             net._amortizer = self
 
+    def _flat(self, inputs):
+        """What a configurator made, as one dictionary."""
+        return inputs
+
     def _networks(self):
         return [net for net in (self.inference_net, self.summary_net) if net is not None]
 

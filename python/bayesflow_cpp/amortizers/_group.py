@@ -21,15 +21,19 @@ class AmortizerGroup(Amortizer):
     """What groups have in common. A class names its parts (`_part_names`, attributes that hold amortizers) and makes an engine of theirs (`_join`)."""
 
     _part_names = ()
+    _takes_trained = False  # amortizers that have weights
     inference_net = summary_net = latent_dist = None
     seed, _mmd, latent_dim = None, 0.0, 0
 
+    def _amortizers(self):
+        """The parts by their names."""
+        return [(part, getattr(self, part)) for part in self._part_names]
+
     def _set_up_group(self, name):
-        parts = [getattr(self, part) for part in self._part_names]
-        for part_name, part in zip(self._part_names, parts):
-            if part._owner is not None or part._engine is not None and part._engine.is_built:
+        for part_name, part in self._amortizers():
+            if part._owner is not None or part._engine is not None and part._engine.is_built and not self._takes_trained:
                 raise ConfigurationError(f"{self._kind}: {part_name} has weights already, or shares them with another amortizer; give one that is new")
-        self._threads, self.info, self._trained = max(part._threads for part in parts), None, {}
+        self._threads, self.info, self._trained = max(part._threads for _, part in self._amortizers()), None, {}
         self._engine = self._join()
         self.name = as_net_name(name, self)
 
@@ -41,10 +45,10 @@ class AmortizerGroup(Amortizer):
         raise NotImplementedError
 
     def _networks(self):
-        return [net for part in self._part_names for net in getattr(self, part)._networks()]
+        return [net for _, part in self._amortizers() for net in part._networks()]
 
     def _parts(self):
-        return [(f"{part}.{name}", net) for part in self._part_names for name, net in getattr(self, part)._parts()]
+        return [(f"{part_name}.{name}", net) for part_name, part in self._amortizers() for name, net in part._parts()]
 
     @property
     def _core(self):
@@ -57,7 +61,7 @@ class AmortizerGroup(Amortizer):
 
     def __repr__(self):
         weights = f"{self.number_of_parameters:,} weights" if self.is_built else "no weights yet"
-        return f"<{self._kind} of {', '.join(repr(getattr(self, part)) for part in self._part_names)}; {weights}>"
+        return f"<{self._kind} of {', '.join(repr(part) for _, part in self._amortizers())}; {weights}>"
 
     def compute_loss(self, input_dict: Simulations, *, training: bool = False) -> dict[str, Scalar]:
         """The loss of each part, by the names of the history's columns; without dropout and weight decay."""

@@ -9,6 +9,8 @@ from .._arrays import as_count, as_path
 from ..latents import MultivariateStudentT
 from ..networks import as_net_name
 from ._loaded_networks import LoadedHead, LoadedInvertible, LoadedSummary
+from .ensemble import Ensemble
+from .joint import AmortizedPosteriorLikelihood
 from .likelihood import AmortizedLikelihood
 from .model_comparison import AmortizedModelComparison
 from .point_estimator import AmortizedPointEstimator
@@ -33,6 +35,8 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Any:
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
     if isinstance(engine, _core.TwoLevelAmortizedPosterior):
         return _two_level(engine, info, threads)
+    if not isinstance(engine, _core.Amortizer):
+        return _joint(engine, info, threads) if isinstance(engine, _core.AmortizedPosteriorLikelihood) else _ensemble(engine, info, threads)
     return _single(engine, info, threads)
 
 
@@ -40,6 +44,22 @@ def _two_level(engine, info, threads):
     out = TwoLevelAmortizedPosterior.__new__(TwoLevelAmortizedPosterior)
     out._engine, out.info, out._threads, out._trained = engine, info, threads, _facts_of(info)
     out.local_amortizer, out.global_amortizer = (_single(part, info, threads) for part in (engine.local, engine.global_))
+    out.name = as_net_name(None, out)
+    return out
+
+
+def _joint(engine, info, threads):
+    out = AmortizedPosteriorLikelihood.__new__(AmortizedPosteriorLikelihood)
+    out._engine, out.info, out._threads, out._trained = engine, info, threads, _facts_of(info)
+    out.amortized_posterior, out.amortized_likelihood = (_single(part, info, threads) for part in (engine.posterior, engine.likelihood))
+    out.name = as_net_name(None, out)
+    return out
+
+
+def _ensemble(engine, info, threads):
+    out = Ensemble.__new__(Ensemble)
+    out._engine, out.info, out._threads, out._trained = engine, info, threads, _facts_of(info)
+    out.members = [_single(engine.member(m), info, threads) for m in range(engine.size)]
     out.name = as_net_name(None, out)
     return out
 
