@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "bayesflow/core/errors.hpp"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr const char* kPosterior = "posterior";
 constexpr const char* kLikelihood = "likelihood";
+constexpr double kNowhere = -std::numeric_limits<double>::infinity();  // log density of a prior outside of its support
 
 /// Conditions of the likelihood for draws (n, P) of data set `b`.
 Array conditions_for(const Array& draws, const Batch& batch, std::int64_t b, std::int64_t width) {
@@ -124,7 +126,7 @@ MarginalLikelihood AmortizedPosteriorLikelihood::log_marginal_likelihood(const B
     for (std::int64_t s = 0; s < n; ++s) {
       const double term = densities(s) + prior(s) - posterior_density(b, s);
       out.terms(b, s) = term;
-      if (prior(s) == -INFINITY) continue;
+      if (prior(s) == kNowhere) continue;
       count += 1;
       sum += term;
     }
@@ -135,7 +137,7 @@ MarginalLikelihood AmortizedPosteriorLikelihood::log_marginal_likelihood(const B
                       kOwner, count, n, b));
     const double mean = sum / count;
     for (std::int64_t s = 0; s < n; ++s)
-      if (prior(s) != -INFINITY) square += (out.terms(b, s) - mean) * (out.terms(b, s) - mean);
+      if (prior(s) != kNowhere) square += (out.terms(b, s) - mean) * (out.terms(b, s) - mean);
     out.inside(b) = count / static_cast<double>(n);
     out.value(b) = mean + std::log(out.inside(b));
     out.spread(b) = std::sqrt(square / (count - 1));

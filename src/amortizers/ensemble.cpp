@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "amortizers/kinds.hpp"
@@ -11,6 +12,8 @@
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
+
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 namespace {
 
 std::vector<AmortizerGroup::Part> numbered(std::vector<std::shared_ptr<AmortizerBase>> members) {
@@ -163,10 +166,10 @@ Array EnsembleBase::mixture_density(const Batch& batch, std::vector<Foreign>* fo
   tell(found, foreign);
   Array out(densities[0].shape());
   for (std::int64_t i = 0; i < out.size(); ++i) {
-    double largest = -INFINITY, sum = 0;
+    double largest = -kInfinity, sum = 0;
     for (const Array& d : densities) largest = std::max(largest, d.data()[i]);
-    for (const Array& d : densities) sum += largest == -INFINITY ? 0 : std::exp(d.data()[i] - largest);
-    out.data()[i] = largest == -INFINITY ? largest : largest + std::log(sum / static_cast<double>(size()));
+    for (const Array& d : densities) sum += largest == -kInfinity ? 0 : std::exp(d.data()[i] - largest);
+    out.data()[i] = largest == -kInfinity ? largest : largest + std::log(sum / static_cast<double>(size()));
   }
   return out;
 }

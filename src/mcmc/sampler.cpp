@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow::mcmc {
 namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Dual averaging of the logarithm of the step (Hoffman and Gelman 2014, section 3.2), with their constants.
 class StepSize {
@@ -93,7 +96,7 @@ double kinetic(const double* momentum, std::int64_t width) {
 class Bounds {
  public:
   Bounds(const Options& o, std::int64_t width)
-      : low_(of(o.lower, width, -INFINITY, "lower")), high_(of(o.upper, width, INFINITY, "upper")) {
+      : low_(of(o.lower, width, -kInfinity, "lower")), high_(of(o.upper, width, INFINITY, "upper")) {
     for (std::int64_t j = 0; j < width; ++j)
       if (!(low_(j) < high_(j)))
         throw ArgumentError(fmt::format("mcmc::Options: the bounds of parameter {} are {} and {}; the lower one must be smaller", j + 1,
@@ -247,7 +250,7 @@ class Sampler {
       there = evaluate(position);
       for (std::int64_t c = 0; c < chains_; ++c) {
         if (lost[static_cast<std::size_t>(c)]) continue;
-        if (there.value(c) == -INFINITY) {  // the density ends here
+        if (there.value(c) == -kInfinity) {  // the density ends here
           lose(c, lost, position);
           continue;
         }
@@ -353,8 +356,8 @@ Result sample(const Target& target, const Array& start, const Options& options) 
   return Sampler(target, start, options).run();
 }
 
-Target posterior(const AmortizedLikelihood& likelihood, const Array& observables, LogPrior log_prior, LogPriorGradient prior_gradient,
-                 const Array& context) {
+Target posterior(const AmortizedLikelihood& likelihood, const Array& observables, const LogPrior& log_prior,
+                 const LogPriorGradient& prior_gradient, const Array& context) {
   if (!log_prior) throw ArgumentError("mcmc::posterior: the log density of the prior is missing; give a function");
   if (!likelihood.is_built()) throw ConfigurationError("mcmc::posterior: the likelihood has no weights yet; train it first");
   if (observables.rank() != 2 || observables.dim(0) < 1 || observables.dim(1) != likelihood.target_width())

@@ -22,7 +22,7 @@ void FlowMatchingOptions::validate() const {
   dense.validate("FlowMatchingOptions");
 }
 
-FlowMatchingNetwork::FlowMatchingNetwork(FlowMatchingOptions options) : options_(std::move(options)) { options_.validate(); }
+FlowMatchingNetwork::FlowMatchingNetwork(const FlowMatchingOptions& options) : options_(options) { options_.validate(); }
 
 void FlowMatchingNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
   if (target_width != options_.num_params)

@@ -32,7 +32,6 @@ namespace {
 
 using namespace report_page;
 using diagnostics::Table;
-using figures::escape_xml;
 
 constexpr std::int64_t kLargestPairGrid = 8;
 

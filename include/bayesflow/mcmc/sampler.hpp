@@ -61,7 +61,7 @@ using LogPriorGradient = std::function<Array(const Array& parameters)>;
 /// learned likelihood (Papamakarios et al. 2019). Conditions are theta, followed by `context` (C - P numbers) where the likelihood was
 /// trained with such. Parameters and observations are as the likelihood's configurator gives them.
 /// Without a gradient of the prior, central differences of it are taken; it should be smooth then.
-[[nodiscard]] Target posterior(const AmortizedLikelihood& likelihood, const Array& observables, LogPrior log_prior,
-                               LogPriorGradient prior_gradient = {}, const Array& context = {});
+[[nodiscard]] Target posterior(const AmortizedLikelihood& likelihood, const Array& observables, const LogPrior& log_prior,
+                               const LogPriorGradient& prior_gradient = {}, const Array& context = {});
 
 }  // namespace bayesflow::mcmc

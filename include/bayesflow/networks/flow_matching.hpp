@@ -65,7 +65,7 @@ void describe(V& v, FlowMatchingOptions& o) {
 /// Targets should be of unit scale: there is no layer that brings them to it.
 class FlowMatchingNetwork final : public InferenceNetwork {
  public:
-  explicit FlowMatchingNetwork(FlowMatchingOptions options);
+  explicit FlowMatchingNetwork(const FlowMatchingOptions& options);
 
   /// Throws ConfigurationError unless targets are `num_params` wide.
   void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
