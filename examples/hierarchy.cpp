@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
   // The deep set of the first level sees the observations of a group, that of the second what the first one makes of all groups.
   bf::CouplingOptions coupling = bf::unregularized_coupling();  // no simulation is seen twice: no dropout
   const bf::InvertibleNetwork flow({.num_params = 1, .num_coupling_layers = 2, .coupling = coupling});
-  bf::HierarchicalNetwork summary({.networks = {bf::DeepSet({.summary_dim = 8}), bf::DeepSet({.summary_dim = 16})}});
+  bf::HierarchicalNetwork summary(
+      {.networks = {bf::DeepSet({.summary_dim = 8, .linear_path = true}), bf::DeepSet({.summary_dim = 16, .linear_path = true})}});
   bf::TwoLevelAmortizedPosterior amortizer(flow, flow, summary);
   bf::Trainer trainer(amortizer, model, {.progress = bf::console_progress()});
   std::printf("%s\n", trainer.train_online({.epochs = 1, .iterations_per_epoch = small ? 400 : 5000, .batch_size = 32}).full().c_str());

@@ -514,7 +514,7 @@ class Trainer:
 
     def _require_posterior(self, what):
         if not isinstance(self.amortizer, AmortizedPosterior):
-            raise OperationNotSupportedError(f"{what}: it is for trainers of an AmortizedPosterior; this one trains an {self.amortizer._kind}")
+            raise OperationNotSupportedError(f"{what}: it is for trainers of an AmortizedPosterior; this trainer's amortizer is of class {self.amortizer._kind}")
 
     def _shows(self, progress, owner):
         return self._progress.shows if progress is None else as_flag(progress, f"{owner}: progress")

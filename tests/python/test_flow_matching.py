@@ -71,6 +71,13 @@ def test_what_is_not_there_says_so():
     assert rectified.sample(inputs, 3, step_size=0.1).shape == (3, 2)
     with pytest.raises(OperationNotSupportedError, match="steps=1000"):
         rectified.sample(inputs, 3, step_size=1e-3)
+    for size in (0, -0.1, 3):
+        with pytest.raises(bf.exceptions.ArgumentError, match="above 0, and at most 1"):
+            rectified.sample(inputs, 3, step_size=size)
+    with pytest.raises(OperationNotSupportedError, match="loss_fun"):
+        RectifiedDistribution(DriftNetwork(2), loss_fun=np.zeros(3))
+    with pytest.raises(bf.exceptions.ShapeError, match="as many rows"):
+        DriftNetwork(2)(np.zeros((3, 2)), np.zeros((2, 2)), np.zeros((3, 1)), np.zeros((3, 2)))
     with pytest.raises(OperationNotSupportedError, match="random training differences"):
         rectified(inputs)
     with pytest.raises(OperationNotSupportedError, match="loss_fun"):

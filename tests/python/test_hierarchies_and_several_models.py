@@ -8,6 +8,7 @@ import pytest
 
 import bayesflow_cpp as bf
 from bayesflow_cpp.exceptions import ConfigurationError, SimulationError
+from bayesflow_cpp.simulation.multi import SharedContext
 from bayesflow_cpp.simulation import ContextGenerator, GenerativeModel, MultiGenerativeModel, Prior, Simulator, SimulationStore, TwoLevelGenerativeModel, TwoLevelPrior
 
 
@@ -78,6 +79,12 @@ def test_groups_that_vary_are_padded():
         TwoLevelGenerativeModel(prior, simulate, True, False, pad_to=(3, 3))(40)
     with pytest.raises(SimulationError, match="one shape for all"):
         TwoLevelGenerativeModel(prior, simulate, True, False)(40)
+    with pytest.raises(ConfigurationError, match="pilot runs failed.*returned 2 groups, and the local prior drew"):
+        TwoLevelGenerativeModel(TwoLevelPrior(hyper, lambda params, rng: rng.normal(size=(3, 2))), lambda groups, rng: rng.normal(size=(2, 3, 1)), simulator_is_batched=False, pad_to=(4, 3))
+    with pytest.raises(ConfigurationError, match="data need an axis more"):
+        TwoLevelGenerativeModel(prior, simulate, simulator_is_batched=False, pad_to=(4, 3, 1))
+    with pytest.raises(ConfigurationError, match="must be a sequence"):
+        TwoLevelGenerativeModel(prior, simulate, simulator_is_batched=False, pad_to=8)
     for wrong in ((), (0, 3), (4.5,)):
         with pytest.raises((ConfigurationError, bf.exceptions.ArgumentError)):
             TwoLevelGenerativeModel(prior, simulate, simulator_is_batched=False, pad_to=wrong)
@@ -138,6 +145,13 @@ def test_simulations_of_several_models_survive_the_way_to_the_engine_and_back():
     for a, b in zip(out["model_outputs"], back["model_outputs"]):
         np.testing.assert_array_equal(a["sim_data"], b["sim_data"])
         np.testing.assert_array_equal(a["prior_draws"], b["prior_draws"])
+
+
+@pytest.mark.parametrize("indices", [["a", "b"], None, [0.0, 1.7], [0], [0, 2], [0, -1]])
+def test_numbers_of_models_are_checked(indices):
+    out = MultiGenerativeModel([model_at(0), model_at(10)])(20)
+    with pytest.raises(ConfigurationError, match="must hold a whole number from 0 to 1"):
+        SharedContext().flat({**out, "model_indices": indices}, 2)
 
 
 def test_a_shared_context_is_given_to_every_simulator():

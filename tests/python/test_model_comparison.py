@@ -217,7 +217,7 @@ def test_default_configurator_takes_v1s_dictionaries():
     np.testing.assert_array_equal(configured["summary_mask"].sum(axis=1), [5, 5, 2, 2, 2])
     one = make({"sim_data": np.ones((2, 5, 1)), "model_indices": np.eye(3)[:2]})
     assert one["model_indices"].shape == (2, 3) and one["summary_conditions"].shape == (2, 5, 1)
-    with pytest.raises(ConfigurationError, match=r'"model_indices" must hold a number from 0 to 2 for each of the 2 "model_outputs"; got \[0, 3\]'):
+    with pytest.raises(ConfigurationError, match=r'"model_indices" must hold a whole number from 0 to 2 for each of the 2 "model_outputs"; got \[0, 3\]'):
         make({"model_outputs": outputs, "model_indices": [0, 3]})
     shared = make({"model_outputs": outputs, "model_indices": [0, 2], "n": 5})
     np.testing.assert_array_equal(shared["direct_conditions"], np.full((5, 1), 5, np.float32))

@@ -157,3 +157,35 @@ def test_inputs_are_checked(trained):
         amortizer.log_prob({**inputs, "local_parameters": inputs["local_parameters"][:, :2]})
     with pytest.raises(bf.exceptions.ArgumentError, match="n_samples"):
         amortizer.sample(inputs, 0)
+
+
+def test_a_list_of_inputs(trained):
+    amortizer, trainer, simulate, _ = trained
+    parts = [trainer.configurator(simulate(1)), trainer.configurator(simulate(2))]
+    draws = amortizer.sample_loop(parts, 4, seed=3)
+    assert draws["global_samples"].shape == (3, 4, 1) and draws["local_samples"].shape == (3, GROUPS, 4, 1)
+    np.testing.assert_array_equal(draws["local_samples"][1:], amortizer.sample(parts[1], 4, seed=4)["local_samples"])
+    fewer = {**parts[0], "summary_conditions": parts[0]["summary_conditions"][:, :3]}
+    with pytest.raises(ConfigurationError, match="no one array"), pytest.warns(UserWarning):
+        amortizer.sample_loop([parts[0], fewer], 4)
+
+
+def test_a_shared_parameter_is_learnt_with_linear_paths():
+    """theta_s shows in a column of all groups alike: its posterior is as narrow as it must be."""
+    prior = TwoLevelPrior(lambda rng: rng.normal(size=1), lambda mu, rng: rng.normal(mu[0], 0.5, size=(4, 1)), lambda rng: rng.normal(0, 0.3, size=1))
+
+    def simulate(params, rng):
+        local, shared = params
+        return np.stack([rng.normal(local, 0.5, size=(4, 3)), rng.normal(shared[0], 0.4, size=(4, 3))], axis=-1)
+
+    data = TwoLevelGenerativeModel(prior, simulate, simulator_is_batched=False)
+    levels = HierarchicalNetwork([DeepSet(8, linear_path=True), DeepSet(8, linear_path=True)])
+    amortizer = TwoLevelAmortizedPosterior(AmortizedPosterior(flow()), AmortizedPosterior(flow(2)), levels)
+    trainer = bf.trainers.Trainer(amortizer, data, progress=False, default_lr=2e-3)
+    trainer.train_online(1, 600, 64)
+    test = data(300)
+    draws = amortizer.sample(trainer.configurator(test), 200, seed=1)["global_samples"][..., 1]
+    precision = 1 / 0.3**2 + 12 / 0.4**2
+    exact = test["sim_data"][..., 1].sum(axis=(1, 2)) / 0.4**2 / precision
+    assert np.corrcoef(draws.mean(axis=1), exact)[0, 1] > 0.97
+    assert draws.std(axis=1).mean() == pytest.approx(precision**-0.5, rel=0.2)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import _core
 from .._arrays import as_flag, is_whole, output, shown
 from .._log import warn_of_foreign
 from ..configuration import DefaultTwoLevelConfigurator
 from ..exceptions import ArgumentError, ConfigurationError
 from ..networks import HierarchicalNetwork, require_inference
+from ._base import checked_inputs
 from ._group import AmortizerGroup
 from .posterior import AmortizedPosterior
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    import numpy as np
+    from typing import Any, Sequence
 
     from .._types import Simulations
 
@@ -100,6 +101,16 @@ class TwoLevelAmortizedPosterior(AmortizerGroup):
         if len(global_draws) == 1 and not keepdims:
             draws = {key: value[0] for key, value in draws.items()}
         return draws if to_numpy else {key: output(value) for key, value in draws.items()}
+
+    def sample_loop(self, input_list: Sequence[Simulations], n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> dict[str, np.ndarray]:
+        """The same for a list of inputs with equal numbers of groups, joined on axis 0; with a `seed` the i-th has seed + i."""
+        inputs = checked_inputs(input_list, "TwoLevelAmortizedPosterior.sample_loop")
+        parts = [self.sample(part, n_samples, seed=None if seed is None else seed + i, keepdims=True) for i, part in enumerate(inputs)]
+        groups = sorted({part["local_samples"].shape[1] for part in parts})
+        if len(groups) > 1:
+            raise ConfigurationError(f"TwoLevelAmortizedPosterior.sample_loop: the inputs have {groups} groups, whose draws make no one array; call sample for each")
+        out = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        return out if to_numpy else {key: output(value) for key, value in out.items()}
 
     def log_densities(self, input_dict: Simulations) -> dict[str, np.ndarray]:
         """{"global": log q(hyper, shared | data), (B,), "local": log q(local | ...), (B, groups)}; 0 for groups that a mask takes away."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._arrays import as_flag, as_float64, as_number, output
 from ..amortizers import AmortizedPosterior
-from ..exceptions import ConfigurationError, OperationNotSupportedError
+from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, ShapeError
 from ..networks import FlowMatchingNetwork
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class DriftNetwork(FlowMatchingNetwork):
     def __call__(self, target_vars: ArrayLike, latent_vars: ArrayLike, time: ArrayLike, condition: ArrayLike, *, training: bool = False) -> tuple[Any, Any]:
         """(target - latent, the velocity at time * target + (1 - time) * latent)."""
         x, z, t = (as_float64(values, f"DriftNetwork: {name}", ndim=(2,)) for values, name in ((target_vars, "target_vars"), (latent_vars, "latent_vars"), (time, "time")))
+        if not x.shape == z.shape or len(t) != len(x):
+            raise ShapeError(f"DriftNetwork: target_vars, latent_vars and time need as many rows; got {x.shape}, {z.shape} and {t.shape}")
         return output((x - z).astype(np.float32)), self.velocity(t * x + (1 - t) * z, t, condition, training=training)
 
     call = __call__
@@ -79,7 +81,7 @@ class RectifiedDistribution(AmortizedPosterior):
                  name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
         if not isinstance(drift_net, FlowMatchingNetwork):
             raise ConfigurationError(f"RectifiedDistribution: drift_net must be a DriftNetwork; got {type(drift_net).__name__}")
-        if loss_fun not in (None, "log_cosh", "squared"):
+        if loss_fun is not None and not (isinstance(loss_fun, str) and loss_fun in ("log_cosh", "squared")):
             raise OperationNotSupportedError('RectifiedDistribution: loss_fun must be None, "log_cosh" or "squared"')
         self._changed = {} if loss_fun is None else {"loss": loss_fun}
         super().__init__(drift_net, summary_net, latent_dist, False, summary_loss_fun, name=name, seed=seed, threads=threads)
@@ -103,10 +105,14 @@ class RectifiedDistribution(AmortizedPosterior):
     call = __call__
 
     def _require_steps(self, step_size):
-        steps = self.inference_net._settings["steps"]
-        if step_size is not None and round(1 / as_number(step_size, "RectifiedDistribution: step_size")) != steps:
+        if step_size is None:
+            return
+        steps, size = self.inference_net._settings["steps"], as_number(step_size, "RectifiedDistribution: step_size")
+        if not 0 < size <= 1:
+            raise ArgumentError(f"RectifiedDistribution: step_size must be above 0, and at most 1; got {step_size!r}")
+        if round(1 / size) != steps:
             raise OperationNotSupportedError(
-                f"RectifiedDistribution: step_size is a setting of the network, which was made with {steps} steps: DriftNetwork(..., steps={max(1, round(1 / step_size))})"
+                f"RectifiedDistribution: step_size is a setting of the network, which was made with {steps} steps: DriftNetwork(..., steps={round(1 / size)})"
             )
 
     def sample(self, input_dict: Simulations, n_samples: int, to_numpy: bool = True, step_size: float | None = None, *, seed: int | None = None,

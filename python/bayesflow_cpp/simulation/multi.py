@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _core
-from .._arrays import as_float64
+from .._arrays import as_float64, is_whole, shown
 from .._functions import KeyedFunction
 from ..exceptions import ConfigurationError
 from .forward import restore, to_core
@@ -116,10 +116,11 @@ class SharedContext:
 
     def flat(self, forward, num_models):
         """The inverse: rows of all models, padded, as the engine takes them."""
-        outputs, indices = forward["model_outputs"], [int(m) for m in forward.get("model_indices", ())]
-        if len(outputs) != len(indices) or not outputs or not set(indices) <= set(range(num_models)):
+        outputs, given = forward["model_outputs"], forward.get("model_indices")
+        indices = list(given) if isinstance(given, (list, tuple, np.ndarray)) else []
+        if not outputs or len(outputs) != len(indices) or not all(is_whole(m) and 0 <= m < num_models for m in indices):
             raise ConfigurationError(
-                f'forward dictionary: "model_indices" must hold a number from 0 to {num_models - 1} for each of the {len(outputs)} "model_outputs"; got {indices}'
+                f'forward dictionary: "model_indices" must hold a whole number from 0 to {num_models - 1} for each of the {len(outputs)} "model_outputs"; got {shown(given)}'
             )
         parts = [to_core(output) for output in outputs]
         counts = [len(part["sim_data"]) for part in parts]

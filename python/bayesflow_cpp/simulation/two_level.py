@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._arrays import as_arguments, as_count, as_float64, as_names, own
 from .._functions import KeyedFunction, name_of
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, SimulationError
 from ._parts import Rows
 from .contexts import OwnContexts, contexts_of
 from .forward import restore, to_core
@@ -161,7 +161,13 @@ class _TwoLevelMaker:
                 given = sim_context if not parts else parts[0]["non_batchable_context"]
                 parts.append(simulate(draw[None] if shared is None else (draw[None], shared[b : b + 1]), 1, first + b, given))
             batchable = parts[0]["batchable_context"]
-            data, mask = _core.pad("simulator", [as_float64(part["sim_data"], "sim_data")[0] for part in parts], list(self.pad_to), first)
+            rows = [as_float64(part["sim_data"], "sim_data")[0] for part in parts]
+            for b, (row, draw) in enumerate(zip(rows, local)):
+                if row.ndim <= len(self.pad_to):
+                    raise SimulationError(f"simulator: simulation {first + b} returned shape {row.shape}; pad_to has {len(self.pad_to)} extents, and data need an axis more")
+                if len(row) != len(draw):
+                    raise SimulationError(f"simulator: simulation {first + b} returned {len(row)} groups, and the local prior drew {len(draw)}; return one row for each group")
+            data, mask = _core.pad("simulator", rows, list(self.pad_to), first)
             sim = {
                 "sim_data": data,
                 "non_batchable_context": parts[0]["non_batchable_context"],
@@ -211,6 +217,8 @@ class TwoLevelGenerativeModel(Model):
         if not isinstance(prior, TwoLevelPrior):
             raise ConfigurationError(f"TwoLevelGenerativeModel: prior must be a TwoLevelPrior; got {type(prior).__name__}")
         simulator = as_simulator(simulator, simulator_is_batched, "TwoLevelGenerativeModel")
+        if pad_to is not None and not isinstance(pad_to, (list, tuple)):
+            raise ConfigurationError(f"TwoLevelGenerativeModel: pad_to must be a sequence, (groups,), (groups, observations), ...; got {pad_to!r}")
         if pad_to is not None:
             pad_to = [as_count(extent, "TwoLevelGenerativeModel: pad_to") for extent in pad_to]
             if not pad_to or simulator.is_batched:
