@@ -2,6 +2,7 @@
 /// likelihood), and what the posterior is under another prior (Markov chains on the likelihood).
 ///
 /// Here theta ~ N(0, I) in two dimensions and six observations N(theta, 1), so that every answer is known, and compared with.
+#include <algorithm>
 #include <bayesflow/bayesflow.hpp>
 #include <cmath>
 #include <cstdio>
