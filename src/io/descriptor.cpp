@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/fork.hpp"
 #include "core/path.hpp"
 
 namespace bayesflow::io {
@@ -99,6 +100,11 @@ void require_regular(const char* what, const std::filesystem::path& path, unsign
   throw IoError(fmt::format("{} \"{}\": this is {}; give the path of a file", what, path.string(), kind));
 }
 
+/// Of the process that took it.
+struct Descriptor::Lock {
+  std::uint64_t process = detail::process_generation();
+};
+
 Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpose) : path_(std::move(path)) {
   detail::require_name(fmt::format("cannot {}", purpose).c_str(), path_);
   // Not blocking, so that a pipe with that name cannot make us wait; for files it means nothing.
@@ -116,21 +122,27 @@ Descriptor::Descriptor(std::filesystem::path path, int flags, const char* purpos
 }
 
 Descriptor::Descriptor(Descriptor&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), locked_(std::exchange(other.locked_, false)) {}
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), lock_(std::move(other.lock_)) {}
 
 Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   if (this == &other) return *this;
   close();
   path_ = std::move(other.path_);
   fd_ = std::exchange(other.fd_, -1);
-  locked_ = std::exchange(other.locked_, false);
+  lock_ = std::move(other.lock_);
   return *this;
 }
 
 Descriptor::~Descriptor() { close(); }
 
 void Descriptor::close() noexcept {
-  if (std::exchange(locked_, false)) Locks::instance().remove(fd_);
+  if (lock_) {
+    Locks::instance().remove(fd_);
+    // Closing does not end the lock while a child that was forked just now still has the open file, until the child has dropped its copy.
+    const bool is_last = lock_.use_count() == 1 && lock_->process == detail::process_generation();
+    if (is_last) ::flock(fd_, LOCK_UN);
+    lock_.reset();
+  }
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
@@ -138,8 +150,8 @@ Descriptor Descriptor::duplicate(std::filesystem::path path) const {
   const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) fail("cannot keep open", path, errno);
   Descriptor out(std::move(path), fd);
-  if (locked_) Locks::instance().add(fd);
-  out.locked_ = locked_;
+  if (lock_) Locks::instance().add(fd);
+  out.lock_ = lock_;
   return out;
 }
 
@@ -184,7 +196,10 @@ void Descriptor::sync() const {
 
 bool Descriptor::try_lock() {
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
-    if (!std::exchange(locked_, true)) Locks::instance().add(fd_);
+    if (!lock_) {
+      lock_ = std::make_shared<const Lock>();
+      Locks::instance().add(fd_);
+    }
     return true;
   }
   if (errno == EWOULDBLOCK || errno == EINTR) return false;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -30,8 +31,8 @@ class Descriptor {
   void read(std::uint64_t offset, std::span<std::byte> bytes) const;
   void write(std::uint64_t offset, std::span<const std::byte> bytes) const;
   void sync() const;  ///< contents and length are on the disk
-  /// Takes the file's exclusive lock, which ends with this object or this process: a forked child's copy leads to /dev/null, or the child
-  /// would hold the lock too. False if somebody else has it.
+  /// Takes the file's exclusive lock, which ends with this object and its duplicates, or with this process: a forked child's copy leads to
+  /// /dev/null, or the child would hold the lock too. False if another open file has it.
   [[nodiscard]] bool try_lock();
   /// Another descriptor of the same open file, which shares its lock.
   [[nodiscard]] Descriptor duplicate(std::filesystem::path path) const;
@@ -40,9 +41,10 @@ class Descriptor {
   void close() noexcept;
 
  private:
+  struct Lock;
   std::filesystem::path path_;
   int fd_ = -1;
-  bool locked_ = false;
+  std::shared_ptr<const Lock> lock_;  ///< shared by duplicates
 };
 
 /// Throws IoError: "<what> "<path>": <errno's text>; <what to do>".
