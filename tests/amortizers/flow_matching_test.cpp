@@ -16,6 +16,7 @@
 #include "bayesflow/nn/parameters.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "support/expect.hpp"
+#include "support/sanitized.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -107,6 +108,7 @@ TEST(FlowMatching, FinerStepsChangeLittle) {
 
 /// theta ~ N(0, I), x = A theta + noise of four observations: Gaussian posteriors with correlated parameters.
 TEST(FlowMatching, LearnsAGaussianPosterior) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const auto model = GenerativeModel(Prior([](Rng& rng) { return rng.normal({2}); }), Simulator([](const Array& theta, Rng& rng) {
                                        return Array::of({theta[0] + theta[1] + 0.5 * rng.normal(), theta[1] + rng.normal()});
                                      }));

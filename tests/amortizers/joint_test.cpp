@@ -16,6 +16,7 @@
 #include "bayesflow/training/trainer.hpp"
 #include "io/support_files.hpp"
 #include "support/expect.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow {
 namespace {
@@ -106,7 +107,7 @@ struct Trained {
   Batch test;
   Trained() {
     Trainer trainer(joint, model, {.threads = 2});
-    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 3000, .batch_size = 64});
+    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = support::kSanitized ? 30 : 3000, .batch_size = 64});
     test = trainer.configure(model.simulate(200, 9, "test", 0));
   }
 };
@@ -116,6 +117,7 @@ const Trained& trained() {
 }
 
 TEST(Joint, HasTheExactDensitiesOfALinearModel) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const auto& [model, joint, test] = trained();
   const Array theta = test.array(roles::parameters), log_q = joint.log_posterior(test), log_l = joint.log_likelihood(test);
   double posterior_gap = 0, likelihood_gap = 0;
@@ -144,6 +146,7 @@ double rms_in_bars(const MarginalLikelihood& m, const Batch& test) {
 }
 
 TEST(Joint, HasTheExactMarginalLikelihoodWithinItsErrorBar) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const auto& [model, joint, test] = trained();
   const MarginalLikelihood m = joint.log_marginal_likelihood(test, log_prior, {.n_samples = 100, .sampling = {.seed = 3}});
   ASSERT_EQ(m.value.shape(), (Shape{200}));

@@ -14,6 +14,7 @@
 #include "bayesflow/training/trainer.hpp"
 #include "io/support_files.hpp"
 #include "support/expect.hpp"
+#include "support/sanitized.hpp"
 
 namespace bayesflow {
 namespace {
@@ -48,6 +49,7 @@ AmortizedLikelihood small_likelihood(int threads = 0) {
 }
 
 TEST(Likelihood, IsTheExactOneOfALinearModel) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const GenerativeModel model = linear_model(5);
   const AmortizedLikelihood likelihood = small_likelihood();
   Trainer trainer(likelihood, model, {.threads = 2});

@@ -21,6 +21,7 @@
 #include "bayesflow/training/trainer.hpp"
 #include "io/support_files.hpp"
 #include "support/expect.hpp"
+#include "support/sanitized.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -105,7 +106,7 @@ struct Trained {
   Batch test;
   explicit Trained(bool varying) : model(normal_model(varying)) {
     Trainer trainer(amortizer, model, {.threads = 2});
-    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 3000, .batch_size = 64});
+    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = support::kSanitized ? 30 : 3000, .batch_size = 64});
     test = trainer.configure(model.simulate(200, 9, "test", 0));
   }
 };
@@ -132,6 +133,7 @@ std::pair<double, double> gaps(const TwoLevelAmortizedPosterior& amortizer, cons
 }
 
 TEST(TwoLevel, HasTheExactDensities) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   for (const bool varying : {false, true}) {
     const Trained& t = trained(varying);
     const auto [global, local] = gaps(t.amortizer, t.test);
@@ -157,6 +159,7 @@ Array rows_of(const TwoLevelAmortizedPosterior::Draws& draws, std::int64_t b) {
 }
 
 TEST(TwoLevel, DrawsFromTheJointPosterior) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const Trained& t = trained(false);
   constexpr std::int64_t kDraws = 2000;
   const auto draws = t.amortizer.sample(t.test.rows(0, 5), kDraws, {.seed = 2});
@@ -190,6 +193,7 @@ TEST(TwoLevel, DrawsFromTheJointPosterior) {
 }
 
 TEST(TwoLevel, PassesTheVerdictAndAWrongOneDoesNot) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
   const Trained& t = trained(false);
   const Batch test = t.amortizer.configure(t.model.simulate(500, 21, "verdict", 0));
   const auto draws = t.amortizer.sample(test, 300, {.seed = 2});

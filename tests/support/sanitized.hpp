@@ -19,3 +19,8 @@ inline std::vector<std::int64_t> cases(std::initializer_list<std::int64_t> all) 
 constexpr std::int64_t repetitions(std::int64_t usual) { return kSanitized ? usual / 10 : usual; }
 
 }  // namespace bayesflow::support
+
+/// For tests that train for thousands of steps to compare with an exact answer: minutes in a sanitizer's build, by the code that other
+/// tests run for a few steps.
+#define SKIP_TRAINING_TO_TRUTH_IF_SANITIZED() \
+  if (::bayesflow::support::kSanitized) GTEST_SKIP() << "minutes of training, by the code that other tests run for a few steps"
