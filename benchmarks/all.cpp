@@ -1,12 +1,12 @@
 /// All measurements of the library: writes them as JSON and prints a table. docs/measuring.md says what each key means.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "measure/arguments.hpp"
 #include "measure/peak.hpp"
 #include "measure/process.hpp"
 #include "measure/scaling.hpp"
@@ -16,11 +16,6 @@ namespace bf = bayesflow;
 using json = nlohmann::ordered_json;
 
 namespace {
-
-constexpr const char* kUsage = R"(usage: bench_all [results.json] [options]
-  --threads N     threads of all figures but those "on one thread" (default: all of the machine)
-  --quick         a few seconds instead of minutes, to see that it works; the figures mean little
-  --no-scaling    leaves out the scaling table)";
 
 struct Settings {
   int threads;
@@ -215,13 +210,19 @@ void run(const Settings& settings, bool scaling, const std::filesystem::path& pa
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::Arguments arguments(argc, argv, kUsage);
-  const Settings settings{static_cast<int>(arguments.integer("threads", bench::hardware_threads(), 1)), arguments.flag("quick")};
-  const bool scaling = !arguments.flag("no-scaling");
-  const std::string path = arguments.positional("results.json");
-  arguments.done();
+  CLI::App app("Every figure of speed, beside what the machine can do.");
+  Settings settings{bench::hardware_threads(), false};
+  bool no_scaling = false;
+  std::string path = "results.json";
+  app.add_option("results", path, "where they are written")->capture_default_str();
+  app.add_option("--threads", settings.threads, "of all figures but those \"on one thread\"")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("--quick", settings.quick, "a few seconds instead of minutes, to see that it works; the figures mean little");
+  app.add_flag("--no-scaling", no_scaling, "leaves out the scaling table");
+  CLI11_PARSE(app, argc, argv);
   try {
-    run(settings, scaling, path);
+    run(settings, !no_scaling, path);
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

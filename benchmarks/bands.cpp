@@ -1,7 +1,8 @@
 /// Are the bands and tests what they promise? For exact posteriors: the share of ECDFs, histograms and coverage curves inside
-/// their bands, and the share of joint tests and verdicts that pass. bench_bands [repetitions] [repetitions of the tests]
+/// their bands, and the share of joint tests and verdicts that pass.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bayesflow/diagnostics/coverage.hpp>
 #include <bayesflow/diagnostics/joint_test.hpp>
@@ -99,7 +100,12 @@ void tests(std::int64_t repetitions) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bands(argc > 1 ? std::atoll(argv[1]) : 10000);
-  tests(argc > 2 ? std::atoll(argv[2]) : 2000);
+  CLI::App app("Are the bands and tests what they promise?");
+  std::int64_t repetitions = 10000, of_tests = 2000;
+  app.add_option("repetitions", repetitions, "of the bands")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("tests", of_tests, "repetitions of the tests")->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  bands(repetitions);
+  tests(of_tests);
   return 0;
 }

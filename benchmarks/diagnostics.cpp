@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bayesflow/diagnostics/coverage.hpp>
 #include <bayesflow/diagnostics/density.hpp>
@@ -92,8 +93,12 @@ void run(std::int64_t data_sets, std::int64_t num_draws, std::int64_t parameters
 }  // namespace
 
 int main(int argc, char** argv) {
+  CLI::App app("Time of every diagnostic and of the report.");
+  bool small = false;
+  app.add_flag("--small", small, "without the large case");
+  CLI11_PARSE(app, argc, argv);
   run(500, 1000, 4, true);
   bands();
-  if (argc < 2 || std::strcmp(argv[1], "--small") != 0) run(5000, 1000, 20, false);
+  if (!small) run(5000, 1000, 20, false);
   return 0;
 }

@@ -1,9 +1,9 @@
 /// Files: how fast simulations are written beside what the disk can do, and how fast training is that streams them back from a file of 20
 /// times the buffer.
-///   bench_files [FOLDER] [SIMULATIONS]
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -119,8 +119,13 @@ void training(const bf::GenerativeModel& model, const std::filesystem::path& pat
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::filesystem::path path = std::filesystem::path(argc > 1 ? argv[1] : ".") / "bench_simulations.h5";
-  const std::int64_t n = argc > 2 ? std::max<std::int64_t>(640, std::atoll(argv[2])) : 200000;
+  CLI::App app("How fast simulations are written, and trained on from the file.");
+  std::filesystem::path folder = ".";
+  std::int64_t n = 200000;
+  app.add_option("folder", folder, "for the file")->check(CLI::ExistingDirectory)->capture_default_str();
+  app.add_option("simulations", n)->check(CLI::Range(640.0, 1e15))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  const std::filesystem::path path = folder / "bench_simulations.h5";
   const bf::GenerativeModel model = quickstart_model();
   presimulation(model, path, n);
   training(model, path, n / 4);

@@ -2,22 +2,16 @@
 /// of all repetitions.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
 #include <limits>
 
-#include "measure/arguments.hpp"
 #include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 
 namespace {
-
-constexpr const char* kUsage = R"(usage: bench_long_sets [options]
-  --observations N   of a data set (default: 5000)
-  --sets N           data sets of a batch (default: 1)
-  --threads N        against one (default: 2)
-  --repeats N        (default: 60))";
 
 constexpr std::int64_t kWidth = 4;
 
@@ -83,11 +77,14 @@ void compare(const char* name, const Network& network, std::int64_t sets, std::i
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::Arguments arguments(argc, argv, kUsage);
-  const std::int64_t observations = arguments.integer("observations", 5000, 1), sets = arguments.integer("sets", 1, 1);
-  const auto threads = static_cast<int>(arguments.integer("threads", 2, 1));
-  const std::int64_t repeats = arguments.integer("repeats", 60, 1);
-  arguments.done();
+  CLI::App app("Threads on a few long data sets, beside one.");
+  std::int64_t observations = 5000, sets = 1, repeats = 60;
+  int threads = 2;
+  app.add_option("--observations", observations, "of a data set")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--sets", sets, "data sets of a batch")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--threads", threads, "against one")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--repeats", repeats)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   compare("deep set", bf::DeepSet({.summary_dim = 10}), sets, observations, threads, repeats);
   compare("max pools", bf::DeepSet({.summary_dim = 10, .pooling = bf::Pooling::max}), sets, observations, threads, repeats);
   compare("graph", bf::GraphNetwork(graph()), sets, observations, threads, repeats);

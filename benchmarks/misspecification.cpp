@@ -1,9 +1,9 @@
 /// What regularizing the summaries (summary_mmd_weight) does for telling foreign data, on the tutorial's model.
-///   bench_misspecification [steps] [repetitions]     5000 training steps and 200 repetitions by default
 /// A few observed data sets come from a model that is wrong in one way; how often does a test at level 0.05 say so? Three references for
 /// their summaries: simulations without end, 20 simulations in all (what is left of a costly simulator), and the standard normal that the
 /// regularization aims at, which needs none. Beside them, what can be reached at all where only the prior's mean is in question: the
 /// chi-square test of the observations' means by someone who knows the model.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bayesflow/bayesflow.hpp>
 #include <cmath>
@@ -61,8 +61,12 @@ double critical(const bf::Array& reference, const Sample& sample) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::int64_t steps = argc > 1 ? std::max(1, std::atoi(argv[1])) : 5000;
-  const std::uint64_t repetitions = argc > 2 ? std::max(1, std::atoi(argv[2])) : 200;
+  CLI::App app("What regularizing the summaries does for telling foreign data.");
+  std::int64_t steps = 5000;
+  std::uint64_t repetitions = 200;
+  app.add_option("steps", steps, "of training")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("repetitions", repetitions)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   const Truth truths[] = {{"as trained"},
                           {"prior moved by 0.25", 0.25},
                           {"prior moved by 0.5", 0.5},

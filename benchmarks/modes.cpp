@@ -1,8 +1,8 @@
 /// The loss that each mode reaches on the tutorial's model.
-///   bench_modes [share] [seed]     share of the full size (20,000 simulations, 10,000 steps): 1 by default
 /// The optimum is -2.188. Data that are seen again teach less: with N simulations the posterior that fits them best is not the one that
 /// fits all. Where data come back, theory says how far it is off: the training loss falls below the optimum by about as much as the loss on
 /// fresh data stays above it (p / 2N for p weights that matter), so half of their difference estimates the gap.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bayesflow/bayesflow.hpp>
 #include <cstdio>
@@ -38,8 +38,12 @@ void report(const char* name, const bf::AmortizedPosterior& amortizer, const bf:
 }  // namespace
 
 int main(int argc, char** argv) {
-  const double share = argc > 1 ? std::atof(argv[1]) : 1.0;
-  const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
+  CLI::App app("The loss that each mode reaches on the tutorial's model.");
+  double share = 1;
+  std::uint64_t seed = 0;
+  app.add_option("share", share, "of the full size (20,000 simulations, 10,000 steps)")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("seed", seed)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   const auto scaled = [share](double full) { return std::max<std::int64_t>(32, static_cast<std::int64_t>(share * full)); };
   const std::int64_t sims = scaled(20000), epoch = scaled(1000);
   {

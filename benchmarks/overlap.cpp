@@ -2,6 +2,7 @@
 /// theory promises; and what a checkpoint costs. Waiting stands for a simulator that lives elsewhere (another process, a device): then
 /// overlap may nearly halve the time. A busy simulator takes its core from the training: on c cores a step that scales needs t of each, and
 /// the gain is (s + t) / max(s, (s + c t) / c).
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bayesflow/bayesflow.hpp>
 #include <chrono>
@@ -55,7 +56,10 @@ Measured measure(const bf::GenerativeModel& m, bf::Overlap overlap, int steps) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int steps = argc > 1 ? std::max(20, std::atoi(argv[1])) : 400;
+  CLI::App app("Training with a slow simulator, with and without overlap.");
+  int steps = 400;
+  app.add_option("steps", steps, "of each training")->check(CLI::Range(20, 1000000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   const double step = 1 / measure(model(Slow::no, 0), bf::Overlap::off, steps).rate;
   std::printf("training step %.2f ms (simulation included, %u cores)\n", 1e3 * step, std::thread::hardware_concurrency());
   bool same = true;

@@ -1,8 +1,8 @@
 /// Power of `verdict`: how often it finds known faults of the quickstart's posterior, with the right kind, and how often it lets
-/// the exact posterior pass. bench_power [repetitions] [draws] [part of the faults' names; "data":
-/// only those that need the data] [data sets]
+/// the exact posterior pass.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <bayesflow/diagnostics/verdict.hpp>
 #include <cmath>
 #include <cstdio>
@@ -176,10 +176,15 @@ void with_data(std::int64_t repetitions, std::int64_t num_draws, const std::vect
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::int64_t repetitions = argc > 1 ? std::atoll(argv[1]) : 200, num_draws = argc > 2 ? std::atoll(argv[2]) : 200;
-  const std::string_view only = argc > 3 ? argv[3] : "";
+  CLI::App app("Power of the verdict.");
+  std::int64_t repetitions = 200, num_draws = 200;
+  std::string only;
   std::vector<std::int64_t> sizes{100, 200, 500};
-  if (argc > 4) sizes = {std::atoll(argv[4])};
+  app.add_option("repetitions", repetitions)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("draws", num_draws, "of a data set")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("faults", only, "part of their names; \"data\": only those that need the data");
+  app.add_option("data-sets", sizes, "how many")->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   if (only == "data") {
     with_data(repetitions, num_draws, sizes);
     return 0;

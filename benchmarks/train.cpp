@@ -1,18 +1,14 @@
 /// Training speed of the quickstart: median over windows of 50 steps, simulation included. Prints `train_it_per_s=<number>` alone.
 #include <fmt/format.h>
 
-#include "measure/arguments.hpp"
+#include <CLI/CLI.hpp>
+
 #include "measure/peak.hpp"
 #include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 
 namespace {
-
-constexpr const char* kUsage = R"(usage: bench_train [options]
-  --threads N[,N...]   threads (default: all); several make a table with the speed-up and the fraction of the peak at as many threads
-  --seconds N          how long each training is watched (default: 8)
-  --profile            also where the time of a step goes)";
 
 void table(const std::vector<std::int64_t>& threads, double seconds) {
   const auto flop = static_cast<double>(bench::train_flop({}));
@@ -41,11 +37,17 @@ void profile(int threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::Arguments arguments(argc, argv, kUsage);
-  const std::vector<std::int64_t> threads = arguments.integers("threads", {0}, 0);
-  const auto seconds = static_cast<double>(arguments.integer("seconds", 8, 1));
-  const bool with_profile = arguments.flag("profile");
-  arguments.done();
+  CLI::App app("Training speed of the quickstart.");
+  std::vector<std::int64_t> threads{0};
+  double seconds = 8;
+  bool with_profile = false;
+  app.add_option("--threads", threads, "0: all; several make a table with the speed-up and the fraction of the peak at as many threads")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--seconds", seconds, "how long each training is watched")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--profile", with_profile, "also where the time of a step goes");
+  CLI11_PARSE(app, argc, argv);
   if (threads.size() > 1) {
     table(threads, seconds);
     return 0;

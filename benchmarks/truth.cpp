@@ -3,31 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-#include "measure/arguments.hpp"
 #include "measure/speed.hpp"
 
 namespace bf = bayesflow;
 
 namespace {
-
-constexpr const char* kUsage = R"(usage: bench_truth [options]
-  --model NAME         gaussian (default), two_moons, skewed, or all
-  --initializer NAME   he (default), glorot, or both: of the coupling nets' hidden layers
-  --seeds N            10
-  --first-seed N       0
-  --epochs N           10
-  --iterations N       1000 per epoch
-  --batch-size N       32
-  --test-sets N        5000
-  --draws N            200 per test set
-  --threads N          all
-  --linear-path        deep sets: the mean of the raw observations joins the last layer
-  --raw                skewed: without standardizing parameters and data
-Ends with status 1 if the promises about the gaussian model at its full length are not kept.)";
 
 /// What is promised of the quickstart's model.
 constexpr double kLoss = -2.14, kDivergence = 0.035, kMeanError = 0.13, kSdError = 0.03;
@@ -117,22 +102,34 @@ bool check(const Group& g) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::Arguments arguments(argc, argv, kUsage);
+  CLI::App app(
+      "What a trained posterior is worth against exact answers. Ends with status 1 if the promises about the gaussian model at its "
+      "full length are not kept.");
   std::vector<std::string> names = bench::truth_model_names();
   names.push_back("all");
-  const std::string model = arguments.choice("model", "gaussian", names),
-                    initializer = arguments.choice("initializer", "he", {"he", "glorot", "both"});
-  const std::int64_t seeds = arguments.integer("seeds", 10, 1), first_seed = arguments.integer("first-seed", 0, 0);
+  std::string model = "gaussian", initializer = "he";
+  std::int64_t seeds = 10, first_seed = 0;
   bench::TruthSettings settings;
-  settings.epochs = arguments.integer("epochs", settings.epochs, 1);
-  settings.iterations = arguments.integer("iterations", settings.iterations, 1);
-  settings.batch_size = arguments.integer("batch-size", settings.batch_size, 1);
-  settings.test_sets = arguments.integer("test-sets", settings.test_sets, 2);
-  settings.draws = arguments.integer("draws", settings.draws, 2);
-  settings.threads = static_cast<int>(arguments.integer("threads", 0, 0));
-  settings.networks.linear_path = arguments.flag("linear-path");
-  const bool raw = arguments.flag("raw");
-  arguments.done();
+  settings.threads = 0;
+  bool raw = false;
+  const auto number = [&app](const std::string& name, auto& value, double least, const std::string& text) {
+    app.add_option(name, value, text)->check(CLI::Range(least, 1e15))->capture_default_str();
+  };
+  app.add_option("--model", model)->check(CLI::IsMember(names))->capture_default_str();
+  app.add_option("--initializer", initializer, "of the coupling nets' hidden layers")
+      ->check(CLI::IsMember({"he", "glorot", "both"}))
+      ->capture_default_str();
+  number("--seeds", seeds, 1, "how many");
+  number("--first-seed", first_seed, 0, "the first of them");
+  number("--epochs", settings.epochs, 1, "");
+  number("--iterations", settings.iterations, 1, "of an epoch");
+  number("--batch-size", settings.batch_size, 1, "");
+  number("--test-sets", settings.test_sets, 2, "");
+  number("--draws", settings.draws, 2, "of a test set");
+  number("--threads", settings.threads, 0, "0: all");
+  app.add_flag("--linear-path", settings.networks.linear_path, "deep sets: the mean of the raw observations joins the last layer");
+  app.add_flag("--raw", raw, "skewed: without standardizing parameters and data");
+  CLI11_PARSE(app, argc, argv);
 
   const bench::TruthSettings promised;
   const bool full_length =
