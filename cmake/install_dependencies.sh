@@ -22,11 +22,13 @@ library | librandom123-dev    | Random123                                       
 library | libfmt-dev          | fmt 9 or later                                    | fmt/format.h
 library | libhdf5-dev         | HDF5 1.10 or later                                | hdf5.h
 library | nlohmann-json3-dev  | JSON for Modern C++ (nlohmann)                    | nlohmann/json.hpp
+library | libxxhash-dev       | xxHash 0.8 or later                               | xxhash.h
+library | libboost-math-dev   | Boost.Math                                        | boost/math/distributions/gamma.hpp
 library | gnuplot-nox         | gnuplot 5 (PNG and PDF figures of C++ programs)   | gnuplot
 tests   | python3-h5py        | h5py                                              |
 tests   | libgtest-dev        | GoogleTest                                        | gtest/gtest.h
+tests   | libcli11-dev        | CLI11                                             | CLI/CLI.hpp
 tests   | librapidcheck-dev   | RapidCheck                                        | rapidcheck.h
-tests   | libboost-math-dev   | Boost.Math                                        | boost/math/distributions/gamma.hpp
 tests   | libdnnl-dev         | oneDNN                                            | dnnl.hpp
 tests   | libbenchmark-dev    | Google Benchmark                                  | benchmark/benchmark.h
 tests   | mold                | the linker mold                                   | mold

@@ -1,6 +1,9 @@
 #include "diagnostics/special.hpp"
 
 #include <algorithm>
+#include <boost/math/special_functions/beta.hpp>
+#include <boost/math/special_functions/erf.hpp>
+#include <boost/math/special_functions/gamma.hpp>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -12,16 +15,15 @@ namespace {
 constexpr double kTiny = 1e-300;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+/// Doubles throughout, results out of range become 0 or infinity, and nothing throws or sets errno.
+using namespace boost::math::policies;
+constexpr policy<domain_error<ignore_error>, pole_error<ignore_error>, overflow_error<ignore_error>, underflow_error<ignore_error>,
+                 denorm_error<ignore_error>, evaluation_error<ignore_error>, promote_double<false>>
+    kPolicy;
+
 }  // namespace
 
-double log_gamma(double x) {
-  // Stirling's series from 10 on; smaller arguments are moved up by the recurrence.
-  double shift = 1;
-  while (x < 10) shift *= x++;
-  const double r = 1 / (x * x);
-  const double series = (1.0 / 12 - r * (1.0 / 360 - r * (1.0 / 1260 - r * (1.0 / 1680 - r * (1.0 / 1188 - r * 691.0 / 360360))))) / x;
-  return (x - 0.5) * std::log(x) - x + 0.5 * std::log(2 * std::numbers::pi) + series - std::log(shift);
-}
+double log_gamma(double x) { return boost::math::lgamma(x, kPolicy); }
 
 double normal_pdf(double x) { return std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi); }
 double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
@@ -30,61 +32,16 @@ double two_sided_normal(double z) { return std::erfc(std::fabs(z) / std::numbers
 double normal_quantile(double p) {
   if (p <= 0) return -kInfinity;
   if (p >= 1) return kInfinity;
-  if (p > 0.5) return -normal_quantile(1 - p);
-  // A rough start (Abramowitz and Stegun 26.2.23), then Newton steps with a curvature term.
-  const double t = std::sqrt(-2 * std::log(p));
-  double x = -(t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))));
-  for (int i = 0; i < 3; ++i) {
-    const double u = (normal_cdf(x) - p) / std::max(normal_pdf(x), kTiny);
-    x -= u / (1 + 0.5 * x * u);
-  }
-  return x;
+  return -std::numbers::sqrt2 * boost::math::erfc_inv(2 * p, kPolicy);
 }
 
 double incomplete_beta(double a, double b, double x) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  if (x > (a + 1) / (a + b + 2)) return 1 - incomplete_beta(b, a, 1 - x);
-  const double front = std::exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * std::log(x) + b * std::log1p(-x)) / a;
-  // Lentz's continued fraction; about sqrt(max(a, b)) terms.
-  double c = 1, d = 1 - (a + b) * x / (a + 1);
-  d = 1 / (std::fabs(d) < kTiny ? kTiny : d);
-  double h = d;
-  for (int m = 1; m < 20000; ++m) {
-    for (const bool even : {true, false}) {
-      const double term =
-          even ? m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)) : -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-      d = 1 + term * d;
-      d = 1 / (std::fabs(d) < kTiny ? kTiny : d);
-      c = 1 + term / c;
-      if (std::fabs(c) < kTiny) c = kTiny;
-      h *= c * d;
-    }
-    if (std::fabs(c * d - 1) < 1e-15) break;
-  }
-  return front * h;
+  return boost::math::ibeta(a, b, x, kPolicy);
 }
 
-double incomplete_gamma(double a, double x) {
-  if (x <= 0) return 0;
-  const double front = std::exp(a * std::log(x) - x - log_gamma(a));
-  if (x < a + 1) {
-    double term = 1 / a, sum = term;
-    for (int n = 1; n < 100000 && term > sum * 1e-16; ++n) sum += term *= x / (a + n);
-    return front * sum;
-  }
-  double b = x + 1 - a, c = 1 / kTiny, d = 1 / b, h = d;
-  for (int n = 1; n < 100000; ++n) {
-    const double t = -n * (n - a);
-    b += 2;
-    d = 1 / (std::fabs(t * d + b) < kTiny ? kTiny : t * d + b);
-    c = b + t / c;
-    if (std::fabs(c) < kTiny) c = kTiny;
-    h *= c * d;
-    if (std::fabs(c * d - 1) < 1e-15) break;
-  }
-  return 1 - front * h;
-}
+double incomplete_gamma(double a, double x) { return x <= 0 ? 0 : boost::math::gamma_p(a, x, kPolicy); }
 
 double chi_squared_cdf(double x, double df) { return incomplete_gamma(df / 2, x / 2); }
 double f_cdf(double x, double df1, double df2) { return x <= 0 ? 0 : incomplete_beta(df1 / 2, df2 / 2, df1 * x / (df1 * x + df2)); }
@@ -99,8 +56,8 @@ double binomial_pmf(std::int64_t k, std::int64_t n, double p) {
   if (k < 0 || k > n) return 0;
   if (p <= 0) return k == 0 ? 1 : 0;
   if (p >= 1) return k == n ? 1 : 0;
-  const auto a = static_cast<double>(k), b = static_cast<double>(n - k);
-  return std::exp(log_gamma(a + b + 1) - log_gamma(a + 1) - log_gamma(b + 1) + a * std::log(p) + b * std::log1p(-p));
+  // The derivative of the incomplete beta function holds the same product of powers and binomial coefficient.
+  return boost::math::ibeta_derivative(static_cast<double>(k + 1), static_cast<double>(n - k + 1), p, kPolicy) / static_cast<double>(n + 1);
 }
 
 std::int64_t binomial_quantile(double q, std::int64_t n, double p) {

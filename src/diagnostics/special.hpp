@@ -1,4 +1,4 @@
-/// Distribution functions for p-values and bands, in double precision and without global state (std::lgamma writes one).
+/// Distribution functions for p-values and bands, by Boost.Math, in double precision and without global state (std::lgamma writes one).
 #pragma once
 
 #include <cstdint>

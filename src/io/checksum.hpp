@@ -1,9 +1,9 @@
 /// XXH64, the checksum of everything this library stores.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 namespace bayesflow::io {
@@ -13,14 +13,15 @@ namespace bayesflow::io {
 class Xxh64 {
  public:
   explicit Xxh64(std::uint64_t seed = 0);
+  Xxh64(const Xxh64& other);
+  Xxh64& operator=(const Xxh64& other);
+  ~Xxh64();
   void update(std::span<const std::byte> bytes);
   [[nodiscard]] std::uint64_t digest() const;
 
  private:
-  std::uint64_t seed_;
-  std::array<std::uint64_t, 4> lanes_;
-  std::array<std::byte, 32> rest_{};
-  std::uint64_t length_ = 0;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 [[nodiscard]] std::uint64_t xxh64(std::span<const std::byte> bytes, std::uint64_t seed = 0);
