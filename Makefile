@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
+.PHONY: docs setup-docs quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER = $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -59,6 +59,19 @@ wheel: library $(VENV)/requirements-test.txt  ## a wheel that needs nothing but 
 
 test-versions: library  ## a wheel for each Python 3.9 to 3.13 that this machine has, installed and tested: make test-versions VERSIONS='3.9 3.13'
 	@VERSIONS="$(VERSIONS)" python/test_versions.sh $(BUILD) $(TESTS)
+
+# The documentation site: docs/site. Its tools have an environment of their own, with the package, whose docstrings and notebooks it shows.
+DOCS := build/docs
+$(DOCS)/venv/requirements.txt: docs/site/requirements.txt | setup
+	@test -x $(DOCS)/venv/bin/python || /usr/bin/python3 -m venv $(DOCS)/venv
+	@$(DOCS)/venv/bin/pip install $(QUIET) --disable-pip-version-check -r $< && cp $< $@
+
+setup-docs: $(DOCS)/venv/requirements.txt  ## what `make docs` needs
+
+docs: library setup-docs  ## the documentation site, all notebooks run: build/docs/html; in less time: BAYESFLOW_EXAMPLE_SMALL=1 make docs
+	@$(DOCS)/venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \
+	  --config-settings=build-dir=$(DOCS)/python --config-settings=cmake.define.BAYESFLOW_PREBUILT=$(CURDIR)/$(BUILD) --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=$(BAYESFLOW_LAUNCHER)
+	@JUPYTER_PLATFORM_DIRS=1 $(DOCS)/venv/bin/python docs/site/build.py $(DOCS)
 
 # What to measure and what the figures mean: docs/measuring.md.
 bench: build      ## all measurements: build/bench/results.json and a table

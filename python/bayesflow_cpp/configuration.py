@@ -66,6 +66,8 @@ class DefaultLikelihoodConfigurator:
 class DefaultModelComparisonConfigurator:
     """Simulations of several models -> {"summary_conditions", "direct_conditions", "model_indices"} of float32 arrays, absent ones None.
 
+    Parameters
+    ----------
     num_models : int
     combiner : callable, optional
         Forward dictionary of one model -> {"summary_conditions", "direct_conditions"}; None: `DefaultCombiner`, and data of fewer observations than those of

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ._types import Settings
 
+#: Names of the entries of forward and configured dictionaries, each under itself.
 DEFAULT_KEYS = {
     key: key
     for key in (
@@ -22,18 +23,21 @@ DEFAULT_KEYS = {
     )
 }  # fmt: skip
 
+#: Layers of `DeepSet` and of the modules of `helper_networks`.
 DEFAULT_SETTING_DENSE_DEEP_SET = {"units": 64, "activation": "relu", "kernel_initializer": "glorot_uniform"}
 
+#: Layers of the attention blocks and of `SetTransformer` and `TimeSeriesTransformer`.
 DEFAULT_SETTING_DENSE_ATTENTION = {"units": 64, "activation": "relu", "kernel_initializer": "glorot_uniform"}
+#: Attention of the attention blocks and of `SetTransformer` and `TimeSeriesTransformer`: numbers a head, heads, dropout rate.
 DEFAULT_SETTING_ATTENTION = {"key_dim": 32, "num_heads": 4, "dropout": 0.01}
-# max_kernel_size is left out, as in v1: the sizes are 1 and 2.
+#: Convolutions of `MultiConv1D` and `SequenceNetwork`. max_kernel_size is left out, as in v1: the sizes are 1 and 2.
 DEFAULT_SETTING_MULTI_CONV = {
     "layer_args": {"activation": "relu", "filters": 32, "strides": 1, "padding": "causal"},
     "min_kernel_size": 1,
     "max_kernel_size": 3,
 }
 
-# He instead of v1's Glorot initialization: with Glorot one run in ten learns a parameter late or not at all (docs/design/training.md).
+#: Affine couplings. He instead of v1's Glorot initialization: with Glorot one run in ten learns a parameter late or not at all (docs/design/training.md).
 DEFAULT_SETTING_AFFINE_COUPLING = {
     "dense_args": {"units": 128, "activation": "relu", "kernel_initializer": "he_uniform", "kernel_regularizer": 1e-4},
     "num_dense": 2,
@@ -45,7 +49,7 @@ DEFAULT_SETTING_AFFINE_COUPLING = {
     "soft_clamping": 1.9,
 }
 
-# location_scale: a scale and a shift before each spline; with v1's splines alone draws now and then lie far off.
+#: Spline couplings. location_scale: a scale and a shift before each spline; with v1's splines alone draws now and then lie far off.
 DEFAULT_SETTING_SPLINE_COUPLING = {
     **{key: value for key, value in DEFAULT_SETTING_AFFINE_COUPLING.items() if key != "soft_clamping"},
     "bins": 16,
@@ -53,6 +57,7 @@ DEFAULT_SETTING_SPLINE_COUPLING = {
     "location_scale": False,
 }
 
+#: Arguments of `InvertibleNetwork`.
 DEFAULT_SETTING_INVERTIBLE_NET = {
     "num_coupling_layers": 6,
     "coupling_design": "affine",
@@ -64,10 +69,13 @@ DEFAULT_SETTING_INVERTIBLE_NET = {
     "soft_flow_bounds": (1e-3, 5e-2),
 }
 
+#: Hidden layers of `EvidentialNetwork`.
 DEFAULT_SETTING_DENSE_EVIDENTIAL = {"units": 64, "activation": "elu", "kernel_initializer": "glorot_uniform"}
+#: Hidden layers of `PMPNetwork`.
 DEFAULT_SETTING_DENSE_PMP = {"units": 64, "activation": "elu", "kernel_initializer": "glorot_uniform"}
-# v1's tables here do not fit its constructors: another activation, other widths.
+#: Arguments of `EvidentialNetwork`. v1's table does not fit its constructor: another activation, other widths.
 DEFAULT_SETTING_EVIDENTIAL_NET = {"dense_args": None, "num_dense": 3, "output_activation": "softplus"}
+#: Arguments of `PMPNetwork`; of v1's table the same is true.
 DEFAULT_SETTING_PMP_NET = {
     "dense_args": None,
     "num_dense": 3,
@@ -77,8 +85,11 @@ DEFAULT_SETTING_PMP_NET = {
     "output_activation": "softmax",
 }
 
+#: Arguments of the trainer's own Adam beside its learning rate: gradients of all weights together are scaled down to this norm.
 OPTIMIZER_DEFAULTS = {"global_clipnorm": 1.0}
+#: Seconds between two updates of a progress bar.
 TQDM_MININTERVAL = 0.1
+#: Bandwidths of the kernels of `mmd_kernel`, whose mean is taken.
 MMD_BANDWIDTH_LIST = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 5, 10, 15, 20, 25, 30, 35, 100, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -122,5 +133,7 @@ class MetaDictSetting(Setting):
         self.meta_dict, self.mandatory_fields = copy.deepcopy(meta_dict), list(mandatory_fields)
 
 
+#: Arguments of `DeepSet`.
 DEFAULT_SETTING_INVARIANT_NET = {"num_dense_s1": 2, "num_dense_s2": 2, "num_dense_s3": 2, "num_equiv": 2, "pooling_fun": "mean", "summary_dim": 10}
+#: Layers of the experimental `DriftNetwork`.
 DEFAULT_SETTING_DENSE_RECT = {"units": 256, "activation": "swish", "kernel_initializer": "glorot_uniform"}

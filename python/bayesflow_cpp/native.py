@@ -58,20 +58,34 @@ def _draw(name, result, *arguments):
     return ctypes.CFUNCTYPE(result, _p, *arguments)(_addresses[name])
 
 
-uniform = _draw("uniform", _f, _f, _f)  # (rng, low, high)
-normal = _draw("normal", _f, _f, _f)  # (rng, loc, scale)
-lognormal = _draw("lognormal", _f, _f, _f)  # (rng, mean, sigma)
-exponential = _draw("exponential", _f, _f)  # (rng, scale)
-gamma = _draw("gamma", _f, _f, _f)  # (rng, shape, scale)
-beta = _draw("beta", _f, _f, _f)  # (rng, a, b)
-student_t = _draw("student_t", _f, _f)  # (rng, df)
-cauchy = _draw("cauchy", _f, _f, _f)  # (rng, loc, scale)
-integers = _draw("integers", _i, _i, _i)  # (rng, low, high): high is not among them
-poisson = _draw("poisson", _i, _f)  # (rng, mean)
-binomial = _draw("binomial", _i, _i, _f)  # (rng, trials, probability)
-bernoulli = _draw("bernoulli", _i, _f)  # (rng, probability): 0 or 1
-fill_uniform = _draw("fill_uniform", None, _p, _i)  # (rng, address of doubles, count); in numba: array.ctypes
-fill_normal = _draw("fill_normal", None, _p, _i)  # (rng, address of doubles, count): several times faster than single draws
+#: uniform(rng, low, high): evenly distributed on [low, high).
+uniform = _draw("uniform", _f, _f, _f)
+#: normal(rng, loc, scale): mean loc, standard deviation scale.
+normal = _draw("normal", _f, _f, _f)
+#: lognormal(rng, mean, sigma): the exponential of a normal number of this mean and standard deviation.
+lognormal = _draw("lognormal", _f, _f, _f)
+#: exponential(rng, scale): mean scale.
+exponential = _draw("exponential", _f, _f)
+#: gamma(rng, shape, scale): mean shape * scale.
+gamma = _draw("gamma", _f, _f, _f)
+#: beta(rng, a, b): density proportional to x^(a - 1) (1 - x)^(b - 1).
+beta = _draw("beta", _f, _f, _f)
+#: student_t(rng, df): Student's t with df degrees of freedom.
+student_t = _draw("student_t", _f, _f)
+#: cauchy(rng, loc, scale): median loc, half the width at half the height scale.
+cauchy = _draw("cauchy", _f, _f, _f)
+#: integers(rng, low, high): each of low, ..., high - 1 with the same probability.
+integers = _draw("integers", _i, _i, _i)
+#: poisson(rng, mean): a count.
+poisson = _draw("poisson", _i, _f)
+#: binomial(rng, trials, probability): the number of successes.
+binomial = _draw("binomial", _i, _i, _f)
+#: bernoulli(rng, probability): 1 with this probability, or else 0.
+bernoulli = _draw("bernoulli", _i, _f)
+#: fill_uniform(rng, address of doubles, count): as many numbers on [0, 1); in numba the address is array.ctypes.
+fill_uniform = _draw("fill_uniform", None, _p, _i)
+#: fill_normal(rng, address of doubles, count): as many standard normal numbers, several times faster than single draws.
+fill_normal = _draw("fill_normal", None, _p, _i)
 
 
 def include_dir() -> str:

@@ -142,6 +142,7 @@ class SGD(_Optimizer):
 
 
 def options_of(optimizer):
+    """What the engine is given of an optimizer; None for None. Raises ConfigurationError for anything that is not an optimizer of this module."""
     if optimizer is None:
         return None
     if isinstance(optimizer, _Optimizer):

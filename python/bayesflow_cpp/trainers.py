@@ -216,9 +216,9 @@ class Trainer:
                      model_args: Settings | None = None, conf_args: Settings | None = None, net_args: Settings | None = None,
                      val_model_args: Settings | None = None, val_conf_args: Settings | None = None,
                      early_stopping_args: Settings | None = None) -> DataFrame | dict[str, DataFrame]:  # fmt: skip
-        """Simulates every batch afresh.
+        """Simulates every batch afresh. The parameters that other training functions have too mean the same there.
 
-        Parameters (of all training functions)
+        Parameters
         ----------
         epochs, iterations_per_epoch, batch_size : int
         optimizer : optimizers.Adam, AdamW or SGD, optional

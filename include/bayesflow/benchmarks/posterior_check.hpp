@@ -23,7 +23,7 @@ struct Reference {
 
 /// Reads an observation and its reference posterior from the files of the package sbibm (pip download sbibm). `path` is the package's
 /// folder, its folder tasks, or a problem's folder in there:
-///   .../num_observation_<k>/observation.csv, true_parameters.csv, reference_posterior_samples.csv.bz2 (or .csv).
+///   .../num_observation_K/observation.csv, true_parameters.csv, reference_posterior_samples.csv.bz2 (or .csv).
 /// Throws IoError for a file that is missing or damaged, ConfigurationError if the benchmark is not sbibm's (Benchmark::from_sbibm), and
 /// ShapeError for other numbers of columns.
 [[nodiscard]] Reference read_reference(const Benchmark& benchmark, const std::filesystem::path& path, std::int64_t observation);

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .._types import Function, Path, Settings
 
+#: The names of all problems.
 available_benchmarks: list[str] = _core.available_benchmarks()
 
 __all__ = ["Benchmark", "available_benchmarks", "get_benchmark_module", *available_benchmarks]
