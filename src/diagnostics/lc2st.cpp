@@ -13,7 +13,7 @@
 namespace bayesflow::diagnostics {
 namespace {
 
-constexpr std::int64_t kMostFeatures = 40;
+constexpr std::int64_t kMostFeatures = 40, kLevels = 101;
 
 std::optional<Array> joined(const std::optional<Array>& a, const std::optional<Array>& b, const char* name) {
   if (a.has_value() != b.has_value())
@@ -33,6 +33,7 @@ void Lc2stOptions::validate() const {
   require_option(num_null >= 1, "Lc2stOptions", "num_null", real(num_null), "1 or more");
   require_option(hidden_units >= 1, "Lc2stOptions", "hidden_units", real(hidden_units), "1 or more");
   require_option(max_epochs >= 1, "Lc2stOptions", "max_epochs", real(max_epochs), "1 or more");
+  require_option(confidence > 0 && confidence < 1, "Lc2stOptions", "confidence", confidence, "above 0 and below 1");
   require_option(threads >= 0, "Lc2stOptions", "threads", threads, "0 (all) or more");
 }
 
@@ -78,6 +79,7 @@ Lc2st lc2st(const Array& draws, const Array& truths, const Batch& data, const Ar
   // Run 0 tells the truth from one draw of each data set; the others exchange the two at random, which changes nothing if the
   // posterior is exact: given the data, truth and draw then have the same distribution.
   std::vector<std::vector<double>> statistics(index(options.num_null + 1));
+  std::vector<Array> curves(index(options.num_null + 1));
   ThreadPool pool(options.threads);
   pool.for_each(options.num_null + 1, [&](std::int64_t run) {
     const auto number = static_cast<std::uint64_t>(run);
@@ -93,9 +95,16 @@ Lc2st lc2st(const Array& draws, const Array& truths, const Batch& data, const Ar
     const std::vector<double> logits =
         classify(samples, asked, options.hidden_units, options.max_epochs, Rng(options.seed, "lc2st classifier", number).bits());
     std::vector<double> distance(index(seen));
-    for (std::size_t i = 0; i < logits.size(); ++i)
-      distance[i / index(count)] += std::pow(1 / (1 + std::exp(-logits[i])) - 0.5, 2) / real(count);
+    Array curve({seen, kLevels});
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      const double probability = 1 / (1 + std::exp(-logits[i]));
+      const std::size_t set = i / index(count);
+      distance[set] += std::pow(probability - 0.5, 2) / real(count);
+      for (auto k = static_cast<std::int64_t>(std::ceil(probability * real(kLevels - 1))); k < kLevels; ++k)
+        curve(static_cast<std::int64_t>(set), k) += 1;
+    }
     statistics[index(run)] = std::move(distance);
+    curves[index(run)] = curve / real(count);
   });
   Lc2st out;
   out.statistic = statistics[0];
@@ -109,9 +118,33 @@ Lc2st lc2st(const Array& draws, const Array& truths, const Batch& data, const Ar
     }
     out.p_value.push_back(real(1 + larger) / real(1 + options.num_null));
   }
+  for (std::int64_t k = 0; k < kLevels; ++k) out.levels.push_back(real(k) / real(kLevels - 1));
+  out.ecdf = curves[0];
+  out.band_lower = out.band_upper = Array({seen, kLevels});
+  out.confidence = options.confidence;
+  std::vector<double> null(index(options.num_null));
+  for (std::int64_t i = 0; i < seen * kLevels; ++i) {
+    for (std::int64_t run = 1; run <= options.num_null; ++run) null[index(run - 1)] = curves[index(run)].data()[i];
+    std::sort(null.begin(), null.end());
+    out.band_lower.data()[i] = sorted_quantile(null, (1 - options.confidence) / 2);
+    out.band_upper.data()[i] = sorted_quantile(null, (1 + options.confidence) / 2);
+  }
   return out;
 }
 
-std::vector<Table> Lc2st::tables() const { return {TableBuilder("lc2st").add("statistic", statistic).add("p_value", p_value)}; }
+std::vector<Table> Lc2st::tables() const {
+  std::vector<double> set, level;
+  for (std::int64_t b = 0; b < ecdf.dim(0); ++b)
+    for (const double l : levels) {
+      set.push_back(real(b));
+      level.push_back(l);
+    }
+  return {TableBuilder("lc2st").add("statistic", statistic).add("p_value", p_value), TableBuilder("lc2st_ecdf")
+                                                                                         .add("data_set", set)
+                                                                                         .add("level", level)
+                                                                                         .add("ecdf", ecdf)
+                                                                                         .add("lower", band_lower)
+                                                                                         .add("upper", band_upper)};
+}
 
 }  // namespace bayesflow::diagnostics

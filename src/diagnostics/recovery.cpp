@@ -104,6 +104,13 @@ void RecoveryOptions::validate() const {
 Recovery recovery(const Array& draws, const Array& truths, const RecoveryOptions& options) {
   options.validate();
   const Sizes n = check_draws(draws, truths, "recovery");
+  if (!options.clusters.empty() && static_cast<std::int64_t>(options.clusters.size()) != n.data_sets)
+    throw ConfigurationError(fmt::format("RecoveryOptions: clusters has {} numbers for {} data sets; give one each, or none",
+                                         options.clusters.size(), n.data_sets));
+  std::vector<std::int64_t> cluster_ends;
+  for (std::int64_t b = 0; b < n.data_sets; ++b)
+    if (options.clusters.empty() || b + 1 == n.data_sets || options.clusters[index(b)] != options.clusters[index(b + 1)])
+      cluster_ends.push_back(b + 1);
   Recovery out;
   out.param_names = checked_names(options.param_names, n.parameters, "recovery");
   out.point_name = options.point.name;
@@ -136,9 +143,10 @@ Recovery recovery(const Array& draws, const Array& truths, const RecoveryOptions
     Sums all;
     for (std::int64_t b = 0; b < n.data_sets; ++b) all.add(truths(b, p) - mean_truth, out.estimates(b, p) - mean_point, 1);
     for (auto& l : left) l.clear();
-    for (std::int64_t b = 0; b < n.data_sets && n.data_sets > 1; ++b) {
+    for (std::size_t c = 0; c < cluster_ends.size() && cluster_ends.size() > 1; ++c) {
       Sums rest = all;
-      rest.add(truths(b, p) - mean_truth, out.estimates(b, p) - mean_point, -1);
+      for (std::int64_t b = c ? cluster_ends[c - 1] : 0; b < cluster_ends[c]; ++b)
+        rest.add(truths(b, p) - mean_truth, out.estimates(b, p) - mean_point, -1);
       const Numbers k = numbers(rest, offset);
       left[0].push_back(k.r2);
       left[1].push_back(k.r);

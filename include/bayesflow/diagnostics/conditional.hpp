@@ -73,17 +73,26 @@ struct Lc2stOptions {
   std::int64_t num_null = 50;                 ///< classifiers trained on exchanged labels
   std::int64_t hidden_units = 32;             ///< two hidden layers
   std::int64_t max_epochs = 100;
+  double confidence = 0.95;  ///< of the band of `ecdf`, at each level
   std::uint64_t seed = 0;
   int threads = 0;
   void validate() const;
 };
 
 /// Is the posterior right at these observed data? A classifier learns to tell truths from draws, given the data; where it is sure, the
-/// posterior is wrong. Linhart, Gramfort, Rodrigues (2023), L-C2ST: Local diagnostics for posterior approximations.
+/// posterior is wrong. With d(theta, x) the probability of "truth" that it gives, and S' draws of the posterior at x,
+///   statistic = mean over draws of (d(theta_s, x) - 1/2)^2,
+/// compared with classifiers trained after truth and draw of a random half of the data sets were exchanged, which changes nothing if the
+/// posterior is exact: the p-value is exact then. Linhart, Gramfort, Rodrigues (2023), L-C2ST: Local diagnostics for posterior
+/// approximations.
 struct Lc2st {
   std::vector<double> statistic;                    ///< (n) mean squared distance of the class probability from 1/2 over the draws
   std::vector<double> p_value;                      ///< (n) (1 + #{null >= statistic}) / (1 + num_null)
   Array null;                                       ///< (num_null, n)
+  std::vector<double> levels;                       ///< (K) from 0 to 1
+  Array ecdf;                                       ///< (n, K) share of the draws whose class probability is at most the level
+  Array band_lower, band_upper;                     ///< (n, K) quantiles of the same curve of the null's classifiers, at each level
+  double confidence = 0;                            ///< between the two quantiles
   [[nodiscard]] std::vector<Table> tables() const;  ///< "lc2st"
 };
 /// draws (B, S, P), truths (B, P) and data of B simulated data sets; observed draws (n, S', P) and data of n observed ones.

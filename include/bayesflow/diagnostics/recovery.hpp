@@ -1,6 +1,7 @@
 /// How well point estimates recover the true parameters; z-scores and posterior contraction.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -30,14 +31,17 @@ struct RecoveryOptions {
   std::vector<std::string> param_names{};                           ///< empty: theta_1, theta_2, ...
   DrawSummary point = median();                                     ///< the point estimate
   std::optional<DrawSummary> spread = median_absolute_deviation();  ///< the error bar; absent: none
-  int threads = 0;                                                  ///< 0: as many as the machine has
-  void validate() const;                                            ///< throws ConfigurationError
+  /// (B), numbers of clusters of data sets that are not independent of each other, side by side: the jackknife leaves out whole clusters.
+  /// Empty: each data set is one of its own.
+  std::vector<std::int64_t> clusters{};
+  int threads = 0;        ///< 0: as many as the machine has
+  void validate() const;  ///< throws ConfigurationError
 };
 
 /// Point estimates against truths. Per parameter, with e = estimate - truth over the B data sets:
 ///   R^2 = 1 - sum e^2 / sum (truth - mean truth)^2;  r = Pearson correlation of truth and estimate;  rmse = sqrt(mean e^2);
 ///   normalized rmse = rmse / standard deviation of the truths (1: no better than the truths' mean);  bias = mean e.
-/// Standard errors: jackknife over data sets. R^2, r and normalized rmse of a parameter that never varies are NaN.
+/// Standard errors: jackknife over data sets, or clusters of them. R^2, r and normalized rmse of a parameter that never varies are NaN.
 struct Recovery {
   std::vector<std::string> param_names;
   std::string point_name, spread_name;                       ///< spread_name is empty if there is no spread
