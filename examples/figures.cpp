@@ -20,6 +20,7 @@ void draw_diagnostics(const bf::Array& draws, const bf::Array& truths) {
   bf::plot_sbc_ecdf(bd::sbc_ecdf(ranks, {.difference = true})).save("ecdf.svg");
   bf::plot_sbc_ecdf(bd::sbc_ecdf(ranks, {.over_all_parameters = true}), {.stacked = true}).save("ecdf_stacked.svg");
   bf::plot_coverage(bd::coverage(ranks)).save("coverage.svg");
+  bf::plot_tarp(bd::tarp(draws, truths)).save("tarp.svg");
 }
 
 void draw_one_posterior(const bf::Array& posterior, const bf::Array& truth, const bf::Prior& prior, const bf::Array& latents) {

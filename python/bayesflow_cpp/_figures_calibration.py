@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _numbers
-from ._panels import LIGHT_RED, RED, decimals, dress, label_axes, names_for, panels, parameter_names, percent
-from .exceptions import ConfigurationError
+from ._panels import LIGHT_RED, RED, decimals, dress, label_axes, names_for, p_value_text, panels, parameter_names, percent, pyplot
+from .exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
-    from ._types import ArrayLike, Color, Figure, Function, Names, Settings, Size
+    from . import _core
+    from ._types import ArrayLike, Color, Figure, Function, Names, Settings, Simulations, Size
 
 
 def plot_recovery(post_samples: ArrayLike, prior_samples: ArrayLike, point_agg: Function = np.median,
@@ -26,10 +27,17 @@ def plot_recovery(post_samples: ArrayLike, prior_samples: ArrayLike, point_agg: 
     post_samples: (B, S, P) draws; prior_samples: (B, P) truths. `point_agg` and `uncertainty_agg` (None: no error bars) are functions of
     (draws, axis). `kwargs` go to matplotlib's errorbar (scatter without error bars). Returns the Figure; numbers: `recovery`."""
     numbers = _numbers.recovery(post_samples, prior_samples, names_for(post_samples, param_names), point_agg, uncertainty_agg)
-    truths, estimates, spreads = numbers.truths, numbers.estimates, numbers.spreads
-    names = parameter_names(param_names, truths.shape[1])
-    r2, r = numbers.r2, numbers.r
+    names = parameter_names(param_names, numbers.truths.shape[1])
     figure, axes, n_col = panels(len(names), n_row, n_col, fig_size, 4, "plot_recovery")
+    _draw_recovery(axes, numbers, names, color, add_r2, add_corr, title_fontsize, metric_fontsize, tick_fontsize, kwargs)
+    label_axes(axes, n_col, xlabel, ylabel, label_fontsize)
+    figure.tight_layout()
+    return figure
+
+
+def _draw_recovery(axes, numbers, names, color, add_r2, add_corr, title_fontsize, metric_fontsize, tick_fontsize, kwargs):
+    truths, estimates, spreads = numbers.truths, numbers.estimates, numbers.spreads
+    r2, r = numbers.r2, numbers.r
     for i, axis in enumerate(axes):
         x, y = truths[:, i], estimates[:, i]
         if spreads is None:
@@ -49,9 +57,6 @@ def plot_recovery(post_samples: ArrayLike, prior_samples: ArrayLike, point_agg: 
                           transform=axis.transAxes, size=metric_fontsize)
         axis.set_title(names[i], fontsize=title_fontsize)
         dress(axis, tick_fontsize)
-    label_axes(axes, n_col, xlabel, ylabel, label_fontsize)
-    figure.tight_layout()
-    return figure
 
 
 def plot_z_score_contraction(post_samples: ArrayLike, prior_samples: ArrayLike, param_names: Names | None = None, fig_size: Size | None = None,
@@ -167,5 +172,105 @@ def plot_coverage(post_samples: ArrayLike, prior_samples: ArrayLike, param_names
         axis.legend(fontsize=legend_fontsize, loc="upper left")
         dress(axis, tick_fontsize)
     label_axes(axes, n_col, "Level of the interval", "Truths inside", label_fontsize)
+    figure.tight_layout()
+    return figure
+
+
+def plot_tarp(post_samples: ArrayLike, prior_samples: ArrayLike, references: ArrayLike | None = None, fig_size: Size | None = None,
+              label_fontsize: float = 16, legend_fontsize: float = 14, title_fontsize: float = 18, tick_fontsize: float = 12, color: Color = RED,
+              fill_color: Color = "grey", *, confidence: float = 0.95, seed: int = 0) -> Figure:
+    """Expected coverage of balls around random points against their credibility, with the exact band of a right posterior.
+
+    post_samples: (B, S, P); prior_samples: (B, P). Above the diagonal on the left and below on the right: overconfident. Numbers: `tarp`."""
+    numbers = _numbers.tarp(post_samples, prior_samples, references, confidence, seed=seed)
+    figure, (axis,), n_col = panels(1, None, None, fig_size, 5, "plot_tarp")
+    axis.fill_between(numbers.credibility, numbers.band_lower, numbers.band_upper, color=fill_color, alpha=0.2, linewidth=0,
+                      label=f"{percent(confidence)} % Confidence Band")
+    axis.plot((0, 1), (0, 1), color="black", linestyle="dashed", alpha=0.9)
+    axis.plot(numbers.credibility, numbers.expected_coverage, color=color, label="Truths inside")
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1)
+    axis.set_title(p_value_text(numbers.p_value), fontsize=title_fontsize)
+    axis.legend(fontsize=legend_fontsize, loc="upper left")
+    dress(axis, tick_fontsize)
+    label_axes([axis], n_col, "Credibility level", "Expected coverage", label_fontsize)
+    figure.tight_layout()
+    return figure
+
+
+def plot_lc2st(test: _core.diagnostics.Lc2st, data_sets: Sequence[int] | None = None, fig_size: Size | None = None, label_fontsize: float = 16,
+               legend_fontsize: float = 12, title_fontsize: float = 18, tick_fontsize: float = 12, color: Color = RED, fill_color: Color = "grey",
+               n_row: int | None = None, n_col: int | None = None) -> Figure:
+    """A panel per observed data set: distribution of the class probability over the posterior's draws, with the band of classifiers under an exact
+    posterior, at each level by itself.
+
+    test: what `lc2st` returns; data_sets: which of the n, by default the first 12. Returns the Figure."""
+    chosen = list(range(min(12, len(test.p_value)))) if data_sets is None else [int(b) for b in data_sets]
+    for b in chosen:
+        if not 0 <= b < len(test.p_value):
+            raise ArgumentError(f"plot_lc2st: data_sets has {b}; there are data sets 0 to {len(test.p_value) - 1}")
+    figure, axes, n_col = panels(len(chosen), n_row, n_col, fig_size, 4, "plot_lc2st")
+    for b, axis in zip(chosen, axes):
+        axis.fill_between(test.levels, test.band_lower[b], test.band_upper[b], color=fill_color, alpha=0.3, linewidth=0,
+                          label=f"{percent(test.confidence)} % of the null")
+        axis.axvline(0.5, color="black", linestyle="dashed", alpha=0.6)
+        axis.plot(test.levels, test.ecdf[b], color=color, label="Draws")
+        axis.set_xlim(0, 1)
+        axis.set_ylim(0, 1)
+        axis.set_title(f"Data set {b}: {p_value_text(test.p_value[b])}", fontsize=title_fontsize)
+        dress(axis, tick_fontsize)
+    axes[0].legend(fontsize=legend_fontsize, loc="lower right")
+    label_axes(axes, n_col, "Class probability", "Share of draws below", label_fontsize)
+    figure.tight_layout()
+    return figure
+
+
+def _level_axes(counts, fig_size, panel):
+    """Panels of global parameters in the first rows and of local ones below; with the number of columns."""
+    n_col = min(6, max(counts))
+    rows = [-(-count // n_col) for count in counts]
+    figure, axes = pyplot().subplots(sum(rows), n_col, figsize=fig_size or (panel * n_col, panel * sum(rows)), squeeze=False)
+    levels = list(axes[: rows[0]].flat), list(axes[rows[0] :].flat)
+    for level, count in zip(levels, counts):
+        for spare in level[count:]:
+            spare.remove()
+    return figure, [level[:count] for level, count in zip(levels, counts)], n_col
+
+
+def plot_two_level_recovery(draws: dict[str, np.ndarray], truths: Simulations, global_names: Names | None = None, local_names: Names | None = None,
+                            fig_size: Size | None = None, label_fontsize: float = 16, title_fontsize: float = 18, metric_fontsize: float = 16,
+                            tick_fontsize: float = 12, add_corr: bool = True, add_r2: bool = True, color: Color = RED, **kwargs: Any) -> Figure:
+    """Recovery of both levels of a hierarchy: global parameters in the first rows, a point for each data set; then local ones, a point for each group.
+
+    draws, truths: as for `two_level_recovery`, which has the numbers. `kwargs` go to matplotlib's errorbar."""
+    numbers = _numbers.two_level_recovery(draws, truths, global_names, local_names)
+    levels = numbers.global_level, numbers.local_level
+    figure, axes, n_col = _level_axes([len(level.param_names) for level in levels], fig_size, 4)
+    for level, part in zip(levels, axes):
+        _draw_recovery(part, level, level.param_names, color, add_r2, add_corr, title_fontsize, metric_fontsize, tick_fontsize, kwargs)
+        label_axes(part, n_col, "Ground truth", "Estimated", label_fontsize)
+    figure.tight_layout()
+    return figure
+
+
+def plot_two_level_sbc(draws: dict[str, np.ndarray], truths: Simulations, global_names: Names | None = None, local_names: Names | None = None,
+                       difference: bool = False, fig_size: Size | None = None, label_fontsize: float = 16, legend_fontsize: float = 12,
+                       title_fontsize: float = 18, tick_fontsize: float = 12, rank_ecdf_color: Color = LIGHT_RED, fill_color: Color = "grey", *,
+                       confidence: float = 0.95, seed: int = 0) -> Figure:  # fmt: skip
+    """Rank ECDFs of both levels of a hierarchy with exact bands: global parameters in the first rows, then local ones, of one group of each data set.
+
+    draws, truths: as for `two_level_sbc`, which has the numbers."""
+    numbers = _numbers.two_level_sbc(draws, truths, global_names, local_names, difference, confidence, seed)
+    levels = numbers.global_level, numbers.local_level
+    figure, axes, n_col = _level_axes([len(level.param_names) for level in levels], fig_size, 4)
+    for level, part in zip(levels, axes):
+        for i, axis in enumerate(part):
+            axis.fill_between(level.points, level.band_lower, level.band_upper, color=fill_color, alpha=0.2, linewidth=0,
+                              label=f"{percent(confidence)} % Confidence Band")
+            axis.plot(level.points, level.ecdf[i], color=rank_ecdf_color, label="Rank ECDF")
+            axis.set_title(f"{level.param_names[i]} ({p_value_text(level.p_value[i])})", fontsize=title_fontsize)
+            dress(axis, tick_fontsize)
+        label_axes(part, n_col, "Fractional rank statistic", "ECDF difference" if difference else "ECDF", label_fontsize)
+    axes[0][0].legend(fontsize=legend_fontsize, loc="upper left")
     figure.tight_layout()
     return figure

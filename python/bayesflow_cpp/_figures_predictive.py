@@ -9,7 +9,7 @@ import numpy as np
 from . import _numbers
 from ._arrays import as_array, as_float64, as_number
 from ._panels import RED, checked_names, decimals, dress, label_axes, panels, percent, zero_if_never_below
-from .exceptions import ArgumentError
+from .exceptions import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from typing import Any, Sequence
@@ -56,10 +56,11 @@ def _require_data_set(index, count):
 
 def plot_predictive_bands(bands: _core.diagnostics.Pushforward, data_set: int = 0, fig_size: Size | None = None, label_fontsize: float = 16,
                           title_fontsize: float = 18, legend_fontsize: float = 12, tick_fontsize: float = 12, color: Color = RED,
-                          n_row: int | None = None, n_col: int | None = None, max_panels: int = 12) -> Figure:
+                          n_row: int | None = None, n_col: int | None = None, max_panels: int = 12, *, times: ArrayLike | None = None,
+                          variable_names: Names | None = None, xlabel: str | None = None, ylabel: str = "Value") -> Figure:
     """A panel per variable: quantile bands of simulated data along the first axis of a data set, with the observed data if there are.
 
-    bands: what `pushforward` returns, or `.bands` of `posterior_predictive`. Returns the Figure."""
+    bands: what `pushforward` returns, or `.bands` of `posterior_predictive`. times: of the first axis, by default 0, 1, 2, ... Returns the Figure."""
     _require_data_set(data_set, len(bands.quantiles))
     levels = bands.probabilities
     length = bands.data_shape[0] if bands.data_shape else 1
@@ -67,7 +68,10 @@ def plot_predictive_bands(bands: _core.diagnostics.Pushforward, data_set: int = 
     observed = bands.observed[data_set].reshape(length, -1) if bands.observed.size else None
     variables = quantiles.shape[-1]
     figure, axes, n_col = panels(min(variables, max_panels), n_row, n_col, fig_size, 4, "plot_predictive_bands")
-    index = np.arange(length)
+    index = np.arange(length) if times is None else as_float64(times, "times", (1,))
+    if len(index) != length:
+        raise ShapeError(f"times has {len(index)} numbers; a data set has {length} along its first axis")
+    names = None if variable_names is None else checked_names(variable_names, variables, "variable_names", "variables")
     for v, axis in enumerate(axes):
         for q in range(len(levels) // 2):
             axis.fill_between(index, quantiles[q, :, v], quantiles[-1 - q, :, v], color=color, alpha=0.25, linewidth=0,
@@ -76,11 +80,11 @@ def plot_predictive_bands(bands: _core.diagnostics.Pushforward, data_set: int = 
             axis.plot(index, quantiles[len(levels) // 2, :, v], color=color, label="Median")
         if observed is not None:
             axis.plot(index, observed[:, v], "o", color="black", markersize=3, label="Observed")
-        if variables > 1:
-            axis.set_title(f"Variable {v + 1}", fontsize=title_fontsize)
+        if names or variables > 1:
+            axis.set_title(names[v] if names else f"Variable {v + 1}", fontsize=title_fontsize)
         dress(axis, tick_fontsize)
     axes[0].legend(fontsize=legend_fontsize)
-    label_axes(axes, n_col, "Index in the data set", "Value", label_fontsize)
+    label_axes(axes, n_col, xlabel or ("Index in the data set" if times is None else "Time"), ylabel, label_fontsize)
     if variables > len(axes):
         figure.suptitle(f"The first {len(axes)} of {variables} variables", fontsize=title_fontsize)
     figure.tight_layout()

@@ -7,12 +7,12 @@ are not finite raise ArgumentError naming the first of them (for `verdict` they 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import _core
-from ._arrays import as_batch, as_array, as_count, as_draws, as_float64, as_names, as_number
+from ._arrays import as_batch, as_array, as_count, as_draws, as_float64, as_function, as_names, as_number, shown
 from .exceptions import ArgumentError, ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
@@ -138,6 +138,94 @@ def joint_test(post_samples: ArrayLike, prior_samples: ArrayLike, log_posterior_
                          as_float64(log_posterior_truths, "log_posterior_truths", (1,)), num_projections, error_rate, seed, threads)
 
 
+def tarp(post_samples: ArrayLike, prior_samples: ArrayLike, references: ArrayLike | None = None, confidence: float = 0.95, max_points: int = 100,
+         seed: int = 0, threads: int = 0) -> _core.diagnostics.Tarp:
+    """Coverage of balls around random points, one test of the joint posterior (TARP; Lemos et al. 2023): .credibility, .expected_coverage, .band_lower,
+    .band_upper (K), .inside, .p_value, .upper_excess (negative: overconfident).
+
+    post_samples: (B, S, P); prior_samples: (B, P). references: a point (B, P) for each data set, which may depend on the data and not on the truth; by
+    default uniform in the box of the truths. The ball that holds the share c of the draws holds the truth of the share c of data sets if the posterior is
+    exact; an exact posterior's whole curve stays inside the band with probability `confidence`."""
+    post, truths = _pair(post_samples, prior_samples)
+    return _d.tarp(post, truths, as_float64(references, "references", (2,)), confidence, max_points, seed, threads)
+
+
+class Quantities(NamedTuple):
+    """Test quantities in the place of parameters: the first arguments, and the names, of every diagnostic of ranks."""
+
+    post_samples: np.ndarray
+    prior_samples: np.ndarray
+    param_names: list[str]
+
+
+def sbc_quantities(post_samples: ArrayLike, prior_samples: ArrayLike, quantities: dict[str, Function], data: Simulations | ArrayLike | None = None) -> Quantities:
+    """Numbers f(parameters, data) in the place of parameters, for SBC with test quantities (Modrák et al. 2023).
+
+        q = bf.diagnostics.sbc_quantities(post, truths, {"log-likelihood": log_likelihood, "product": lambda theta, x: theta[:, 0] * theta[:, 1]}, data)
+        bf.diagnostics.plot_sbc_ecdf(q.post_samples, q.prior_samples, param_names=q.param_names)
+
+    post_samples: (B, S, P); prior_samples: (B, P). quantities: {name: function of parameters (n, P) and the data set they belong to that returns n numbers},
+    each of its own row alone; it is called once for each data set, with the draws and, last, the truth. data: an array (B, ...) or a configured dictionary,
+    of which functions are given entry b; None: they are given None. Ranks of an exact posterior are uniform whatever the function; equal values (counts,
+    indicators) are ranked at random, infinite ones (a log-likelihood of impossible parameters) as the smallest or largest, NaN is an ArgumentError. The
+    rank of the log-likelihood finds a posterior that does not use the data."""
+    post, truths = (np.asarray(x, dtype=np.float64) for x in _pair(post_samples, prior_samples))
+    if post.shape[::2] != truths.shape:
+        raise ShapeError(f"post_samples (data sets, draws, parameters) and prior_samples (data sets, parameters) do not fit: {post.shape} and {truths.shape}")
+    if not isinstance(quantities, dict) or not quantities:
+        raise ConfigurationError(f"sbc_quantities: quantities must be a dictionary of functions, {{name: function of (parameters, data)}}; got {shown(quantities)}")
+    for name, function in quantities.items():
+        as_function(function, f"quantities[{name!r}]", "(parameters, data)")
+    parts = data if isinstance(data, dict) else {"data": data}
+    parts = {key: as_array(values, f"data[{key!r}]" if parts is data else "data") for key, values in parts.items() if values is not None}
+    for key, values in parts.items():
+        if values.ndim < 1 or len(values) != len(post):
+            raise ShapeError(f"sbc_quantities: {key} must have {len(post)} data sets on axis 0, as post_samples; got shape {values.shape}")
+    values = np.empty((*post.shape[:2], len(quantities))), np.empty((len(post), len(quantities)))
+    largest = np.finfo(np.float64).max
+    for b in range(len(post)):
+        rows = np.concatenate([post[b], truths[b : b + 1]])
+        seen = {key: part[b] for key, part in parts.items()} if isinstance(data, dict) else parts["data"][b] if parts else None
+        for k, (name, function) in enumerate(quantities.items()):
+            got = as_float64(function(rows.copy(), seen), f"what the test quantity {name} returns")
+            if got.size != len(rows):
+                raise ShapeError(f"sbc_quantities: {name} must return {len(rows)} numbers for parameters of shape {rows.shape}; got shape {got.shape}")
+            if np.isnan(got).any():
+                raise ArgumentError(f"sbc_quantities: {name} is NaN for data set {b}; it must be a number, or infinite")
+            got = np.clip(got.reshape(-1), -largest, largest)
+            values[0][b, :, k], values[1][b, k] = got[:-1], got[-1]
+    return Quantities(*values, [str(name) for name in quantities])
+
+
+def _two_levels(draws, truths):
+    if not isinstance(draws, dict) or not {"global_samples", "local_samples"} <= set(draws):
+        raise ConfigurationError(f'draws must be what TwoLevelAmortizedPosterior.sample returns, {{"global_samples", "local_samples"}}; got {shown(draws)}')
+    if not isinstance(truths, dict):
+        raise ConfigurationError(f'truths must be a dictionary with "hyper_parameters" and "local_parameters", as a configurator returns it; got {shown(truths)}')
+    targets = {key: truths[key] for key in ("hyper_parameters", "local_parameters", "shared_parameters") if truths.get(key) is not None}
+    return (as_float64(draws["global_samples"], "global_samples", (3,), "data sets, draws, parameters"),
+            as_float64(draws["local_samples"], "local_samples", (4,), "data sets, groups, draws, parameters"), as_batch(targets, 'truths["{}"]'))  # fmt: skip
+
+
+def two_level_recovery(draws: dict[str, np.ndarray], truths: Simulations, global_names: Names | None = None, local_names: Names | None = None,
+                       threads: int = 0) -> _core.diagnostics.TwoLevelRecovery:
+    """Point estimates against truths on both levels: .global_level and .local_level, each a Recovery (.r2, .r, .rmse, .bias, ...).
+
+    draws: what TwoLevelAmortizedPosterior.sample returns (with keepdims=True for one data set); truths: the inputs, with "hyper_parameters" (B, H),
+    "local_parameters" (B, groups, L), "shared_parameters" (B, S). A local point for each group that is there; as groups of a data set depend on each other,
+    standard errors come from leaving out whole data sets."""
+    return _d.two_level_recovery(*_two_levels(draws, truths), names_of(global_names), names_of(local_names), threads)
+
+
+def two_level_sbc(draws: dict[str, np.ndarray], truths: Simulations, global_names: Names | None = None, local_names: Names | None = None,
+                  difference: bool = False, confidence: float = 0.95, seed: int = 0, threads: int = 0) -> _core.diagnostics.TwoLevelSbc:
+    """Ranks and their ECDFs on both levels: .global_level and .local_level, each an SbcEcdf; .global_ranks and .local_ranks.
+
+    draws, truths: as for `two_level_recovery`. Local ranks are those of one group of each data set, chosen at random (`seed`): ranks of groups of one data
+    set depend on each other, and the band would be too narrow for all of them."""
+    return _d.two_level_sbc(*_two_levels(draws, truths), names_of(global_names), names_of(local_names), confidence, difference, seed, threads)
+
+
 def latent_normality(z_samples: ArrayLike, names: Names | None = None, error_rate: float = 0.05) -> _core.diagnostics.LatentNormality:
     """Are latents z_samples (B, P) standard normal? .normal, .overall_p_value; .mean, .sd, .skewness, .excess_kurtosis (P estimates)."""
     return _d.latent_normality(as_float64(z_samples, "z_samples", (2,)), names_of(names), error_rate)
@@ -172,15 +260,17 @@ def conditions_of(data, name):
 
 def lc2st(post_samples: ArrayLike, prior_samples: ArrayLike, data: Simulations | ArrayLike, observed_samples: ArrayLike,
           observed_data: Simulations | ArrayLike, num_null: int = 50, hidden_units: int = 32, max_epochs: int = 100, seed: int = 0,
-          threads: int = 0) -> _core.diagnostics.Lc2st:
+          threads: int = 0, *, confidence: float = 0.95) -> _core.diagnostics.Lc2st:
     """Is the posterior right at these observed data? A classifier learns to tell truths from draws, given the data (Linhart et al. 2023).
 
     post_samples (B, S, P), prior_samples (B, P) and data of simulated data sets; observed_samples (n, S', P) and observed_data of observed
-    ones. Data are configured dictionaries or arrays of data sets. .p_value (n), .statistic (n), .null."""
+    ones. Data are configured dictionaries or arrays of data sets. .p_value (n), exact; .statistic (n): mean squared distance of the class probability
+    from 1/2 over the draws; .null (num_null, n): the same of classifiers trained after truths and draws were exchanged at random; .levels (K), .ecdf (n, K):
+    distribution of the class probability over the draws, .band_lower, .band_upper (n, K): of the null's classifiers with probability `confidence`."""
     post, truths = _pair(post_samples, prior_samples)
     return _d.lc2st(post, truths, conditions_of(data, "data"), as_draws(observed_samples, "observed_samples", (3,), "data sets, draws, parameters"),
                     conditions_of(observed_data, "observed_data"), as_count(num_null, "lc2st: num_null"),
-                    as_count(hidden_units, "lc2st: hidden_units"), as_count(max_epochs, "lc2st: max_epochs"), seed, threads)
+                    as_count(hidden_units, "lc2st: hidden_units"), as_count(max_epochs, "lc2st: max_epochs"), confidence, seed, threads)
 
 
 def _loss_matrix(losses, name):

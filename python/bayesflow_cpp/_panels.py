@@ -59,6 +59,10 @@ def decimals(value, places=3):
     return f"{value:.{places}f}" if np.isfinite(value) else "n/a"
 
 
+def p_value_text(p):
+    return "$p$ < 0.001" if p < 0.001 else f"$p$ = {decimals(p)}"
+
+
 def zero_if_never_below(values):
     """The bound of a density of `values`: quantities of which none is negative (distances, spreads, shares) have no density below 0."""
     return None if np.min(values, initial=0) < 0 else 0.0

@@ -6,7 +6,17 @@
 """
 
 from ._absent import VERSION_2, absent
-from ._figures_calibration import plot_coverage, plot_recovery, plot_sbc_ecdf, plot_sbc_histograms, plot_z_score_contraction
+from ._figures_calibration import (
+    plot_coverage,
+    plot_lc2st,
+    plot_recovery,
+    plot_sbc_ecdf,
+    plot_sbc_histograms,
+    plot_tarp,
+    plot_two_level_recovery,
+    plot_two_level_sbc,
+    plot_z_score_contraction,
+)
 from ._figures_models import plot_calibration_curves, plot_confusion_matrix
 from ._figures_pairs import plot_latent_space_2d, plot_posterior_2d, plot_prior2d
 from ._figures_predictive import plot_posterior_predictive, plot_predictive_bands, plot_pushforward
@@ -34,7 +44,11 @@ from ._numbers import (
     recovery,
     sbc_ecdf,
     sbc_histograms,
+    sbc_quantities,
     sbc_ranks,
+    tarp,
+    two_level_recovery,
+    two_level_sbc,
     verdict,
     z_score_contraction,
 )
@@ -47,7 +61,7 @@ metrics = absent("metrics", f"it is BayesFlow 2's: {VERSION_2['metrics']}")
 __all__ = [
     "c2st", "calibration_curves", "confusion_matrix", "coverage", "expected_calibration_error", "joint_test", "kde", "latent_normality", "lc2st", "log_score",
     "losses", "median_abs_deviation", "mmd", "mmd_hypothesis_test", "model_verdict", "pairs", "plot_calibration_curves", "plot_confusion_matrix", "plot_coverage",
-    "plot_latent_space_2d", "plot_losses", "plot_mmd_hypothesis_test", "plot_posterior_2d", "plot_posterior_predictive", "plot_predictive_bands",
-    "plot_prior2d", "plot_pushforward", "plot_recovery", "plot_sbc_ecdf", "plot_sbc_histograms", "plot_z_score_contraction", "posterior_2d",
-    "posterior_predictive", "pushforward", "recovery", "sbc_ecdf", "sbc_histogram", "sbc_histograms", "sbc_ranks", "verdict", "z_score_contraction",
+    "plot_latent_space_2d", "plot_lc2st", "plot_losses", "plot_mmd_hypothesis_test", "plot_posterior_2d", "plot_posterior_predictive", "plot_predictive_bands",
+    "plot_prior2d", "plot_pushforward", "plot_recovery", "plot_sbc_ecdf", "plot_sbc_histograms", "plot_tarp", "plot_two_level_recovery", "plot_two_level_sbc", "plot_z_score_contraction", "posterior_2d",
+    "posterior_predictive", "pushforward", "recovery", "sbc_ecdf", "sbc_histogram", "sbc_histograms", "sbc_quantities", "sbc_ranks", "tarp", "two_level_recovery", "two_level_sbc", "verdict", "z_score_contraction",
 ]  # fmt: skip

@@ -130,6 +130,7 @@ void bind_diagnostics(nb::module_& m) {
   nb::module_ part = m.def_submodule("diagnostics", "Numbers behind bayesflow_cpp.diagnostics.");
   bind_estimates(part);
   bind_calibration(part);
+  bind_two_level(part);
   bind_samples(part);
 }
 

@@ -4,6 +4,8 @@
 #include "bayesflow/diagnostics/joint_test.hpp"
 #include "bayesflow/diagnostics/latent.hpp"
 #include "bayesflow/diagnostics/sbc.hpp"
+#include "bayesflow/diagnostics/tarp.hpp"
+#include "bayesflow/diagnostics/two_level.hpp"
 #include "bayesflow/diagnostics/verdict.hpp"
 #include "results.hpp"
 
@@ -169,6 +171,30 @@ void bind_joint(nb::module_& m) {
       "z"_a, "names"_a, "error_rate"_a);
 }
 
+void bind_tarp(nb::module_& m) {
+  ResultClass<Tarp>(m, "Tarp", "Coverage of balls around random points.")
+      .field("references", &Tarp::references, "(B, P): the points")
+      .field("ranks", &Tarp::ranks, "(B): draws nearer to the point than the truth")
+      .field("num_draws", &Tarp::num_draws, "S")
+      .field("credibility", &Tarp::credibility, "(K + 1): from 0 to 1")
+      .field("expected_coverage", &Tarp::expected_coverage, "(K + 1): share of truths inside")
+      .field("band_lower", &Tarp::band_lower, "(K + 1): simultaneous over the levels, exact")
+      .field("band_upper", &Tarp::band_upper, "(K + 1)")
+      .field("confidence", &Tarp::confidence, "as asked for")
+      .field("band_coverage", &Tarp::band_coverage, "exact probability of the band")
+      .field("inside", &Tarp::inside, "the curve is inside the band everywhere")
+      .field("p_value", &Tarp::p_value, "exact")
+      .field("upper_excess", &Tarp::upper_excess, "estimate: mean of coverage - credibility above 1/2; negative is overconfident");
+  m.def(
+      "tarp",
+      [](const Array& draws, const Array& truths, std::optional<Array> references, double confidence, std::int64_t max_points,
+         std::uint64_t seed, int threads) {
+        const TarpOptions options{std::move(references), confidence, max_points, seed, threads};
+        return unlocked([&] { return tarp(draws, truths, options); });
+      },
+      "draws"_a, "truths"_a, "references"_a.none(), "confidence"_a, "max_points"_a, "seed"_a, "threads"_a);
+}
+
 void bind_verdict(nb::module_& m) {
   ResultClass<Finding> finding(m, "Finding", "One fault, of a parameter, of a pair, or of all together.");
   finding.field("parameter", &Finding::parameter, "index; -1: all parameters together")
@@ -233,7 +259,12 @@ void bind_verdict(nb::module_& m) {
   ResultClass<Lc2st>(m, "Lc2st", "Local classifier two-sample test.")
       .field("statistic", &Lc2st::statistic, "(n): mean squared distance of the class probability from 1/2")
       .field("p_value", &Lc2st::p_value, "(n)")
-      .field("null", &Lc2st::null, "(num_null, n)");
+      .field("null", &Lc2st::null, "(num_null, n)")
+      .field("levels", &Lc2st::levels, "(K): from 0 to 1")
+      .field("ecdf", &Lc2st::ecdf, "(n, K): share of the draws whose class probability is at most the level")
+      .field("band_lower", &Lc2st::band_lower, "(n, K): of the null's classifiers, at each level")
+      .field("band_upper", &Lc2st::band_upper, "(n, K)")
+      .field("confidence", &Lc2st::confidence, "of the band");
 
   ResultClass<Verdict> verdict_class(m, "Verdict", "Can this posterior be trusted?");
   verdict_class.field("calibrated", &Verdict::calibrated, "enough evidence, and no finding")
@@ -269,22 +300,60 @@ void bind_verdict(nb::module_& m) {
   m.def(
       "lc2st",
       [](const Array& draws, const Array& truths, const nb::dict& simulated_data, const Array& observed_draws,
-         const nb::dict& observed_data, std::int64_t num_null, std::int64_t hidden_units, std::int64_t max_epochs, std::uint64_t seed,
-         int threads) {
+         const nb::dict& observed_data, std::int64_t num_null, std::int64_t hidden_units, std::int64_t max_epochs, double confidence,
+         std::uint64_t seed, int threads) {
         const Batch data = batch_of(simulated_data), observed = batch_of(observed_data);
-        const Lc2stOptions options{{}, {}, num_null, hidden_units, max_epochs, seed, threads};
+        const Lc2stOptions options{{}, {}, num_null, hidden_units, max_epochs, confidence, seed, threads};
         return unlocked([&] { return lc2st(draws, truths, data, observed_draws, observed, options); });
       },
-      "draws"_a, "truths"_a, "data"_a, "observed_draws"_a, "observed_data"_a, "num_null"_a, "hidden_units"_a, "max_epochs"_a, "seed"_a,
-      "threads"_a);
+      "draws"_a, "truths"_a, "data"_a, "observed_draws"_a, "observed_data"_a, "num_null"_a, "hidden_units"_a, "max_epochs"_a,
+      "confidence"_a, "seed"_a, "threads"_a);
 }
 
 }  // namespace
+
+void bind_two_level(nb::module_& m) {
+  ResultClass<TwoLevelRecovery>(m, "TwoLevelRecovery", "Point estimates against truths on both levels of a hierarchy.")
+      .part("global_level", &TwoLevelRecovery::global, "Recovery of hyper and shared parameters: a point for each data set")
+      .part("local_level", &TwoLevelRecovery::local, "Recovery of local parameters: a point for each group; errors from whole data sets")
+      .field("data_set", &TwoLevelRecovery::data_set, "of the local points")
+      .field("group", &TwoLevelRecovery::group, "of the local points");
+  ResultClass<TwoLevelSbc>(m, "TwoLevelSbc", "Calibration of both levels of a hierarchy.")
+      .part("global_ranks", &TwoLevelSbc::global_ranks, "SbcRanks of hyper and shared parameters")
+      .part("local_ranks", &TwoLevelSbc::local_ranks, "SbcRanks of local parameters, of one group of each data set")
+      .part("global_level", &TwoLevelSbc::global, "SbcEcdf of hyper and shared parameters")
+      .part("local_level", &TwoLevelSbc::local, "SbcEcdf of local parameters")
+      .field("data_set", &TwoLevelSbc::data_set, "of the local ranks")
+      .field("group", &TwoLevelSbc::group, "of the local ranks");
+  m.def(
+      "two_level_recovery",
+      [](Array global_draws, Array local_draws, const nb::dict& truths, std::vector<std::string> global_names,
+         std::vector<std::string> local_names, int threads) {
+        const Batch batch = batch_of(truths);
+        const TwoLevelOptions options{std::move(global_names), std::move(local_names), 0, threads};
+        return unlocked([&] { return two_level_recovery({std::move(global_draws), std::move(local_draws)}, batch, options); });
+      },
+      "global_draws"_a, "local_draws"_a, "truths"_a, "global_names"_a, "local_names"_a, "threads"_a);
+  m.def(
+      "two_level_sbc",
+      [](Array global_draws, Array local_draws, const nb::dict& truths, std::vector<std::string> global_names,
+         std::vector<std::string> local_names, double confidence, bool difference, std::uint64_t seed, int threads) {
+        const Batch batch = batch_of(truths);
+        const TwoLevelOptions options{std::move(global_names), std::move(local_names), seed, threads};
+        return unlocked([&] {
+          return two_level_sbc({std::move(global_draws), std::move(local_draws)}, batch, options,
+                               {.confidence = confidence, .difference = difference});
+        });
+      },
+      "global_draws"_a, "local_draws"_a, "truths"_a, "global_names"_a, "local_names"_a, "confidence"_a, "difference"_a, "seed"_a,
+      "threads"_a);
+}
 
 void bind_calibration(nb::module_& m) {
   bind_ranks(m);
   bind_coverage(m);
   bind_joint(m);
+  bind_tarp(m);
   bind_verdict(m);
 }
 

@@ -16,6 +16,7 @@ namespace bayesflow::python {
 
 void bind_estimates(nb::module_& m);
 void bind_calibration(nb::module_& m);
+void bind_two_level(nb::module_& m);
 void bind_samples(nb::module_& m);
 
 inline Array numbers(const std::vector<double>& values) { return Array({static_cast<std::int64_t>(values.size())}, values); }

@@ -1,6 +1,7 @@
 /// Ranks, coverage, and model probabilities.
 #include <algorithm>
 
+#include "bayesflow/core/errors.hpp"
 #include "figures/plots_common.hpp"
 
 namespace bayesflow {
@@ -174,6 +175,99 @@ Figure plot_coverage(const diagnostics::Coverage& coverage, const CoveragePlotOp
       "Share of {} whose true value lies in the central credible interval, against the interval's level. Curves below the diagonal "
       "are overconfident, above it underconfident.",
       counted(coverage.num_data_sets, "data set"));
+  return figure;
+}
+
+Figure plot_tarp(const diagnostics::Tarp& tarp, const TarpPlotOptions& options) {
+  Figure figure = square_panels("Coverage around random points", 1, {}, "plot_tarp");
+  Panel& panel = figure.panels[0];
+  panel.subtitle = p_value_text(tarp.p_value) + (tarp.inside ? "" : "  ·  outside");
+  panel.x = {.label = "Credibility level", .low = 0, .high = 1};
+  panel.y = {.label = "Expected coverage", .low = 0, .high = 1};
+  panel.elements.emplace_back(Band{.x = tarp.credibility,
+                                   .low = tarp.band_lower,
+                                   .high = tarp.band_upper,
+                                   .opacity = 0.25,
+                                   .label = fmt::format("{} % band of an exact posterior", percent(tarp.confidence))});
+  panel.elements.emplace_back(Rule{.kind = Rule::Kind::diagonal, .color = "#4d4d4d", .width = 0.8});
+  panel.elements.emplace_back(
+      Line{.x = tarp.credibility, .y = tarp.expected_coverage, .color = options.color, .width = 1.6, .label = "Truths inside"});
+  figure.description = fmt::format(
+      "Share of {} whose true values lie in the ball around a random point that holds a share of the draws, against that share. Above the "
+      "diagonal on the left and below on the right is overconfident, the other way round underconfident.",
+      counted(tarp.ranks.size(), "data set"));
+  return figure;
+}
+
+Figure plot_lc2st(const diagnostics::Lc2st& test, const Lc2stPlotOptions& options) {
+  const auto count = static_cast<std::int64_t>(test.p_value.size());
+  std::vector<std::int64_t> sets = options.data_sets;
+  if (sets.empty())
+    for (std::int64_t b = 0; b < std::min<std::int64_t>(count, 12); ++b) sets.push_back(b);
+  for (const std::int64_t b : sets)
+    if (b < 0 || b >= count)
+      throw ArgumentError(fmt::format("plot_lc2st: Lc2stPlotOptions::data_sets has {}; there are data sets 0 to {}", b, count - 1));
+  Figure figure = square_panels("Local classifier test", static_cast<std::int64_t>(sets.size()), options.grid, "plot_lc2st");
+  figure.share_x = figure.share_y = true;
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    Panel& panel = figure.panels[k];
+    const std::int64_t b = sets[k];
+    panel.title = fmt::format("Data set {}", b);
+    panel.subtitle = p_value_text(test.p_value[static_cast<std::size_t>(b)]);
+    panel.x = {.label = "Probability of the truth's class", .low = 0, .high = 1};
+    panel.y = {.label = "Share of draws below", .low = 0, .high = 1};
+    panel.elements.emplace_back(
+        Band{.x = test.levels,
+             .low = row_of(test.band_lower, b),
+             .high = row_of(test.band_upper, b),
+             .opacity = 0.3,
+             .label = fmt::format("{} % of classifiers under an exact posterior, at each level", percent(test.confidence))});
+    panel.elements.emplace_back(Rule{.kind = Rule::Kind::vertical, .position = 0.5, .color = "#4d4d4d", .width = 0.8});
+    panel.elements.emplace_back(
+        Line{.x = test.levels, .y = row_of(test.ecdf, b), .color = options.color, .width = 1.6, .label = "Classifier of truths and draws"});
+  }
+  figure.description =
+      "Distribution of the class probability that a classifier gives the posterior's draws, for each observed data set. Curves inside of "
+      "the "
+      "grey band cannot be told from those of an exact posterior, which rise at one half.";
+  return figure;
+}
+
+namespace {
+
+/// The panels of `below` under those of `figure`.
+Figure stacked(Figure figure, const Figure& below, std::string title) {
+  std::int64_t rows = 0;
+  for (const Panel& panel : figure.panels) rows = std::max(rows, panel.row + 1);
+  for (Panel panel : below.panels) {
+    panel.row += rows;
+    figure.panels.push_back(std::move(panel));
+  }
+  figure.title = std::move(title);
+  figure.panel_width = std::min(figure.panel_width, below.panel_width);
+  figure.panel_height = std::min(figure.panel_height, below.panel_height);
+  return figure;
+}
+
+}  // namespace
+
+Figure plot_two_level_recovery(const diagnostics::TwoLevelRecovery& recovery, const RecoveryPlotOptions& options) {
+  Figure figure = stacked(plot_recovery(recovery.global, options), plot_recovery(recovery.local, options), "Recovery of both levels");
+  figure.description =
+      fmt::format("Estimates against true values: of {} in the first rows, a point for each data set, then of {}, a point for each group.",
+                  counted(static_cast<std::int64_t>(recovery.global.param_names.size()), "global parameter"),
+                  counted(static_cast<std::int64_t>(recovery.local.param_names.size()), "local parameter"));
+  return figure;
+}
+
+Figure plot_two_level_sbc(const diagnostics::TwoLevelSbc& sbc, const SbcEcdfPlotOptions& options) {
+  Figure figure = stacked(plot_sbc_ecdf(sbc.global, options), plot_sbc_ecdf(sbc.local, options), "Calibration of both levels: rank ECDF");
+  figure.share_y = false;  // bands of different numbers of data sets may differ
+  figure.description = fmt::format(
+      "Empirical distribution of the ranks of true values among posterior draws: of {} in the first rows, then of {}, of one group of each "
+      "data set. Curves inside of the grey band are calibrated within Monte-Carlo error.",
+      counted(static_cast<std::int64_t>(sbc.global.param_names.size()), "global parameter"),
+      counted(static_cast<std::int64_t>(sbc.local.param_names.size()), "local parameter"));
   return figure;
 }
 

@@ -1,5 +1,6 @@
 /// Posterior predictive checks, push-forwards, and the MMD test.
 #include <algorithm>
+#include <utility>
 
 #include "bayesflow/core/errors.hpp"
 #include "figures/plots_common.hpp"
@@ -85,14 +86,25 @@ Figure plot_pushforward(const diagnostics::Pushforward& pushforward, const Predi
   require_data_set(options.data_set, pushforward.quantiles.dim(0), "plot_pushforward");
   const Array quantiles = pushforward.quantiles.row(options.data_set);  // (Q, values)
   const bool observed = !pushforward.observed.empty();
-  std::vector<double> index(static_cast<std::size_t>(length));
-  for (std::size_t i = 0; i < index.size(); ++i) index[i] = static_cast<double>(i);
+  std::vector<double> index = options.times;
+  if (index.empty())
+    for (std::int64_t i = 0; i < length; ++i) index.push_back(static_cast<double>(i));
+  if (static_cast<std::int64_t>(index.size()) != length)
+    throw ArgumentError(fmt::format("plot_pushforward: PredictivePlotOptions::times has {} numbers; a data set has {} along its first axis",
+                                    index.size(), length));
+  const auto& names = options.variable_names;
+  if (!names.empty() && static_cast<std::int64_t>(names.size()) != variables)
+    throw ArgumentError(fmt::format("plot_pushforward: PredictivePlotOptions::variable_names has {} names for {} variables; give one each",
+                                    names.size(), variables));
   const auto& levels = pushforward.probabilities;
   for (std::int64_t v = 0; v < shown; ++v) {
     Panel& panel = figure.panels[static_cast<std::size_t>(v)];
-    if (variables > 1) panel.title = fmt::format("Variable {}", v + 1);
-    panel.x.label = "Index in the data set";
-    panel.y.label = "Value";
+    if (!names.empty())
+      panel.title = name_markup(names[static_cast<std::size_t>(v)]);
+    else if (variables > 1)
+      panel.title = fmt::format("Variable {}", v + 1);
+    panel.x.label = !options.x_label.empty() ? options.x_label : options.times.empty() ? "Index in the data set" : "Time";
+    panel.y.label = options.y_label.empty() ? "Value" : options.y_label;
     const auto curve = [&](const Array& values, std::int64_t row) {
       std::vector<double> out;
       for (std::int64_t i = 0; i < length; ++i) out.push_back(values(row, i * variables + v));
@@ -175,6 +187,63 @@ Figure plot_mmd_hypothesis_test(const diagnostics::MmdHypothesisTest& test, cons
   figure.description =
       "Distribution of the maximum mean discrepancy between simulated data sets, with the rejection area in its upper tail";
   figure.description += observed ? fmt::format(", and the observed value: p = {:.3f}.", test.p_value) : ".";
+  return figure;
+}
+
+namespace {
+
+/// Where a value lies on an axis of cells that are centred at 0, 1, 2, ...: linearly between the cells' values, and beyond the outer ones.
+double cell_of(const std::vector<double>& values, double v) {
+  if (values.size() == 1) return v == values[0] ? 0 : std::nan("");
+  std::size_t i = 0;
+  while (i + 2 < values.size() && (values[1] > values[0] ? v > values[i + 1] : v < values[i + 1])) ++i;
+  return static_cast<double>(i) + (v - values[i]) / (values[i + 1] - values[i]);
+}
+
+Axis cell_axis(const diagnostics::SensitivityAxis& axis) {
+  Axis out{.label = name_markup(axis.name), .low = -0.5, .high = static_cast<double>(axis.values.size()) - 0.5};
+  const std::size_t stride = (axis.values.size() + 9) / 10;
+  for (std::size_t i = 0; i < axis.values.size(); i += stride)
+    out.ticks.push_back({static_cast<double>(i), fmt::format("{:.3g}", axis.values[i])});
+  return out;
+}
+
+}  // namespace
+
+Figure plot_sensitivity(const diagnostics::Sensitivity& sensitivity, const SensitivityPlotOptions& options) {
+  const Array& values = options.summary_mmd ? sensitivity.summary_mmd : sensitivity.posterior_error;
+  if (options.summary_mmd && values.empty())
+    throw ArgumentError(
+        "plot_sensitivity: there is no summary MMD, because the amortizer has no summary network; draw the posterior error");
+  Figure figure;
+  figure.title = options.summary_mmd ? "Distance of summaries from those of training" : "Posterior error";
+  figure.panel_width = 260;
+  figure.panel_height = 190;
+  figure.panels = grid_panels(values.empty() ? 0 : 1, {}, "plot_sensitivity");
+  Panel& panel = figure.panels[0];
+  panel.grid = false;
+  const std::int64_t columns = values.dim(0), rows = values.dim(1);
+  Cells cells{.rows = rows,
+              .columns = columns,
+              .values = {},
+              .low = values.min(),
+              .high = values.max(),
+              .color = !options.color.empty() ? options.color
+                       : options.summary_mmd  ? kBlue
+                                              : kRed};
+  for (std::int64_t j = 0; j < rows; ++j)
+    for (std::int64_t i = 0; i < columns; ++i) cells.values.push_back(values(i, j));
+  panel.subtitle = fmt::format("white {:.3g}, full colour {:.3g}", cells.low, cells.high);
+  if (!(cells.high > cells.low)) cells.high = cells.low + 1;
+  panel.x = cell_axis(sensitivity.first);
+  panel.y = cell_axis(sensitivity.second);
+  panel.elements.emplace_back(std::move(cells));
+  for (const auto& [axis, kind] : {std::pair{&sensitivity.first, Rule::Kind::vertical}, {&sensitivity.second, Rule::Kind::horizontal}})
+    if (axis->well_specified)
+      panel.elements.emplace_back(
+          Rule{.kind = kind, .position = cell_of(axis->values, *axis->well_specified), .width = 1.4, .label = "Well specified"});
+  figure.description = fmt::format("{} for {} along x and {} along y, from white ({:.3g}) to full colour ({:.3g}).", figure.title,
+                                   sensitivity.first.name, sensitivity.second.name, values.min(), values.max());
   return figure;
 }
 

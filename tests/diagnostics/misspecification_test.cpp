@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/diagnostics/sensitivity.hpp"
+#include "support/expect.hpp"
 #include "training/support_training.hpp"
 
 namespace bayesflow {
@@ -84,6 +86,36 @@ TEST(MmdTestErrors, Sentences) {
             "MmdTestOptions::num_null_samples = 10; it must be at least 19, because no p-value is below 1 / (1 + num_null_samples)");
   EXPECT_EQ(sentence({.level = 0}), "MmdTestOptions::level = 0; it must be between 0 and 1");
   EXPECT_THROW((void)mmd_squared_unbiased(Array({2, 3}), Array({2, 4})), ShapeError);
+}
+
+TEST(Sensitivity, GrowsAwayFromTheModelOfTraining) {
+  const GenerativeModel model = gaussian_model(2, 5);
+  AmortizedPosterior amortizer = tiny_posterior();
+  Trainer trainer(amortizer, model, {.threads = 1});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 200, .batch_size = 32});
+  const auto other = [](double shift, double noise) {
+    return GenerativeModel(Prior([](Rng& rng) { return rng.normal({2}); }), Simulator([shift, noise](const Array& theta, Rng& rng) {
+                             return rng.normal({5, 2}, 0.0, noise) + theta + shift;
+                           }));
+  };
+  const diagnostics::SensitivityAxis shift{"shift", {0, 2, 6}, 0.0}, noise{"noise", {1, 4}, 1.0};
+  const diagnostics::SensitivityOptions options{.n_sim = 100, .n_posterior_samples = 50};
+  const diagnostics::Sensitivity s = diagnostics::sensitivity(amortizer, model, other, shift, noise, options);
+  ASSERT_EQ(s.posterior_error.shape(), (Shape{3, 2}));
+  EXPECT_GT(s.posterior_error(1, 0), s.posterior_error(0, 0));
+  EXPECT_GT(s.posterior_error(2, 0), s.posterior_error(1, 0));
+  EXPECT_GT(s.summary_mmd(2, 0), s.summary_mmd(0, 0) + 0.3);
+  EXPECT_GT(s.summary_mmd(0, 1), s.summary_mmd(0, 0));
+  // The first cell's model is that of training, with the same random numbers.
+  EXPECT_NEAR(s.summary_mmd(0, 0), 0, 1e-6);
+  EXPECT_EQ(s.tables()[0].rows(), 6);
+  EXPECT_EQ(diagnostics::sensitivity(amortizer, model, other, shift, noise, options).posterior_error, s.posterior_error);
+  EXPECT_EQ(sentence<ConfigurationError>([&] {
+              (void)diagnostics::sensitivity(amortizer, model, other, {"shift", {}}, noise);
+            }),
+            "sensitivity: axis \"shift\" has no values; give at least one");
+  EXPECT_EQ(sentence<ConfigurationError>([&] { (void)diagnostics::sensitivity(amortizer, model, other, shift, noise, {.n_sim = 0}); }),
+            "SensitivityOptions: n_sim is 0; it must be 1 or more");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "figures/plots_common.hpp"
 #include "figures/support_cases.hpp"
+#include "support/expect.hpp"
 #include "support/sanitized.hpp"
 
 namespace bayesflow {
@@ -25,7 +26,7 @@ bool shows_data(const Panel& panel) {
 TEST(Plots, NoFigureHasAnEmptyPanel) {
   for (const std::int64_t parameters : support::cases({2, 1, 5, 7, 13})) {
     const auto figures = test::all_figures(parameters);
-    EXPECT_EQ(figures.size(), 17U);
+    EXPECT_EQ(figures.size(), 23U);
     for (const auto& [name, figure] : figures) {
       std::set<std::pair<std::int64_t, std::int64_t>> places;
       for (const Panel& panel : figure.panels) {
@@ -165,6 +166,39 @@ TEST(Plots, PairsOfSomeParameters) {
   EXPECT_EQ(figure.panels.size(), 3U);
   EXPECT_EQ(figure.panels[1].x.label, "$\\theta_{5}$");
   EXPECT_THROW((void)plot_posterior_2d(pairs, {.parameters = {5}}), ArgumentError);
+}
+
+TEST(Plots, BandsOfSeriesHaveTimesAndNames) {
+  const Simulator simulator([](const Array& theta, Rng&) { return Array({5, 2}, theta[0]); });
+  const auto bands = diagnostics::pushforward(Rng(1).normal({20, 1}), simulator);
+  const Figure figure = plot_pushforward(bands, {.times = {2000, 2001, 2002, 2003, 2004}, .variable_names = {"cases", "deaths"}});
+  EXPECT_EQ(figure.panels[1].title, "deaths");
+  EXPECT_EQ(figure.panels[0].x.label, "Time");
+  EXPECT_EQ(std::get<Band>(figure.panels[0].elements[0]).x.front(), 2000);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)plot_pushforward(bands, {.times = {1}}); }),
+            "plot_pushforward: PredictivePlotOptions::times has 1 numbers; a data set has 5 along its first axis");
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)plot_pushforward(bands, {.variable_names = {"cases"}}); }),
+            "plot_pushforward: PredictivePlotOptions::variable_names has 1 names for 2 variables; give one each");
+}
+
+TEST(Plots, LocalTestsMayBeChosen) {
+  diagnostics::Lc2st test;
+  test.p_value = test.statistic = std::vector<double>(20, 0.5);
+  test.levels = {0, 1};
+  test.ecdf = test.band_lower = test.band_upper = Array({20, 2}, 1.0);
+  EXPECT_EQ(plot_lc2st(test).panels.size(), 12U);
+  EXPECT_EQ(plot_lc2st(test, {.data_sets = {19}}).panels[0].title, "Data set 19");
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)plot_lc2st(test, {.data_sets = {20}}); }),
+            "plot_lc2st: Lc2stPlotOptions::data_sets has 20; there are data sets 0 to 19");
+}
+
+TEST(Plots, LinesOfSensitivityLieBetweenCells) {
+  diagnostics::Sensitivity grid{{"a", {1, 2, 4}, 3.0}, {"b", {0, 1}, {}}, Array({3, 2}, 1.0), {}};
+  const Figure figure = plot_sensitivity(grid);
+  EXPECT_EQ(std::get<Rule>(figure.panels[0].elements[1]).position, 1.5);
+  EXPECT_EQ(figure.panels[0].elements.size(), 2U);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)plot_sensitivity(grid, {.summary_mmd = true}); }),
+            "plot_sensitivity: there is no summary MMD, because the amortizer has no summary network; draw the posterior error");
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ with tempfile.TemporaryDirectory() as work:
             for part, box in {"whole": (0, 0, width, height), "left": (0, 0, width // 2, height), "upper left": (0, 0, width * 2 // 3, height * 2 // 3)}.items():
                 if variance(rows, channels, *box) < 50:
                     failures.append(f"{path.name}: the {part} is blank")
-    if len(files) != 17 * 10:
-        failures.append(f"{len(files)} files instead of {17 * 10}")
+    if len(files) != 23 * 10:
+        failures.append(f"{len(files)} files instead of {23 * 10}")
 print("\n".join(failures) or f"{len(files)} figures are in order")
 sys.exit(bool(failures))

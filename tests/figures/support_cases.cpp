@@ -49,6 +49,27 @@ diagnostics::LossCurves loss_curves(std::int64_t components) {
   return diagnostics::losses(labels, train, validation, at);
 }
 
+/// Curves of classifiers that find every second posterior wrong.
+diagnostics::Lc2st local_test(std::int64_t data_sets) {
+  constexpr std::int64_t kLevels = 101;
+  diagnostics::Lc2st out;
+  out.ecdf = out.band_lower = out.band_upper = Array({data_sets, kLevels});
+  out.confidence = 0.95;
+  const auto curve = [](double level, double middle) { return 1 / (1 + std::exp(-25 * (level - middle))); };
+  for (std::int64_t k = 0; k < kLevels; ++k) out.levels.push_back(static_cast<double>(k) / (kLevels - 1));
+  for (std::int64_t b = 0; b < data_sets; ++b) {
+    out.statistic.push_back(b % 2 ? 0.05 : 0.005);
+    out.p_value.push_back(b % 2 ? 0.02 : 0.6);
+    for (std::int64_t k = 0; k < kLevels; ++k) {
+      const double level = out.levels[static_cast<std::size_t>(k)];
+      out.ecdf(b, k) = curve(level, b % 2 ? 0.3 : 0.49);
+      out.band_lower(b, k) = curve(level, 0.55);
+      out.band_upper(b, k) = curve(level, 0.45);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, Figure>> all_figures(std::int64_t parameters) {
@@ -118,6 +139,28 @@ std::vector<std::pair<std::string, Figure>> all_figures(std::int64_t parameters)
   add("plot_confusion_matrix", plot_confusion_matrix(diagnostics::confusion_matrix(chosen, probabilities, {.model_names = model_names})));
   const auto mmd = diagnostics::mmd_hypothesis_test(rng.normal({20, 2}, 0.4, 1.0), rng.normal({200, 2}));
   add("plot_mmd_hypothesis_test", plot_mmd_hypothesis_test(mmd));
+  add("plot_tarp", plot_tarp(diagnostics::tarp(data.draws, data.truths)));
+  add("plot_lc2st", plot_lc2st(local_test(parameters)));
+  add("plot_two_level_recovery", plot_two_level_recovery(diagnostics::TwoLevelRecovery{
+                                     .global = diagnostics::recovery(data.draws, data.truths, {.param_names = labels}),
+                                     .local = diagnostics::recovery(data.draws, data.truths),
+                                     .data_set = {},
+                                     .group = {}}));
+  add("plot_two_level_sbc", plot_two_level_sbc(diagnostics::TwoLevelSbc{.global_ranks = ranks,
+                                                                        .local_ranks = ranks,
+                                                                        .global = diagnostics::sbc_ecdf(ranks),
+                                                                        .local = diagnostics::sbc_ecdf(ranks),
+                                                                        .data_set = {},
+                                                                        .group = {}}));
+  diagnostics::Sensitivity grid{
+      {"prior sd", {}, 1.0}, {"noise", {0.5, 1, 1.5, 2}, 1.25}, Array({parameters + 1, 4}), Array({parameters + 1, 4})};
+  for (std::int64_t i = 0; i <= parameters; ++i) {
+    grid.first.values.push_back(0.5 + static_cast<double>(i));
+    for (std::int64_t j = 0; j < 4; ++j)
+      grid.posterior_error(i, j) = grid.summary_mmd(i, j) = std::hypot(static_cast<double>(i) - 0.5, static_cast<double>(j) - 1.5);
+  }
+  add("plot_sensitivity", plot_sensitivity(grid));
+  add("plot_sensitivity_summaries", plot_sensitivity(grid, {.summary_mmd = true}));
   return out;
 }
 

@@ -297,6 +297,85 @@ def test_verdict_with_data(rng):
         d.verdict(exact, truths, data={"sim_data": x})
     local = d.lc2st(exact[:150], truths[:150], x[:150], exact[150:155], x[150:155], num_null=9)
     assert local.p_value.shape == (5,) and local.null.shape == (9, 5)
+    assert local.ecdf.shape == local.band_lower.shape == (5, 101) and np.all(local.ecdf[:, -1] == 1) and np.all(local.band_lower <= local.band_upper)
+    assert local.confidence == 0.95 and {"lc2st", "lc2st_ecdf"} == set(local.tables())
+
+
+def within_band(alarms):
+    """Of 200 tests of level 0.05: as many false alarms as 999 of 1,000 such series have at most, and some."""
+    return 2 <= alarms <= 20
+
+
+def test_tarp_has_its_level_and_finds_faults(rng):
+    assert within_band(sum(not d.tarp(*exact(rng, 100, 49), seed=seed).inside for seed in range(200)))
+    post, truths = exact(rng, 300, width=0.6)
+    out = d.tarp(post, truths)
+    assert out.p_value < 1e-4 and out.upper_excess.value < 0 and {"tarp", "tarp_verdict"} == set(out.tables())
+    # The formula, of given points.
+    references = rng.normal(size=truths.shape)
+    spans = np.ptp(truths, axis=0)
+    distance = lambda x: np.sqrt((((x - references[:, None]) / spans) ** 2).sum(-1))
+    ranks = (distance(post) < distance(truths[:, None])).sum(1)
+    np.testing.assert_array_equal(d.tarp(post, truths, references).ranks, ranks)
+    with pytest.raises(bf.exceptions.ShapeError, match=r"tarp: references must have shape \(300, 3\)"):
+        d.tarp(post, truths, references[:5])
+
+
+def test_quantities_have_their_level_and_find_what_parameters_do_not_show(rng):
+    def log_likelihood(theta, x):
+        return -0.5 * ((x - theta[:, None]) ** 2).sum((1, 2))
+
+    def impossible(theta, x):
+        return np.where(theta[:, 0] > 0, 0.0, -np.inf)
+
+    alarms = np.zeros(2)
+    for seed in range(200):
+        truths = rng.normal(size=(100, 2))
+        x = truths[:, None] + rng.normal(size=(100, 4, 2))
+        post = x.mean(1)[:, None] * 0.8 + rng.normal(size=(100, 49, 2)) / np.sqrt(5)
+        q = d.sbc_quantities(post, truths, {"log-likelihood": log_likelihood, "impossible": impossible}, x)
+        alarms += ~np.array(d.sbc_ecdf(q.post_samples, q.prior_samples, q.param_names, seed=seed).inside)
+    assert within_band(alarms[0]) and within_band(alarms[1])
+    prior = rng.normal(size=(100, 49, 2))
+    assert min(d.sbc_ecdf(prior, truths).p_value) > 0.01
+    q = d.sbc_quantities(prior, truths, {"log-likelihood": lambda theta, data: log_likelihood(theta, data["x"])}, {"x": x})
+    assert d.sbc_ecdf(*q).p_value[0] < 1e-4 and q.param_names == ["log-likelihood"]
+    for functions, kind, words in [
+        ({}, bf.exceptions.ConfigurationError, "quantities must be a dictionary of functions"),
+        ({"mean": lambda theta, x: theta.mean()}, bf.exceptions.ShapeError, "mean must return 50 numbers for parameters of shape"),
+        ({"log": lambda theta, x: np.full(len(theta), np.nan)}, bf.exceptions.ArgumentError, "log is NaN for data set 0"),
+    ]:
+        with pytest.raises(kind, match=words):
+            d.sbc_quantities(post, truths, functions, x)
+
+
+def two_levels(rng, sets=100, draws=49, width=1.0, groups=4):
+    """Exact draws of mu ~ N(0, 1), theta_g ~ N(mu, 1), two observations N(theta_g, 1); the last group of every other data set is not there."""
+    mu = rng.normal(size=(sets, 1))
+    theta = mu[..., None] + rng.normal(size=(sets, groups, 1))
+    there = np.ones((sets, groups, 1))
+    there[::2, -1] = 0
+    mean = theta + rng.normal(size=theta.shape) / np.sqrt(2)
+    precision = 1 + there.sum((1, 2)) / 1.5
+    drawn = ((mean * there).sum((1, 2)) / 1.5 / precision)[:, None] + rng.normal(size=(sets, draws)) / np.sqrt(precision)[:, None]
+    local = (drawn[:, None] + 2 * mean) / 3 + width * rng.normal(size=(sets, groups, draws)) / np.sqrt(3)
+    local[::2, -1] = np.nan
+    return {"global_samples": drawn[..., None], "local_samples": local[..., None]}, {"hyper_parameters": mu, "local_parameters": theta}
+
+
+def test_two_levels_have_their_level_and_the_wrong_one_is_found(rng):
+    sbcs = [d.two_level_sbc(*two_levels(rng), seed=seed) for seed in range(200)]
+    assert within_band(sum(not s.global_level.inside[0] for s in sbcs)) and within_band(sum(not s.local_level.inside[0] for s in sbcs))
+    draws, truths = two_levels(rng, 300, 99, width=0.5)
+    out = d.two_level_sbc(draws, truths, ["mu"], ["theta"])
+    assert out.local_level.p_value[0] < 1e-3 and out.global_level.p_value[0] > 1e-3
+    assert out.global_level.param_names == ["mu"] and out.local_ranks.param_names == ["theta"]
+    recovered = d.two_level_recovery(draws, truths)
+    assert recovered.local_level.truths.shape == (150 * 7, 1) and recovered.global_level.truths.shape == (300, 1)
+    assert recovered.local_level.param_names == ["local_1"] and recovered.global_level.param_names == ["hyper_1"]
+    assert {"global_recovery", "local_recovery", "local_groups"} < set(recovered.tables())
+    with pytest.raises(bf.exceptions.ConfigurationError, match="draws must be what TwoLevelAmortizedPosterior.sample returns"):
+        d.two_level_sbc(draws["global_samples"], truths)
 
 
 def test_report_with_data(rng):

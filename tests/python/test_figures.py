@@ -224,3 +224,32 @@ def test_forty_parameters(rng):
 def test_importing_the_package_imports_no_plotting():
     code = "import sys, bayesflow_cpp; print([m for m in ('matplotlib', 'pandas', 'tqdm') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_figures_of_whole_posteriors_and_of_two_levels(rng):
+    post, truths = case(rng)
+    figure = check(d.plot_tarp(post, truths), 1)
+    assert figure.axes[0].get_ylabel() == "Expected coverage"
+    x = truths[:, None] + rng.normal(size=(60, 4, 3))
+    test = d.lc2st(post[:50], truths[:50], x[:50], post[50:], x[50:], num_null=5, hidden_units=4, max_epochs=5)
+    check(d.plot_lc2st(test), 10)
+    assert check(d.plot_lc2st(test, data_sets=[3]), 1).axes[0].get_title().startswith("Data set 3: ")
+    with pytest.raises(bf.exceptions.ArgumentError, match="plot_lc2st: data_sets has 10; there are data sets 0 to 9"):
+        d.plot_lc2st(test, data_sets=[10])
+    draws = {"global_samples": post, "local_samples": np.stack([post[..., :2], post[..., 1:]], 1)}
+    inputs = {"hyper_parameters": truths[:, :2], "shared_parameters": truths[:, 2:], "local_parameters": np.stack([truths[:, :2], truths[:, 1:]], 1)}
+    figure = check(d.plot_two_level_recovery(draws, inputs), 5)
+    assert [a.get_title() for a in figure.axes] == ["hyper_1", "hyper_2", "shared_1", "local_1", "local_2"]
+    assert figure.axes[3].get_position().y1 < figure.axes[0].get_position().y0
+    check(d.plot_two_level_sbc(draws, inputs, global_names=["a", "b", "c"], difference=True), 5)
+
+
+def test_bands_of_series_have_times_and_names(rng):
+    series = lambda theta: theta[:, None, :1] * np.linspace(0, 1, 12)[None, :, None] * [1, 3]
+    draws = rng.normal(size=(1, 50, 1))
+    bands = d.posterior_predictive(draws, series(draws[0])[:1], series).bands
+    figure = check(d.plot_predictive_bands(bands, times=np.arange(2000, 2012), variable_names=["cases", "deaths"]), 2)
+    assert figure.axes[0].get_xlim()[0] > 1990 and figure.axes[0].get_xlabel() == "Time"
+    assert [a.get_title() for a in figure.axes] == ["cases", "deaths"]
+    with pytest.raises(bf.exceptions.ShapeError, match="times has 3 numbers; a data set has 12 along its first axis"):
+        d.plot_predictive_bands(bands, times=[1, 2, 3])

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "bayesflow/diagnostics/conditional.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/density.hpp"
 #include "bayesflow/diagnostics/losses.hpp"
@@ -11,6 +12,9 @@
 #include "bayesflow/diagnostics/posterior_predictive.hpp"
 #include "bayesflow/diagnostics/recovery.hpp"
 #include "bayesflow/diagnostics/sbc.hpp"
+#include "bayesflow/diagnostics/sensitivity.hpp"
+#include "bayesflow/diagnostics/tarp.hpp"
+#include "bayesflow/diagnostics/two_level.hpp"
 #include "bayesflow/diagnostics/two_sample.hpp"
 #include "bayesflow/figures/figure.hpp"
 #include "bayesflow/simulation/prior.hpp"
@@ -77,6 +81,28 @@ struct CoveragePlotOptions {
 /// Share of truths in central credible intervals against the intervals' level, with the band of an exact posterior.
 [[nodiscard]] Figure plot_coverage(const diagnostics::Coverage& coverage, const CoveragePlotOptions& options = {});
 
+/// Settings of `plot_tarp`.
+struct TarpPlotOptions {
+  std::string color = figures::kRed;
+};
+/// Expected coverage of balls around random points against their credibility, with the band of an exact posterior.
+[[nodiscard]] Figure plot_tarp(const diagnostics::Tarp& tarp, const TarpPlotOptions& options = {});
+
+/// Settings of `plot_lc2st`.
+struct Lc2stPlotOptions {
+  std::string color = figures::kRed;
+  std::vector<std::int64_t> data_sets{};  ///< those to draw, by index; empty: the first 12
+  PanelGrid grid{};
+};
+/// A panel per observed data set: distribution of the classifier's probability of "truth" over the posterior's draws, with the band of
+/// classifiers under an exact posterior. Right of the band: draws that look like truths are too few there; left of it: too many.
+[[nodiscard]] Figure plot_lc2st(const diagnostics::Lc2st& test, const Lc2stPlotOptions& options = {});
+
+/// Panels of `plot_recovery`: global parameters in the first rows, then local ones.
+[[nodiscard]] Figure plot_two_level_recovery(const diagnostics::TwoLevelRecovery& recovery, const RecoveryPlotOptions& options = {});
+/// Panels of `plot_sbc_ecdf`, in the same order.
+[[nodiscard]] Figure plot_two_level_sbc(const diagnostics::TwoLevelSbc& sbc, const SbcEcdfPlotOptions& options = {});
+
 /// Settings of the pair grids. For many parameters panels become smaller.
 struct PairsPlotOptions {
   double panel_size = 0;  ///< points; 0: by the number of parameters
@@ -99,6 +125,9 @@ struct PredictivePlotOptions {
   std::string color = figures::kRed;
   PanelGrid grid{};
   std::int64_t max_panels = 12;  ///< of plot_pushforward: variables of the data, the first ones; the title says if there are more
+  std::vector<double> times{};   ///< of plot_pushforward: of the first axis of a data set; empty: 0, 1, 2, ...
+  std::vector<std::string> variable_names{};  ///< of plot_pushforward; empty: Variable 1, ...
+  std::string x_label = {}, y_label = {};     ///< of plot_pushforward; empty: "Time" with times, else "Index in the data set"; "Value"
 };
 /// A panel per statistic: its values in simulated data, and the observed one.
 [[nodiscard]] Figure plot_posterior_predictive(const diagnostics::PosteriorPredictive& predictive,
@@ -133,5 +162,13 @@ struct MmdPlotOptions {
 };
 /// The null distribution, its rejection area, and the observed MMD (left out if it is not finite).
 [[nodiscard]] Figure plot_mmd_hypothesis_test(const diagnostics::MmdHypothesisTest& test, const MmdPlotOptions& options = {});
+
+/// Settings of `plot_sensitivity`.
+struct SensitivityPlotOptions {
+  bool summary_mmd = false;  ///< false: the posterior error
+  std::string color = {};    ///< empty: red for errors, blue for summaries
+};
+/// The grid as colours, the first quantity along x, from white (the smallest value) to full colour (the largest); dashed: well specified.
+[[nodiscard]] Figure plot_sensitivity(const diagnostics::Sensitivity& sensitivity, const SensitivityPlotOptions& options = {});
 
 }  // namespace bayesflow
