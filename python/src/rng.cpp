@@ -1,11 +1,17 @@
 /// The library's random streams, and NumPy generators on top of them.
 #include "bayesflow/core/rng.hpp"
 
+#include <cstring>
+#include <type_traits>
+
 #include "arrays.hpp"
+#include "bayesflow/core/errors.hpp"
 #include "module.hpp"
 
 namespace bayesflow::python {
 namespace {
+
+static_assert(std::is_trivially_copyable_v<Rng>, "streams go to worker processes as their bytes");
 
 /// NumPy's interface between generators and their bits ("numpy/random/bitgen.h").
 struct NumpyBits {
@@ -59,6 +65,14 @@ void bind_rng(nb::module_& m) {
       .def(nb::init<std::uint64_t, std::string_view, std::uint64_t>(), "seed"_a = 0, "purpose"_a = "user", "index"_a = 0)
       .def("at", &Rng::at, "index"_a, "The same seed and purpose, another index.")
       .def("branch", &Rng::branch, "name"_a, "index"_a = 0, "A stream that depends on this one's key and on the name.")
+      .def("__getstate__", [](const Rng& self) { return nb::bytes(&self, sizeof self); })
+      .def("__setstate__",
+           [](Rng& self, const nb::bytes& state) {
+             if (state.size() != sizeof self)
+               throw ArgumentError("Rng: a pickled stream is read by the version of bayesflow_cpp that wrote it; got another one's");
+             new (&self) Rng();
+             std::memcpy(static_cast<void*>(&self), state.c_str(), sizeof self);
+           })
       .def_prop_ro("seed", &Rng::seed)
       .def("bits", &Rng::bits)
       .def(

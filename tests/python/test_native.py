@@ -532,9 +532,9 @@ def test_pickles():
 def test_the_documentation_runs(tmp_path, monkeypatch):
     root = Path(__file__).parents[2]
     blocks = re.findall(r"```python([^\n]*)\n(.*?)```", (root / "docs" / "python_simulators.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     monkeypatch.chdir(tmp_path)
-    names = {}
+    names = {"__name__": "__main__"}
     for needs, code in blocks:
         if needs == " numba" and importlib.util.find_spec("numba") is None:
             continue

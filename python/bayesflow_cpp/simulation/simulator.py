@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _core
 from ..exceptions import ConfigurationError
+from ._elsewhere import Elsewhere
 from ._parts import Part
 
 if TYPE_CHECKING:
@@ -29,11 +30,25 @@ class Simulator(Part):
         which runs on all cores (see `compile_cpp`, `CFunction`).
     context_generator : ContextGenerator or callable, optional
         A callable gets a batch size and returns {"batchable_context", "non_batchable_context"}.
+    workers : int or "auto", optional
+        Processes of this machine that run the function, started at the first simulation, started again when one dies, ended with the program or by
+        `close`. The same seed gives the same simulations for any number of them. "auto": as many as cores, if a simulation takes 0.3 ms or more.
+    executor : concurrent.futures.Executor, optional
+        What runs the function instead: loky's, `dask.distributed`'s (`client.get_executor()`), `mpi4py.futures.MPIPoolExecutor`, and so on.
+    rows_per_task : int, optional
+        Simulations that a worker is given at a time; the default follows their time. A function of batches needs it: it is called with so many rows,
+        and its random numbers belong to such a call.
+
+    Workers get a copy of the function as it is at the first simulation. Random numbers: a parameter `rng` is the stream of the simulation's number, as
+    without workers; generators of NumPy that the function holds, and the global ones of `numpy.random` and `random`, are put on that stream, too.
     """
 
     def __init__(self, batch_simulator_fun: Function | None = None, simulator_fun: Function | None = None,
-                 context_generator: ContextGenerator | Function | None = None) -> None:
+                 context_generator: ContextGenerator | Function | None = None, *, workers: int | str | None = None, executor: Any = None,
+                 rows_per_task: int | None = None) -> None:
         super().__init__("Simulator", batch_simulator_fun, simulator_fun, context_generator)
+        if workers is not None or executor is not None or rows_per_task is not None:
+            self._elsewhere = Elsewhere(self._function, self.is_batched, "Simulator", workers, executor, rows_per_task)
         self.simulator = batch_simulator_fun if self.is_batched else simulator_fun
 
     def __call__(self, params: ArrayLike, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -43,6 +58,11 @@ class Simulator(Part):
             raise ConfigurationError(f"Simulator: params must be an array (B, P), or a list of such; got {type(params).__name__}")
         batch_size = len(first)
         return self._draw(params, batch_size, _core.Rng(0, "simulator"), self._advance(batch_size), None, args, kwargs)
+
+    def close(self) -> None:
+        """Ends the worker processes, if there are any; the next simulation starts others."""
+        if self._elsewhere is not None:
+            self._elsewhere.close()
 
     def _draw(self, params, batch_size, streams, first, non_batchable, args=(), kwargs={}):
         context = self._context(batch_size, streams, first, non_batchable)

@@ -10,7 +10,7 @@ from .. import _core
 from .._arrays import as_arguments, as_count, as_float64, as_names, own
 from .._functions import KeyedFunction, name_of
 from ..exceptions import ConfigurationError, SimulationError
-from ._parts import Rows
+from ._rows import Rows
 from .contexts import OwnContexts, contexts_of
 from .forward import restore, to_core
 from .model import Model, as_simulator, traits_of
