@@ -58,10 +58,41 @@ def posterior_calibration_error(posterior_samples: ArrayLike, prior_samples: Arr
     return errors if aggregator_fun is None else aggregator_fun(errors, axis=0)
 
 
-def compute_jacobian_trace(function: Function, inputs: Any, **kwargs: Any) -> Any:
-    """Not there: it needs automatic differentiation of a Python function."""
-    raise OperationNotSupportedError("compute_jacobian_trace differentiates a TensorFlow function, and this package has no TensorFlow; use "
-                                     "amortizer.log_prob or amortizer.log_posterior for densities, or jax.jacfwd for functions of your own")
+def compute_jacobian_trace(function: Function, inputs: ArrayLike, **kwargs: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The value of a function of rows, and the trace of its Jacobian: (outputs, trace).
+
+    function: of an array like `inputs`, and of kwargs, that returns one of the same shape, each row of its own row alone; inputs (B, D) or (B, N, D). The trace,
+    sum_j d f_j / d x_j, is (B,) or (B, N). v1 differentiates a TensorFlow function; here derivatives are differences of fourth order,
+
+        (8 (f(x + h) - f(x - h)) - (f(x + 2 h) - f(x - 2 h))) / (12 h),  h = eps^(1/5) max(1, |x_j|),
+
+    with eps that of the type of the outputs: 4 D calls. Of smooth functions they are right to about 12 digits in float64, and to 5 in float32, which is what the
+    networks of this package return."""
+    as_function(function, "function", "an array like inputs")
+    x = required(inputs, "inputs", (2, 3), "data sets, ..., dimensions")
+
+    def call(at):
+        out = as_array(function(at, **kwargs), "what function returns")
+        if out.shape != x.shape:
+            raise ShapeError(f"compute_jacobian_trace: function must return an array of the shape of its inputs, {x.shape}; got {out.shape}")
+        return out
+
+    outputs = call(x.copy())
+    eps = np.finfo(outputs.dtype).eps if np.issubdtype(outputs.dtype, np.floating) else np.finfo(np.float64).eps
+    trace = np.zeros(x.shape[:-1])
+    for j in range(x.shape[-1]):
+        step = eps**0.2 * np.maximum(1, np.abs(x[..., j]))
+
+        def difference(size):
+            sides = []
+            for sign in (1, -1):
+                at = x.copy()
+                at[..., j] += sign * size * step
+                sides.append(call(at)[..., j].astype(np.float64))
+            return sides[0] - sides[1]
+
+        trace += (8 * difference(1) - difference(2)) / (12 * step)
+    return outputs, trace
 
 
 def _squared_distances(x, y):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import default_settings
-from ._absent import absent
-from ._arrays import as_array
-from .exceptions import ShapeError
+from . import _core, default_settings
+from ._arrays import as_array, as_count, shown
+from ._log import logger
+from .amortizers._base import Amortizer
+from .amortizers._group import AmortizerGroup
+from .exceptions import ConfigurationError, OperationNotSupportedError, ShapeError
+from .optimizers import options_of
 
 if TYPE_CHECKING:
     from typing import Any, Mapping
 
-    from ._types import ArrayLike, Settings
+    from ._types import ArrayLike, Settings, Simulations
+    from .amortizers import AmortizedTarget
+    from .optimizers import SGD, Adam, AdamW
 
-__all__ = ["build_meta_dict", "check_posterior_prior_shapes", "check_tensor_sanity", "format_loss_string", "loss_to_string", "merge_left_into_right"]
+__all__ = ["backprop_step", "build_meta_dict", "check_posterior_prior_shapes", "check_tensor_sanity", "extract_current_lr", "format_loss_string", "loss_to_string", "merge_left_into_right"]
 
 
 def merge_left_into_right(left_dict: Settings, right_dict: Settings) -> dict[str, Any]:
@@ -62,5 +68,38 @@ def check_posterior_prior_shapes(post_samples: ArrayLike, prior_samples: ArrayLi
         raise ShapeError(f"post_samples must be (B, S, P) and prior_samples (B, P); got {post.shape} and {prior.shape}")
 
 
-extract_current_lr = absent("extract_current_lr", "the progress bar shows the learning rate")
-backprop_step = absent("backprop_step", "one step is trainer.train_online(epochs=1, iterations_per_epoch=1, ...)")
+def extract_current_lr(optimizer: Adam | AdamW | SGD, *, step: int | None = None) -> float | None:
+    """The learning rate of an optimizer's next step: its schedule there, or its number; None if it has none, and a trainer gives it one.
+
+    step: another step, from 0; by default as many as `backprop_step` has taken. What a trainer's steps had is in its history's "learning_rate"."""
+    options = options_of(optimizer)
+    if options is None:
+        raise ConfigurationError("extract_current_lr: optimizer must be one of the module optimizers; got None")
+    step = optimizer.iterations if step is None else as_count(step, "extract_current_lr: step", 0)
+    return options.rate(step)
+
+
+def backprop_step(input_dict: Simulations, amortizer: AmortizedTarget, optimizer: Adam | AdamW | SGD, **kwargs: Any) -> float | dict[str, float]:
+    """One step of training on a configured batch, for loops of your own: the loss before it, or {name: term} where there are several (weight decay is one,
+    "W.Decay").
+
+    input_dict: what a configurator returns; optimizer: its moments, and the step of its schedule, go on from call to call with one amortizer, and start
+    anew with another. It needs a learning rate. A loss or gradient that is not finite changes no weights. A `trainers.Trainer` does this
+    and all around it: simulation, validation, checkpoints, early stopping. kwargs: networks take no further arguments."""
+    if not isinstance(amortizer, (Amortizer, AmortizerGroup)):
+        raise ConfigurationError(f"backprop_step: amortizer must be one of the module amortizers; got {shown(amortizer)}")
+    if kwargs:
+        raise OperationNotSupportedError(f"backprop_step: networks take no further arguments; got {', '.join(kwargs)}")
+    options = options_of(optimizer)
+    if options is None or optimizer.learning_rate is None:
+        raise ConfigurationError("backprop_step: optimizer must have a learning rate, optimizers.Adam(1e-3) say; only a trainer has a default one")
+    if optimizer._steps is None or optimizer._steps[0] is not amortizer:
+        optimizer._steps = amortizer, _core.TrainingSteps(amortizer._core, options, amortizer.seed or 0, getattr(amortizer, "_threads", 0))
+    losses = optimizer._steps[1].step(amortizer._inputs(input_dict, True))
+    if not math.isfinite(sum(losses.values())):
+        logger.warning("backprop_step: the loss is not finite, so that no weights were changed.")
+    decay = losses.pop("weight_decay")
+    if not decay and len(losses) == 1:
+        return next(iter(losses.values()))
+    losses = {"Loss" if len(losses) == 1 else name: value for name, value in losses.items()}
+    return {**losses, "W.Decay": decay} if decay else losses

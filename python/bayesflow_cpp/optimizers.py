@@ -104,6 +104,12 @@ class _Optimizer:
         if not all(map(math.isfinite, given.values())):
             raise ConfigurationError(f"{name}: options must be finite; got {', '.join(f'{k} = {v}' for k, v in options.items())}")
         self._core = _core.OptimizerOptions(kind, getattr(learning_rate, "_native", learning_rate), **{**defaults, **given})
+        self._steps = None  # of helper_functions.backprop_step: the amortizer, and the engine's state
+
+    @property
+    def iterations(self) -> int:
+        """Steps that `helper_functions.backprop_step` has taken with it. Trainers begin their optimizers' schedules anew with each call."""
+        return 0 if self._steps is None else self._steps[1].steps_taken
 
     def __getstate__(self):
         return {"learning_rate": self.learning_rate, "_options": self._options, "_kind": self._kind}

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "bayesflow/networks/coupling.hpp"
 #include "described_dict.hpp"
 #include "module.hpp"
 #include "networks/registry.hpp"
@@ -140,6 +141,17 @@ struct StandaloneFlow {
     network.build(nn::Builder(store, seed, "inference_net"), options.num_params, condition_width);
   }
   InvertibleNetwork network;
+  nn::ParameterStore store;
+};
+
+struct StandaloneCoupling {
+  StandaloneCoupling(const std::string& design, const CouplingOptions& options, std::int64_t width, std::int64_t conditioner_width,
+                     std::int64_t condition_width, std::uint64_t seed)
+      : coupling(design_from(design), options, width) {
+    options.validate();
+    coupling.build(nn::Builder(store, seed), conditioner_width, condition_width);
+  }
+  Coupling coupling;
   nn::ParameterStore store;
 };
 
@@ -352,6 +364,41 @@ void bind_networks(nb::module_& m) {
       .def("weights", [](const StandaloneSummary& self) { return weights_of(self.store); })
       .def("buffers", [](const StandaloneSummary& self) { return buffers_of(self.store); })
       .def_prop_ro("number_of_parameters", [](const StandaloneSummary& self) { return self.store.number_of_values(); });
+  nb::class_<StandaloneCoupling>(m, "StandaloneCoupling")
+      .def(nb::init<const std::string&, const CouplingOptions&, std::int64_t, std::int64_t, std::int64_t, std::uint64_t>(), "design"_a,
+           "options"_a, "width"_a, "conditioner_width"_a, "condition_width"_a, "seed"_a)
+      .def(
+          "forward",
+          [](const StandaloneCoupling& self, const Array& u, const Array& conditioner, const std::optional<Array>& condition) {
+            Tape tape;
+            tape.reset({.gradients = false, .training = false});
+            const ops::Transformed out =
+                self.coupling.forward(tape, tape.input(u), tape.input(conditioner), condition ? tape.input(*condition) : Tensor());
+            return nb::make_tuple(to_numpy_float32(values_of(out.value)), to_numpy_float32(values_of(out.log_det)));
+          },
+          "u"_a, "conditioner"_a, "condition"_a.none())
+      .def(
+          "inverse",
+          [](const StandaloneCoupling& self, const Array& v, const Array& conditioner, const std::optional<Array>& condition) {
+            Tape tape;
+            tape.reset({.gradients = false, .training = false});
+            return to_numpy_float32(values_of(
+                self.coupling.inverse(tape, tape.input(v), tape.input(conditioner), condition ? tape.input(*condition) : Tensor())));
+          },
+          "v"_a, "conditioner"_a, "condition"_a.none())
+      .def(
+          "set_weights",
+          [](StandaloneCoupling& self, const std::vector<Array>& weights) {
+            const nn::WeightLock::Updating updating(self.store.lock());
+            for (int i = 0; i < self.store.count(); ++i) {
+              const auto values = weights.at(static_cast<std::size_t>(i)).values();
+              std::copy(values.begin(), values.end(), self.store.values() + self.store.table()[static_cast<std::size_t>(i)].offset);
+            }
+            self.coupling.update_state();
+          },
+          "weights"_a, "in the order and the shapes of weights(), which the caller has checked")
+      .def("weights", [](const StandaloneCoupling& self) { return weights_of(self.store); })
+      .def_prop_ro("number_of_parameters", [](const StandaloneCoupling& self) { return self.store.number_of_values(); });
   nb::class_<StandaloneFlow>(m, "StandaloneFlow")
       .def(nb::init<const InvertibleNetworkOptions&, std::int64_t, std::uint64_t>(), "options"_a, "condition_width"_a, "seed"_a)
       .def(

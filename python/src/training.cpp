@@ -13,6 +13,7 @@
 #include "bayesflow/data/configurator.hpp"
 #include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
+#include "bayesflow/training/training_steps.hpp"
 #include "core/fork.hpp"
 #include "module.hpp"
 #include "training/interrupt.hpp"
@@ -285,7 +286,37 @@ void bind_training(nb::module_& m) {
                                             .global_clipnorm = global_clipnorm};
             self->validate();
           },
-          "kind"_a, "learning_rate"_a.none(), "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "global_clipnorm"_a);
+          "kind"_a, "learning_rate"_a.none(), "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "global_clipnorm"_a)
+      .def(
+          "rate",
+          [](const nn::OptimizerOptions& self, std::int64_t step) -> std::optional<double> {
+            if (!self.learning_rate) return {};
+            return self.learning_rate(step);
+          },
+          "step"_a, "The learning rate of a step (from 0); None if it is the trainer's.");
+  nb::class_<TrainingSteps>(m, "TrainingSteps")
+      .def(
+          "__init__",
+          [](TrainingSteps* self, const AmortizerBase& amortizer, const nn::OptimizerOptions& optimizer, std::uint64_t seed, int threads) {
+            auto trained = in_own_class(amortizer, [](auto a) { return std::shared_ptr<Trainable>(std::make_shared<decltype(a)>(a)); });
+            new (self) TrainingSteps(std::move(trained), optimizer, seed, threads);
+          },
+          "amortizer"_a, "optimizer"_a, "seed"_a, "threads"_a)
+      .def(
+          "step",
+          [](TrainingSteps& self, const nb::dict& inputs) {
+            const Batch batch = batch_of(inputs);
+            LossTerms losses;
+            {
+              const nb::gil_scoped_release nogil;
+              losses = self(batch);
+            }
+            nb::dict out;
+            for (std::size_t i = 0; i < losses.size(); ++i) out[losses.name(i).c_str()] = losses.value(i);
+            return out;
+          },
+          "inputs"_a)
+      .def_prop_ro("steps_taken", &TrainingSteps::steps_taken);
 
   nb::class_<TrainingSummary>(m, "TrainingSummary", "How and why a run ended.")
       .def_prop_ro("stop", [](const TrainingSummary& s) { return stop_name(s.stop); })

@@ -1,4 +1,4 @@
-#include "networks/coupling.hpp"
+#include "bayesflow/networks/coupling.hpp"
 
 namespace bayesflow {
 

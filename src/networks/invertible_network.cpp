@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"
-#include "networks/coupling.hpp"
+#include "bayesflow/networks/coupling.hpp"
 
 namespace bayesflow {
 

@@ -34,6 +34,13 @@ struct Workspace {
   nn::GradientBuffers gradients;
 };
 
+/// The names of its losses, and weight decay.
+[[nodiscard]] LossTerms::Names names_with_decay(const Trainable& trainable);
+/// Gradients of a batch's loss into the workspace, for one step of number `step`. Without decay that term is 0.
+[[nodiscard]] LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& workspace, const LossTerms::Names& names,
+                                    bool has_decay, std::uint64_t seed, std::uint64_t step, ThreadPool& pool);
+[[nodiscard]] bool has_decay(const Trainable& trainable);
+
 /// Sentences about parameters and data of a scale that networks do not learn from, with what to write instead.
 [[nodiscard]] std::vector<std::string> scale_warnings(const SeenData& seen, bool act_norm_is_given);
 

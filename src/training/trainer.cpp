@@ -36,9 +36,7 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
     : trainable(std::move(t)), model(std::move(m)), options(std::move(o)), pool(options.threads) {
   if (!trainable) throw ArgumentError("Trainer: there is nothing to train (a null pointer); give an amortizer");
   trainable->require_trainable();
-  auto names = std::make_shared<std::vector<std::string>>(trainable->loss_names());
-  names->emplace_back(kWeightDecay);
-  loss_names = std::move(names);
+  loss_names = names_with_decay(*trainable);
   if (const auto known = trainable->seen()) seen = *known;
   if (!options.configurator)
     options.configurator = [own = trainable](const Simulations& simulations) { return own->configure(simulations); };
@@ -110,11 +108,19 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
   if (checkpoints) resume_from_checkpoint();
 }
 
-bool TrainerState::has_decay() const {
-  for (const nn::ParameterInfo& p : trainable->store().table())
+LossTerms::Names names_with_decay(const Trainable& trainable) {
+  auto names = std::make_shared<std::vector<std::string>>(trainable.loss_names());
+  names->emplace_back(kWeightDecay);
+  return names;
+}
+
+bool has_decay(const Trainable& trainable) {
+  for (const nn::ParameterInfo& p : trainable.store().table())
     if (p.l2 > 0) return true;
   return false;
 }
+
+bool TrainerState::has_decay() const { return training::has_decay(*trainable); }
 
 namespace {
 
@@ -125,21 +131,26 @@ void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double sha
 
 }  // namespace
 
-LossTerms TrainerState::gradient(const Batch& inputs, bool has_decay) {
+LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& workspace, const LossTerms::Names& names, bool has_decay,
+                      std::uint64_t seed, std::uint64_t step, ThreadPool& pool) {
   const bayesflow::detail::FlushDenormals guard;
   {
-    const nn::WeightLock::Updating updating(trainable->store().lock());  // one step's weights and buffers, for who reads meanwhile
-    trainable->update_state();
+    const nn::WeightLock::Updating updating(trainable.store().lock());  // one step's weights and buffers, for who reads meanwhile
+    trainable.update_state();
   }
-  auto& [tape, gradients] = *workspace;
+  auto& [tape, gradients] = workspace;
   gradients.clear();
-  tape.reset({.gradients = true, .training = true, .seed = options.seed, .step = counters.steps, .lanes = &gradients, .pool = &pool});
-  const Trainable::LossTensors t = trainable->loss(tape, inputs);
+  tape.reset({.gradients = true, .training = true, .seed = seed, .step = step, .lanes = &gradients, .pool = &pool});
+  const Trainable::LossTensors t = trainable.loss(tape, inputs);
   tape.backward(t.total);
-  LossTerms out(loss_names);
+  LossTerms out(names);
   add_terms(out, t, 1);
-  if (has_decay) out.set(out.size() - 1, trainable->weight_decay());
+  if (has_decay) out.set(out.size() - 1, trainable.weight_decay());
   return out;
+}
+
+LossTerms TrainerState::gradient(const Batch& inputs, bool has_decay) {
+  return gradient_of(*trainable, inputs, *workspace, loss_names, has_decay, options.seed, counters.steps, pool);
 }
 
 LossTerms TrainerState::validate(const Batch& inputs, bool has_decay) {

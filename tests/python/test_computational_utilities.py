@@ -126,7 +126,21 @@ def test_classifier_test(rng):
         cu.c2st(x, y[:, :1])
     with pytest.raises(bf.exceptions.ConfigurationError, match="scoring"):
         cu.c2st(x, y, scoring="roc_auc")
-    with pytest.raises(NotImplementedError, match="log_posterior"):
+
+
+def test_jacobian_trace(rng):
+    matrix = rng.normal(size=(3, 3))
+    for shape in ((5, 3), (5, 4, 3)):
+        x = rng.normal(size=shape) * 10
+        outputs, trace = cu.compute_jacobian_trace(lambda at: np.sin(at) @ matrix + at**3, x)
+        np.testing.assert_array_equal(outputs, np.sin(x) @ matrix + x**3)
+        np.testing.assert_allclose(trace, (np.cos(x) * np.diag(matrix) + 3 * x**2).sum(-1), rtol=1e-10)
+    # A flow of one affine coupling, which is the identity but for act norm, has the trace of its dimensions; float32.
+    flow = bf.networks.InvertibleNetwork(2, 1, permutation=None)
+    np.testing.assert_allclose(cu.compute_jacobian_trace(lambda z, condition: flow(z, condition)[0], rng.normal(size=(4, 2)), condition=np.ones((4, 1)))[1], 2, atol=1e-4)
+    with pytest.raises(bf.exceptions.ShapeError, match=r"function must return an array of the shape of its inputs, \(5, 2\); got \(5,\)"):
+        cu.compute_jacobian_trace(lambda at: at.sum(-1), np.zeros((5, 2)))
+    with pytest.raises(bf.exceptions.ConfigurationError, match="function must be a function of an array like inputs"):
         cu.compute_jacobian_trace(None, x)
 
 

@@ -8,6 +8,7 @@ import pytest
 import bayesflow_cpp as bf
 from bayesflow_cpp.exceptions import ArgumentError, ConfigurationError, ShapeError
 from bayesflow_cpp.helper_classes import EarlyStopper, MemoryReplayBuffer, MultiSimulationDataset, SimulationDataset
+from bayesflow_cpp.helper_functions import backprop_step, extract_current_lr
 
 FORWARD = {"prior_draws": np.arange(20.0).reshape(10, 2), "sim_data": np.arange(30.0).reshape(10, 3, 1), "sim_non_batchable_context": 3, "prior_batchable_context": None}
 
@@ -79,3 +80,67 @@ def test_tables_of_settings():
 def test_wrong_inputs(make):
     with pytest.raises(ConfigurationError):
         make()
+
+
+def _amortizer(**coupling):
+    settings = {"dense_args": dict(units=8, kernel_regularizer=None), "dropout": False, **coupling}
+    return bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(1, 2, coupling_settings=settings), bf.networks.DeepSet(2), seed=1)
+
+
+def _batch(rng, n=64):
+    theta = rng.normal(size=(n, 1))
+    return {"parameters": theta, "summary_conditions": theta[:, None] + rng.normal(size=(n, 5, 1))}
+
+
+def test_steps_of_ones_own_train_as_a_trainer_does(rng):
+    data = _batch(rng, 320)
+    optimizer, mine, theirs = bf.optimizers.Adam(bf.optimizers.CosineDecay(1e-2, 40)), _amortizer(), _amortizer()
+    assert extract_current_lr(optimizer) == 1e-2 and optimizer.iterations == 0
+    losses = []
+    for i in range(20):
+        losses.append(backprop_step({key: values[16 * i : 16 * i + 16] for key, values in data.items()}, mine, optimizer))
+    assert optimizer.iterations == 20 and extract_current_lr(optimizer) == pytest.approx(5e-3) and extract_current_lr(optimizer, step=10) > 8e-3
+    trainer = bf.trainers.Trainer(theirs, configurator=lambda forward: {"parameters": forward["prior_draws"], "summary_conditions": forward["sim_data"]}, seed=0)
+    part = {"prior_draws": data["parameters"][:16], "sim_data": data["summary_conditions"][:16]}
+    history = trainer.train_offline(part, 1, 16, optimizer=bf.optimizers.Adam(1e-2))
+    assert losses[0] == pytest.approx(float(history.iloc[0, 0]), rel=1e-6)
+    held_out = _batch(np.random.default_rng(5), 500)
+    before, after = float(_amortizer().compute_loss(held_out)), float(mine.compute_loss(held_out))
+    assert after < before - 0.2 and all(isinstance(loss, float) for loss in losses)
+    # Another amortizer begins anew.
+    backprop_step(_batch(rng), theirs, optimizer)
+    assert optimizer.iterations == 1
+
+
+def test_steps_give_terms_and_refuse_what_they_cannot_do(rng):
+    decayed = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(1, 2), bf.networks.DeepSet(2))
+    losses = backprop_step(_batch(rng), decayed, bf.optimizers.SGD(1e-3))
+    assert set(losses) == {"Loss", "W.Decay"} and losses["W.Decay"] > 0
+    assert extract_current_lr(bf.optimizers.Adam()) is None
+    amortizer = _amortizer()
+    for optimizer in (bf.optimizers.Adam(), None):
+        with pytest.raises(ConfigurationError, match="backprop_step: optimizer must have a learning rate"):
+            backprop_step(_batch(rng), amortizer, optimizer)
+    with pytest.raises(ConfigurationError, match="backprop_step: amortizer must be one of the module amortizers; got None"):
+        backprop_step(_batch(rng), None, bf.optimizers.Adam(1e-3))
+    with pytest.raises(ArgumentError, match="the batch holds"):
+        backprop_step({**_batch(rng), "parameters": np.full((64, 1), np.nan)}, amortizer, bf.optimizers.Adam(1e-3))
+    with pytest.raises(bf.exceptions.OperationNotSupportedError, match="networks take no further arguments; got training"):
+        backprop_step(_batch(rng), amortizer, bf.optimizers.Adam(1e-3), training=True)
+
+
+def test_the_base_of_all_amortizers():
+    amortizer = _amortizer()
+    assert isinstance(amortizer, bf.amortizers.AmortizedTarget)
+    for name in ("AmortizedLikelihood", "AmortizedPosteriorLikelihood", "AmortizedModelComparison", "AmortizedPointEstimator", "TwoLevelAmortizedPosterior", "Ensemble"):
+        assert issubclass(getattr(bf.amortizers, name), bf.amortizers.AmortizedTarget)
+
+    class Exact(bf.amortizers.AmortizedTarget):
+        def sample(self, input_dict, **kwargs):
+            return input_dict["x"]
+
+    assert Exact().sample({"x": 3}) == 3
+    with pytest.raises(bf.exceptions.OperationNotSupportedError, match="Exact defines no log_prob; a class derived from AmortizedTarget must"):
+        Exact().log_prob({})
+    with pytest.raises(ConfigurationError, match="amortizer must be"):
+        bf.trainers.Trainer(Exact())

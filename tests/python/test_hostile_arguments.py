@@ -57,7 +57,7 @@ FUNCTIONS = {
     cu.c2st: dict(
         source_samples=X, target_samples=Y, n_folds=2, scoring="accuracy", normalize=True, seed=1, hidden_units_per_dim=4, aggregate_output=True
     ),
-    cu.compute_jacobian_trace: dict(function=np.sum, inputs=X),
+    cu.compute_jacobian_trace: dict(function=np.sin, inputs=X),
     sensitivity.plot_color_grid: dict(
         x_grid=GRID[0], y_grid=GRID[1], z_grid=GRID[0], cmap="viridis", vmin=None, vmax=None, xticks=None, yticks=None, hline_location=None, vline_location=None
     ),
@@ -98,7 +98,7 @@ FUNCTIONS = {
     ),
 }  # fmt: skip
 FIRST = {bf.CFunction: (KEPT,)}
-USERS = {"z_dist", "aggregator_fun", "kernel", "inner_error_fun", "outer_aggregation_fun"}  # `int` is a function: what it raises stays as it is
+USERS = {"z_dist", "function", "aggregator_fun", "kernel", "inner_error_fun", "outer_aggregation_fun"}  # `int` is a function: what it raises stays as it is
 
 
 def endures(call, values=WRONG):

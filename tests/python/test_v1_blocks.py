@@ -200,8 +200,64 @@ def test_a_coupling_layer_is_one_layer_of_an_invertible_network(rng):
             np.testing.assert_array_equal(ours, theirs)
         np.testing.assert_allclose(layer(z, condition, inverse=True), theta, rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(layer))(theta, condition)[0], z)
-    with pytest.raises(OperationNotSupportedError, match="AffineCoupling is not there; it is one half of a coupling"):
-        coupling_networks.AffineCoupling(2, {})
+
+
+def _dense(h, weights, scope, count):
+    """A stack of `count` relu layers and a linear one."""
+    for i in range(count + 1):
+        h = h @ weights[f"{scope}.{i}.kernel"] + weights[f"{scope}.{i}.bias"]
+        h = np.maximum(h, 0) if i < count else h
+    return h
+
+
+def test_affine_coupling_alone_equals_the_formula(rng):
+    u, w, c = rng.normal(size=(6, 2)), rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
+    coupling = coupling_networks.AffineCoupling(2, {"dense_args": dict(units=8), "num_dense": 2}, seed=3)
+    v, log_det_J = coupling(u, w, c)
+    np.testing.assert_array_equal(v, u.astype(np.float32))
+    np.testing.assert_array_equal(log_det_J, 0)
+    coupling.set_weights({name: 0.5 * rng.normal(size=values.shape) for name, values in coupling.weights().items()})
+    weights = {name: values.astype(np.float64) for name, values in coupling.weights().items()}
+    s = 2 * 1.9 / np.pi * np.arctan(_dense(np.hstack([w, c]), weights, "s", 2) / 1.9)
+    t = _dense(np.hstack([w, c]), weights, "t", 2)
+    v, log_det_J = coupling(u, w, c)
+    np.testing.assert_allclose(v, u * np.exp(s) + t, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(log_det_J, s.sum(-1), rtol=1e-5, atol=1e-5)
+    # v1's order of arguments turns round for the inverse; observations of a data set share its condition.
+    np.testing.assert_allclose(coupling(w, v, c, inverse=True), u, atol=1e-5)
+    many = coupling(u[:, None].repeat(5, 1), w[:, None].repeat(5, 1), c)
+    np.testing.assert_allclose(many[0][:, 3], v, rtol=1e-6, atol=1e-6)
+    assert many[1].shape == (6, 5)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(coupling))(u, w, c)[0], v)
+    assert repr(coupling) == f"<AffineCoupling(2); {sum(x.size for x in weights.values()):,} weights>"
+
+
+def test_spline_coupling_alone_equals_numbers_of_the_formula():
+    coupling = coupling_networks.SplineCoupling(1, {"bins": 2})
+    x = np.array([-6, -4.6, -1, 0, 2.5, 7])[:, None]
+    coupling(x, np.zeros((6, 1)), None)
+    last = max(name for name in coupling.weights() if name.endswith("bias"))
+    coupling.set_weights({last: [0.5, -0.25, 0.3, -0.2, -0.1, 0.4, 0.7]})  # the last kernel is 0: these are the spline's raw numbers
+    y, log_det_J = coupling(x, np.ones((6, 1)), None)
+    # Within what bins and slopes of at least 0.001 change.
+    np.testing.assert_allclose(y[:, 0], [-6.7795169, -5.3519678, -2.3650921, -1.3794851, 1.8519858, 6.4762959], atol=5e-4)
+    np.testing.assert_allclose(log_det_J, [0.0194868, 0.0194868, -0.1293681, 0.1155176, 0.1299728, 0.0194868], atol=5e-4)
+    np.testing.assert_allclose(coupling(np.ones((6, 1)), y, None, inverse=True), x, atol=2e-5)
+
+
+def test_couplings_say_what_does_not_fit(rng):
+    coupling = coupling_networks.AffineCoupling(2, None)
+    for call, kind, words in [
+        (coupling.weights, ConfigurationError, "AffineCoupling.weights: the networks have no weights yet"),
+        (lambda: coupling(np.zeros((3, 1)), np.zeros((3, 1)), None), ShapeError, r"target \(..., 2\) and conditioner"),
+        (lambda: coupling(np.zeros((3, 2)), np.zeros((4, 1)), None), ShapeError, r"must have the same axes but for the last; got \(3, 2\) and \(4, 1\)"),
+        (lambda: [coupling(np.zeros((3, 2)), np.zeros((3, 1)), None), coupling(np.zeros((3, 2)), np.zeros((3, 2)), None)][0], ShapeError, r"the first call had widths \(1, 0\)"),
+        (lambda: coupling.set_weights({"s.9.kernel": 1}), ConfigurationError, "there are no weights 's.9.kernel'"),
+        (lambda: coupling.set_weights({"s.0.bias": [1.0]}), ShapeError, r"s.0.bias must have shape \(128,\); got \(1,\)"),
+        (lambda: coupling_networks.SplineCoupling(0, None), ConfigurationError, "SplineCoupling: dim_out"),
+    ]:
+        with pytest.raises(kind, match=words):
+            call()
 
 
 X = np.zeros((2, 5, 3))

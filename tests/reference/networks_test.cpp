@@ -1,5 +1,5 @@
 /// Networks against the numbers of the real BayesFlow v1.
-#include "networks/coupling.hpp"
+#include "bayesflow/networks/coupling.hpp"
 #include "reference/flow_twin.hpp"
 #include "reference/reference_config.hpp"
 #include "reference/reference_file.hpp"

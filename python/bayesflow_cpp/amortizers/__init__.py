@@ -1,6 +1,6 @@
 """Amortizers: networks with their loss, sampling and density."""
 
-from .._absent import absent
+from ._base import AmortizedTarget
 from ._load import load_amortizer
 from ._loaded_networks import LoadedInvertible as _LoadedInvertible  # noqa: F401  (pickles of earlier versions name these)
 from ._loaded_networks import LoadedSummary as _LoadedSummary  # noqa: F401
@@ -13,6 +13,7 @@ from .posterior import AmortizedPosterior
 from .two_level import TwoLevelAmortizedPosterior
 
 __all__ = [
+    "AmortizedTarget",
     "AmortizedPosterior",
     "AmortizedLikelihood",
     "AmortizedPosteriorLikelihood",
@@ -23,5 +24,3 @@ __all__ = [
     "MarginalLikelihood",
     "load_amortizer",
 ]
-
-AmortizedTarget = absent("AmortizedTarget", "it was the base of v1's amortizers; there are AmortizedPosterior and AmortizedLikelihood")

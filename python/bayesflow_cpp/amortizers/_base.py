@@ -30,7 +30,30 @@ def alternatives(names):
     return " or ".join(f'"{name}"' for name in names)
 
 
-class Amortizer:
+class AmortizedTarget:
+    """What amortizers have in common, for `isinstance` and for classes of your own that functions of amortizers shall take: they define the three methods. The
+    trainer trains the classes of this module, whose networks the engine knows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def _undefined(self, method):
+        raise OperationNotSupportedError(f"{type(self).__name__} defines no {method}; a class derived from AmortizedTarget must")
+
+    def compute_loss(self, input_dict: Simulations, **kwargs: Any) -> Any:
+        """The loss of a configured batch."""
+        self._undefined("compute_loss")
+
+    def sample(self, input_dict: Simulations, **kwargs: Any) -> Any:
+        """Draws of the target for each data set."""
+        self._undefined("sample")
+
+    def log_prob(self, input_dict: Simulations, **kwargs: Any) -> Any:
+        """Log density of the target for each data set."""
+        self._undefined("log_prob")
+
+
+class Amortizer(AmortizedTarget):
     """What the amortizers have in common. A class says what it learns (`_target`), given what (`_given`), and its network's name in its arguments."""
 
     _kind, _target, _given, _net = "", "", (), "inference_net"

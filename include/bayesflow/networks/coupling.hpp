@@ -1,7 +1,8 @@
-/// One coupling: the dense networks and the transform they parametrize.
+/// One coupling, half of a layer of an InvertibleNetwork: the dense networks and the transform they parametrize.
 #pragma once
 
-#include <string>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "bayesflow/networks/invertible_network.hpp"
@@ -13,6 +14,7 @@ class CouplingNet {
  public:
   CouplingNet(const CouplingOptions& options, std::int64_t outputs);
   void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width);
+  /// (..., target_width), (..., condition_width) or none -> (..., outputs)
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor target, Tensor condition) const;
   void update_state();
 
@@ -24,10 +26,14 @@ class CouplingNet {
   bool has_skip_ = false;
 };
 
-/// Transforms one part given the other.
+/// Transforms u (..., width) given a conditioner w (..., k) and a condition c (..., C) or none, invertibly in u.
+///   affine: v = u exp(s) + t, log-determinant sum s, with s = (2 a / pi) atan(s'(w, c) / a), a = soft_clamping, t = t(w, c)
+///   spline: v = S(u; h(w, c)), a monotonic rational-quadratic spline of each component with straight tails (ops::spline_coupling)
+/// s', t and h are CouplingNets. Log-determinants have the shape of u without its last axis. Parameters: "s." and "t.", or "spline.".
+/// Dinh et al. (2017), Density estimation using Real NVP; Durkan et al. (2019), Neural spline flows.
 class Coupling {
  public:
-  Coupling(CouplingDesign design, const CouplingOptions& options, std::int64_t width);
+  Coupling(CouplingDesign design, const CouplingOptions& options, std::int64_t width);  ///< affine or spline
   void build(const nn::Builder& builder, std::int64_t conditioner_width, std::int64_t condition_width);
   [[nodiscard]] ops::Transformed forward(Tape& tape, Tensor u, Tensor conditioner, Tensor condition) const;
   [[nodiscard]] Tensor inverse(Tape& tape, Tensor v, Tensor conditioner, Tensor condition) const;
