@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import _core
 from ._arrays import as_count, as_float64, as_names, as_path, required, shown
 from ._numbers import conditions_of
-from .amortizers import AmortizedModelComparison
+from .amortizers import AmortizedLikelihood, AmortizedModelComparison, TwoLevelAmortizedPosterior
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
 
     report(trainer[, path]): simulates `num_data_sets` fresh test sets from the trainer's model and draws `num_draws` times from each posterior.
     A trainer of an AmortizedModelComparison: whether its probabilities are right, calibration curves, confusion matrix; `.models` has the verdict.
+    Of an AmortizedLikelihood: whether observations are distributed as it says. Of a TwoLevelAmortizedPosterior: global parameters and those of one group of
+    each data set together, and recovery and ranks of both levels.
     report(draws, truths[, path]): from draws (B, S, P) and truths (B, P).
     Without a path the page lies in a temporary folder that goes with the returned object.
 
@@ -82,7 +84,7 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     core = getattr(trainer_or_draws, "_core", None)
     is_trainer = isinstance(core, _core.Trainer)
     if is_trainer:
-        if not isinstance(trainer_or_draws.amortizer, AmortizedModelComparison):
+        if not isinstance(trainer_or_draws.amortizer, (AmortizedModelComparison, AmortizedLikelihood, TwoLevelAmortizedPosterior)):
             trainer_or_draws._require_posterior("report")
         if path is not None:
             raise ConfigurationError("report(trainer, path) takes two arguments; truths are simulated")

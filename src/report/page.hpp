@@ -8,6 +8,7 @@
 
 #include "bayesflow/amortizers/amortizer.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/figures/figure.hpp"
 #include "bayesflow/report/report.hpp"
 #include "report/html.hpp"
 
@@ -49,6 +50,17 @@ class Parts {
   std::vector<std::pair<std::string, std::string>> contents_;
 };
 
+/// What the page of draws of something else than a posterior says beside it.
+struct Addition {
+  std::string intro = {};           ///< what is judged, in HTML, below the verdict
+  std::string id = {}, title = {};  ///< of a section of its own; empty: none
+  std::string text = {};
+  std::vector<Figure> figures = {};
+  std::vector<diagnostics::Table> tables = {};
+};
+[[nodiscard]] Report report_of_draws(const Array& draws, const Array& truths, const std::filesystem::path& path,
+                                     const ReportOptions& options, const Addition& addition);
+
 /// What is known of the networks, in words.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> architecture(const Amortizer& amortizer);
 
@@ -58,5 +70,9 @@ namespace bayesflow {
 
 /// Of an AmortizedModelComparison.
 [[nodiscard]] Report report_of_comparison(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options);
+/// Of an AmortizedLikelihood.
+[[nodiscard]] Report report_of_likelihood(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options);
+/// Of a TwoLevelAmortizedPosterior.
+[[nodiscard]] Report report_of_two_levels(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options);
 
 }  // namespace bayesflow

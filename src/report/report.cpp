@@ -6,8 +6,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_model_comparison.hpp"
 #include "bayesflow/amortizers/amortized_posterior.hpp"
+#include "bayesflow/amortizers/two_level_posterior.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
@@ -67,8 +69,9 @@ class Page : Parts {
     kept_ = kept;
   }
 
-  Report finish(const std::filesystem::path& path) {
+  Report finish(const std::filesystem::path& path, const Addition& addition = {}) {
     verdict_section();
+    if (!addition.intro.empty()) head_ += "<p>" + addition.intro + "</p>\n";
     training_section(
         "The loss is the negative log density that the posterior gives to the true parameters, averaged over a batch. A curve that is "
         "level proves nothing: under a learning rate that falls every curve levels out, converged or not. Whether the posterior uses "
@@ -79,6 +82,12 @@ class Page : Parts {
     latent_section();
     score_section();
     predictive_section();
+    if (!addition.id.empty()) {
+      heading(addition.id, addition.title);
+      paragraph(addition.text);
+      for (const Figure& figure : addition.figures) body_ += panels_html(figure);
+      body_ += keep(addition.tables);
+    }
     method_section();
     return write(path);
   }
@@ -362,6 +371,11 @@ Report report(const Array& draws, const Array& truths, const std::filesystem::pa
   return Page(draws, truths, options).finish(path);
 }
 
+Report report_page::report_of_draws(const Array& draws, const Array& truths, const std::filesystem::path& path,
+                                    const ReportOptions& options, const Addition& addition) {
+  return Page(draws, truths, options).finish(path, addition);
+}
+
 Report report(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options) {
   const auto positive = [](std::int64_t value, const char* name) {
     if (value < 1) throw ConfigurationError(fmt::format("TrainerReportOptions::{} = {}; it must be at least 1", name, value));
@@ -370,6 +384,8 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   positive(options.num_draws, "num_draws");
   options.report.validate();
   if (dynamic_cast<AmortizedModelComparison*>(&trainer.trainable())) return report_of_comparison(trainer, path, options);
+  if (dynamic_cast<AmortizedLikelihood*>(&trainer.trainable())) return report_of_likelihood(trainer, path, options);
+  if (dynamic_cast<TwoLevelAmortizedPosterior*>(&trainer.trainable())) return report_of_two_levels(trainer, path, options);
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;

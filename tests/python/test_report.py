@@ -83,3 +83,30 @@ def test_bad_arguments_are_told(draws, tmp_path):
         bf.report(*draws, tmp_path / "missing" / "page.html")
     with pytest.raises(bf.exceptions.ArgumentError, match="nan"):
         bf.report(draws[0], np.full_like(draws[1], np.nan))
+
+
+def test_of_likelihoods_and_of_two_levels(gaussian_model, tmp_path):
+    flow = lambda width: bf.networks.InvertibleNetwork(width, 1, coupling_settings={"dense_args": dict(units=8), "num_dense": 1})
+    trainer = bf.trainers.Trainer(bf.amortizers.AmortizedLikelihood(flow(4)), gaussian_model(), progress=False)
+    trainer.train_online(epochs=1, iterations_per_epoch=10, batch_size=16)
+    page = bf.report(trainer, tmp_path / "likelihood.html", num_data_sets=60, num_draws=50)
+    assert "Can this likelihood be trusted?" in page.html and page.verdict.parameters[0].name == "x_1" and page.verdict.num_data_sets == 60
+
+    def groups(hyper, rng):
+        return rng.normal(hyper[0], 1, size=(3, 1))
+
+    model = bf.simulation.TwoLevelGenerativeModel(bf.simulation.TwoLevelPrior(lambda rng: rng.normal(size=1), groups),
+                                                  lambda local, rng: local[:, None] + rng.normal(size=(3, 4, 1)), simulator_is_batched=False)  # fmt: skip
+    summary = bf.networks.HierarchicalNetwork([bf.networks.DeepSet(2, 1, 1, 1, 0), bf.networks.DeepSet(2, 1, 1, 1, 0)])
+    amortizer = bf.amortizers.TwoLevelAmortizedPosterior(bf.amortizers.AmortizedPosterior(flow(1)), bf.amortizers.AmortizedPosterior(flow(1)), summary)
+    trainer = bf.trainers.Trainer(amortizer, model, progress=False)
+    trainer.train_online(epochs=1, iterations_per_epoch=10, batch_size=16)
+    page = bf.report(trainer, tmp_path / "levels.html", num_data_sets=60, num_draws=50)
+    assert "Both levels, all groups" in page.html and {"global_recovery", "local_recovery", "local_sbc_ecdf", "verdict"} <= set(page.tables)
+    assert [p.name for p in page.verdict.parameters] == ["hyper_1", "local_1"]
+    lines = []
+    amortizer.summary(print_fn=lines.append)
+    assert [line.split()[0] for line in lines[4:7]] == ["global.summary_net", "global.inference_net", "local.inference_net"]
+    assert lines[8] == f"Total params: {amortizer.number_of_parameters:,}"
+    with pytest.raises(bf.exceptions.OperationNotSupportedError, match="report: it is for trainers of an AmortizedPosterior"):
+        bf.report(bf.trainers.Trainer(bf.amortizers.Ensemble(bf.amortizers.AmortizedPosterior(flow(4), bf.networks.DeepSet(2)), 2), gaussian_model(), progress=False))

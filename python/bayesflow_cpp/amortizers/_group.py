@@ -10,11 +10,11 @@ from .. import _core
 from .._arrays import Scalar, as_batch
 from ..exceptions import ConfigurationError
 from ..helper_classes import label_of
-from ..networks import as_net_name, require_inference
+from ..networks import as_net_name, print_summary, require_inference
 from ._base import Amortizer
 
 if TYPE_CHECKING:
-    from .._types import Simulations
+    from .._types import Function, Simulations
 
 
 class AmortizerGroup(Amortizer):
@@ -48,7 +48,16 @@ class AmortizerGroup(Amortizer):
         return [net for _, part in self._amortizers() for net in part._networks()]
 
     def _parts(self):
-        return [(f"{part_name}.{name}", net) for part_name, part in self._amortizers() for name, net in part._parts()]
+        """The networks by what the names of their weights begin with."""
+        return [(f"{self._in_engine(part_name)}.{name}", net) for part_name, part in self._amortizers() for name, net in part._parts()]
+
+    @staticmethod
+    def _in_engine(part_name):
+        return part_name.removesuffix("_amortizer").removeprefix("amortized_")
+
+    def summary(self, *, print_fn: Function | None = None, expand_nested: bool = False) -> None:
+        """Prints Keras' table: the networks of all parts and their numbers of weights; `expand_nested`: all layers; `print_fn` is given each line instead."""
+        print_summary(self, print_fn, expand_nested, own_names=False)
 
     @property
     def _core(self):

@@ -31,16 +31,18 @@ def as_net_name(name, net):
     return name
 
 
-def print_summary(model, print_fn, expand_nested):
-    """Keras' table: networks, or all of their layers, with the shapes of their kernels and their numbers of weights."""
+def print_summary(model, print_fn, expand_nested, own_names=True):
+    """Keras' table: networks, or all of their layers, with the shapes of their kernels and their numbers of weights. Parts of groups often have
+    equal names: `own_names=False` calls them by their places."""
     if not model.is_built:
         raise ConfigurationError(f"{type(model).__name__}.summary: the networks have no weights yet; call the model on a batch first, or make its Trainer")
     weights, fixed = model._table()
+    of_networks = {prefix: f"{net.name if own_names else prefix} ({type(net).__name__})" for prefix, net in model._parts()}
     layers = {}
     for name, array in weights.items():
-        stem = name.rpartition(".")[0] if expand_nested else name.partition(".")[0]
+        network = next((prefix for prefix in of_networks if name.startswith(prefix + ".")), name.partition(".")[0])
+        stem = name.rpartition(".")[0] if expand_nested else network
         layers.setdefault(stem or name, []).append(array)
-    of_networks = {prefix: f"{net.name} ({type(net).__name__})" for prefix, net in model._parts()}
     rows = [("Layer", "Kernel", "Param #")]
     for stem, arrays in layers.items():
         kernel = max(arrays, key=lambda a: a.ndim) if expand_nested else None
