@@ -1,6 +1,7 @@
 /// The library for its users. Authors of networks include engine.hpp as well.
 #pragma once
 
+#include "bayesflow/adapter/adapter.hpp"
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_model_comparison.hpp"
 #include "bayesflow/amortizers/amortized_point_estimator.hpp"

@@ -28,7 +28,7 @@ VERSION_2 = {
     **dict.fromkeys(("Approximator", "ContinuousApproximator", "PointApproximator", "ScoringRuleApproximator", "approximators"), _TRAINED),
     **dict.fromkeys(("ModelComparisonApproximator", "ModelComparisonSimulator"), "here it is amortizers.AmortizedModelComparison(networks.PMPNetwork(num_models), summary_net)"),
     **dict.fromkeys(("make_simulator", "LambdaSimulator", "simulators"), _SIMULATED),
-    **dict.fromkeys(("Adapter", "adapters", "augmentations"), _CONFIGURED),
+    "augmentations": _CONFIGURED,
     **dict.fromkeys(("OfflineDataset", "OnlineDataset", "DiskDataset", "EnsembleDataset", "datasets"), _GIVEN),
     "distributions": "latents are latents.MultivariateStudentT(df), or None for a standard normal: AmortizedPosterior(latent_dist=...)",
     **dict.fromkeys(("metrics", "plots"), _JUDGED),

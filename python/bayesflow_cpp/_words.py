@@ -43,6 +43,7 @@ _FIELDS = {
     "summary_mmd_weight": "summary_loss_weight",
 }
 _SENTENCES = (
+    (r"\bAdapter::(\w+)::(\w+)", r"Adapter.\1: \2"),
     (r"\b((?:SetTransformer|TimeSeriesTransformer|SequenceNetwork)Options::(?:attention|dense|conv))::", r"\1_settings: "),
     (r"\b(TimeSeriesTransformerOptions::time_encoding)::", r"\1: "),
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),

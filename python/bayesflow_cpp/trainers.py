@@ -17,7 +17,7 @@ from ._functions import name_of
 from ._log import logger, warn_of_foreign
 from ._progress import TrainingProgress, counted
 from .amortizers import AmortizedPosterior
-from .amortizers._base import Amortizer, alternatives
+from .amortizers._base import AdapterConfigurator, Amortizer, alternatives
 from .exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from .helper_classes import LossHistory, RegressionLRAdjuster, SimulationMemory
 from .optimizers import Adam, options_of
@@ -155,10 +155,13 @@ class Trainer:
             raise OperationNotSupportedError("Trainer: the check gives the networks their widths, so it cannot be skipped; leave skip_checks out (it costs two simulations)")
         if num_models is not None:
             as_count(num_models, "Trainer: num_models")
+        if amortizer._has_adapter and (configurator is not None or memory):
+            name = "configurator" if configurator is not None else "memory"
+            raise ConfigurationError(f"Trainer: the amortizer has an adapter, which takes the place of a configurator; leave {name} out, or the adapter")
         self.simulation_memory = _memory(memory, memory_kwargs, checkpoint_path)
         self.optimizer = self._kept_optimizer = None  # that of the last call, if it is to be reused
         self.amortizer, self.generative_model = amortizer, generative_model
-        default = amortizer._default_configurator()
+        default = AdapterConfigurator(amortizer) if amortizer._has_adapter else amortizer._default_configurator()
         self.configurator = default if configurator is None else configurator
         self.default_lr, self.seed, self.checkpoint_path = default_lr, seed, checkpoint_path
         self._own_configurator = configurator is not None and (not isinstance(configurator, type(default)) or getattr(configurator, "_own_combiner", False))

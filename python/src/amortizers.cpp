@@ -37,6 +37,8 @@ const NormalizingFlow& flow_of(const Amortizer& amortizer) { return *amortizer.i
 
 using Seed = std::optional<std::uint64_t>;
 
+std::optional<Adapter> given(const Adapter* adapter) { return adapter ? std::optional(*adapter) : std::nullopt; }
+
 /// A class of amortizers: what is public under the names of its own.
 template <class A>
 void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vector<Foreign>*) const) {
@@ -45,37 +47,39 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
       .def(
           "__init__",
           [](A* self, const InvertibleNetworkOptions& flow, const SummaryFactory* summary, std::optional<double> df,
-             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads, const Adapter* adapter) {
             const AmortizerOptions options{.latent = latent_from(df),
                                            .summary_mmd_weight = summary_mmd_weight,
                                            .seed = seed,
                                            .inference_seed = inference_seed,
                                            .summary_seed = summary_seed,
-                                           .threads = threads};
+                                           .threads = threads,
+                                           .adapter = given(adapter)};
             if constexpr (std::is_same_v<A, AmortizedPosterior>)
               new (self) A(InvertibleNetwork(flow), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(), options);
             else
               new (self) A(InvertibleNetwork(flow), options);
           },
           "flow"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
-          "summary_seed"_a.none(), "threads"_a)
+          "summary_seed"_a.none(), "threads"_a, "adapter"_a.none())
       .def(
           "__init__",
           [](A* self, const InferenceFactory& inference, const SummaryFactory* summary, std::optional<double> df, double summary_mmd_weight,
-             Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+             Seed seed, Seed inference_seed, Seed summary_seed, int threads, const Adapter* adapter) {
             const AmortizerOptions options{.latent = latent_from(df),
                                            .summary_mmd_weight = summary_mmd_weight,
                                            .seed = seed,
                                            .inference_seed = inference_seed,
                                            .summary_seed = summary_seed,
-                                           .threads = threads};
+                                           .threads = threads,
+                                           .adapter = given(adapter)};
             if constexpr (std::is_same_v<A, AmortizedPosterior>)
               new (self) A(inference.make(), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(), options);
             else
               new (self) A(inference.make(), options);
           },
           "inference"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
-          "summary_seed"_a.none(), "threads"_a)
+          "summary_seed"_a.none(), "threads"_a, "adapter"_a.none())
       .def(
           "sample",
           [](const A& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
@@ -104,6 +108,26 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "inputs"_a);
+  if constexpr (std::is_same_v<A, AmortizedPosterior>)
+    bound
+        .def(
+            "sample_raw",
+            [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
+              const Simulations simulations = simulations_from(data);
+              std::vector<Foreign> foreign;
+              Array draws = without_gil([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
+              return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
+            },
+            "data"_a, "n_samples"_a, "seed"_a.none())
+        .def(
+            "log_density_raw",
+            [](const A& self, const nb::dict& data) {
+              const Simulations simulations = simulations_from(data);
+              std::vector<Foreign> foreign;
+              Array out = without_gil([&] { return self.log_posterior(simulations, &foreign); });
+              return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
+            },
+            "data"_a);
   if constexpr (std::is_same_v<A, AmortizedLikelihood>)
     bound.def(
         "log_likelihood_gradient",
@@ -131,16 +155,17 @@ nb::class_<A, Amortizer> bind_class_with_outputs(nb::module_& m) {
       .def(
           "__init__",
           [](A* self, const InferenceFactory& inference, const SummaryFactory* summary, std::optional<double> /*df*/,
-             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads) {
+             double summary_mmd_weight, Seed seed, Seed inference_seed, Seed summary_seed, int threads, const Adapter* adapter) {
             new (self) A(inference.make(), summary ? summary->make() : std::shared_ptr<SummaryNetwork>(),
                          AmortizerOptions{.summary_mmd_weight = summary_mmd_weight,
                                           .seed = seed,
                                           .inference_seed = inference_seed,
                                           .summary_seed = summary_seed,
-                                          .threads = threads});
+                                          .threads = threads,
+                                          .adapter = given(adapter)});
           },
           "inference"_a, "summary"_a.none(), "student_t_df"_a.none(), "summary_mmd_weight"_a, "seed"_a.none(), "inference_seed"_a.none(),
-          "summary_seed"_a.none(), "threads"_a);
+          "summary_seed"_a.none(), "threads"_a, "adapter"_a.none());
 }
 
 /// What `of_store` makes of the stores of all parts, by their names: {"posterior.inference_net...": ...}.
@@ -287,6 +312,13 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro("number_of_parameters", &AmortizerBase::num_weights)
       .def_prop_ro("class_name", &AmortizerBase::class_name)
       .def(
+          "configure",
+          [](const AmortizerBase& self, const nb::dict& data) {
+            const Simulations simulations = simulations_from(data);
+            return to_dict(without_gil([&] { return self.configure(simulations); }));
+          },
+          "data"_a)
+      .def(
           "foreign",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
@@ -329,6 +361,11 @@ void bind_amortizers(nb::module_& m) {
                    [](const Amortizer& self) { return self.inference_net().as_flow() ? flow_of(self).latent().name : std::string(); })
       .def_prop_ro("inference_net", [](const Amortizer& self) { return self.inference_net().to_string(); })
       .def_prop_ro("summary_mmd_weight", [](const Amortizer& self) { return self.options().summary_mmd_weight; })
+      .def_prop_ro("adapter",
+                   [](const Amortizer& self) {
+                     const auto adapter = self.adapter();
+                     return adapter ? std::optional<Adapter>(*adapter) : std::nullopt;
+                   })
       .def_prop_ro("has_summary_net", [](const Amortizer& self) { return self.summary_net() != nullptr; })
       .def_prop_rw("unseeded_calls", &Amortizer::unseeded_calls, &Amortizer::set_unseeded_calls)
       .def(

@@ -20,6 +20,7 @@ NB_MODULE(_core, m) {
   python::bind_simulation(m);
   python::bind_native(m);
   python::bind_networks(m);
+  python::bind_adapter(m);
   python::bind_amortizers(m);
   python::bind_training(m);
   python::bind_diagnostics(m);

@@ -21,6 +21,7 @@ void bind_rng(nb::module_& m);
 void bind_simulation(nb::module_& m);
 void bind_native(nb::module_& m);
 void bind_networks(nb::module_& m);
+void bind_adapter(nb::module_& m);
 void bind_amortizers(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_diagnostics(nb::module_& m);

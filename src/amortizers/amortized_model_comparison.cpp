@@ -14,7 +14,9 @@ const AmortizerKind AmortizedModelComparison::kKind{.name = "AmortizedModelCompa
                                                     .target = roles::model_indices,
                                                     .summary = roles::summary_conditions,
                                                     .direct = roles::direct_conditions,
-                                                    .density = "log_prob"};
+                                                    .density = "log_prob",
+                                                    .configure = model_comparison_configurator,
+                                                    .target_field = nullptr};
 
 AmortizedModelComparison::AmortizedModelComparison(std::shared_ptr<InferenceNetwork> inference_net,
                                                    std::shared_ptr<SummaryNetwork> summary_net, AmortizerOptions options)

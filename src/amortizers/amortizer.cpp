@@ -23,6 +23,7 @@ Amortizer::Amortizer(const AmortizerKind& kind, std::shared_ptr<InferenceNetwork
     fail_option(fmt::format("summary_mmd_weight = {}; it must be finite and not negative", o.summary_mmd_weight));
   if (o.threads < 0) fail_option(fmt::format("threads = {}; it must not be negative (0: all)", o.threads));
   if (o.summary_mmd_weight > 0 && !state_->summary) fail("a summary loss needs a summary network; give one or set summary_mmd_weight = 0");
+  if (o.adapter) state_->adapter.store(std::make_shared<const Adapter>(*o.adapter));
   if (!o.latent) return;
   if (!o.latent->log_density || !o.latent->sample)
     fail_option(fmt::format("latent \"{}\" lacks its {}; a latent needs both a log density and a sampler", o.latent->name,

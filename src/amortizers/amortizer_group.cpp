@@ -179,6 +179,35 @@ Batch AmortizerGroup::configure(const Simulations& simulations) const {
   return out;
 }
 
+std::int64_t AmortizerGroup::pilot() const {
+  std::int64_t out = 0;
+  for (const Part& part : parts()) out = std::max(out, part.amortizer->pilot());
+  return out;
+}
+
+std::vector<std::string> AmortizerGroup::fit(std::span<const Simulations> first, const std::vector<std::string>& param_names) {
+  std::vector<std::string> out;
+  for (const Part& part : parts())
+    for (std::string& note : part.amortizer->fit(first, param_names))
+      if (std::ranges::find(out, note) == out.end()) out.push_back(std::move(note));
+  return out;
+}
+
+std::vector<std::string> AmortizerGroup::adapters() const {
+  std::vector<std::string> out;
+  for (const Part& part : parts())
+    for (std::string& text : part.amortizer->adapters()) out.push_back(std::move(text));
+  return out;
+}
+
+void AmortizerGroup::set_adapters(std::span<const std::string> described) {
+  for (const Part& part : parts()) {
+    const std::size_t count = std::min(part.amortizer->adapters().size(), described.size());
+    part.amortizer->set_adapters(described.first(count));
+    described = described.subspan(count);
+  }
+}
+
 std::vector<Foreign> AmortizerGroup::foreign(const Batch& batch) const {
   std::vector<Foreign> out;
   for (std::size_t i = 0; i < parts().size(); ++i) {

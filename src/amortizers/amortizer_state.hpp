@@ -35,6 +35,7 @@ struct Amortizer::State {
   std::vector<Source> sources;  // none where the kind of amortizer has no summary network
   BatchShapes built_for;
   detail::SharedPointer<SeenData> seen;
+  detail::SharedPointer<Adapter> adapter;
 
   std::atomic<std::uint64_t> unseeded_calls{0};
   detail::PerProcess<detail::OwnedMutex> building;

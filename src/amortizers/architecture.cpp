@@ -171,13 +171,15 @@ namespace {
 
 Json json_of(const Amortizer& amortizer) {
   const NormalizingFlow* flow = amortizer.inference_net().as_flow();
-  return {{"class", amortizer.kind().name},
-          {"latent", flow ? Json(flow->latent().name) : Json()},
-          {"summary_mmd_weight", amortizer.options().summary_mmd_weight},
-          {"seed", amortizer.options().seed.value_or(0)},
-          {"built_for", shapes_json(amortizer.built_for())},
-          {"inference_net", network_json(amortizer.inference_net())},
-          {"summary_net", network_json(amortizer.summary_net())}};
+  Json out = {{"class", amortizer.kind().name},
+              {"latent", flow ? Json(flow->latent().name) : Json()},
+              {"summary_mmd_weight", amortizer.options().summary_mmd_weight},
+              {"seed", amortizer.options().seed.value_or(0)},
+              {"built_for", shapes_json(amortizer.built_for())},
+              {"inference_net", network_json(amortizer.inference_net())},
+              {"summary_net", network_json(amortizer.summary_net())}};
+  if (const auto adapter = amortizer.adapter()) out["adapter"] = io::parse_json(adapter->to_json());
+  return out;
 }
 
 Json json_of(const AmortizerBase& amortizer) {
@@ -196,6 +198,7 @@ Described::Single single_from(const Json& json, const LoadAmortizerOptions& part
                            .seed = io::integer<std::uint64_t>(json.at("seed")),
                            .threads = parts.threads};
   if (!json.at("latent").is_null()) options.latent = latent_from(json.at("latent").get<std::string>(), parts, !place.empty());
+  if (json.contains("adapter")) options.adapter = Adapter::from_json(json.at("adapter").dump());
   BatchShapes built_for;
   for (const auto& [role, shape] : json.at("built_for").items())
     if (!shape.is_null()) built_for.push_back({role, shape_from(shape, limits.max_width)});  // earlier versions listed absent roles

@@ -53,6 +53,11 @@ void EnsembleBase::check_members() const {
     if (std::string_view(part.amortizer->class_name()) != first.class_name())
       throw ConfigurationError(fmt::format("Ensemble: all members must be of one class; \"member_0\" is an {} and \"{}\" an {}",
                                            first.class_name(), part.name, part.amortizer->class_name()));
+    if (part.amortizer->adapters() != first.adapters())
+      throw ConfigurationError(fmt::format(
+          "Ensemble: all members get the same batches, and so must have the same adapter, or none; those of \"member_0\" and \"{}\" "
+          "are not the same, or were fitted to other simulations: give both the fitted adapter of one of them",
+          part.name));
     if (part.amortizer->loss_names() != first.loss_names())
       throw ConfigurationError(
           fmt::format("Ensemble: the losses of all members must have the same terms; those of \"member_0\" are {}, those of \"{}\" {}",

@@ -17,7 +17,8 @@
 namespace bayesflow {
 namespace {
 
-constexpr io::Format kModelFormat{.kind = "model", .version = 1};
+constexpr io::Format kModelFormat{.kind = "model", .version = 2};  // the newest
+constexpr std::uint32_t kWithoutAdapter = 1;                       // what a model without an adapter is written as
 constexpr std::int64_t kProbes = 2, kProbeDraws = 10;
 constexpr double kTolerance = 1e-4;
 constexpr const char *kLogDensity = "log_posterior", *kDraws = "draws", *kOutputs = "outputs";
@@ -231,7 +232,10 @@ io::ArchiveWriter collect(const AmortizerBase& amortizer, const SaveAmortizerOpt
   std::list<nn::WeightLock::Reading> readings;
   for (const Single& single : singles) readings.emplace_back(single.amortizer.store().lock());
 
-  io::ArchiveWriter out(kModelFormat);
+  // A library that knows no adapters would give draws in another unit.
+  io::Format format = kModelFormat;
+  if (std::ranges::all_of(amortizer.adapters(), &std::string::empty)) format.version = kWithoutAdapter;
+  io::ArchiveWriter out(format);
   const ModelInfo& info = options.info;
   out.attribute("architecture", detail::architecture_of(amortizer));
   out.attribute("description", info.description);

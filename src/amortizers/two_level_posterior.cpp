@@ -67,6 +67,8 @@ void TwoLevelAmortizedPosterior::check() const {
   if (local().summary_net()) fail("the local amortizer must have no summary network; data are summarized by the global one's");
   if (global().summary_net() && (!levels_of(global()) || levels_of(global())->parts().size() != 2))
     fail("the global amortizer's summary network must be a HierarchicalNetwork of two levels: of observations and of groups");
+  if (local().adapter() || global().adapter())
+    fail("its parts must have no adapter; let a configurator bring parameters and data to unit scale");
   if (global().options().summary_mmd_weight > 0) fail("summary_mmd_weight is of no use here; leave it 0");
 }
 

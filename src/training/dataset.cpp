@@ -106,6 +106,19 @@ Simulations Dataset::first(std::int64_t count) const {
   return gather(0, rows);
 }
 
+std::vector<Simulations> Dataset::first_parts(std::int64_t count) const {
+  std::vector<Simulations> out;
+  for (const Simulations& part : parts_) {
+    if (count <= 0) break;
+    if (part.batch_size() == 0) continue;
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(std::min(count, part.batch_size())));
+    std::iota(rows.begin(), rows.end(), 0);
+    out.push_back(part.take(rows));
+    count -= static_cast<std::int64_t>(rows.size());
+  }
+  return out;
+}
+
 Simulations Dataset::gather(std::size_t group, std::span<const std::int64_t> rows) const {
   const Group& g = groups_[group];
   std::vector<Simulations::Row> from;

@@ -36,6 +36,8 @@ class Dataset {
   /// Rows of a group, in the given order.
   /// Of the first group, at most `count`.
   [[nodiscard]] Simulations first(std::int64_t count) const;
+  /// The first rows in stored order, at most `count`.
+  [[nodiscard]] std::vector<Simulations> first_parts(std::int64_t count) const;
   [[nodiscard]] Simulations gather(std::size_t group, std::span<const std::int64_t> rows) const;
 
  private:
@@ -44,6 +46,8 @@ class Dataset {
   std::ptrdiff_t pool_ = -1;  // the group of parts without a context
   std::int64_t size_ = 0;
 };
+
+constexpr std::int64_t kMostFitted = 1 << 14;  ///< given simulations that adapters are fitted to, at most
 
 /// The order of one pass: every row exactly once, the last batch of a group may be smaller. A function of (seed, epoch) alone.
 class Shuffle {

@@ -188,6 +188,18 @@ std::string describe(const SimulationStore& store) {
   return fmt::format("{} of model \"{}\" with seed {}", info.simulations, info.model_name, info.seed);
 }
 
+namespace {
+
+/// The first simulations of a file, for adapters.
+std::vector<Simulations> first_parts(const SimulationStore& store, const TrainerOptions& options) {
+  std::vector<Simulations> parts;
+  NonFiniteCount bad;
+  std::string first;
+  for (std::int64_t b = 0, rows = 0; b < store.batches() && rows < kMostFitted; rows += store.rows(b++)) parts.push_back(store.batch(b));
+  return finite_dataset(parts, "the training data", options, bad, first).first_parts(kMostFitted);
+}
+
+}  // namespace
 }  // namespace bayesflow::training
 
 namespace bayesflow {
@@ -207,7 +219,10 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
   const SimulationStore store(file);
   if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
   check.countable(o.epochs, "epochs", store.size(), "batches", 1);
-  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+  if (!s.is_consistent) {
+    s.fit_to([&] { return training::first_parts(store, s.options); });
+    s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+  }
   const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
   // The order of the simulations depends on the buffer, so it belongs to the call.
   const std::string buffer = o.buffer_bytes == StreamOptions().buffer_bytes ? "" : fmt::format(", buffer_bytes = {}", o.buffer_bytes);
@@ -234,7 +249,16 @@ TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& p
     if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
     return training::dataset(o.loader(files.front()));
   };
-  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(first_part()); });
+  if (!s.is_consistent) {
+    s.fit_to([&] {
+      if (!o.loader) return training::first_parts(SimulationStore(files.front()), s.options);
+      NonFiniteCount bad;
+      std::string first;
+      return training::finite_dataset(o.loader(files.front()), "the training data", s.options, bad, first)
+          .first_parts(training::kMostFitted);
+    });
+    s.check_consistency([&] { return training::two_of(first_part()); });
+  }
   const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
   std::string names;
   for (const auto& file : files) {

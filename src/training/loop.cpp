@@ -505,6 +505,8 @@ Run TrainerState::begin(const RunSettings& settings) {
   run.summary.instruction_set = instruction_set();
   run.first = counters;
   run.optimizer_first = -1;
+  for (std::string& note : notes) warn(run.summary, std::move(note));
+  notes.clear();
   if (settings.given.dropped) {
     run.summary.dropped = settings.given.dropped;
     warn(run.summary, fmt::format("{} of {} given simulations were not finite and were dropped; the first: {}.", settings.given.dropped,

@@ -98,6 +98,7 @@ struct Snapshot {
   std::optional<Run> unfinished;
   std::deque<ReplayBuffer::Stored> replay;
   SeenData seen;
+  std::vector<std::string> adapters;  // as text, of each amortizer; none in older files
 };
 
 }  // namespace bayesflow::training

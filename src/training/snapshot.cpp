@@ -324,11 +324,9 @@ void write_snapshot(const Snapshot& s, const std::filesystem::path& file) {
   out.attribute("seed", s.seed);
   Json buffers = Json::array();
   for (const nn::Buffer& b : s.buffers) buffers.push_back(b.name);
-  const Json state = {{"table", table_to_json(s.table)},
-                      {"buffers", buffers},
-                      {"counters", counters_to_json(s.counters)},
-                      {"runs", s.runs.size()},
-                      {"unfinished", s.unfinished.has_value()}};
+  const Json state = {{"table", table_to_json(s.table)},          {"buffers", buffers},
+                      {"counters", counters_to_json(s.counters)}, {"runs", s.runs.size()},
+                      {"unfinished", s.unfinished.has_value()},   {"adapters", s.adapters.size()}};
   put_text(out, "state", state.dump(-1, ' ', false, Json::error_handler_t::replace));
   put(out, "weights", s.weights);
   for (std::size_t i = 0; i < s.buffers.size(); ++i) {
@@ -347,6 +345,8 @@ void write_snapshot(const Snapshot& s, const std::filesystem::path& file) {
   if (s.unfinished) put_run(out, *s.unfinished);
   put_replay(out, s.replay);
   write_seen(out, s.seen);
+  for (std::size_t i = 0; i < s.adapters.size(); ++i)
+    if (!s.adapters[i].empty()) put_text(out, fmt::format("adapters/{:06}", i), s.adapters[i]);
   out.commit(file);
 }
 
@@ -383,6 +383,11 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
     if (state.at("unfinished").get<bool>()) s.unfinished = get_run(in);
     s.replay = get_replay(in);
     s.seen = read_seen(in).value_or(SeenData());
+    const auto adapters = state.contains("adapters") ? io::integer<std::size_t>(state.at("adapters")) : 0;
+    for (std::size_t i = 0; i < adapters; ++i) {
+      const std::string path = fmt::format("adapters/{:06}", i);
+      s.adapters.push_back(in.has(path) ? get_text(in, path) : std::string());
+    }
     return s;
   } catch (const IoError&) {
     throw;

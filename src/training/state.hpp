@@ -85,6 +85,10 @@ struct TrainerState {
   void warn(TrainingSummary& summary, std::string text) const;
   /// Gives the networks their widths, checks that everything fits together, and looks for a checkpoint.
   void check_consistency(const std::function<Simulations()>& two);
+  /// Fits the adapters to the first simulations, unless that has been done: those of a pilot run, or given ones.
+  void fit_to_pilot();
+  void fit_to(const std::function<std::vector<Simulations>()>& first);
+  std::vector<std::string> notes;  // about that, for the next run
   [[nodiscard]] const GenerativeModel& require_model(const char* function) const;
   [[nodiscard]] Simulating simulating(const Run& run) const { return {*model, options.seed, options.nonfinite, run.nonfinite}; }
   [[nodiscard]] bool overlaps() const;

@@ -38,6 +38,10 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
   trainable->require_trainable();
   loss_names = names_with_decay(*trainable);
   if (const auto known = trainable->seen()) seen = *known;
+  const std::vector<std::string> adapters = trainable->adapters();
+  if (options.configurator && std::ranges::any_of(adapters, [](const std::string& text) { return !text.empty(); }))
+    throw ConfigurationError(
+        "TrainerOptions::configurator is given, and what is trained has an adapter, which takes its place; leave one of them out");
   if (!options.configurator)
     options.configurator = [own = trainable](const Simulations& simulations) { return own->configure(simulations); };
   if (!options.checkpoint_path.empty())
@@ -85,6 +89,27 @@ const GenerativeModel& TrainerState::require_model(const char* function) const {
 bool TrainerState::overlaps() const {
   if (options.overlap != Overlap::automatic) return options.overlap == Overlap::on;
   return model && pool.threads() > 1 && !model->simulates_on_all_threads();
+}
+
+void TrainerState::fit_to(const std::function<std::vector<Simulations>()>& first) {
+  if (trainable->pilot() == 0) return;
+  for (std::string& note : trainable->fit(first(), model ? model->param_names() : std::vector<std::string>()))
+    notes.push_back(std::move(note));
+}
+
+void TrainerState::fit_to_pilot() {
+  const std::int64_t count = trainable->pilot();
+  fit_to([&] {
+    // Of simulations with a context that a batch shares, several batches.
+    constexpr std::int64_t kBatches = 32;
+    const std::int64_t each = model->has_non_batchable_context() ? std::max<std::int64_t>(2, count / kBatches) : count;
+    std::vector<Simulations> out;
+    NonFiniteCount ignored;
+    for (std::int64_t first = 0; first < count; first += each)
+      out.push_back(model->simulate(each, options.seed, "pilot", static_cast<std::uint64_t>(first), &pool, options.nonfinite, ignored));
+    std::erase_if(out, [](const Simulations& part) { return part.batch_size() == 0; });
+    return out;
+  });
 }
 
 void TrainerState::check_consistency(const std::function<Simulations()>& two) {
@@ -192,6 +217,7 @@ Snapshot TrainerState::snapshot(const Run* run) const {
   if (run) out.unfinished = *run;
   out.replay = replay.batches();
   out.seen = seen;
+  out.adapters = trainable->adapters();
   return out;
 }
 
@@ -232,6 +258,11 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     const nn::Buffer &theirs = from.buffers[i], &ours = store.buffers()[i];
     if (theirs.name != ours.name || theirs.integers.size() != ours.integers.size() || theirs.floats.size() != ours.floats.size())
       refuse(fmt::format("its buffer \"{}\" does not fit \"{}\" here", theirs.name, ours.name));
+  }
+  try {
+    trainable->set_adapters(from.adapters);
+  } catch (const ConfigurationError& error) {
+    refuse(error.what());
   }
   if (from.optimizer) {
     if (static_cast<std::int64_t>(from.optimizer->first.size()) < store.number_of_values()) refuse("its optimizer's moments are too short");
@@ -305,6 +336,7 @@ Trainer::Trainer(std::shared_ptr<Trainable> trained, GenerativeModel model, Trai
   options.validate();
   state_ = std::make_unique<State>(std::move(trained), std::optional<GenerativeModel>(std::move(model)), std::move(options));
   State& s = *state_;
+  s.fit_to_pilot();
   s.check_consistency([&s] {
     // Two there must be, even if some are dropped later.
     NonFiniteCount ignored;
@@ -424,7 +456,10 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
   if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
   const auto data = std::make_shared<const training::Dataset>(std::move(given));
   check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
-  if (!s.is_consistent) s.check_consistency([&] { return training::two_of(*data); });
+  if (!s.is_consistent) {
+    s.fit_to([&] { return data->first_parts(training::kMostFitted); });
+    s.check_consistency([&] { return training::two_of(*data); });
+  }
   RunSettings settings =
       training::run_settings(s, check, o,
                              fmt::format("train_offline(simulations = {} with checksum {:016x}, epochs = {}, batch_size = {}", data->size(),

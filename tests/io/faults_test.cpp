@@ -368,7 +368,7 @@ TEST_F(Faults, KindsAndFormatsAreTold) {
     put_contents(folder_ / name, bytes);
   }
   EXPECT_IO_ERROR((void)load_amortizer(folder_ / "model.h5"),
-                  "has format 7 of a model file, written by version 0.1.0; this library, 0.1.0, reads formats up to 1: update it");
+                  "has format 7 of a model file, written by version 0.1.0; this library, 0.1.0, reads formats up to 2: update it");
   EXPECT_IO_ERROR(SimulationStore(folder_ / "s.h5"), "has format 7 of a simulations file");
   EXPECT_IO_ERROR((void)gaussian_model().presimulate(folder_ / "s.h5", 20), "has format 7 of a simulations file");
 }

@@ -13,15 +13,16 @@ BELOW = {
     "autodiff": {"core"},
     "nn": {"core", "autodiff"},
     "data": {"core", "autodiff"},
+    "adapter": {"core", "io", "data"},
     "simulation": {"core", "io", "data"},
     "networks": {"core", "autodiff", "nn"},
     "training": {"core", "io", "autodiff", "nn", "simulation", "data"},
-    "amortizers": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "training"},
+    "amortizers": {"core", "io", "autodiff", "nn", "simulation", "data", "adapter", "networks", "training"},
     "diagnostics": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "amortizers", "training"},
     "mcmc": {"core", "data", "amortizers"},
     "benchmarks": {"core", "io", "simulation", "data", "amortizers", "diagnostics"},
     "figures": {"core", "io", "simulation", "training", "diagnostics"},
-    "report": {"core", "io", "autodiff", "nn", "simulation", "data", "networks", "amortizers", "training", "diagnostics", "figures"},
+    "report": {"core", "io", "autodiff", "nn", "simulation", "data", "adapter", "networks", "amortizers", "training", "diagnostics", "figures"},
 }
 KERNEL_USERS = {"autodiff", "nn"}
 THIRD_PARTY = re.compile(r'#include\s*[<"](dnnl|oneapi|hwy|hdf5|H5|nlohmann|fmt|CLI|Random123|mpi)')

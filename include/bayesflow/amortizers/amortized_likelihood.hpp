@@ -51,8 +51,6 @@ class AmortizedLikelihood : public Amortizer {
   using Forward = Latents;
   /// Latents and log-determinants of given observables. Normalizing flows only.
   [[nodiscard]] Forward forward(const Batch& batch) const { return latents(batch); }
-  /// `likelihood_configurator`
-  [[nodiscard]] Batch configure(const Simulations& simulations) const override { return likelihood_configurator(simulations); }
 };
 
 }  // namespace bayesflow

@@ -70,8 +70,6 @@ class AmortizedModelComparison : public Amortizer {
   /// `n_samples` draws of the probabilities from their Dirichlet distribution: (batch, n_samples, M). As `uncertainty`.
   [[nodiscard]] Array sample(const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const;
 
-  /// `model_comparison_configurator`
-  [[nodiscard]] Batch configure(const Simulations& simulations) const override { return model_comparison_configurator(simulations); }
   /// Says if the models were not told apart: if the score on held-out data is no better than that of the models' shares.
   [[nodiscard]] std::vector<std::string> review(const Batch& held_out, const std::vector<std::string>& names) const override;
 

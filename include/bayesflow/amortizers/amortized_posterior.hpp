@@ -51,6 +51,10 @@ class AmortizedPosterior : public Amortizer {
   [[nodiscard]] Array sample(const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const {
     return draws(batch, n_samples, options);
   }
+  /// The same of raw data, as a simulator makes them: through the adapter, and back into the user's units.
+  [[nodiscard]] Array sample(const Simulations& data, std::int64_t n_samples, SampleOptions options = {}) const {
+    return draws(data, n_samples, options);
+  }
   /// The same draws as float32, which is what networks compute in, into memory of yours of batch * n_samples * P values: half the size.
   void sample_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const {
     draws_into(out, batch, n_samples, options);
@@ -60,6 +64,10 @@ class AmortizedPosterior : public Amortizer {
   /// log q(parameters | conditions): (batch), or (batch, n) for 3-D parameters.
   [[nodiscard]] Array log_posterior(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const {
     return log_density(batch, foreign);
+  }
+  /// The same of raw simulations, through the adapter: the density of the parameters in the user's units, -infinity outside of bounds.
+  [[nodiscard]] Array log_posterior(const Simulations& simulations, std::vector<Foreign>* foreign = nullptr) const {
+    return log_density(simulations, foreign);
   }
   using Forward = Latents;
   /// Latents and log-determinants of given parameters. Normalizing flows only.

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "bayesflow/adapter/adapter.hpp"
 #include "bayesflow/amortizers/amortizer_base.hpp"
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/data/batch.hpp"
+#include "bayesflow/data/configurator.hpp"
 #include "bayesflow/data/seen_data.hpp"
 #include "bayesflow/networks/inference_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
@@ -29,6 +31,7 @@ struct AmortizerOptions {
   std::optional<std::uint64_t> inference_seed = {}, summary_seed = {};  ///< of one network alone; none: `seed`
   int threads = 0;                                                      ///< for draws and densities; 0: as many as the machine has
   Logger logger = {};                                                   ///< receives warnings about data unlike those of training
+  std::optional<Adapter> adapter = {};  ///< what simulations go through in training, and draws and densities of raw data; none: nothing
 };
 
 /// Settings of a sampling call, and of others that may need random numbers.
@@ -46,6 +49,8 @@ struct AmortizerKind {
   const char* summary;  ///< role that the summary network is given; null: there is no summary network
   const char* direct;   ///< role of conditions that are taken as they are
   const char* density;  ///< name of the density's function, in messages
+  Batch (*configure)(const Simulations&) = default_configurator;  ///< what simulations become
+  const char* target_field = "prior_draws";  ///< which of their fields becomes the target; null: none that an adapter inverts
 };
 
 /// q(target | summary_net(summary conditions), direct conditions). Networks are copied into it: it has weights of its own. Copies of an
@@ -82,6 +87,11 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
   void set_seen(const SeenData& seen) override;
 
+  /// The adapter, fitted once a trainer has begun; null: there is none.
+  [[nodiscard]] std::shared_ptr<const Adapter> adapter() const;
+  /// Simulations, or observed data in their form, as the networks get them: through the adapter, if there is one.
+  [[nodiscard]] Batch configure(const Simulations& simulations) const override;
+
   // --- for trainers and tests ---
   [[nodiscard]] std::vector<std::string> loss_names() const override;
   [[nodiscard]] LossTensors loss(Tape& tape, const Batch& batch) const override;
@@ -94,6 +104,10 @@ class Amortizer : public AmortizerBase {
   void require_trainable() const override;
   [[nodiscard]] const std::string& place() const;  ///< in a group's store, its weights' names begin with this and a dot; empty: no group
   [[nodiscard]] double weight_decay() const override;
+  [[nodiscard]] std::int64_t pilot() const override;
+  std::vector<std::string> fit(std::span<const Simulations> first, const std::vector<std::string>& param_names) override;
+  [[nodiscard]] std::vector<std::string> adapters() const override;
+  void set_adapters(std::span<const std::string> described) override;
   /// Calls of `sample` without a seed.
   [[nodiscard]] std::uint64_t unseeded_calls() const;
   void set_unseeded_calls(std::uint64_t count);
@@ -111,6 +125,9 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] Array draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
   void draws_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options) const;
   [[nodiscard]] Array log_density(const Batch& batch, std::vector<Foreign>* foreign) const;
+  /// The same of raw data, which go through the adapter, in the user's units. Throw ConfigurationError without an adapter.
+  [[nodiscard]] Array draws(const Simulations& data, std::int64_t n_samples, SampleOptions options) const;
+  [[nodiscard]] Array log_density(const Simulations& data, std::vector<Foreign>* foreign) const;
   /// The inference network's outputs for every data set, (batch, W); `function` is the caller's name, in messages. The seed is that of
   /// dropout that stays active.
   [[nodiscard]] Array outputs(const char* function, const Batch& batch, SampleOptions options) const;
@@ -141,6 +158,7 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] Array draws_each(const Batch& batch, SampleOptions options) const;
   [[nodiscard]] const NormalizingFlow& flow(const char* what) const;
   void require_built(const char* what) const;
+  [[nodiscard]] std::shared_ptr<const Adapter> require_adapter(const char* what) const;
   void check(const Batch& batch, const char* what) const;
   void check_roles(const BatchShapes& shapes) const;
   /// What `make` records for a part of the targets, for every row of them.

@@ -46,6 +46,11 @@ class AmortizerGroup : public AmortizerBase {
 
   /// What each part makes of them.
   [[nodiscard]] Batch configure(const Simulations& simulations) const override;
+  /// Each part has an adapter of its own, or none.
+  [[nodiscard]] std::int64_t pilot() const override;
+  std::vector<std::string> fit(std::span<const Simulations> first, const std::vector<std::string>& param_names) override;
+  [[nodiscard]] std::vector<std::string> adapters() const override;
+  void set_adapters(std::span<const std::string> described) override;
 
   // --- for trainers and tests ---
   /// Throws ConfigurationError if the parts had weights before they came together.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,17 @@ class Trainable {
 
   /// What simulations become for it where the trainer has no configurator: default_configurator.
   [[nodiscard]] virtual Batch configure(const Simulations& simulations) const;
+
+  /// Simulations that it wants to see before `configure`; 0: none. The trainer makes them, or takes the first of given ones.
+  [[nodiscard]] virtual std::int64_t pilot() const { return 0; }
+  /// Fits its adapters to them. Returns sentences about what is amiss with them, which become warnings of the first run.
+  virtual std::vector<std::string> fit(std::span<const Simulations> /*first*/, const std::vector<std::string>& /*param_names*/) {
+    return {};
+  }
+  /// Its adapters as text, for checkpoints: of each amortizer that it is made of, "" where there is none.
+  [[nodiscard]] virtual std::vector<std::string> adapters() const { return {}; }
+  /// Those of a checkpoint. Throws ConfigurationError if their steps are not the same.
+  virtual void set_adapters(std::span<const std::string> /*described*/) {}
 
   /// The terms of the loss, at most LossTerms::kMost - 1; the trainer adds weight decay. They do not change.
   [[nodiscard]] virtual std::vector<std::string> loss_names() const = 0;

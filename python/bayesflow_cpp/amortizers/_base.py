@@ -12,9 +12,11 @@ from .. import _core
 from .._absent import absent, page
 from .._arrays import Scalar, as_arguments, as_batch, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
 from .._log import warn_of_foreign
-from ..configuration import DefaultPosteriorConfigurator
+from ..adapters import Adapter
+from ..configuration import DefaultPosteriorConfigurator, _arrays_of
 from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError, SummaryStatsError
 from ..latents import MultivariateStudentT
+from ..simulation.forward import FORWARD_KEYS
 from ..networks import InvertibleNetwork, _SummaryNetwork, as_net_name, print_summary, require_inference
 
 if TYPE_CHECKING:
@@ -57,13 +59,16 @@ class Amortizer(AmortizedTarget):
     """What the amortizers have in common. A class says what it learns (`_target`), given what (`_given`), and its network's name in its arguments."""
 
     _kind, _target, _given, _net = "", "", (), "inference_net"
-    name, _owner, _disowned = "amortizer", None, False  # of pickles that are older than these
+    name, _owner, _disowned, _given_adapter = "amortizer", None, False, None  # of pickles that are older than these
 
-    def _set_up(self, inference_net, summary_net, latent_dist, mmd, name, seed, threads):
+    def _set_up(self, inference_net, summary_net, latent_dist, mmd, name, seed, threads, adapter=None):
         if latent_dist is not None and not isinstance(latent_dist, MultivariateStudentT):
             raise OperationNotSupportedError(f"{self._kind}: latent_dist must be None or latents.MultivariateStudentT(df)")
         if seed is not None and not isinstance(seed, (int, np.integer)):
             raise ConfigurationError(f"{self._kind}: seed must be a whole number or None; got {seed!r}")
+        if adapter is not None and not isinstance(adapter, Adapter):
+            raise ConfigurationError(f"{self._kind}: adapter must be an Adapter or None; got {type(adapter).__name__}")
+        self._given_adapter = adapter
         self.inference_net, self.summary_net, self.latent_dist = inference_net, summary_net, latent_dist
         self.latent_dim = inference_net.latent_dim
         self.seed, self._threads, self._mmd = seed, as_count(threads, f"{self._kind}: threads", 0), mmd
@@ -89,6 +94,8 @@ class Amortizer(AmortizedTarget):
             mine, theirs = self._sharing(), owner._sharing()
             if self.seed is None:
                 mine["seed"] = theirs["seed"]
+            if self._given_adapter is None:
+                mine["adapter"] = theirs["adapter"]
             other = [f"{key} = {theirs[key]!r}; got {value!r}" for key, value in mine.items() if value != theirs[key]]
             if owner.is_built and owner._kind != self._kind:
                 raise ConfigurationError(
@@ -113,7 +120,7 @@ class Amortizer(AmortizedTarget):
         return None
 
     def _sharing(self):
-        return dict(latent_dist=self._df, summary_loss_weight=self._mmd, seed=self.seed, threads=self._threads)
+        return dict(latent_dist=self._df, summary_loss_weight=self._mmd, seed=self.seed, threads=self._threads, adapter=self._given_adapter)
 
     @property
     def _df(self):
@@ -131,7 +138,8 @@ class Amortizer(AmortizedTarget):
             seed, given = self.seed, set(seeds) - {None}
             if seed is None and len(given) == 1:
                 seed = given.pop()
-            self._engine = getattr(_core, self._kind)(self._network_options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads)
+            self._engine = getattr(_core, self._kind)(self._network_options, None if summary is None else summary._factory, self._df, self._mmd, seed, *seeds, self._threads,
+                                                       None if self._given_adapter is None else self._given_adapter._core)  # fmt: skip
         return self._engine
 
     @property
@@ -165,6 +173,35 @@ class Amortizer(AmortizedTarget):
         return DefaultPosteriorConfigurator()
 
     @property
+    def adapter(self) -> Adapter | None:
+        """What raw data go through, fitted once training has begun; None: nothing."""
+        if not self._has_adapter:
+            return None
+        core = self._core.adapter
+        return None if core is None else Adapter._of(core)
+
+    @property
+    def _has_adapter(self):
+        """Without making networks."""
+        if self._owner is not None:
+            return self._owner._has_adapter
+        return self._given_adapter is not None if self._engine is None else self._engine.adapter is not None
+
+    def _raw(self, inputs):
+        """Raw simulations or data as the engine takes them; None: a configured dictionary."""
+        if isinstance(inputs, dict):
+            if not any(inputs.get(key) is not None for key in (*FORWARD_KEYS, "obs_data")):
+                return None
+        elif isinstance(inputs, np.ndarray):
+            inputs = {"sim_data": inputs}
+        else:
+            return None
+        if self._has_adapter:
+            return to_raw(inputs, self._kind)
+        return None
+
+
+    @property
     def number_of_parameters(self) -> int:
         """Trainable weights."""
         return self._core.number_of_parameters
@@ -178,6 +215,11 @@ class Amortizer(AmortizedTarget):
         return output(z), output(log_det_J)
 
     def _log_density(self, input_dict, to_numpy):
+        raw = self._raw(input_dict)
+        if raw is not None:
+            out, foreign = self._core.log_density_raw(raw)
+            warn_of_foreign(foreign)
+            return out
         out, foreign = self._ready(input_dict).log_density(self._inputs(input_dict, True))
         warn_of_foreign(foreign)
         return out if to_numpy else output(out)
@@ -192,17 +234,21 @@ class Amortizer(AmortizedTarget):
         """Draws for each data set: (B, n_samples, width) float32; of one data set (n_samples, width), as in v1, or (1, n_samples, width) with `keepdims`.
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
+
+        With an adapter the inputs may be raw: a forward dictionary with "sim_data" or "obs_data", or an array of data sets. Then draws are in the user's units, and
+        float64. A configured dictionary is what networks are given, and its draws are theirs.
         """
         if isinstance(n_samples, dict):
             raise ConfigurationError(f"{self._kind}.sample: the inputs come first, then n_samples: sample(input_dict, 1000)")
         if not is_whole(n_samples) or n_samples < 1:
             raise ArgumentError(f"{self._kind}.sample: n_samples must be a positive integer; got {shown(n_samples)}")
         keepdims = as_flag(keepdims, f"{self._kind}.sample: keepdims")
-        draws, foreign = self._ready(input_dict).sample(self._inputs(input_dict), n_samples, seed)
+        raw = self._raw(input_dict)
+        draws, foreign = self._core.sample_raw(raw, n_samples, seed) if raw is not None else self._ready(input_dict).sample(self._inputs(input_dict), n_samples, seed)
         warn_of_foreign(foreign)
         if len(draws) == 1 and not keepdims:
             draws = draws[0]
-        return draws if to_numpy else output(draws)
+        return draws if to_numpy or raw is not None else output(draws)
 
     def sample_loop(self, input_list: Sequence[Simulations], n_samples: int, to_numpy: bool = True, *, seed: int | None = None) -> np.ndarray:
         """The same for a list of inputs, joined on axis 0: (number of data sets, n_samples, width); with a `seed` the i-th has seed + i."""
@@ -273,6 +319,24 @@ class Amortizer(AmortizedTarget):
                     out.write(file)
                 self._engine, _ = _core.load_amortizer(path, self._threads, True)
             self._engine.unseeded_calls = calls
+
+
+class AdapterConfigurator:
+    """Forward dictionary -> what the amortizer's networks are given, through its adapter, float32."""
+
+    def __init__(self, amortizer):
+        self.amortizer = amortizer
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, np.ndarray]:
+        configured = self.amortizer._core.configure(to_raw(forward_dict, "configurator"))
+        return {name: values.astype(np.float32) for name, values in configured.items()}
+
+
+def to_raw(forward, owner):
+    """A forward dictionary as the engine takes it, data by the name of sim_data."""
+    if not isinstance(forward, dict):
+        raise ConfigurationError(f"{owner}: a forward dictionary is required; got {type(forward).__name__}")
+    return _arrays_of(forward)[0]
 
 
 def checked_inputs(inputs, owner):

@@ -47,6 +47,15 @@ class AmortizerGroup(Amortizer):
     def _networks(self):
         return [net for _, part in self._amortizers() for net in part._networks()]
 
+    @property
+    def adapter(self):
+        """Each part has its own."""
+        return None
+
+    @property
+    def _has_adapter(self):
+        return any(part._has_adapter for _, part in self._amortizers())
+
     def _parts(self):
         """The networks by what the names of their weights begin with."""
         return [(f"{self._in_engine(part_name)}.{name}", net) for part_name, part in self._amortizers() for name, net in part._parts()]

@@ -76,6 +76,7 @@ def _single(engine, info, threads):
     # "student_t(2.5)"; files of Python hold no other latent than this and the normal one
     student_t = engine.latent.startswith("student_t(")
     out.latent_dist = MultivariateStudentT(float(engine.latent[len("student_t(") : -1])) if student_t else None
+    out._given_adapter = None
     out.latent_dim, out._owner, out._disowned = engine.target_width, None, False
     out.name = as_net_name(None, out)
     out._trained = _facts_of(info)

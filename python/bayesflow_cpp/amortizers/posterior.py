@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from .._types import Function, Simulations
+    from ..adapters import Adapter
     from ..building_blocks import SummaryNetwork
     from ..networks import DeepSet
 
@@ -40,6 +41,8 @@ class AmortizedPosterior(Amortizer):
         Of initialization; None: the trainer's. A network's own `seed` goes before.
     threads : int
         For sampling and densities; 0: as many as the machine has.
+    adapter : Adapter, optional
+        What simulations go through in training, and raw data in `sample` and `log_prob`, whose results are in the user's units (docs/adapter.md).
 
     Networks carry their weights, as in v1: amortizers made of the same network objects share them. Sharing one network of two is an error; `copy.copy(net)`
     gives a network with the same options and weights of its own.
@@ -53,7 +56,7 @@ class AmortizedPosterior(Amortizer):
 
     def __init__(self, inference_net: InvertibleNetwork | FlowMatchingNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
                  latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
-                 name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+                 name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
         if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, (InvertibleNetwork, FlowMatchingNetwork)):
             raise ConfigurationError("AmortizedPosterior: the inference network comes first, then the summary network; exchange them")
         if not isinstance(inference_net, (InvertibleNetwork, FlowMatchingNetwork)):
@@ -72,7 +75,7 @@ class AmortizedPosterior(Amortizer):
         if summary_loss_fun is not None and summary_net is None:
             raise ConfigurationError("AmortizedPosterior: summary_loss_fun needs a summary_net")
         mmd = as_number(summary_loss_weight, "AmortizedPosterior: summary_loss_weight") if summary_loss_fun is not None else 0.0
-        self._set_up(inference_net, summary_net, latent_dist, mmd, name, seed, threads)
+        self._set_up(inference_net, summary_net, latent_dist, mmd, name, seed, threads, adapter)
 
     @property
     def summary_loss(self) -> Function | None:
@@ -117,7 +120,8 @@ class AmortizedPosterior(Amortizer):
         return output(self._ready(input_dict).summary(self._inputs(input_dict)))
 
     def log_posterior(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
-        """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32."""
+        """log q(parameters | conditions): (B,), or (B, N) for 3-D parameters; float32. Of raw simulations, with an adapter, the density of "prior_draws" in
+        the user's units, -inf outside of bounds; float64."""
         return self._log_density(input_dict, to_numpy)
 
     log_prob = log_posterior

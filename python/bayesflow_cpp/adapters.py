@@ -1,0 +1,194 @@
+"""From simulations to what networks learn from, and back into the user's units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _core
+from ._arrays import as_choice, as_count, as_float64, as_names, is_whole, shown
+from .configuration import _arrays_of
+from .exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+    from ._types import ArrayLike, Simulations
+
+__all__ = ["Adapter"]
+
+
+class Adapter:
+    """An ordered list of steps between simulations and networks, that works both ways.
+
+        adapter = bf.Adapter().bounds(columns="p", lower=0, upper=1).log(columns="sigma").standardize().standardize("sim_data")
+        amortizer = bf.amortizers.AmortizedPosterior(inference_net, summary_net, adapter=adapter)
+
+    pilot : int
+        Simulations that a trainer with a generative model makes to fit it to; without a model it is fitted to the first of given ones.
+
+    Each method adds a step that acts on a field of the forward dictionary, "prior_draws" if it is not named, or on some of its `columns`: numbers (negative: from
+    the end) or names of parameters. Trainers fit the adapter once, to the first simulations, and it stays as it is from then on; the fitted one is
+    `amortizer.adapter`, and lies in model files and checkpoints. Draws and densities of raw data (a forward dictionary or an array) are in the user's units.
+    """
+
+    def __init__(self, *, pilot: int = 1024) -> None:
+        self._core = _core.Adapter()
+        self._core.pilot = as_count(pilot, "Adapter: pilot", 2)
+
+    @classmethod
+    def _of(cls, core):
+        out = cls.__new__(cls)
+        out._core = core
+        return out
+
+    def _add(self, name, field, columns=None, **options):
+        if not isinstance(field, str) or not field:
+            raise ConfigurationError(f'Adapter.{name}: the field must be a text, "prior_draws" or "sim_data", say; got {shown(field)}')
+        numbers, names = _columns(columns, name)
+        self._core.add(name, {"field": field, "columns": numbers, "names": names, **options})
+        return self
+
+    # --- steps ---
+
+    def standardize(self, field: str = "prior_draws", *, columns: Any = None, robust: bool | str = False, mean: ArrayLike | None = None,
+                    std: ArrayLike | None = None) -> Adapter:  # fmt: skip
+        """(x - mean) / std, both from the first simulations unless they are given; padding and missing values are not counted.
+
+        `robust`: "mad" or True takes the median and the scaled median of absolute deviations, "quantiles" the median and the distance of the 5 % and 95 % ones.
+        A column without spread is shifted only; `notes` names it."""
+        robust = {False: "mean_sd", True: "median_mad", "mad": "median_mad", "quantiles": "quantiles"}.get(robust if isinstance(robust, (bool, str)) else None)
+        if robust is None:
+            raise ConfigurationError('Adapter.standardize: robust must be True, False, "mad" or "quantiles"')
+        return self._add("standardize", field, columns, spread=robust, location=_numbers(mean, "mean", "standardize"), scale=_numbers(std, "std", "standardize"))
+
+    def bounds(self, field: str = "prior_draws", *, columns: Any = None, lower: Any = None, upper: Any = None, interval: str = "probit",
+               half_line: str = "log") -> Adapter:  # fmt: skip
+        """From between bounds onto the line: no draw is ever outside of them, and outside the density is 0.
+
+        `lower`, `upper`: a number, a number for each column (None or an infinity: no bound), or ("field", column), whose value in the same simulation is the
+        bound: of data, or of another parameter. A prior draw outside is an error. `interval`, of two bounds: "probit" or "logit"; `half_line`, of one: "log" or
+        "softplus"."""
+        as_choice(interval, "Adapter.bounds: interval", ("probit", "logit"))
+        as_choice(half_line, "Adapter.bounds: half_line", ("log", "softplus"))
+        low, low_from = _bound(lower, "lower")
+        high, high_from = _bound(upper, "upper")
+        return self._add("bounds", field, columns, lower=low, upper=high, lower_from=low_from, upper_from=high_from, interval=interval, half_line=half_line)
+
+    def log(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """log x, of positive numbers."""
+        return self._add("log", field, columns)
+
+    def log1p(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """log(1 + x), of numbers above -1."""
+        return self._add("log1p", field, columns)
+
+    def sqrt(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """sqrt(x), of numbers at least 0; of parameters log(exp(sqrt(x)) - 1), since draws may be any number."""
+        return self._add("sqrt", field, columns)
+
+    def logit(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """log(x / (1 - x)), of numbers between 0 and 1."""
+        return self._add("logit", field, columns)
+
+    def box_cox(self, field: str = "prior_draws", *, columns: Any = None, exponents: ArrayLike | None = None) -> Adapter:
+        """(x^l - 1) / l, of positive numbers (Box and Cox 1964); `exponents` l are fitted unless they are given, one or one for each column. Of parameters
+        sign(l) log(exp(x^l / |l|) - 1), since draws may be any number."""
+        return self._add("box_cox", field, columns, exponents=_numbers(exponents, "exponents", "box_cox"))
+
+    # --- use ---
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has seen simulations."""
+        return self._core.is_fitted
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was found when it was fitted: columns without spread."""
+        return self._core.notes
+
+    @property
+    def pilot(self) -> int:
+        """Simulations that a trainer makes to fit it to."""
+        return self._core.pilot
+
+    def fit(self, simulations: Simulations | Sequence[Simulations], param_names: Sequence[str] | None = None) -> Adapter:
+        """Fits it to a forward dictionary, or a list of them; trainers do it by themselves."""
+        parts = [simulations] if isinstance(simulations, dict) else list(simulations)
+        self._core.fit([_arrays_of(part)[0] for part in parts], as_names(param_names, "Adapter.fit: param_names"))
+        return self
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, np.ndarray]:
+        """Forward dictionary -> what a posterior's networks are given, float32: it is a configurator."""
+        return {name: values.astype(np.float32) for name, values in self._core.configure(_arrays_of(forward_dict)[0]).items()}
+
+    def inverse(self, draws: ArrayLike, forward_dict: Simulations) -> np.ndarray:
+        """Parameters as networks have them, (B, S, P) or (B, P), in the user's units, float64. `forward_dict`: the data, of which bounds may depend."""
+        return self._core.inverse(as_float64(draws, "draws"), _arrays_of(forward_dict)[0])
+
+    def log_det(self, forward_dict: Simulations) -> np.ndarray:
+        """log |det dy/dx| of each row of parameters: what `log_prob` adds to the network's density. -inf outside of bounds."""
+        return self._core.log_det(_arrays_of(forward_dict)[0])
+
+    def to_json(self) -> str:
+        """All of it as text, what was fitted included."""
+        return self._core.to_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> Adapter:
+        """The reverse."""
+        return cls._of(_core.Adapter.from_json(text))
+
+    def __eq__(self, other):
+        return isinstance(other, Adapter) and self.to_json() == other.to_json()
+
+    __hash__ = None
+
+    def __getstate__(self):
+        return self.to_json()
+
+    def __setstate__(self, text):
+        self._core = _core.Adapter.from_json(text)
+
+    def __repr__(self):
+        steps = str(self._core).strip().split("\n")
+        return f"<Adapter, {'fitted' if self.is_fitted else 'not fitted yet'}: {'; '.join(steps) or 'no steps'}>"
+
+
+def _columns(columns, step):
+    """Numbers, and names of parameters."""
+    if columns is None:
+        return [], []
+    listed = [columns] if isinstance(columns, str) or is_whole(columns) else columns
+    try:
+        listed = list(listed)
+    except TypeError:
+        listed = [None]
+    if not listed or not all(isinstance(column, str) or is_whole(column) for column in listed):
+        raise ConfigurationError(f"Adapter.{step}: columns must be a number or the name of a parameter, or a list of such; got {shown(columns)}")
+    return [int(column) for column in listed if not isinstance(column, str)], [column for column in listed if isinstance(column, str)]
+
+
+def _numbers(values, name, step):
+    if values is None:
+        return []
+    return np.atleast_1d(as_float64(values, f"Adapter.{step}: {name}")).ravel().tolist()
+
+
+def _bound(value, name):
+    """Numbers with None where there is none, and the column that a bound is read from."""
+    if value is None:
+        return [], None
+    if isinstance(value, str) or (isinstance(value, tuple) and value and isinstance(value[0], str)):
+        field, column = (value, 0) if isinstance(value, str) else (value if len(value) == 2 else (None, None))
+        if field is None or not (isinstance(column, str) or is_whole(column)):
+            raise ConfigurationError(f'Adapter.bounds: {name} must be numbers, or ("field", column); got {shown(value)}')
+        return [], {"field": field, "column": 0 if isinstance(column, str) else int(column), "name": column if isinstance(column, str) else ""}
+    if isinstance(value, (list, tuple)):
+        value = [np.nan if item is None else item for item in value]
+    numbers = np.atleast_1d(as_float64(value, f"Adapter.bounds: {name}")).ravel().tolist()
+    none = -np.inf if name == "lower" else np.inf
+    return [None if number == none or np.isnan(number) else number for number in numbers], None
+

@@ -1,0 +1,392 @@
+#include "bayesflow/adapter/adapter.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "adapter/scalar_map.hpp"
+#include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/rng.hpp"
+
+namespace bayesflow {
+namespace {
+
+using adapter::ScalarMap;
+using adapter::Step;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::string refusal(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+/// Parameters (a, b, c) within (0, 2), (1, infinity) and (-infinity, infinity), and data of two columns.
+Simulations simulate(std::int64_t n, std::uint64_t seed = 1) {
+  Rng rng(seed, "adapter test");
+  Simulations s;
+  s.prior_draws = Array({n, 3});
+  s.sim_data = Array({n, 4, 2});
+  for (std::int64_t i = 0; i < n; ++i) {
+    s.prior_draws(i, 0) = 2 * rng.uniform();
+    s.prior_draws(i, 1) = 1 + std::exp(rng.normal());
+    s.prior_draws(i, 2) = 10 + 5 * rng.normal();
+    for (std::int64_t k = 0; k < 4; ++k) {
+      s.sim_data(i, k, 0) = 100 + 10 * rng.normal();
+      s.sim_data(i, k, 1) = std::exp(rng.normal());
+    }
+  }
+  return s;
+}
+
+TEST(ScalarMap, InverseAndDerivativeAreExactUpToTheEdges) {
+  struct Case {
+    ScalarMap map;
+    std::vector<double> at;
+  };
+  using Kind = ScalarMap::Kind;
+  const std::vector<double> inside{0.1 + 1e-12, 0.1 + 1e-7, 0.100001, 0.2, 1, 2.9, 3 - 1e-7, 3 - 1e-12};
+  const std::vector<double> above{0.1 + 1e-12, 0.1001, 1, 30, 1e6}, below{3 - 1e-12, 2.999, 1, -30, -1e6},
+      positive{1e-12, 1e-3, 0.5, 1, 7, 1e4};
+  const std::vector<Case> cases{{{Kind::affine, 3, 0.5}, {-1e6, 0, 3, 1e6}},
+                                {{Kind::interval_probit, 0.1, 3}, inside},
+                                {{Kind::interval_logit, 0.1, 3}, inside},
+                                {{Kind::lower_log, 0.1}, above},
+                                {{Kind::lower_softplus, 0.1}, above},
+                                {{Kind::upper_log, -kInfinity, 3}, below},
+                                {{Kind::upper_softplus, -kInfinity, 3}, below},
+                                {{Kind::sqrt}, positive},
+                                {{Kind::sqrt_softplus}, positive},
+                                {{Kind::box_cox, 0.3}, positive},
+                                {{Kind::box_cox, 0}, positive},
+                                {{Kind::box_cox, -0.7}, positive},
+                                {{Kind::box_cox_softplus, 0.3}, positive},
+                                {{Kind::box_cox_softplus, 0}, positive},
+                                {{Kind::box_cox_softplus, -0.3}, positive}};
+  for (const Case& c : cases) {
+    double before = -kInfinity;
+    std::vector<double> at = c.at;
+    std::ranges::sort(at);
+    for (const double x : at) {
+      ASSERT_TRUE(c.map.contains(x));
+      const double y = c.map.forward(x);
+      EXPECT_GT(y, before) << "kind " << static_cast<int>(c.map.kind) << " at " << x;  // increasing
+      before = y;
+      EXPECT_NEAR(c.map.inverse(y), x, 1e-6 * std::abs(x)) << "kind " << static_cast<int>(c.map.kind);
+      // The step of the difference is a small share of the distance from the nearest edge.
+      const bool both = c.map.kind == Kind::interval_probit || c.map.kind == Kind::interval_logit;
+      const double edge = both                                                                  ? std::min(x - c.map.a, c.map.b - x)
+                          : c.map.kind == Kind::lower_log || c.map.kind == Kind::lower_softplus ? x - c.map.a
+                          : c.map.kind == Kind::upper_log || c.map.kind == Kind::upper_softplus ? c.map.b - x
+                          : c.map.kind == Kind::affine                                          ? 1.0
+                                                                                                : x;
+      if (edge < 1e-8 * std::max(1.0, std::abs(x)) && edge != x) continue;  // no room for a difference in double precision
+      const double h = 1e-4 * edge, slope = (c.map.forward(x + h) - c.map.forward(x - h)) / (2 * h);
+      EXPECT_NEAR(c.map.log_slope(x), std::log(slope), 1e-5) << "kind " << static_cast<int>(c.map.kind) << " at " << x;
+    }
+  }
+}
+
+TEST(ScalarMap, TakesBoundsThemselvesAndReturnsNumbersInside) {
+  for (const auto kind : {ScalarMap::Kind::interval_probit, ScalarMap::Kind::interval_logit}) {
+    const ScalarMap map{kind, -1, 1};
+    for (const double x : {-1.0, 1.0}) {
+      EXPECT_TRUE(std::isfinite(map.forward(x)));
+      EXPECT_TRUE(std::isfinite(map.log_slope(x)));
+      EXPECT_NEAR(map.inverse(map.forward(x)), x, 1e-12);
+    }
+    for (const double y : {-1e30, -800.0, -40.0, 40.0, 800.0, 1e30}) {
+      EXPECT_GT(map.inverse(y), -1);
+      EXPECT_LT(map.inverse(y), 1);
+    }
+  }
+  EXPECT_EQ(adapter::normal_quantile(0.5), 0);
+  EXPECT_NEAR(adapter::normal_quantile(0.975), 1.959963984540054, 1e-15);
+  EXPECT_NEAR(adapter::normal_quantile(1e-300), -37.0470962993612, 1e-12);
+}
+
+/// A random list of steps that fit to each other.
+Adapter random_adapter(Rng& rng) {
+  const auto either = [&](const Step& a, const Step& b) { return rng.uniform() < 0.5 ? a : b; };
+  Adapter out;
+  if (rng.uniform() < 0.5)
+    out.add(adapter::Log1p{.columns = {0}});
+  else
+    out.add(adapter::Bounds{.columns = {0},
+                            .lower = {0.0},
+                            .upper = {2.0},
+                            .interval = rng.uniform() < 0.5 ? adapter::Interval::probit : adapter::Interval::logit});
+  const double which = rng.uniform();
+  if (which < 0.3)
+    out.add(adapter::Bounds{
+        .names = {"b"}, .lower = {1.0}, .half_line = rng.uniform() < 0.5 ? adapter::HalfLine::log : adapter::HalfLine::softplus});
+  else if (which < 0.5)
+    out.add(adapter::Sqrt{.columns = {1}});
+  else if (which < 0.7)
+    out.add(adapter::BoxCox{.columns = {1}});
+  else
+    out.add(adapter::Log{.columns = {-2}});
+  if (rng.uniform() < 0.5)
+    out.add(either(adapter::Standardize{}, adapter::Standardize{.columns = {2}, .spread = adapter::Spread::median_mad}));
+  if (rng.uniform() < 0.3) out.add(adapter::Bounds{.columns = {2}, .lower_from = adapter::Column{"prior_draws", 0}});
+  if (rng.uniform() < 0.7) out.add(adapter::Standardize{.field = "sim_data", .spread = adapter::Spread::quantiles});
+  return out;
+}
+
+/// Where a bound comes from another column, draws must lie above it.
+bool fits(const Adapter& of, const Simulations& s) {
+  try {
+    Adapter copy = of;
+    copy.fit(s, {"a", "b", "c"});
+    return true;
+  } catch (const ArgumentError&) {
+    return false;
+  }
+}
+
+TEST(Adapter, RandomPipelinesInvertAndHaveTheDeterminantsOfFiniteDifferences) {
+  const Simulations first = simulate(500), s = simulate(20, 2);
+  int tried = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Rng rng(seed, "pipelines");
+    Adapter a = random_adapter(rng);
+    if (!fits(a, first)) continue;
+    a.fit(first, {"a", "b", "c"});
+    Adapted y;
+    try {
+      y = a.forward(s);
+    } catch (const ArgumentError&) {
+      continue;  // a bound from another column
+    }
+    ++tried;
+    const Array back = a.inverse(y.simulations.prior_draws, y);
+    for (std::int64_t i = 0; i < back.size(); ++i) EXPECT_NEAR(back[i], s.prior_draws[i], 1e-6 * std::abs(s.prior_draws[i]));
+    for (std::int64_t row = 0; row < 20; row += 7) {
+      double jacobian[3][3];
+      for (std::int64_t j = 0; j < 3; ++j) {
+        Simulations up = s, down = s;
+        const double h = 1e-6 * std::min(std::abs(s.prior_draws(row, j)), 2 - std::min(1.999, s.prior_draws(row, 0)));
+        up.prior_draws(row, j) += h;
+        down.prior_draws(row, j) -= h;
+        const Array above = a.forward(up).simulations.prior_draws, under = a.forward(down).simulations.prior_draws;
+        for (std::int64_t k = 0; k < 3; ++k) jacobian[k][j] = (above(row, k) - under(row, k)) / (2 * h);
+      }
+      const auto& m = jacobian;
+      const double det = m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+                         m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+      EXPECT_NEAR(y.log_det[0](row), std::log(std::abs(det)), 1e-3) << a.to_string();
+    }
+  }
+  EXPECT_GT(tried, 100);
+}
+
+TEST(Adapter, DensityOfNormalNumbersBehindStepsIntegratesToOne) {
+  Adapter a{adapter::Bounds{.columns = {0}, .lower = {0.0}, .upper = {2.0}}, adapter::Bounds{.columns = {1}, .lower = {1.0}}};
+  a.fit(simulate(100));
+  // Columns one at a time: a grid over the support, edges included.
+  const auto integral = [&](std::int64_t column, double low, double high) {
+    constexpr std::int64_t kPoints = 20001;
+    Simulations s;
+    s.prior_draws = Array({kPoints, 3});
+    for (std::int64_t i = 0; i < kPoints; ++i) {
+      for (std::int64_t j = 0; j < 3; ++j) s.prior_draws(i, j) = j == 0 ? 1 : 2;
+      s.prior_draws(i, column) = low + (high - low) * static_cast<double>(i) / (kPoints - 1);
+    }
+    const Adapted y = a.forward(s, Outside::allow);
+    Simulations at;
+    at.prior_draws = Array({1, 3});
+    double sum = 0;
+    for (std::int64_t i = 0; i < kPoints; ++i) {
+      const double z = y.simulations.prior_draws(i, column);
+      // The other columns add the same to every determinant; they are taken away by the determinant where z is that of the first point.
+      const double other = column == 0 ? -std::log(2.0 - 1.0) : std::log(std::sqrt(2 * 3.141592653589793) / 2);
+      sum +=
+          std::exp(-0.5 * z * z - 0.5 * std::log(2 * 3.141592653589793) + y.log_det[0](i) - other) * (i == 0 || i == kPoints - 1 ? 0.5 : 1);
+    }
+    return sum * (high - low) / (kPoints - 1);
+  };
+  EXPECT_NEAR(integral(0, 0, 2), 1, 0.01);
+  EXPECT_NEAR(integral(0, -1, 3), 1, 0.01);  // nothing outside
+  EXPECT_NEAR(integral(1, 0, 60), 1, 0.01);
+}
+
+TEST(Adapter, OutsideOfBoundsIsRefusedInTrainingAndHasNoDensity) {
+  Adapter a{adapter::Bounds{.columns = {0}, .lower = {0.0}, .upper = {2.0}}};
+  a.fit(simulate(10), {"alpha", "b", "c"});
+  Simulations s = simulate(4);
+  s.prior_draws(2, 0) = 2.5;
+  EXPECT_EQ(
+      refusal([&] { (void)a.forward(s); }),
+      "Adapter: step 1 (bounds of prior_draws): column 0 (alpha) = 2.5 in data set 2; it must be between 0 and 2: give the bounds of the "
+      "prior, or check the prior");
+  const Adapted y = a.forward(s, Outside::allow);
+  EXPECT_EQ(y.log_det[0](2), -kInfinity);
+  EXPECT_TRUE(std::isfinite(y.log_det[0](1)));
+  EXPECT_TRUE(y.simulations.prior_draws.all_finite());
+}
+
+TEST(Adapter, StandardizeCountsNeitherPaddingNorMissingValuesAndNamesConstantColumns) {
+  Simulations s = simulate(50);
+  Array mask({50, 4}, 1.0);
+  for (std::int64_t i = 0; i < 50; ++i) {
+    mask(i, 3) = 0;
+    s.sim_data(i, 3, 0) = 1e9;
+    s.sim_data(i, 3, 1) = -1e9;
+    s.sim_data(i, 1, 1) = 7;
+    s.sim_data(i, 0, 1) = s.sim_data(i, 2, 1) = 7;
+  }
+  s.sim_data(0, 0, 0) = std::numeric_limits<double>::quiet_NaN();
+  s.set(fields::sim_data_mask, mask);
+  Adapter a{adapter::Standardize{.field = "sim_data"}};
+  a.fit(s);
+  const auto& step = std::get<adapter::Standardize>(a.steps()[0]);
+  EXPECT_NEAR(step.location[0], 100, 5);
+  EXPECT_NEAR(step.scale[0], 10, 3);
+  EXPECT_EQ(step.scale[1], 1);
+  ASSERT_EQ(a.notes().size(), 1U);
+  EXPECT_EQ(
+      a.notes()[0],
+      "Adapter: step 1 (standardize of sim_data): column 1 is always 7 in the first simulations, so that it is shifted and not divided by "
+      "anything: it tells nothing if it stays so.");
+  const Adapted y = a.forward(s);
+  EXPECT_EQ(y.simulations.sim_data(5, 3, 0), 1e9);  // padding stays as it is
+  EXPECT_EQ(y.simulations.sim_data(5, 1, 1), 0);
+}
+
+TEST(Adapter, RobustSpreadsAreNotMovedByOutliers) {
+  Simulations s = simulate(400);
+  for (std::int64_t i = 0; i < 8; ++i) s.prior_draws(i, 2) = 1e6;
+  for (const auto spread : {adapter::Spread::median_mad, adapter::Spread::quantiles}) {
+    Adapter a{adapter::Standardize{.columns = {2}, .spread = spread}};
+    a.fit(s);
+    const auto& step = std::get<adapter::Standardize>(a.steps()[0]);
+    EXPECT_NEAR(step.location[0], 10, 1);
+    EXPECT_NEAR(step.scale[0], 5, 1);
+  }
+}
+
+TEST(Adapter, WithoutStepsIsTheDefaultConfigurator) {
+  Adapter a;
+  const Simulations s = simulate(5);
+  a.fit(s);
+  const Batch got = a(s), want = default_configurator(s);
+  for (const auto& [role, values] : want.entries()) EXPECT_EQ(got[role], values);
+  EXPECT_EQ(got.entries().size(), want.entries().size());
+}
+
+TEST(Adapter, IsTheSameBehindItsText) {
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Rng rng(seed, "pipelines");
+    Adapter a = random_adapter(rng);
+    EXPECT_EQ(Adapter::from_json(a.to_json()).to_json(), a.to_json());
+    if (!fits(a, simulate(100))) continue;
+    a.fit(simulate(100), {"a", "b", "c"});
+    const Adapter b = Adapter::from_json(a.to_json());
+    EXPECT_EQ(b.to_json(), a.to_json());
+    EXPECT_EQ(b.forward(simulate(100)).simulations.prior_draws, a.forward(simulate(100)).simulations.prior_draws);  // bit for bit
+    EXPECT_EQ(b.to_string(), a.to_string());
+  }
+}
+
+TEST(Adapter, RefusesTextsThatAreNoAdapters) {
+  Adapter a{adapter::Bounds{.columns = {0}, .lower = {0.0}, .upper = {2.0}}, adapter::Standardize{}};
+  a.fit(simulate(10));
+  const std::string good = a.to_json();
+  const auto refused = [&](const std::string& from, const std::string& to) {
+    std::string bad = good;
+    const auto at = bad.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    bad.replace(at, from.size(), to);
+    EXPECT_NE(refusal([&] { (void)Adapter::from_json(bad); }).find("the text is no adapter"), std::string::npos) << from << " -> " << to;
+  };
+  refused("\"bounds\"", "\"bound\"");
+  refused("\"columns\":[0]", "\"columns\":[7]");
+  refused("\"columns\":[0]", "\"columns\":[0,0]");
+  refused("\"columns\":[0]", "\"columns\":[1e300]");
+  refused("\"columns\":[0]", "\"columns\":0");
+  refused("\"lower\":[0.0]", "\"lower\":[2.0]");
+  refused("\"lower\":[0.0]", "\"lower\":[0,1,2,3]");
+  refused("\"scale\":[", "\"scale\":[-1,");
+  refused("\"scale\":[", "\"scale\":[0,");
+  refused("\"location\":[", "\"location\":[1,");
+  refused("\"widths\":[3,3]", "\"widths\":[3]");
+  refused("\"widths\":[3,3]", "\"widths\":[3,-3]");
+  refused("\"widths\":[3,3]", "\"widths\":[3,9000000000]");
+  refused("\"pilot\":1024", "\"pilot\":-1");
+  refused("\"spread\":\"mean_sd\"", "\"spread\":\"mean\"");
+  refused("\"widths\"", "\"width\"");
+  refused("\"given\"", "\"taken\"");
+}
+
+TEST(Adapter, ErrorsAreSentences) {
+  const auto fit = [](Adapter a) { return refusal([&] { a.fit(simulate(10), {"a", "b", "c"}); }); };
+  EXPECT_EQ(fit({adapter::Log{.names = {"d"}}}), "Adapter: step 1 (log of prior_draws): there is no column \"d\"; there are a, b, c");
+  EXPECT_EQ(fit({adapter::Log{.field = "sim_data", .names = {"d"}}}),
+            "Adapter: step 1 (log of sim_data): the columns of sim_data have no names, so that \"d\" cannot be found; give numbers of "
+            "columns, or "
+            "param_names to the prior");
+  EXPECT_EQ(fit({adapter::Log{.columns = {3}}}), "Adapter: step 1 (log of prior_draws): there is no column 3; prior_draws has 3");
+  EXPECT_EQ(fit({adapter::Log{.columns = {0, -3}}}),
+            "Adapter: step 1 (log of prior_draws): column 0 (a) is named twice; name each column once");
+  EXPECT_EQ(fit({adapter::Log{.field = "times"}}),
+            "Adapter: step 1 (log of times): there is no times; there are prior_draws, sim_data. Give it, or name another field");
+  EXPECT_NE(fit({adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}})
+                .find("it must be above 0: take another step, or other columns"),
+            std::string::npos);
+  EXPECT_EQ(refusal([] { (void)Adapter{adapter::Bounds{}}; }),
+            "Adapter: step 1 (bounds of prior_draws): it has no bounds; give lower, upper, or both");
+  EXPECT_EQ(refusal([] { (void)Adapter{adapter::Bounds{.lower = {1.0}, .upper = {0.0}}}; }),
+            "Adapter: step 1 (bounds of prior_draws): the lower bound 1 of the 1th column is not below the upper bound 0; exchange or "
+            "correct them");
+  EXPECT_EQ(
+      fit({adapter::Bounds{.lower = {0.0, 1.0}}}),
+      "Adapter: step 1 (bounds of prior_draws): lower holds 2 numbers, and the step acts on 3 columns; give one, or one for each column");
+  Adapter a;
+  EXPECT_NE(refusal([&] { (void)a.forward(simulate(3)); }).find("it is not fitted yet"), std::string::npos);
+  a.fit(simulate(3));
+  EXPECT_NE(refusal([&] { a.fit(simulate(3)); }).find("it is fitted already"), std::string::npos);
+  EXPECT_NE(refusal([&] { a.add(adapter::Log{}); }).find("make another one"), std::string::npos);
+  Adapter wide{adapter::Standardize{.field = "sim_data"}};
+  wide.fit(simulate(5));
+  Simulations other = simulate(5);
+  other.sim_data = Array({5, 4, 3});
+  EXPECT_EQ(refusal([&] { (void)wide.forward(other); }),
+            "Adapter: step 1 (standardize of sim_data): sim_data of shape (5, 4, 3) has 3 columns; the adapter was fitted to 2");
+}
+
+TEST(Adapter, BoundsMayComeFromDataAndFromOtherParameters) {
+  Simulations s = simulate(30);
+  s.sim_batchable_context = Array({30});
+  for (std::int64_t i = 0; i < 30; ++i) {
+    (*s.sim_batchable_context)[i] = 3 + static_cast<double>(i);
+    s.prior_draws(i, 2) = 1 + s.prior_draws(i, 0);  // above the first, below the context
+  }
+  Adapter a{
+      adapter::Bounds{
+          .columns = {2}, .lower_from = adapter::Column{"prior_draws", 0, "a"}, .upper_from = adapter::Column{"sim_batchable_context", 0}},
+      adapter::Standardize{}};
+  a.fit(s, {"a", "b", "c"});
+  const Adapted y = a.forward(s);
+  // Twelve draws of each data set, from anywhere.
+  Rng rng(5, "draws");
+  const Array draws = a.inverse(rng.normal({30, 12, 3}) * 4.0, y);
+  for (std::int64_t i = 0; i < 30; ++i)
+    for (std::int64_t k = 0; k < 12; ++k) {
+      const bool possible = draws(i, k, 0) < (*s.sim_batchable_context)[i];
+      if (!possible) continue;
+      EXPECT_GT(draws(i, k, 2), draws(i, k, 0));
+      EXPECT_LT(draws(i, k, 2), (*s.sim_batchable_context)[i]);
+    }
+}
+
+}  // namespace
+}  // namespace bayesflow

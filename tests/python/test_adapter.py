@@ -1,0 +1,159 @@
+"""Adapters: raw data in, draws and densities in the user's units out."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+from bayesflow_cpp.exceptions import ArgumentError, ConfigurationError
+
+NAMES = ["p", "sigma"]
+
+
+def prior(rng):
+    return np.array([rng.uniform(), np.exp(0.5 * rng.normal())])
+
+
+def simulator(theta, rng):
+    return 1000 + 100 * (theta[0] + theta[1] * rng.normal(size=(5, 1)))
+
+
+def model():
+    return bf.simulation.GenerativeModel(
+        bf.simulation.Prior(prior_fun=prior, param_names=NAMES), bf.simulation.Simulator(simulator_fun=simulator), skip_test=True
+    )
+
+
+def adapter():
+    return bf.Adapter(pilot=200).bounds(columns="p", lower=0, upper=1).log(columns="sigma").standardize().standardize("sim_data")
+
+
+def networks():
+    return bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    amortizer = bf.amortizers.AmortizedPosterior(*networks(), adapter=adapter())
+    trainer = bf.trainers.Trainer(amortizer, model(), seed=3, threads=1, progress=False)
+    trainer.train_online(2, 30, 16)
+    return amortizer, trainer
+
+
+def test_draws_are_in_the_users_units_and_within_the_support(trained):
+    amortizer, trainer = trained
+    data = model()(20)
+    draws = amortizer.sample({"sim_data": data["sim_data"]}, 200, seed=1)
+    assert draws.shape == (20, 200, 2) and draws.dtype == np.float64
+    assert ((draws[..., 0] > 0) & (draws[..., 0] < 1) & (draws[..., 1] > 0)).all()
+    np.testing.assert_array_equal(amortizer.sample(data["sim_data"], 200, seed=1), draws)
+    np.testing.assert_array_equal(amortizer.sample({"obs_data": data["sim_data"]}, 200, seed=1), draws)
+    configured = trainer.configurator(data)
+    by_hand = amortizer.adapter.inverse(amortizer.sample(configured, 200, seed=1), data)
+    np.testing.assert_array_equal(by_hand, draws)
+    assert amortizer.sample(data["sim_data"][:1], 7).shape == (7, 2)
+
+
+def test_densities_are_those_of_the_users_units(trained):
+    amortizer, trainer = trained
+    data = model()(20)
+    density = amortizer.log_prob(data)
+    np.testing.assert_allclose(density, amortizer.log_prob(trainer.configurator(data)) + amortizer.adapter.log_det(data), rtol=1e-6)
+    outside = {**data, "prior_draws": data["prior_draws"] + [1.0, 0.0]}
+    assert (amortizer.log_prob(outside) == -np.inf).all()
+
+
+def test_files_pickles_and_copies_hold_it(trained, tmp_path):
+    amortizer, _ = trained
+    amortizer.save(tmp_path / "model.h5")
+    data = model()(3)["sim_data"]
+    want = amortizer.sample(data, 50, seed=2)
+    for other in (bf.load_amortizer(tmp_path / "model.h5"), pickle.loads(pickle.dumps(amortizer))):
+        assert other.adapter == amortizer.adapter
+        np.testing.assert_array_equal(other.sample(data, 50, seed=2), want)
+    assert pickle.loads(pickle.dumps(amortizer.adapter)) == amortizer.adapter == copy.copy(amortizer.adapter)
+
+
+def test_by_itself_it_is_a_configurator():
+    data = model()(100)
+    a = adapter().fit(data, NAMES)
+    made = a(data)
+    assert sorted(made) == ["parameters", "summary_conditions"] and made["parameters"].dtype == np.float32
+    np.testing.assert_allclose(made["parameters"].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(made["summary_conditions"].std(axis=(0, 1)), 1, atol=1e-5)
+    np.testing.assert_allclose(a.inverse(made["parameters"], data), data["prior_draws"], rtol=1e-5, atol=1e-6)
+    assert bf.Adapter.from_json(a.to_json()) == a
+    assert "1. bounds of prior_draws, column 0 (p)" in repr(a)
+
+
+def test_without_steps_it_changes_nothing():
+    data = model()(5)
+    made, plain = bf.Adapter().fit(data)(data), bf.configuration.DefaultPosteriorConfigurator()(data)
+    for role in made:
+        np.testing.assert_array_equal(made[role], plain[role])
+
+
+def test_constant_columns_are_named():
+    data = model()(50)
+    data["sim_data"] = np.concatenate([data["sim_data"], np.full((50, 5, 1), 7.0)], axis=-1)
+    a = bf.Adapter().standardize("sim_data").fit(data)
+    assert a.notes == [
+        "Adapter: step 1 (standardize of sim_data): column 1 is always 7 in the first simulations, so that it is shifted and not divided by anything: "
+        "it tells nothing if it stays so."
+    ]
+
+
+def test_bounds_from_data_and_arrays():
+    rng = np.random.default_rng(1)
+    highest = rng.uniform(1, 5, 40)
+    draws = np.stack([rng.uniform(0, highest), rng.uniform(-1, 1, 40)], axis=-1)
+    data = {"prior_draws": draws, "sim_data": rng.normal(size=(40, 3, 1)), "sim_batchable_context": highest}
+    a = bf.Adapter().bounds(columns=0, lower=0, upper=("sim_batchable_context", 0)).bounds(columns=1, lower=[-1], upper=[1], interval="logit").fit(data)
+    back = a.inverse(5 * rng.normal(size=(40, 100, 2)), data)
+    assert (back[..., 0] < highest[:, None]).all() and (back[..., 0] > 0).all() and (abs(back[..., 1]) < 1).all()
+    one_sided = bf.Adapter().bounds(lower=[None, -np.inf], upper=[6, 1.0]).fit(data)
+    assert (one_sided.inverse(50 * rng.normal(size=(40, 10, 2)), data) < [6, 1]).all()
+
+
+def test_the_trainer_reports_draws_outside_of_bounds():
+    amortizer = bf.amortizers.AmortizedPosterior(*networks(), adapter=bf.Adapter().bounds(columns="sigma", lower=0, upper=1.1))
+    with pytest.raises(ArgumentError, match=r"step 1 \(bounds of prior_draws\): column 1 \(sigma\) = .* it must be between 0 and 1.1"):
+        bf.trainers.Trainer(amortizer, model(), seed=3, threads=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda: bf.Adapter().bounds(), "it has no bounds"),
+        (lambda: bf.Adapter().bounds(lower=1, upper=0), "is not below the upper bound"),
+        (lambda: bf.Adapter().bounds(lower="x", interval="tanh"), "interval must be one of 'probit', 'logit'"),
+        (lambda: bf.Adapter().bounds(lower=("sim_data", 0, 1)), r'must be numbers, or \("field", column\)'),
+        (lambda: bf.Adapter().log(columns=1.5), "columns must be a number or the name"),
+        (lambda: bf.Adapter().log(3), "the field must be a text"),
+        (lambda: bf.Adapter().standardize(robust="yes"), "robust must be"),
+        (lambda: bf.Adapter().standardize(std=0), "a scale is 0"),
+        (lambda: bf.Adapter(pilot=1), "pilot"),
+        (lambda: bf.Adapter().log(columns="tau").fit(model()(5), NAMES), 'no column "tau"; there are p, sigma'),
+        (lambda: bf.Adapter.from_json("{}"), "the text is no adapter"),
+        (lambda: bf.Adapter()(model()(3)), "it is not fitted yet"),
+        (lambda: bf.amortizers.AmortizedPosterior(*networks(), adapter="standardize"), "adapter must be an Adapter or None"),
+    ],
+)
+def test_wrong_uses_end_in_sentences(make, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        make()
+
+
+def test_configurators_and_memories_go_without_it():
+    amortizer = bf.amortizers.AmortizedPosterior(*networks(), adapter=adapter())
+    for arguments in ({"configurator": lambda forward: forward}, {"memory": True}):
+        with pytest.raises(ConfigurationError, match="the amortizer has an adapter, which takes the place of a configurator"):
+            bf.trainers.Trainer(amortizer, model(), progress=False, **arguments)
+
+
+def test_raw_data_need_an_adapter():
+    amortizer = bf.amortizers.AmortizedPosterior(*networks())
+    with pytest.raises(bf.exceptions.SummaryStatsError, match="goes through trainer.configurator first"):
+        amortizer.sample({"sim_data": np.zeros((1, 5, 1))}, 3)
