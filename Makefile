@@ -109,7 +109,7 @@ fuzz:             ## fuzzes the loaders of files (clang); MINUTES=60 for longer
 
 kills: build      ## kills presimulations at 150 random moments, on a real disk, and trainings at 50
 	@tests/faults/kill_presimulation.sh $(BUILD)/tests/fault_presimulate 50 $(BUILD)
-	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 50
+	@tests/faults/kill_training.sh $(BUILD)/tests/fault_train 10
 
 modes: build      ## the loss that each training mode reaches, then what regularized summaries do for telling foreign data: make modes SHARE=0.1
 	@$(BUILD)/benchmarks/bench_modes $(SHARE)

@@ -27,12 +27,9 @@ struct AmortizerAccess {
                         AmortizerOptions options) {
     return {kind, std::move(inference), std::move(summary), std::move(options)};
   }
-  /// What the class of a group is at run time.
-  static std::shared_ptr<AmortizerGroup> make_group(const char* class_name, std::vector<AmortizerGroup::Part> parts) {
-    return std::make_shared<AmortizerGroup>(AmortizerGroup(class_name, std::move(parts)));
-  }
-  static std::shared_ptr<AmortizerGroup> make_ensemble(const AmortizerGroup& of) {
-    return std::make_shared<EnsembleBase>(EnsembleBase(of));
+  template <class Group>
+  static std::shared_ptr<Group> make_group(std::vector<AmortizerGroup::Part> parts) {
+    return std::shared_ptr<Group>(new Group(AmortizerGroup(Group::kClass, std::move(parts))));
   }
   /// The rows of the store's table that are its own, and how many letters of their names tell its place there.
   struct Own {
@@ -83,15 +80,21 @@ inline std::shared_ptr<AmortizerBase> in_own_class(const Amortizer& amortizer) {
   return out ? out : std::make_shared<Amortizer>(amortizer);
 }
 
+/// Calls f.operator()<G>() for every class of groups. A new one is a line here.
+template <class F>
+void for_each_group(F&& f) {
+  f.template operator()<AmortizedPosteriorLikelihood>();
+  f.template operator()<TwoLevelAmortizedPosterior>();
+  f.template operator()<EnsembleBase>();
+}
+
 /// A group of the library's of this name; its parts are checked.
 inline std::shared_ptr<AmortizerGroup> group_named(const std::string& name, std::vector<AmortizerGroup::Part> parts) {
-  if (name == AmortizedPosteriorLikelihood::kClass)
-    return std::make_shared<AmortizedPosteriorLikelihood>(
-        *AmortizerAccess::make_group(AmortizedPosteriorLikelihood::kClass, std::move(parts)));
-  if (name == TwoLevelAmortizedPosterior::kClass)
-    return std::make_shared<TwoLevelAmortizedPosterior>(*AmortizerAccess::make_group(TwoLevelAmortizedPosterior::kClass, std::move(parts)));
-  if (name == EnsembleBase::kClass)
-    return AmortizerAccess::make_ensemble(*AmortizerAccess::make_group(EnsembleBase::kClass, std::move(parts)));
+  std::shared_ptr<AmortizerGroup> out;
+  for_each_group([&]<class G>() {
+    if (name == G::kClass) out = AmortizerAccess::make_group<G>(std::move(parts));
+  });
+  if (out) return out;
   throw std::runtime_error(fmt::format("it is an \"{}\", which this library does not know", name));
 }
 
