@@ -87,11 +87,10 @@ def time_sampling(channel, trainer, model):
         channel.answer(time.perf_counter() - start)
 
 
-def work_cpp(channel, batched):
+def work_cpp(channel, model, amortizer, **options):
     import bayesflow_cpp as bf
 
-    model, amortizer = workflow(bf, batched)
-    trainer = bf.trainers.Trainer(amortizer=amortizer, generative_model=model)
+    trainer = bf.trainers.Trainer(amortizer=amortizer, generative_model=model, **options)
     trainer.train_online(epochs=1, iterations_per_epoch=WARM_UP, batch_size=BATCH)
     channel.answer(bf.__version__)
     while (command := channel.next())[0] == "train":
@@ -107,11 +106,10 @@ class End(Exception):
     pass
 
 
-def work_v1(channel):
+def work_v1(channel, model, amortizer, **options):
     """One call of train_online compiles the step anew, which takes seconds. So there is one, and the model waits for commands where a batch is asked for."""
     import bayesflow as bf
 
-    model, amortizer = workflow(bf, False)
     count, start, stop = 0, 0.0, None
 
     def waiting(batch_size, **kwargs):
@@ -125,7 +123,7 @@ def work_v1(channel):
         count += 1
         return model(batch_size, **kwargs)
 
-    trainer = bf.trainers.Trainer(amortizer=amortizer, generative_model=waiting)
+    trainer = bf.trainers.Trainer(amortizer=amortizer, generative_model=waiting, **options)
     count, stop = 0, WARM_UP
     try:
         trainer.train_online(epochs=10**6, iterations_per_epoch=1000, batch_size=BATCH)
@@ -136,14 +134,15 @@ def work_v1(channel):
 
 
 class Worker:
-    def __init__(self, python, role, log):
+    def __init__(self, python, role, log, program=__file__):
         self._log = log
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONNOUSERSITE": "1"}
         if role == "v1":
             environment.pop("PYTHONPATH", None)
         self._process = subprocess.Popen(
-            [python, __file__, "--worker", role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+            [python, program, "--worker", role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
         )
+        self.pid = self._process.pid
         self.version = self._answer()
 
     def ask(self, *command):
@@ -217,7 +216,13 @@ def main():
     arguments = parser.parse_args()
     if arguments.worker:
         channel = Channel()
-        return work_v1(channel) if arguments.worker == "v1" else work_cpp(channel, arguments.worker == "batched")
+        if arguments.worker == "v1":
+            import bayesflow
+
+            return work_v1(channel, *workflow(bayesflow, False))
+        import bayesflow_cpp
+
+        return work_cpp(channel, *workflow(bayesflow_cpp, arguments.worker == "batched"))
 
     iterations, turns = arguments.iterations or (40 if arguments.quick else 200), arguments.turns or (3 if arguments.quick else 7)
     v1_python = environment_of_v1(arguments.environment)

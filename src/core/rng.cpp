@@ -112,6 +112,32 @@ void Rng::fill_uniform(std::span<double> out) {
   for (double& x : out) x = unit(bits());
 }
 
+void Rng::fill_kept(std::span<float> out, std::uint32_t threshold, float keep) {
+  const auto one_by_one = [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; i += 2) {
+      const std::uint64_t word = bits();
+      out[i] = static_cast<std::uint32_t>(word) >= threshold ? keep : 0.0f;
+      if (i + 1 < last) out[i + 1] = static_cast<std::uint32_t>(word >> 32) >= threshold ? keep : 0.0f;
+    }
+  };
+  // What is left of a block, whole blocks, the rest.
+  const std::size_t begin = std::min(out.size(), static_cast<std::size_t>(2 * left_));
+  one_by_one(0, begin);
+  const std::size_t blocks = (out.size() - begin) / 4;
+  if (blocks > 0) {
+    kernels::keep_mask({key_, index_, position_, blocks, threshold, keep}, 1, static_cast<std::int64_t>(4 * blocks), out.data() + begin, 0);
+    position_ += blocks;
+  }
+  one_by_one(begin + 4 * blocks, out.size());
+}
+
+Rng::Blocks Rng::reserve(std::uint64_t blocks) {
+  left_ = 0;
+  const Blocks out{key_, index_, position_};
+  position_ += blocks;
+  return out;
+}
+
 double Rng::normal_scalar(double loc, double scale) {
   require_scale(scale);
   double z;

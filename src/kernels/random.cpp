@@ -1,6 +1,7 @@
 #include "kernels/random.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/targets.hpp"
 
@@ -85,6 +86,28 @@ void normal_blocks(std::uint64_t key, std::uint64_t index, std::uint64_t first_b
   }
 }
 
+void keep_mask(const KeepMask& mask, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ld) {
+  const D64 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t blocks = (cols + 3) / 4;
+  const std::uint32_t threshold = mask.threshold;
+  const float keep = mask.keep;
+  constexpr std::size_t kPairs = 2 * HWY_MAX_BYTES / sizeof(std::uint64_t);
+  HWY_ALIGN std::uint64_t pairs[kPairs];
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::uint64_t first = mask.first_block + static_cast<std::uint64_t>(row) * mask.row_blocks;
+    for (std::int64_t b = 0; b < blocks; b += lanes) {
+      const Words w = philox(hn::Add(hn::Iota(d, 0), hn::Set(d, first + static_cast<std::uint64_t>(b))), mask.index, mask.key);
+      hn::StoreInterleaved2(hn::Or(w.w0, hn::ShiftLeft<32>(w.w1)), hn::Or(w.w2, hn::ShiftLeft<32>(w.w3)), d, pairs);
+      std::uint32_t words[2 * kPairs];
+      std::memcpy(words, pairs, sizeof pairs);
+      const std::int64_t count = std::min(4 * lanes, cols - 4 * b);
+      float* at = out + row * ld + 4 * b;
+      for (std::int64_t i = 0; i < count; ++i) at[i] = words[i] >= threshold ? keep : 0.0f;
+    }
+  }
+}
+
 const char* best_target() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace bayesflow::kernels::HWY_NAMESPACE
@@ -94,10 +117,14 @@ HWY_AFTER_NAMESPACE();
 namespace bayesflow::kernels {
 
 HWY_EXPORT(normal_blocks);
+HWY_EXPORT(keep_mask);
 HWY_EXPORT(best_target);
 
 void normal_blocks(std::uint64_t key, std::uint64_t index, std::uint64_t first_block, std::int64_t blocks, double* out) {
   HWY_DYNAMIC_DISPATCH(normal_blocks)(key, index, first_block, blocks, out);
+}
+void keep_mask(const KeepMask& mask, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ld) {
+  HWY_DYNAMIC_DISPATCH(keep_mask)(mask, rows, cols, out, ld);
 }
 const char* best_target() { return HWY_DYNAMIC_DISPATCH(best_target)(); }
 

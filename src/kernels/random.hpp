@@ -10,6 +10,16 @@ namespace bayesflow::kernels {
 /// word 1) 2^-53; out = r cos, r sin.
 void normal_blocks(std::uint64_t key, std::uint64_t index, std::uint64_t first_block, std::int64_t blocks, double* out);
 
+/// Which entries of a matrix (rows, cols), rows `ld` apart, dropout keeps: `keep` where the entry's random word is at least `threshold`,
+/// else 0. Each block of the stream has four 32-bit words. Row i is made of the blocks from first_block + i row_blocks on, so that any
+/// stretch of rows can be made again; row_blocks: at least ceil(cols / 4).
+struct KeepMask {
+  std::uint64_t key, index, first_block, row_blocks;
+  std::uint32_t threshold;
+  float keep;
+};
+void keep_mask(const KeepMask& mask, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ld);
+
 /// Name of the instruction set that the kernels run with.
 const char* best_target();
 

@@ -5,6 +5,8 @@
 
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/core/rng.hpp"
+#include "kernels/random.hpp"
 #include "support/expect.hpp"
 #include "support/op_table.hpp"
 
@@ -78,30 +80,83 @@ TEST(Masks, PaddingChangesNothing) {
   expect_padding_changes_nothing("mask_rows", [](Tensor x, Tensor m) { return m ? ops::mask_rows(x, m) : ops::scale(x, 1); });
 }
 
+/// (sets, n, heads w) -> (sets, heads, n, w)
+Tensor split_heads(Tensor x, std::int64_t heads) {
+  return ops::transpose(ops::reshape(x, {x.dim(0), x.dim(1), heads, x.cols() / heads}), {0, 2, 1, 3});
+}
+
+/// As the header says it, with every intermediate result. `kept`: what dropout leaves of the weights (sets, heads, n, m), or nothing.
+Tensor composed_attention(Tensor q, Tensor k, Tensor v, std::int64_t heads, Tensor mask, Tensor kept) {
+  Tensor scores = ops::batched_matmul(split_heads(q, heads), split_heads(k, heads), {.b = true});
+  if (mask) mask = ops::reshape(mask, {q.dim(0), 1, mask.rank() == 2 ? 1 : q.dim(1), k.dim(1)});
+  Tensor weights = ops::softmax(ops::scale(scores, 1 / std::sqrt(static_cast<float>(q.cols() / heads))), mask);
+  if (kept) weights = ops::multiply(weights, kept);
+  Tensor y = ops::transpose(ops::batched_matmul(weights, split_heads(v, heads)), {0, 2, 1, 3});
+  return ops::reshape(y, {q.dim(0), q.dim(1), v.cols()});
+}
+
 TEST(Attention, AgreesWithTheComposedForm) {
-  // Dropout takes the composed form; with so small a probability it drops nothing.
   const Array q = sample("attention/q", {3, 70, 8}), k = sample("attention/k", {3, 9, 8}), v = sample("attention/v", {3, 9, 4});
   Array keys({3, 9}, 1.0), pairs({3, 70, 9}, 1.0);
   for (std::int64_t j = 5; j < 9; ++j) keys(1, j) = 0;
   for (std::int64_t i = 0; i < 70; ++i)
     for (std::int64_t j = 0; j < 9; ++j) pairs(2, i, j) = (i + j) % 3 ? 1 : 0;
-  for (const Array* mask : {static_cast<const Array*>(nullptr), static_cast<const Array*>(&keys), static_cast<const Array*>(&pairs)}) {
-    std::vector<std::vector<float>> seen[2];
-    for (const bool composed : {false, true}) {
-      Tape tape;
-      tape.reset({});
-      const Tensor in[] = {tape.input(q, true), tape.input(k, true), tape.input(v, true)};
-      Tensor y =
-          ops::attention(in[0], in[1], in[2], {.heads = 2, .dropout = composed ? 1e-12f : 0.0f}, mask ? tape.input(*mask) : Tensor());
-      ASSERT_EQ(y.shape(), Shape({3, 70, 4}));
-      tape.backward(ops::multiply(y, y));
-      auto& out = seen[composed ? 1 : 0];
-      out.emplace_back(y.data(), y.data() + y.size());
-      for (const Tensor& t : in) out.emplace_back(t.grad(), t.grad() + t.size());
+  for (const float dropout : {0.0f, 0.3f})
+    for (const Array* mask : {static_cast<const Array*>(nullptr), static_cast<const Array*>(&keys), static_cast<const Array*>(&pairs)}) {
+      std::vector<std::vector<float>> seen[2];
+      for (const bool composed : {false, true}) {
+        Tape tape;
+        tape.reset({.training = true, .seed = 5});
+        const Tensor in[] = {tape.input(q, true), tape.input(k, true), tape.input(v, true)};
+        const Tensor m = mask ? tape.input(*mask) : Tensor();
+        Tensor y;
+        if (composed) {
+          Tensor kept;
+          if (dropout > 0) {
+            // The same random numbers: each row of weights begins with a block of its own.
+            const Rng::Blocks noise = tape.rng().reserve(0);
+            kept = tape.filled({3, 2, 70, 9}, 0);
+            kernels::keep_mask(
+                {noise.key, noise.index, noise.first, 3, static_cast<std::uint32_t>(dropout * 4294967296.0), 1 / (1 - dropout)}, 3 * 2 * 70,
+                9, kept.data(), 9);
+          }
+          y = composed_attention(in[0], in[1], in[2], 2, m, kept);
+        } else {
+          y = ops::attention(in[0], in[1], in[2], {.heads = 2, .dropout = dropout}, m);
+        }
+        ASSERT_EQ(y.shape(), Shape({3, 70, 4}));
+        tape.backward(ops::multiply(y, y));
+        auto& out = seen[composed ? 1 : 0];
+        out.emplace_back(y.data(), y.data() + y.size());
+        for (const Tensor& t : in) out.emplace_back(t.grad(), t.grad() + t.size());
+      }
+      for (std::size_t t = 0; t < 4; ++t)
+        for (std::size_t i = 0; i < seen[0][t].size(); ++i)
+          ASSERT_NEAR(seen[0][t][i], seen[1][t][i], 8e-6) << t << " at " << i << ", dropout " << dropout;
     }
-    for (std::size_t t = 0; t < 4; ++t)
-      for (std::size_t i = 0; i < seen[0][t].size(); ++i) ASSERT_NEAR(seen[0][t][i], seen[1][t][i], 4e-6) << t << " at " << i;
+}
+
+TEST(Attention, DropoutKeepsTheStatedShareOfWeights) {
+  // Values of one column per key: what comes out are the weights themselves.
+  constexpr std::int64_t kKeys = 37;
+  Array one_hot({1, kKeys, kKeys}, 0.0);
+  for (std::int64_t j = 0; j < kKeys; ++j) one_hot(0, j, j) = 1;
+  Tape tape;
+  tape.reset({.training = true, .seed = 3});
+  Tensor q = tape.filled({1, 500, 2}, 0), k = tape.filled({1, kKeys, 2}, 0);
+  Tensor y = ops::attention(q, k, tape.input(one_hot), {.dropout = 0.2f});
+  double kept = 0;
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    if (y.data()[i] == 0) continue;
+    kept += 1;
+    ASSERT_NEAR(y.data()[i], 1.25 / kKeys, 1e-6);
   }
+  EXPECT_NEAR(kept / static_cast<double>(y.size()), 0.8, 0.012);  // four standard errors
+  tape.reset({.training = true});
+  EXPECT_EQ(sentence<ArgumentError>([&] {
+              (void)ops::attention(tape.filled({2, 3}, 0), tape.filled({2, 3}, 0), tape.filled({2, 3}, 0), {.dropout = 1});
+            }),
+            "attention: dropout must be in [0, 1), so that something is kept; got 1");
 }
 
 TEST(Attention, DropoutActsOnWeightsInTrainingOnly) {

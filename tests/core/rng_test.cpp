@@ -9,6 +9,7 @@
 #include <numeric>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "bayesflow/core/errors.hpp"
 #include "support/expect.hpp"
@@ -316,6 +317,25 @@ TEST(Rng, ArgumentsOutsideTheDomainAreNamed) {
   EXPECT_EQ(says([&] { rng.dirichlet(one_bad); }), "Rng::dirichlet: concentration must be positive and finite; got 0");
   EXPECT_THROW(rng.normal({2}, Array({3})), ShapeError);
   EXPECT_THROW(rng.uniform({2}, Array({3}), Array({2})), ShapeError);
+}
+
+/// Wherever in a block it begins: the halves of bits() one after the other.
+TEST(Rng, KeepsByTheSameBits) {
+  constexpr std::uint32_t kThreshold = 1U << 30;
+  for (const int before : {0, 1, 2, 3})
+    for (const std::size_t size : {0, 1, 2, 3, 4, 5, 7, 64, 1001}) {
+      Rng one(3, "kept", 5), two(3, "kept", 5);
+      for (int i = 0; i < before; ++i) EXPECT_EQ(one.bits(), two.bits());
+      std::vector<float> got(size), want(size);
+      one.fill_kept(got, kThreshold, 2.0f);
+      for (std::size_t i = 0; i < size; i += 2) {
+        const std::uint64_t word = two.bits();
+        want[i] = static_cast<std::uint32_t>(word) >= kThreshold ? 2.0f : 0.0f;
+        if (i + 1 < size) want[i + 1] = static_cast<std::uint32_t>(word >> 32) >= kThreshold ? 2.0f : 0.0f;
+      }
+      EXPECT_EQ(got, want) << size << " after " << before;
+      EXPECT_EQ(one.bits(), two.bits()) << "the stream goes on alike";
+    }
 }
 
 }  // namespace

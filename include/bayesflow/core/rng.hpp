@@ -89,6 +89,13 @@ class Rng {
   void fill_normal(std::span<double> out);
   void fill_normal(std::span<float> out);  ///< the same numbers, rounded
   void fill_uniform(std::span<double> out);
+  /// `keep` with probability 1 - threshold / 2^32, else 0: the halves of `bits`, the lower ones first, are compared with `threshold`.
+  void fill_kept(std::span<float> out, std::uint32_t threshold, float keep);
+  /// Blocks of the stream, each of four 32-bit words, set aside for kernels::keep_mask: key, index, and number of the first.
+  struct Blocks {
+    std::uint64_t key, index, first;
+  };
+  [[nodiscard]] Blocks reserve(std::uint64_t blocks);
 
  private:
   void next_block();

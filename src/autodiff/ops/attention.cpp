@@ -4,10 +4,13 @@
 #include <cmath>
 
 #include "autodiff/ops/axes.hpp"
+#include "autodiff/ops/dropout.hpp"
 #include "autodiff/ops/gemm.hpp"
 #include "bayesflow/autodiff/ops/dense.hpp"
 #include "bayesflow/autodiff/ops/elementwise.hpp"
 #include "bayesflow/autodiff/ops/shape.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/random.hpp"
 #include "kernels/rows.hpp"
 
 namespace bayesflow::ops {
@@ -69,7 +72,9 @@ struct Attention {
   std::int64_t q_set;                                   // from one set's queries to the next's; 0: all share them
   std::int64_t mask_set, mask_query;
   float scale;
-  float* log_sums;  // of each set, head and query
+  float* log_sums;    // of each set, head and query
+  float dropout;      // probability; 0: none
+  Rng::Blocks noise;  // its random numbers: those of each set, head and query begin with a block of their own
   [[nodiscard]] std::int64_t q_cols() const { return heads * width; }
   [[nodiscard]] std::int64_t v_cols() const { return heads * out; }
   /// Keys up to the last one that is there.
@@ -83,6 +88,14 @@ struct Attention {
     if (!mask) return {count, present_keys};
     return {count, present_keys, mask.data() + set * mask_set + first * mask_query, mask_query};
   }
+  /// What dropout makes of the weights of some queries: `keep` or 0 for each of the first `present_keys`.
+  void keep(std::int64_t set, std::int64_t head, std::int64_t first, std::int64_t count, std::int64_t present_keys, float* mask_out) const {
+    const auto row = static_cast<std::uint64_t>((set * heads + head) * queries + first);
+    kernels::keep_mask({noise.key, noise.index, noise.first + row * blocks_of_row(), blocks_of_row(), detail::dropout_threshold(dropout),
+                        detail::dropout_scale(dropout)},
+                       count, present_keys, mask_out, present_keys);
+  }
+  [[nodiscard]] std::uint64_t blocks_of_row() const { return static_cast<std::uint64_t>((keys + 3) / 4); }
 };
 
 /// f(set, head, keys that are there)
@@ -109,6 +122,7 @@ void attention_forward(const Attention& a) {
   Arena& arena = tape.arena();
   const Arena::Mark mark = arena.mark();
   float* weights = arena.floats(kQueries * a.keys);
+  float* kept = a.dropout > 0 ? arena.floats(kQueries * a.keys) : nullptr;
   float* kt = arena.floats(a.width * a.keys);
   for_heads(a, [&](std::int64_t set, std::int64_t head, std::int64_t keys) {
     const float* q = a.q.data() + set * a.q_set + head * a.width;
@@ -117,6 +131,10 @@ void attention_forward(const Attention& a) {
       gemm(tape, arena, count, a.width, keys, {q + first * a.q_cols(), a.q_cols()}, {kt, keys}, weights, keys, false);
       kernels::softmax(a.rows(set, first, count, keys), weights, a.scale, weights,
                        a.log_sums ? a.log_sums + (set * a.heads + head) * a.queries + first : nullptr);
+      if (kept) {
+        a.keep(set, head, first, count, keys, kept);
+        kernels::multiply(weights, kept, weights, count * keys);
+      }
       gemm(tape, arena, count, keys, a.out, {weights, keys}, {a.v.data() + set * a.keys * a.v_cols() + head * a.out, a.v_cols()},
            a.y.node()->value + (set * a.queries + first) * a.v_cols() + head * a.out, a.v_cols(), false);
     });
@@ -141,6 +159,7 @@ void attention_backward(const Attention& a) {
   const Arena::Mark mark = arena.mark();
   float* weights = arena.floats(kQueries * a.keys);
   float* dweights = arena.floats(kQueries * a.keys);
+  float* kept = a.dropout > 0 ? arena.floats(2 * kQueries * a.keys) : nullptr;
   float* kt = arena.floats(a.width * a.keys);
   float* vt = arena.floats(a.out * a.keys);
   for_heads(a, [&](std::int64_t set, std::int64_t head, std::int64_t keys) {
@@ -154,9 +173,16 @@ void attention_backward(const Attention& a) {
       gemm(tape, arena, count, a.width, keys, {q, a.q_cols()}, {kt, keys}, weights, keys, false);
       kernels::softmax_again(a.rows(set, first, count, keys), weights, a.scale, a.log_sums + (set * a.heads + head) * a.queries + first,
                              weights);
-      if (dv) gemm(tape, arena, keys, count, a.out, {weights, keys, true}, {dy, a.v_cols()}, dv + at_v, a.v_cols(), true);
+      const float* used = weights;  // after dropout
+      if (kept) {
+        a.keep(set, head, first, count, keys, kept);
+        kernels::multiply(weights, kept, kept + kQueries * a.keys, count * keys);
+        used = kept + kQueries * a.keys;
+      }
+      if (dv) gemm(tape, arena, keys, count, a.out, {used, keys, true}, {dy, a.v_cols()}, dv + at_v, a.v_cols(), true);
       if (!dq && !dk) return;
       gemm(tape, arena, count, a.out, keys, {dy, a.v_cols()}, {vt, keys}, dweights, keys, false);
+      if (kept) kernels::multiply(dweights, kept, dweights, count * keys);
       kernels::softmax_backward(count, keys, weights, dweights, a.scale, dweights, false);
       if (dq)
         gemm(tape, arena, count, keys, a.width, {dweights, keys}, {a.k.data() + at_k, a.q_cols()}, dq + at_q + first * a.q_cols(),
@@ -165,22 +191,6 @@ void attention_backward(const Attention& a) {
     });
   });
   arena.rewind(mark);
-}
-
-/// (..., n, heads w) -> (..., heads, n, w), with the leading axes as one.
-Tensor split_heads(Tensor x, std::int64_t sets, std::int64_t heads) {
-  const std::int64_t n = x.dim(-2);
-  return transpose(reshape(x, {sets, n, heads, x.cols() / heads}), {0, 2, 1, 3});
-}
-
-/// As the header says it, with every intermediate result.
-Tensor composed_attention(const Attention& a, const Shape& shape, float p) {
-  const bool shared = a.q_set == 0 && a.sets != 1;
-  Tensor scores = batched_matmul(split_heads(a.q, shared ? 1 : a.sets, a.heads), split_heads(a.k, a.sets, a.heads), {.b = true});
-  Tensor mask = a.mask ? reshape(a.mask, {a.sets, 1, a.mask_query ? a.queries : 1, a.keys}) : Tensor();
-  Tensor weights = dropout(softmax(scale(scores, a.scale), mask), p);
-  Tensor y = transpose(batched_matmul(weights, split_heads(a.v, a.sets, a.heads)), {0, 2, 1, 3});
-  return reshape(y, shape);
 }
 
 }  // namespace
@@ -243,7 +253,10 @@ Tensor attention(Tensor q, Tensor k, Tensor v, const AttentionOptions& options, 
   }
   shape.push_back(v.cols());
   Tape& tape = q.tape();
-  if (options.dropout > 0 && tape.training()) return composed_attention(a, shape, options.dropout);
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    throw ArgumentError(fmt::format("attention: dropout must be in [0, 1), so that something is kept; got {}", options.dropout));
+  a.dropout = tape.training() ? options.dropout : 0;
+  if (a.dropout > 0) a.noise = tape.rng().reserve(static_cast<std::uint64_t>(a.sets * a.heads * a.queries) * a.blocks_of_row());
   a.y = tape.result(shape, {q, k, v});
   a.log_sums = a.y.needs_grad() ? tape.arena().floats(a.sets * a.heads * a.queries) : nullptr;
   attention_forward(a);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autodiff/check.hpp"
+#include "autodiff/ops/dropout.hpp"
 #include "autodiff/ops/pieces.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/ordered.hpp"
@@ -125,14 +126,7 @@ Tensor dropout(Tensor x, float p) {
   if (p == 0) return x;
   Tensor y = x.tape().result(x.shape(), {x});
   float* mask = x.tape().arena().floats(x.size());
-  const float keep = 1.0f / (1.0f - p);
-  Rng& rng = x.tape().rng();
-  const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
-  for (std::int64_t i = 0, n = x.size(); i < n; i += 2) {
-    const std::uint64_t bits = rng.bits();
-    mask[i] = static_cast<std::uint32_t>(bits) >= threshold ? keep : 0.0f;
-    if (i + 1 < x.size()) mask[i + 1] = static_cast<std::uint32_t>(bits >> 32) >= threshold ? keep : 0.0f;
-  }
+  x.tape().rng().fill_kept({mask, static_cast<std::size_t>(x.size())}, detail::dropout_threshold(p), detail::dropout_scale(p));
   kernels::multiply(x.data(), mask, y.data(), x.size());
   x.tape().on_backward(y, [x, y, mask] {
     const GradSink dx = grad_sink(x);
