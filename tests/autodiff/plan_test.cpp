@@ -14,8 +14,9 @@ namespace {
 TEST(Plan, DependsOnShapesAloneAndCoversEveryItem) {
   for (const std::int64_t items : {1, 2, 7, 8, 31, 32, 33, 127, 128, 129, 500, 4096, 100000})
     for (const std::int64_t rows : {1, 2, 50, 127, 128, 129, 399, 400, 5000})
-      for (const bool sets : {false, true}) {
-        const Plan p = sets ? plan_sets(items, rows) : plan_rows(items, rows);
+      for (const auto make : {plan_rows, plan_sets, plan_series}) {
+        const bool sets = make == plan_sets;
+        const Plan p = make(items, rows);
         EXPECT_EQ(p.items, items);
         EXPECT_EQ(p.rows_per_item, rows);
         EXPECT_EQ(p.precision, Precision::float32);
@@ -36,6 +37,9 @@ TEST(Plan, DependsOnShapesAloneAndCoversEveryItem) {
   EXPECT_EQ(quickstart.chunks, 8);  // four sets of 50 observations a chunk
   EXPECT_EQ(quickstart.lanes, 4);
   EXPECT_EQ(plan_rows(3, 5000).lanes, 3);
+  EXPECT_EQ(plan_rows(32, 100).chunks, 16);
+  EXPECT_EQ(plan_series(32, 100).chunks, 8);
+  EXPECT_EQ(plan_series(32, 20).chunks, plan_rows(32, 20).chunks);
 }
 
 TEST(Plan, PartsCoverItemsLanesAndChunks) {

@@ -40,6 +40,9 @@ struct Plan {
 /// The plan for networks that treat the rows of a data set alike. Chunks have about 200 rows; a lane has two chunks or more, and there are
 /// at most kMaxLanes. Fewer than 8 data sets of 400 rows or more have a chunk and a lane each; one alone is cut inside.
 [[nodiscard]] Plan plan_rows(std::int64_t items, std::int64_t rows_per_item);
+/// The same for networks with recurrent layers: chunks have four data sets or more, whose states pass through one product a
+/// step, so that weights are read once for all of them.
+[[nodiscard]] Plan plan_series(std::int64_t items, std::int64_t rows_per_item);
 /// The same for networks whose work on rows is done by chains of dense layers (deep sets): fewer than 8 data sets of 400 rows or more are
 /// cut inside, which shares the work out evenly. Recurrent and attention layers do not cut a data set.
 [[nodiscard]] Plan plan_sets(std::int64_t items, std::int64_t rows_per_item);

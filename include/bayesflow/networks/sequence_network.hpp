@@ -59,6 +59,7 @@ class SequenceNetwork final : public SummaryNetwork {
   [[nodiscard]] Tensor forward(Tape& tape, const SummaryInput& input) const override;
   [[nodiscard]] std::int64_t summary_dim() const override { return options_.summary_dim; }
   [[nodiscard]] bool takes_mask() const override { return true; }
+  [[nodiscard]] Plan plan(const Shape& data) const override { return plan_series(data[0], rows_per_item(data)); }
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const SequenceNetworkOptions& options() const { return options_; }
 
