@@ -83,6 +83,7 @@ bench-train: build  ## training speed alone
 
 against-v1: build venv  ## the Python package beside BayesFlow v1, which gets an environment of its own: make against-v1 ARGUMENTS=--quick
 	@$(VENV)/bin/python benchmarks/against_v1.py --cpp $(BUILD)/benchmarks/bench_train $(ARGUMENTS)
+	@$(VENV)/bin/python benchmarks/against_v1_networks.py $(ARGUMENTS)
 
 THREADS := 1,2,4,8,16
 bench-threads: build  ## training speed by number of threads: make bench-threads THREADS=1,2,4
