@@ -67,6 +67,7 @@ $(DOCS)/venv/requirements.txt: docs/site/requirements.txt | setup
 	@$(DOCS)/venv/bin/pip install $(QUIET) --disable-pip-version-check -r $< && cp $< $@
 
 setup-docs: $(DOCS)/venv/requirements.txt  ## what `make docs` needs
+	@cmake/install_dependencies.sh docs
 
 docs: library setup-docs  ## the documentation site, all notebooks run: build/docs/html; in less time: BAYESFLOW_EXAMPLE_SMALL=1 make docs
 	@$(DOCS)/venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall . \

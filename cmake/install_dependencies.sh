@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install_dependencies.sh [GROUP...]: installs the Debian packages of these groups that are missing, and says nothing if there are none. Groups: library (the default) is
 # what the library, the Python package and the tutorial are built with; tests is what tests and benchmarks need besides, browser what looks at the report in one;
-# checks is for formatting, clang-tidy and a Debian 13 to test in. Where packages cannot be installed (no apt-get, no root), it looks for the programs and headers themselves, and says which are not there.
+# checks is for formatting, clang-tidy and a Debian 13 to test in; docs for the documentation site. Where packages cannot be installed (no apt-get, no root), it looks for the programs and headers themselves, and says which are not there.
 set -euo pipefail
 cd /
 [ $# -gt 0 ] || set -- library
@@ -38,6 +38,7 @@ browser | chromium            | Chromium                                        
 checks  | clang-format        | clang-format 14                                   | clang-format
 checks  | clang-tidy          | clang-tidy 14                                     | clang-tidy
 checks  | debootstrap         | debootstrap                                       | debootstrap
+docs    | doxygen             | Doxygen                                           | doxygen
 '
 
 rows() {  # the rows of the wanted groups, fields separated by single bars

@@ -9,13 +9,21 @@ import shutil
 import subprocess
 import sys
 
+import cpp_reference
+import layout
+import stage
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, HERE / "stage.py", ROOT, folder / "source"], check=True)
+    xml = cpp_reference.run_doxygen(ROOT, folder / "doxygen")
+    pages, bare = cpp_reference.pages(ROOT, layout.headers(ROOT), xml)
+    if bare:
+        sys.exit("the site was not made: these have no doc comment\n" + "\n".join(bare))
+    stage.Stage(ROOT, folder / "source", pages)()
     environment = {**os.environ, "BAYESFLOW_DOCS_NOTEBOOKS": str(folder / "notebooks")}
     # Everything is read anew (-E): a page that is not read again would not fail again. Notebooks have a cache of their own.
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-E", "-a", "-q", "-W", "--keep-going", "-j", "auto", "-c", HERE, "-d", folder / "doctrees", folder / "source", folder / "html"]

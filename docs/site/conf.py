@@ -39,9 +39,13 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 toc_object_entries_show_parents = "hide"
 
+# C++
+cpp_maximum_signature_line_length = 100
+
 html_theme = "furo"
 html_title = f"bayesflow.cpp {release}"
 html_static_path = [str(pathlib.Path(__file__).parent / "static")]
 html_css_files = ["site.css"]
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False

@@ -19,7 +19,7 @@ GROUPS = {
     "Examples": ["examples/*.ipynb", "examples/*.cpp"],
     "How to": ["docs/*.md"],
 }
-# The order on the site: from what a reader starts with to what is looked up. "Reference" also has the generated one.
+# The order on the site: from what a reader starts with to what is looked up. "Reference" also has the two generated ones.
 ORDER = ["Tutorial", "Concepts", "How to", "Examples", "Diagnostics", "Coming from", "Reference", "Development"]
 
 

@@ -1,11 +1,10 @@
-"""stage.py TREE FOLDER: brings the pages, notebooks and programs of the tree, and pages of the reference, to FOLDER, from which Sphinx makes the site."""
+"""Brings the pages, notebooks and programs of the tree, and pages of the two references, to a folder from which Sphinx makes the site."""
 
 from __future__ import annotations
 
 import pathlib
 import re
 import shutil
-import sys
 
 import layout
 
@@ -31,8 +30,12 @@ def contents(caption, names, titles=()):
 
 
 class Stage:
-    def __init__(self, root, folder):
+    """`cpp_pages`: {header: its page}, of cpp_reference; where Doxygen is not there, pages of titles stand for them."""
+
+    def __init__(self, root, folder, cpp_pages=None):
         self.root, self.folder = root, folder
+        self.headers = layout.headers(root)
+        self.cpp_pages = cpp_pages or {header: f"{header}\n{'=' * len(header)}\n" for header in self.headers}
         self.groups = layout.pages(root)
         self.on_site = {name for names in self.groups.values() for name in names}
 
@@ -47,7 +50,7 @@ class Stage:
         shutil.copyfile(self.root / name, path)
 
     def target(self, page, link):
-        """Where a link of a page leads on the site: links to programs and folders lead to their pages, those to other files of the tree to a copy."""
+        """Where a link of a page leads on the site: links to programs, headers and folders lead to their pages, those to other files of the tree to a copy."""
         path = ((self.root / page).parent / link).resolve()
         try:
             name = path.relative_to(self.root).as_posix()
@@ -60,6 +63,8 @@ class Stage:
             return depth + self.groups["Examples"][0]
         if name in self.on_site:
             return f"{depth}{name}.md" if name.endswith(".cpp") else depth + name
+        if name.startswith("include/") and name[len("include/") :] in self.headers:
+            return f"{depth}reference/cpp/{name[len('include/') :]}.rst"
         if path.is_file():
             self.copy(name)
         return depth + name
@@ -110,13 +115,23 @@ class Stage:
                 lines += [f".. autoobject:: {module}.{name}", ""]  # of conf.py: a class with its members, a function, or a value
         return "\n".join(lines)
 
+    def cpp_reference(self):
+        words = "Every public header, with what it declares, from its own doc comments. ``bayesflow/bayesflow.hpp`` has what users of networks need, ``bayesflow/engine.hpp`` what their authors need beside it."
+        overview, folders = ["C++ reference", "=============", "", words, ""], {}
+        for header in self.headers:
+            folders.setdefault(pathlib.PurePosixPath(header).parent.as_posix(), []).append(header)
+            self.write(f"reference/cpp/{header}.rst", self.cpp_pages[header])
+        for folder, inside in folders.items():
+            overview += [folder, "-" * len(folder), "", ".. toctree::", "   :maxdepth: 1", "", *(f"   {header}" for header in inside), ""]
+        self.write("reference/cpp/index.rst", "\n".join(overview))
+
     def front_page(self):
         text = self.rewritten("README.md", (self.root / "README.md").read_text(encoding="utf-8"))
         trees = []
         for group, names in self.groups.items():
             names = [f"{name}.md" if name.endswith(".cpp") else name for name in names]
             if group == "Reference":
-                names = ["reference/python/index.rst", *names]
+                names = ["reference/python/index.rst", "reference/cpp/index.rst", *names]
             trees.append(contents(group, names))
         self.write("index.md", text + "\n" + "\n".join(trees))
 
@@ -126,8 +141,5 @@ class Stage:
             for name in names:
                 self.page(name)
         self.python_reference()
+        self.cpp_reference()
         self.front_page()
-
-
-if __name__ == "__main__":
-    Stage(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve())()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The documentation site is complete, by the sources alone, without Sphinx: every page of docs/, notebook, program and module is in its contents once, with a title; every public
-name of the Python package is in the reference, and has a doc comment."""
+name of the Python package is in the reference, and has a doc comment; every public header has its page;
+files that the bibliography names are there."""
 import ast
 import pathlib
 import re
@@ -22,6 +23,11 @@ with tempfile.TemporaryDirectory() as folder:
     front = (site / "index.md").read_text(encoding="utf-8")
     listed = [line for tree in re.findall(r"```\{toctree\}\n(.*?)```", front, flags=re.S) for line in tree.splitlines() if line and not line.startswith(":")]
     reference = {path.stem: path.read_text(encoding="utf-8") for path in site.glob("reference/python/*.rst")}
+    overview = (site / "reference" / "cpp" / "index.rst").read_text(encoding="utf-8")
+    for path in (ROOT / "include").rglob("*.hpp"):
+        header = path.relative_to(ROOT / "include").as_posix()
+        if f"\n   {header}\n" not in overview or not (site / "reference" / "cpp" / f"{header}.rst").is_file():
+            problems.append(f"include/{header} is not in the C++ reference")
     for name in listed:
         if not (site / name).is_file():
             problems.append(f"the contents list {name}, which is not there")
@@ -69,6 +75,11 @@ for path in sorted(package.rglob("*.py")):
         for one in [node, *inside]:
             if not one.name.startswith("_") and not ast.get_docstring(one) and not any(getattr(d, "attr", "") == "setter" for d in one.decorator_list):
                 problems.append(f"{path.relative_to(ROOT)}:{one.lineno}: {one.name} has no docstring")
+
+# The bibliography names files that are there.
+for name in re.findall(r"`([\w/]+\.(?:hpp|py))`", (ROOT / "docs" / "bibliography.md").read_text(encoding="utf-8")):
+    if not (ROOT / "include" / "bayesflow" / name).is_file() and not (package / name).is_file():
+        problems.append(f"docs/bibliography.md: there is no {name}")
 
 if len(listed) < 50 or described < 200 or not front.startswith("# "):
     problems.append(f"only {len(listed)} pages and {described} names were found; has the layout of the sources changed?")

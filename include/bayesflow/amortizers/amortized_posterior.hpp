@@ -12,7 +12,7 @@
 #include "bayesflow/networks/invertible_network.hpp"
 
 namespace bayesflow {
-
+/// Settings of an AmortizedPosterior.
 using AmortizedPosteriorOptions = AmortizerOptions;
 
 /// q(parameters | summary_net(summary_conditions), direct_conditions).

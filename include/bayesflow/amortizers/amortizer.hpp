@@ -133,13 +133,13 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] Array outputs(const char* function, const Batch& batch, SampleOptions options) const;
   struct Latents {
     Array z, log_det_J;
-  };
+  };  ///< Latents of the targets, and the log-determinants of their Jacobians
   [[nodiscard]] Latents latents(const Batch& batch) const;
   [[nodiscard]] Array draws_from_latent(const Batch& batch, const Array& latent) const;
   struct DensityGradient {
     Array log_density;  ///< as log_density gives it
     Array gradient;     ///< of its sum over the rows of a data set, by the direct conditions: of their shape
-  };
+  };                    ///< A log density and its gradient
   /// Without a summary network.
   [[nodiscard]] DensityGradient density_gradient(const char* what, const Batch& batch) const;
 

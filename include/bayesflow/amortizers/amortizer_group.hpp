@@ -26,7 +26,7 @@ class AmortizerGroup : public AmortizerBase {
   struct Part {
     std::string name;
     std::shared_ptr<AmortizerBase> amortizer;
-  };
+  };  ///< A part, under the name that it has in files
   [[nodiscard]] const std::vector<Part>& parts() const;
 
   using AmortizerBase::build;

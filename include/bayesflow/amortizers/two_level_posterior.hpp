@@ -49,14 +49,14 @@ class TwoLevelAmortizedPosterior : public AmortizerGroup {
 
   [[nodiscard]] AmortizedPosterior local() const;
   [[nodiscard]] AmortizedPosterior global() const;
-
+  /// Draws of both levels.
   struct Draws {
     Array global;  ///< (batch, n_samples, H + S): hyper parameters, then shared ones
     Array local;   ///< (batch, groups, n_samples, L), each draw given the global draw of the same number; NaN for groups that are not there
   };
   /// With one seed the first draws are the same for any n_samples, and for any number of threads.
   [[nodiscard]] Draws sample(const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const;
-
+  /// Log densities of both levels.
   struct Densities {
     Array global;  ///< (batch): log q(hyper, shared | data)
     Array local;   ///< (batch, groups): log q(local_g | ...); 0 for groups that are not there
@@ -64,7 +64,7 @@ class TwoLevelAmortizedPosterior : public AmortizerGroup {
   [[nodiscard]] Densities log_densities(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const;
   /// log q(hyper, local, shared | data): (batch).
   [[nodiscard]] Array log_posterior(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const;
-
+  /// Latents of both levels.
   struct Forward {
     AmortizedPosterior::Forward global;  ///< z (batch, H + S), log_det_J (batch)
     Array local_z, local_log_det_J;      ///< (batch, groups, L), (batch, groups); NaN for groups that are not there

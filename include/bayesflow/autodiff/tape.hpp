@@ -28,7 +28,7 @@ struct TapeSettings {
   GradientLanes* lanes = nullptr;  ///< for gradients of parameters, which else need none; the tape's own is lane 0
   ThreadPool* pool = nullptr;      ///< threads for shards and sub-networks
 };
-
+/// Operations in the order in which they are computed, and their derivatives: see the top of this header.
 class alignas(64) Tape {  // those of two threads share no cache line
  public:
   Tape();

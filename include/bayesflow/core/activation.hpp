@@ -7,7 +7,7 @@
 #include "bayesflow/core/describe.hpp"
 
 namespace bayesflow {
-
+/// Functions of single numbers between layers; Keras' names.
 enum class Activation : std::uint8_t {
   identity,      ///< x
   relu,          ///< max(x, 0)
@@ -31,6 +31,6 @@ inline constexpr Activation kLastActivation = Activation::softsign;
 [[nodiscard]] const char* to_string(Activation activation);
 /// The reverse; also takes "linear" and "silu". Throws ConfigurationError listing the names.
 [[nodiscard]] EnumNames<Activation> names_of(Activation);
-[[nodiscard]] Activation activation_from(std::string_view name);
+[[nodiscard]] Activation activation_from(std::string_view name);  ///< by its name; throws ConfigurationError
 
 }  // namespace bayesflow

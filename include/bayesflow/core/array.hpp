@@ -133,7 +133,7 @@ class Array {
 [[nodiscard]] Array uninitialized_array(const Shape& shape);
 
 // Elementwise with broadcasting by NumPy's rules; ShapeError otherwise.
-Array operator+(const Array& a, const Array& b);
+Array operator+(const Array& a, const Array& b);  ///< element by element
 Array operator-(const Array& a, const Array& b);
 Array operator*(const Array& a, const Array& b);
 Array operator/(const Array& a, const Array& b);
@@ -145,7 +145,7 @@ Array operator+(double a, const Array& b);
 Array operator-(double a, const Array& b);
 Array operator*(double a, const Array& b);
 Array operator/(double a, const Array& b);
-
+/// Of each element.
 [[nodiscard]] Array exp(const Array& x);
 [[nodiscard]] Array log(const Array& x);
 [[nodiscard]] Array sqrt(const Array& x);
@@ -155,7 +155,7 @@ Array operator/(double a, const Array& b);
 [[nodiscard]] Array matmul(const Array& a, const Array& b);
 /// Equal shapes -> one more axis in front.
 [[nodiscard]] Array stack(std::span<const Array> parts);
-[[nodiscard]] Array concatenate(std::span<const Array> parts, int axis);
+[[nodiscard]] Array concatenate(std::span<const Array> parts, int axis);  ///< along an axis; ShapeError unless the other extents agree
 [[nodiscard]] Array concatenate(std::initializer_list<Array> parts, int axis);
 
 }  // namespace bayesflow

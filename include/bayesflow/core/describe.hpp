@@ -36,7 +36,7 @@ struct Constraint {
 [[nodiscard]] constexpr Constraint between(double low, double high) { return {.low = low, .high = high}; }
 [[nodiscard]] constexpr Constraint probability() { return {.low = 0, .high = 1, .below = true}; }  ///< [0, 1)
 [[nodiscard]] constexpr Constraint width() { return {.low = 1, .is_width = true}; }                ///< a number of units, at least 1
-
+/// As `between`, of a setting that may change when a file is loaded.
 [[nodiscard]] constexpr Constraint steps(double low, double high) { return {.low = low, .high = high, .is_free = true}; }
 
 [[nodiscard]] constexpr Constraint column() { return {.low = -1e15, .is_width = true}; }  ///< negative: counted from the end

@@ -5,7 +5,7 @@
 #include <string_view>
 
 namespace bayesflow {
-
+/// How important a message is.
 enum class LogLevel { info, warning };
 
 /// Receives one line, without a newline. An empty function is silence.

@@ -7,7 +7,7 @@
 #include <string>
 
 namespace bayesflow {
-
+/// Extents of an array or tensor, at most six, row-major: the last axis is contiguous.
 class Shape {
  public:
   static constexpr int kMaxRank = 6;

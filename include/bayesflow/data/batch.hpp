@@ -64,7 +64,7 @@ class Batch {
   struct Entry {
     RoleName role;
     Block values;
-  };
+  };  ///< A role and its block
   Batch() = default;
   /// {{roles::parameters, draws}, {roles::summary_conditions, data}}
   Batch(std::initializer_list<std::pair<std::string_view, Block>> entries);

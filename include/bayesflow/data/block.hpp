@@ -53,7 +53,7 @@ class Block {
 
   /// As a tensor, which is a copy: the block may go before the pass ends.
   [[nodiscard]] Tensor on(Tape& tape) const;
-
+  /// A number that float32 cannot hold.
   struct Beyond {
     std::int64_t at;  ///< flat index
     double value;     ///< before rounding

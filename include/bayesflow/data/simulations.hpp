@@ -71,7 +71,7 @@ struct Simulations {
   [[nodiscard]] static bool is_standard(std::string_view name);
   /// Any field by its name; null: it is not there.
   [[nodiscard]] const Array* find(std::string_view name) const;
-
+  /// A field with its values; null: not there.
   struct Field {
     std::string_view name;
     FieldRole role = FieldRole::per_simulation;

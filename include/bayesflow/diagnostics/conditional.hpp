@@ -52,7 +52,7 @@ struct Learnable {
   double share = 1;               ///< explained variance over the regression's; NaN if the regression finds nothing
   double regression_p_value = 1;  ///< that the regression finds nothing (by its error)
 };
-
+/// What `conditional_calibration` finds: what the data predict of errors, and teach of parameters.
 struct ConditionalCalibration {
   std::vector<Predictable> aspects;   ///< smallest p-value first
   std::vector<Learnable> parameters;  ///< (P)

@@ -34,7 +34,7 @@ struct C2st {
 };
 /// source (N, d), target (M, d): ShapeError on other widths, ArgumentError on fewer rows than folds.
 [[nodiscard]] C2st c2st(const Array& source, const Array& target, const C2stOptions& options = {});
-
+/// Kernels of the maximum mean discrepancy.
 enum class Kernel : std::uint8_t {
   gaussian,                ///< sum over 19 bandwidths of exp(-|x - y|^2 / (2 s)), s = 1e-6 ... 1e6 (v1)
   inverse_multiquadratic,  ///< sum over the same of s / (s + |x - y|^2) (v1)

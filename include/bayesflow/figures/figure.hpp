@@ -13,13 +13,13 @@ namespace bayesflow {
 namespace figures {
 
 // v1's colours. They differ in lightness as well as in hue, so that they stay apart for every kind of colour vision and in grey print.
-inline constexpr const char* kRed = "#8f2727";
-inline constexpr const char* kLightRed = "#a34f4f";
-inline constexpr const char* kGrey = "#808080";
-inline constexpr const char* kBlack = "#1f1f1f";
-inline constexpr const char* kOrange = "#e08a1e";
-inline constexpr const char* kBlue = "#2a6f97";
-
+inline constexpr const char* kRed = "#8f2727";       ///< v1's red
+inline constexpr const char* kLightRed = "#a34f4f";  ///< its lighter red
+inline constexpr const char* kGrey = "#808080";      ///< of reference lines
+inline constexpr const char* kBlack = "#1f1f1f";     ///< of text
+inline constexpr const char* kOrange = "#e08a1e";    ///< of what is marked
+inline constexpr const char* kBlue = "#2a6f97";      ///< of a second quantity
+/// How a line is drawn.
 enum class Dash : std::uint8_t { solid, dashed, dotted };
 
 // Common to the elements: colours are "#rrggbb"; opacity is in [0, 1]; an element with a label appears in the figure's legend
@@ -104,21 +104,21 @@ struct Rule {
   Dash dash = Dash::dashed;
   std::string label = {};
 };
-
+/// Whatever is drawn in a panel.
 using Element = std::variant<Line, Points, Band, Bars, Density, Cells, Text, Rule>;
-
+/// A mark on an axis.
 struct Tick {
   double position = 0;
   std::string label;
 };
-
+/// An axis of a panel.
 struct Axis {
   std::string label = {};
   std::optional<double> low = {}, high = {};  ///< limits (low > high: reversed); absent: from the data and 5 % around
   std::vector<Tick> ticks = {};               ///< empty: chosen
   bool show_ticks = true;
 };
-
+/// One diagram of a figure.
 struct Panel {
   std::int64_t row = 0, column = 0;  ///< place in the figure's grid; places without a panel stay white
   std::string title = {};

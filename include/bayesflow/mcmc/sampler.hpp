@@ -19,7 +19,7 @@ struct Evaluated {
 };
 /// Of all chains at a time, so that networks evaluate them in one pass, on all cores.
 using Target = std::function<Evaluated(const Array& points)>;
-
+/// Settings of `sample`.
 struct Options {
   std::int64_t warmup = 500;       ///< iterations of each chain that adapt step and metric, and are left out; at least 100
   std::int64_t draws = 1000;       ///< of each chain, after these; at least 4
@@ -33,7 +33,7 @@ struct Options {
   Array lower = {}, upper = {};
   void validate() const;  ///< throws ConfigurationError naming field, value and constraint
 };
-
+/// Draws of all chains, and whether they can be used.
 struct Result {
   Array draws;                        ///< (chains, draws, P)
   Array log_density;                  ///< (chains, draws)

@@ -102,7 +102,7 @@ struct GraphNode {
   std::int64_t first = 0, last = 0;              ///< columns
   std::int64_t axes = 0;                         ///< flatten, network
 };
-
+/// A network as a graph of layers: nodes, and the layers that they name.
 struct GraphOptions {
   std::vector<GraphLayer> layers = {};
   std::vector<GraphNode> nodes = {};  ///< in order: each sees "data" and those before it; the last is the summary

@@ -14,9 +14,9 @@
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow {
-
+/// The transformation of each coupling layer.
 enum class CouplingDesign : std::uint8_t { affine, spline, interleaved };
-enum class PermutationKind : std::uint8_t { fixed, learnable, none };
+enum class PermutationKind : std::uint8_t { fixed, learnable, none };  ///< what stands between coupling layers
 [[nodiscard]] EnumNames<CouplingDesign> names_of(CouplingDesign);
 [[nodiscard]] EnumNames<PermutationKind> names_of(PermutationKind);
 

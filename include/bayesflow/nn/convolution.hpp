@@ -8,7 +8,7 @@
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow::nn {
-
+/// Settings of Conv1d.
 struct Conv1dOptions {
   std::int64_t filters = 32;
   std::int64_t size = 3;
@@ -30,7 +30,7 @@ class Conv1d {
   ParameterStore* store_ = nullptr;
   int kernel_ = -1, bias_ = -1;
 };
-
+/// Settings of Conv2d.
 struct Conv2dOptions {
   std::int64_t filters = 32;
   ops::Pair size = {3, 3};  ///< height, width

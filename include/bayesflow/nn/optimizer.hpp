@@ -13,7 +13,7 @@
 namespace bayesflow::nn {
 
 class LanesOfRanks;
-
+/// The rule by which weights follow their gradients.
 enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
 
 /// Settings of an Optimizer. Defaults are Keras' and v1's.

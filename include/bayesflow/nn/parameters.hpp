@@ -45,7 +45,7 @@ inline constexpr Initializer kLastInitializer = Initializer::identity;
 [[nodiscard]] const char* to_string(Initializer initializer);
 /// The reverse; also takes Keras' "variance_scaling" (its default is lecun_normal). Throws ConfigurationError listing the names.
 [[nodiscard]] EnumNames<Initializer> names_of(Initializer);
-[[nodiscard]] Initializer initializer_from(std::string_view name);
+[[nodiscard]] Initializer initializer_from(std::string_view name);  ///< by its name; throws ConfigurationError
 
 /// A row of the table.
 struct ParameterInfo {

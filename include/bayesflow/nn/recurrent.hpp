@@ -8,7 +8,7 @@
 #include "bayesflow/nn/parameters.hpp"
 
 namespace bayesflow::nn {
-
+/// The kind of a recurrent layer.
 enum class CellKind : std::uint8_t { lstm, gru };
 [[nodiscard]] EnumNames<CellKind> names_of(CellKind);
 

@@ -18,7 +18,7 @@ class WeightLock {
   WeightLock() = default;
   WeightLock(const WeightLock&) = delete;
   WeightLock& operator=(const WeightLock&) = delete;
-
+  /// Holds the weights for reading, as long as it lives; several threads at once.
   class Reading {
    public:
     /// Throws ConfigurationError in a process that was forked in the middle of a Writing: its weights are of no step.
@@ -43,12 +43,12 @@ class WeightLock {
 
    private:
     WeightLock& lock_;
-  };
+  };  ///< Holds them for writing, as long as it lives; one thread at a time
   class Updating : public Writing {
    public:
     /// Throws as Writing does.
     explicit Updating(WeightLock& lock) : Writing(lock, true) {}
-  };
+  };  ///< Holds them for a write that takes little time
 
  private:
   void begin_reading();

@@ -24,7 +24,7 @@ struct Progress {
   bool epoch_done = false;
   const LossTerms* validation = nullptr;  ///< when epoch_done and there is validation
 };
-using ProgressCallback = std::function<Control(const Progress&)>;
+using ProgressCallback = std::function<Control(const Progress&)>;  ///< says whether to go on
 
 /// v1's line: "Epoch: 3, Iter: 120, Loss: -2.14, Avg.Loss: -2.01, LR: 3.9E-04", with it/s and time left. On a terminal it is redrawn
 /// ten times a second, with as much of it as fits into a line; in a pipe or file one line is written per epoch.

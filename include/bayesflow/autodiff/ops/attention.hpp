@@ -18,7 +18,7 @@ Tensor log_softmax(Tensor x, Tensor mask = {});
 Tensor layer_norm(Tensor x, Tensor gain = {}, Tensor bias = {}, float epsilon = 1e-3f);
 /// gain x / sqrt(mean of x^2 + epsilon) over the last axis (Zhang and Sennrich 2019). gain: (d) or absent.
 Tensor rms_norm(Tensor x, Tensor gain = {}, float epsilon = 1e-6f);
-
+/// Settings of `attention`.
 struct AttentionOptions {
   std::int64_t heads = 1;  ///< parts of equal width, side by side on the last axis of queries, keys and values
   float dropout = 0;       ///< of the weights, in training

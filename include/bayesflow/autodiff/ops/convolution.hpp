@@ -15,17 +15,17 @@ enum class Padding : std::uint8_t {
   same,    ///< zeros on both sides, so that there are ceil(T / stride) results; one more at the end than in front where their number is odd
   causal,  ///< zeros in front, so that a result sees nothing that comes later
 };
-
+/// How windows move along a series.
 struct WindowOptions {
   std::int64_t stride = 1;
   std::int64_t dilation = 1;  ///< distance between the entries of a window
   Padding padding = Padding::valid;
 };
-using Pair = std::array<std::int64_t, 2>;
+using Pair = std::array<std::int64_t, 2>;  ///< height, width
 struct WindowOptions2d {
   Pair stride = {1, 1}, dilation = {1, 1};  ///< height, width
   Padding padding = Padding::valid;
-};
+};  ///< How windows move over an image
 
 /// y[t] = sum over k of x[t stride + k dilation - before] W[k] + b. x: (..., T, in), W: (size, in, out), b: (out) or absent. A series that
 /// is padded to the length of others must hold zeros there: see `mask_rows`. With padding `same` and a stride, zeros in front depend on the

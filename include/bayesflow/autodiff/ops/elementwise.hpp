@@ -6,7 +6,7 @@
 #include "bayesflow/core/activation.hpp"
 
 namespace bayesflow::ops {
-
+/// The activation of each element.
 Tensor activate(Tensor x, Activation activation);
 Tensor add(Tensor a, Tensor b);       ///< equal shapes
 Tensor subtract(Tensor a, Tensor b);  ///< equal shapes

@@ -27,7 +27,7 @@ struct Transformed {
 };
 /// v = u exp(q) + t, q = (2a/pi) atan(s/a) with clamp a (0: q = s); log_det = sum q over the last axis.
 Transformed affine_coupling(Tensor u, Tensor s, Tensor t, float clamp);
-Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp);
+Tensor affine_coupling_inverse(Tensor v, Tensor s, Tensor t, float clamp);  ///< its inverse
 
 /// Rational-quadratic spline (Durkan et al. 2019) as v1 parametrizes it; see src/autodiff/spline.hpp for the formulas.
 struct SplineOptions {
@@ -52,6 +52,6 @@ void describe(V& v, SplineOptions& o) {
 [[nodiscard]] SplineOptions v1_spline_options(std::int64_t bins = 16);
 /// u: (..., d), parameters: (..., d * (3 bins + 1)).
 Transformed spline_coupling(Tensor u, Tensor parameters, const SplineOptions& options);
-Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions& options);
+Tensor spline_coupling_inverse(Tensor v, Tensor parameters, const SplineOptions& options);  ///< its inverse
 
 }  // namespace bayesflow::ops

@@ -15,7 +15,7 @@ struct Cell {
 struct SequenceOptions {
   bool reverse = false;    ///< from the last time to the first
   bool sequences = false;  ///< states at every time, (..., T, units), instead of the last one, (..., units)
-};
+};                         ///< Settings of `lstm` and `gru`
 
 /// Long short-term memory (Hochreiter and Schmidhuber 1997), gates i, f, c, o: with z = x W + h U + b,
 ///   c = sigmoid(z_f) c + sigmoid(z_i) tanh(z_c),  h = sigmoid(z_o) tanh(c), both 0 at first.

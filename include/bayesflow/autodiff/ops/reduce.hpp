@@ -7,7 +7,7 @@
 #include "bayesflow/autodiff/tensor.hpp"
 
 namespace bayesflow::ops {
-
+/// The length of a vector.
 enum class Norm : std::uint8_t {
   one,  ///< sum of |x_i|
   two,  ///< square root of the sum of x_i^2

@@ -9,7 +9,7 @@
 #include "bayesflow/autodiff/tensor.hpp"
 
 namespace bayesflow::ops {
-
+/// The same numbers in another shape; ShapeError if their number differs.
 Tensor reshape(Tensor x, const Shape& shape);
 Tensor concat(std::span<const Tensor> parts);                     ///< on the last axis; at most 8
 Tensor columns(Tensor x, std::int64_t first, std::int64_t last);  ///< [first, last) of the last axis
