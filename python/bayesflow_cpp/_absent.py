@@ -20,12 +20,15 @@ _CONFIGURED = "here a configurator, a function of the forward dictionary, does t
 _GIVEN = "here training functions take simulations: trainer.train_offline(dictionary or file, ...), trainer.train_online(...)"
 _JUDGED = "here the functions of diagnostics are called plot_recovery, plot_sbc_histograms, plot_sbc_ecdf, plot_z_score_contraction, ..., and report() runs them all"
 
+PAGE_2 = "coming_from_bayesflow_v2.md"
 MODULES = {
     "version": "the version is bayesflow_cpp.__version__",
 }
 VERSION_2 = {
-    **dict.fromkeys(("BasicWorkflow", "Workflow", "EnsembleWorkflow", "workflows"), _TRAINED),
-    **dict.fromkeys(("Approximator", "ContinuousApproximator", "PointApproximator", "ScoringRuleApproximator", "approximators"), _TRAINED),
+    **dict.fromkeys(("BasicWorkflow", "Workflow", "workflows"), _TRAINED),
+    **dict.fromkeys(("EnsembleWorkflow", "EnsembleApproximator"), "here it is amortizers.Ensemble(amortizer, size)"),
+    **dict.fromkeys(("Approximator", "ContinuousApproximator", "approximators"), _TRAINED),
+    **dict.fromkeys(("PointApproximator", "ScoringRuleApproximator"), "here it is amortizers.AmortizedPointEstimator(networks.PointNetwork(num_params, \"quantiles\"), summary_net)"),
     **dict.fromkeys(("ModelComparisonApproximator", "ModelComparisonSimulator"), "here it is amortizers.AmortizedModelComparison(networks.PMPNetwork(num_models), summary_net)"),
     **dict.fromkeys(("make_simulator", "LambdaSimulator", "simulators"), _SIMULATED),
     "augmentations": _CONFIGURED,
@@ -38,10 +41,13 @@ VERSION_2 = {
 VERSION_2_NETWORKS = {
     "CouplingFlow": "here it is networks.InvertibleNetwork(num_params, num_coupling_layers, coupling_design=\"affine\" or \"spline\")",
     **dict.fromkeys(
-        ("FlowMatching", "DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow", "PointInferenceNetwork", "ScoringRuleNetwork"),
-        "use networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
+        ("DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow"),
+        "use networks.FlowMatchingNetwork(num_params), or networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
     ),
-    **dict.fromkeys(("FusionTransformer", "MLP"), f"use networks.DeepSet, or a network {_BLOCKS}"),
+    "FlowMatching": "here it is networks.FlowMatchingNetwork(num_params)",
+    **dict.fromkeys(("PointInferenceNetwork", "ScoringRuleNetwork"), "here it is networks.PointNetwork(num_params, \"mean_and_sd\" or \"quantiles\")"),
+    **dict.fromkeys(("FusionTransformer", "MultimodalSummaryNetwork"), "here it is networks.FusionNetwork"),
+    "MLP": f"use helper_networks.ConfigurableMLP in a network {_BLOCKS}",
 }
 
 
@@ -52,7 +58,7 @@ def _sentence(name):
         first = rest[0]
     if first in MODULES:
         return f"bayesflow_cpp has no module {first}: {MODULES[first]}"
-    return f"bayesflow_cpp has no {first}, which is BayesFlow 2's: {VERSION_2[first]}" if first in VERSION_2 else None
+    return f"bayesflow_cpp has no {first}, which is BayesFlow 2's: {VERSION_2[first]}. Its names beside ours: {page(PAGE_2)}" if first in VERSION_2 else None
 
 
 def module(name):
@@ -106,4 +112,4 @@ def absent(name, instead):
 
 def absent_of_version_2():
     """{name: stand-in} of BayesFlow 2's networks, which have no names of their own here."""
-    return {name: absent(name, f"it is BayesFlow 2's: {instead}") for name, instead in VERSION_2_NETWORKS.items()}
+    return {name: absent(name, f"it is BayesFlow 2's: {instead}. Its names beside ours: {page(PAGE_2)}") for name, instead in VERSION_2_NETWORKS.items()}
