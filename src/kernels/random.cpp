@@ -92,7 +92,7 @@ void keep_mask(const KeepMask& mask, std::int64_t rows, std::int64_t cols, float
   const std::int64_t blocks = (cols + 3) / 4;
   const std::uint32_t threshold = mask.threshold;
   const float keep = mask.keep;
-  constexpr std::size_t kPairs = 2 * HWY_MAX_BYTES / sizeof(std::uint64_t);
+  constexpr std::size_t kPairs = std::size_t{2} * HWY_MAX_BYTES / sizeof(std::uint64_t);
   HWY_ALIGN std::uint64_t pairs[kPairs];
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::uint64_t first = mask.first_block + static_cast<std::uint64_t>(row) * mask.row_blocks;
