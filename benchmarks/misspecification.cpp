@@ -51,11 +51,12 @@ bool chi_square_rejects(const bf::Array& data) {
 
 /// The distance that is exceeded by a twentieth of samples like these.
 template <class Sample>
-double critical(const bf::Array& reference, const Sample& sample) {
+double critical(const bf::Array& reference, std::uint64_t samples, const Sample& sample) {
   std::vector<double> null;
-  for (std::uint64_t i = 0; i < 1000; ++i) null.push_back(bf::mmd_squared_unbiased(reference, sample(i)));
-  std::nth_element(null.begin(), null.begin() + 950, null.end());
-  return null[950];
+  for (std::uint64_t i = 0; i < samples; ++i) null.push_back(bf::mmd_squared_unbiased(reference, sample(i)));
+  const auto place = null.begin() + static_cast<std::ptrdiff_t>(0.95 * static_cast<double>(samples));
+  std::nth_element(null.begin(), place, null.end());
+  return *place;
 }
 
 }  // namespace
@@ -63,9 +64,10 @@ double critical(const bf::Array& reference, const Sample& sample) {
 int main(int argc, char** argv) {
   CLI::App app("What regularizing the summaries does for telling foreign data.");
   std::int64_t steps = 5000;
-  std::uint64_t repetitions = 200;
+  std::uint64_t repetitions = 200, null_samples = 1000;
   app.add_option("steps", steps, "of training")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("repetitions", repetitions)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("null-samples", null_samples, "for critical values")->check(CLI::PositiveNumber)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   const Truth truths[] = {{"as trained"},
                           {"prior moved by 0.25", 0.25},
@@ -87,8 +89,9 @@ int main(int argc, char** argv) {
     const auto summaries = [&](const Truth& t, std::int64_t n, std::uint64_t seed) { return a.summary(inputs(t, n, seed)); };
     const auto normals = [](std::int64_t n, std::uint64_t index) { return bf::Rng(5, "normals", index).normal({n, kSummaries}); };
     const bf::Array simulated = summaries(truths[0], kReference, 1), normal = normals(kReference, 0);
-    const double critical_simulated = critical(simulated, [&](std::uint64_t i) { return summaries(truths[0], kObserved, 10000 + i); });
-    const double critical_normal = critical(normal, [&](std::uint64_t i) { return normals(kObserved, 1 + i); });
+    const double critical_simulated =
+        critical(simulated, null_samples, [&](std::uint64_t i) { return summaries(truths[0], kObserved, 10000 + i); });
+    const double critical_normal = critical(normal, null_samples, [&](std::uint64_t i) { return normals(kObserved, 1 + i); });
     std::printf("summary_mmd_weight %g: loss on fresh data %.3f, MMD^2 of 2000 summaries to a standard normal %.3f\n", weight,
                 a.compute_loss(inputs(truths[0], 2000, 2))["loss"],
                 bf::mmd_squared_unbiased(summaries(truths[0], 2000, 3), normals(2000, 9999)));
