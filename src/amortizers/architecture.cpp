@@ -192,7 +192,8 @@ Json json_of(const AmortizerBase& amortizer) {
 
 Described::Single single_from(const Json& json, const LoadAmortizerOptions& parts, const io::OptionLimits& limits, const AmortizerKind* own,
                               const std::string& place) {
-  const AmortizerKind& kind = kind_named(json.at("class").get<std::string>(), own);
+  const auto name = json.at("class").get<std::string>();
+  const AmortizerKind& kind = kind_named(name, own);
   std::shared_ptr<InferenceNetwork> inference = inference_from(json.at("inference_net"), parts, limits);
   AmortizerOptions options{.summary_mmd_weight = json.at("summary_mmd_weight").get<double>(),
                            .seed = io::integer<std::uint64_t>(json.at("seed")),

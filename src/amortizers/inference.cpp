@@ -66,7 +66,7 @@ class TapeLender {
     const auto at = std::ranges::max_element(row, {}, [](float x) { return std::abs(x); });
     if (at == row.end() || std::abs(*at) <= most) continue;
     most = std::abs(*at);
-    largest = fmt::format("{} in {}, column {}", *at, role, values.rank() > 1 ? (at - row.begin()) % values.dim(-1) : 0);
+    largest = fmt::format("{} in {}, column {}", *at, role.c_str(), values.rank() > 1 ? (at - row.begin()) % values.dim(-1) : 0);
   }
   throw ArgumentError(
       fmt::format("{}: {} of data set {} are not finite, although its values are: they are too far from those of training for float32. "
