@@ -52,7 +52,7 @@ TEST(Concurrency, TwoCallsAreInProgressAtOnce) {
   hooked->on_forward = [&] {
     if (!on) return;
     ++there;
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(200);
     while (there < 2 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
     if (there < 2) met = false;
   };
@@ -233,7 +233,7 @@ TEST_F(ForkedAmortizer, ALoggerThatForksWithinACallWaitsForNothing) {
       while (!begins) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::microseconds(10 * (i % 20)));
       child = fork();
-      if (child == 0) alarm(20);
+      if (child == 0) alarm(support::kChildSeconds);
     };
     (void)amortizer.sample(inputs, 1);
     if (getpid() != parent) {

@@ -195,13 +195,13 @@ import bayesflow_cpp as bf
 from bayesflow_cpp import _core
 slow = bf.compile_cpp("#include <unistd.h>\\nvoid simulate(const double*, const double*, double* x, const int64_t*, bf_rng*) { usleep(10000); x[0] = 0; }", shape=(1,), threads=2)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     slow.run(100_000, None, None, None, _core.Rng(0), 0)
 except KeyboardInterrupt:
     print("interrupted")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=_environment())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, env=_environment())
     assert done.stdout == "interrupted\n", done.stderr
 
 
@@ -221,7 +221,7 @@ if child == 0:
 os.waitpid(child, 0)
 print(os.read(end, 10).decode(), draw() == before)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=120, env=_environment())
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=300, env=_environment())
     assert done.stdout == "same True\n", done.stderr
 
 

@@ -30,14 +30,14 @@ DATA = {"summary_conditions": np.ones((1, 4, 2), np.float32)}
 """
 
 
-def run(program, timeout=120, **options):
+def run(program, timeout=300, **options):
     """A program of its own, so that a crash or a hang is an outcome and not the end of the tests."""
     package = os.path.dirname(os.path.dirname(__import__("bayesflow_cpp").__file__))
     env = {**os.environ, "PYTHONPATH": package}
     return subprocess.run([sys.executable, "-c", SMALL + textwrap.dedent(program)], capture_output=True, text=True, timeout=timeout, env=env, **options)
 
 
-def check(program, expected="", timeout=120):
+def check(program, expected="", timeout=300):
     out = run(program, timeout)
     assert out.returncode == 0, (out.returncode, out.stdout[-2000:], out.stderr[-4000:])
     assert expected in out.stdout, (out.stdout[-2000:], out.stderr[-2000:])
@@ -88,9 +88,10 @@ def test_ctrl_c_ends_trainings_of_all_threads_and_is_raised_in_the_main_thread_o
         for thread in threads: thread.start()
         while set(started) != {0, 1, 2}: time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
-        for _ in range(40):
+        until, rest = time.time() + 240, 40
+        while rest and time.time() < until:  # not by join: Python up to 3.12 takes a thread whose join was interrupted as ended
             try:
-                for thread in threads: thread.join()
+                rest -= len(ended) == 3  # a second interrupt would come now
                 time.sleep(0.05)
             except KeyboardInterrupt:
                 caught += 1
@@ -142,7 +143,7 @@ def test_twenty_overlapping_trainings_with_signals():
             except KeyboardInterrupt:
                 pass
             # Not by join: Python up to 3.12 takes a thread whose join was interrupted as ended.
-            until = time.time() + 60
+            until = time.time() + 240
             while len(ended) < number and time.time() < until: time.sleep(0.01)
             assert len(ended) == number, len(ended)
         for send in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
@@ -250,7 +251,7 @@ def test_a_hundred_forked_children_use_free_or_leave_what_they_inherit():
         for i in range(100):
             child = os.fork()
             if child == 0:
-                signal.alarm(60)
+                signal.alarm(240)
                 if i % 4 == 0:
                     sys.exit(0)  # with all that Python does at its end
                 if i % 4 == 1:
@@ -286,7 +287,7 @@ def test_children_forked_while_other_threads_draw_and_train():
         for i in range(60):
             child = os.fork()
             if child == 0:
-                signal.alarm(60)
+                signal.alarm(240)
                 assert trained.amortizer.sample(DATA, 600).shape[-1] == 2
                 assert other.amortizer.sample(DATA, 600).shape[-1] == 2
                 sys.exit(0)

@@ -22,7 +22,7 @@ trainer = bf.trainers.Trainer(bf.amortizers.AmortizedPosterior(bf.networks.Inver
 
 def outputs(before):
     cells = [nbformat.v4.new_code_cell(source) for source in (before, TRAIN, "history = trainer.train_online(1, 5, 8)")]
-    notebook = nbclient.NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3", timeout=120)
+    notebook = nbclient.NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3", timeout=300)
     cells = notebook.execute().cells
     assert {o.name for o in cells[1].outputs} == {"stdout"}, cells[1].outputs  # messages are no errors
     return cells[2].outputs
@@ -43,7 +43,7 @@ def test_a_notebook_with_widgets_shows_a_widget():
 
 
 def test_a_terminal_shows_a_bar_on_stderr():
-    out = subprocess.run([sys.executable, "-c", TRAIN + "trainer.train_online(1, 5, 8)"], capture_output=True, text=True, timeout=120)
+    out = subprocess.run([sys.executable, "-c", TRAIN + "trainer.train_online(1, 5, 8)"], capture_output=True, text=True, timeout=300)
     assert "Epoch 1/1: 100%" in out.stderr and out.stdout == "", out.stdout + out.stderr
 
 
@@ -64,7 +64,7 @@ def on_a_terminal(code, columns):
             break
         text += part
     os.close(controller)
-    assert child.wait(60) == 0, text.decode()
+    assert child.wait(240) == 0, text.decode()
     return text.decode().replace("\r\n", "\n").split("\n")
 
 

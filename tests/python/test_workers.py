@@ -334,9 +334,9 @@ def test_workers_end_with_the_program(how, seconds):
     time.sleep(0.05)
     start = time.monotonic()
     program.send_signal(how)
-    _, errors = program.communicate(timeout=30)
+    _, errors = program.communicate(timeout=120)
     assert wait_until(lambda: not any(map(is_alive, workers)))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 14  # the simulations that were begun would take 16 seconds
     assert ("KeyboardInterrupt" in errors) == (how == signal.SIGINT)
     assert "Exception ignored" not in errors and "resource_tracker" not in errors
 
@@ -391,7 +391,7 @@ def test_interrupted_calls_leave_usable_workers(simulators):
         try:
             timer.start()
             with pytest.raises(KeyboardInterrupt):
-                simulator(np.zeros((50, 1)))
+                simulator(np.zeros((1000, 1)))
         finally:
             timer.join()
             signal.signal(signal.SIGINT, former)
@@ -431,8 +431,9 @@ def test_auto_uses_workers_where_they_pay(simulators, monkeypatch):
     monkeypatch.setattr(_elsewhere, "available_cores", lambda: 2)
     fast, slow = simulators(simulator_fun=keyed, workers="auto"), simulators(simulator_fun=lambda theta, rng: (time.sleep(0.001), keyed(theta, rng))[1], workers="auto")
     expected = data(Simulator(simulator_fun=keyed), batches=6)
-    monkeypatch.setattr(_elsewhere, "_AUTO_SECONDS", 9e-4)
+    monkeypatch.setattr(_elsewhere, "_AUTO_SECONDS", 0.1)  # on a machine with much else to do
     np.testing.assert_array_equal(data(fast, batches=6), expected)
+    monkeypatch.setattr(_elsewhere, "_AUTO_SECONDS", 9e-4)
     np.testing.assert_array_equal(data(slow, batches=6), expected)
     assert fast._elsewhere._runner is None and len(pids(slow)) == 2
 

@@ -23,6 +23,9 @@ constexpr bool kForksWhileOthersAllocate = false;  // a child waits for ever for
 constexpr bool kForksWhileOthersAllocate = kForks;
 #endif
 
+/// After this a child is taken as one that hangs: long enough for a machine with much else to do.
+constexpr unsigned kChildSeconds = 240;
+
 /// What became of a child that ran f: "0" (it returned), "exit 3", "signal 14" (it hung), or the sentence of an exception.
 template <class F>
 std::string in_child(F&& f) {
@@ -31,7 +34,7 @@ std::string in_child(F&& f) {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(60);
+    alarm(kChildSeconds);
     std::string text = "0";
     try {
       f();

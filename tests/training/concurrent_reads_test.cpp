@@ -237,7 +237,7 @@ TEST(WeightLock, ForksWaitForUpdatesButNotForReaders) {
     forking = i % 2 == 0;  // the other half of the forks come while updates go on
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     const int status = in_a_child([&] {
-      ::alarm(60);
+      ::alarm(240);
       try {
         const WeightLock::Reading reading(lock);
       } catch (const ConfigurationError&) {

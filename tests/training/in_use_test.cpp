@@ -266,7 +266,7 @@ TEST_F(ForkedTrainer, AChildForkedWithinARunCannotGoOnWithItAndFreesIt) {
                                                               [&](const Progress& p) {
                                                                 if (p.iteration == 2 && !p.epoch_done) {
                                                                   child = fork();
-                                                                  if (child == 0) alarm(60);
+                                                                  if (child == 0) alarm(support::kChildSeconds);
                                                                 }
                                                                 return Control::proceed;
                                                               },
@@ -421,7 +421,7 @@ TEST_F(ForkedTrainer, AModelThatForksWhilePresimulatingCanGoOnInTheParentOnly) {
                                   [&](const Array& theta, Rng& rng) {
                                     if (++calls == 40) {
                                       child = fork();
-                                      if (child == 0) alarm(60);
+                                      if (child == 0) alarm(support::kChildSeconds);
                                     }
                                     return rng.normal({2, 1}, theta);
                                   },
