@@ -220,8 +220,7 @@ TEST_P(AllAmortizers, CheckpointsOfOtherAmortizersAreNotTakenUp) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, AllAmortizers, testing::ValuesIn(support::amortizer_cases()),
-                         [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, AllAmortizers, testing::ValuesIn(support::amortizer_cases()), [](const auto& c) { return c.param.name; });
 
 TEST(AmortizerCases, EveryClassHasACase) {
   std::set<std::string> known, covered;

@@ -60,9 +60,9 @@ struct TrainerReportOptions {
 
 /// Simulates test data sets from the trainer's model, draws from its posterior and reports as above. Of an AmortizedModelComparison:
 /// whether its probabilities are right (`diagnostics::model_verdict`), calibration curves, which models are taken for which; `param_names`
-/// are names of models. Of an AmortizedLikelihood: whether observations are distributed as it says, given their conditions; `param_names` are
-/// those of an observation's components. Of a TwoLevelAmortizedPosterior: global parameters and those of one group of each data set together,
-/// and recovery and ranks of both levels.
+/// are names of models. Of an AmortizedLikelihood: whether observations are distributed as it says, given their conditions; `param_names`
+/// are those of an observation's components. Of a TwoLevelAmortizedPosterior: global parameters and those of one group of each data set
+/// together, and recovery and ranks of both levels.
 Report report(Trainer& trainer, const std::filesystem::path& path, const TrainerReportOptions& options = {});
 
 }  // namespace bayesflow
