@@ -386,6 +386,7 @@ void keep(const S& step, const Simulations& before, Simulations& kept, const Pla
     }
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type in parentheses is no type
 #define BAYESFLOW_ELEMENTWISE(S)                                                                              \
   template std::vector<ScalarMap> maps_of(const S&, std::int64_t, const Place&);                              \
   template void validate(const S&, const Place&);                                                             \
@@ -402,5 +403,6 @@ BAYESFLOW_ELEMENTWISE(Sqrt);
 BAYESFLOW_ELEMENTWISE(Logit);
 BAYESFLOW_ELEMENTWISE(BoxCox);
 #undef BAYESFLOW_ELEMENTWISE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace bayesflow::adapter
