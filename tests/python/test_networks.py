@@ -61,7 +61,7 @@ def test_absurd_settings_are_named(make, message):
 
 
 def test_absent_networks_name_what_to_use():
-    with pytest.raises(OperationNotSupportedError, match="InvertibleNetwork"):
+    with pytest.raises(OperationNotSupportedError, match="FlowMatchingNetwork"):
         bf.networks.FlowMatching(3)
 
 
