@@ -13,7 +13,7 @@ from ._arrays import as_number, as_numbers, as_whole
 from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Any, Sequence
 
     from ._types import Function
 
@@ -147,7 +147,7 @@ class SGD(_Optimizer):
         super().__init__("sgd", learning_rate, momentum=momentum, global_clipnorm=global_clipnorm)
 
 
-def options_of(optimizer):
+def options_of(optimizer: Any) -> Any:
     """What the engine is given of an optimizer; None for None. Raises ConfigurationError for anything that is not an optimizer of this module."""
     if optimizer is None:
         return None
