@@ -27,6 +27,16 @@ std::int64_t sum_on(ThreadPool& pool, std::int64_t count) {
   return sum;
 }
 
+/// Returns when all of the pool's threads run. One that is only starting allocates, and a child that is forked meanwhile waits for ever for
+/// the lock of the address sanitizer's allocator.
+void start_all(ThreadPool& pool) {
+  std::atomic<int> there{0};
+  pool.for_each(pool.threads(), [&](std::int64_t) {
+    ++there;
+    while (there < pool.threads()) std::this_thread::yield();
+  });
+}
+
 class Fork : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -37,6 +47,7 @@ class Fork : public ::testing::Test {
 TEST_F(Fork, AChildUsesAndFreesAPoolThatItsParentHasUsed) {
   for (int i = 0; i < 100; ++i) {
     auto pool = std::make_unique<ThreadPool>(3);
+    start_all(*pool);
     ASSERT_EQ(sum_on(*pool, 1000), 499500);
     if (i % 2) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // threads asleep, or still spinning
     ASSERT_EQ(in_child([&] {
@@ -51,6 +62,7 @@ TEST_F(Fork, AChildUsesAndFreesAPoolThatItsParentHasUsed) {
 
 TEST_F(Fork, AChildThatIsForkedWhileAnotherThreadUsesThePoolHasThreadsOfItsOwn) {
   ThreadPool pool(2);
+  start_all(pool);
   std::atomic<bool> stop{false};
   std::thread other([&] {
     while (!stop) (void)sum_on(pool, 200);
@@ -70,6 +82,7 @@ TEST_F(Fork, AChildThatIsForkedWhileAnotherThreadUsesThePoolHasThreadsOfItsOwn) 
 
 TEST_F(Fork, AChildPostsAJob) {
   ThreadPool pool(2);
+  start_all(pool);
   const auto job = [](void* done) { *static_cast<std::atomic<bool>*>(done) = true; };
   std::atomic<bool> done{false};
   pool.post(job, &done);
@@ -87,6 +100,7 @@ TEST_F(Fork, AChildPostsAJob) {
 
 TEST_F(Fork, AChildOfATaskThatDoesNotEndThereGetsASentence) {
   ThreadPool pool(2);
+  start_all(pool);
   // The other thread holds its task until the child has ended, so the child can never see it done.
   std::atomic<int> running{0};
   std::atomic<bool> release{false};
