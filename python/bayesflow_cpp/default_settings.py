@@ -49,12 +49,12 @@ DEFAULT_SETTING_AFFINE_COUPLING = {
     "soft_clamping": 1.9,
 }
 
-#: Spline couplings. location_scale: a scale and a shift before each spline; with v1's splines alone draws now and then lie far off.
+#: Spline couplings. location_scale: a scale and a shift before each spline. v1 has none, and draws now and then lie far off: False for v1's splines.
 DEFAULT_SETTING_SPLINE_COUPLING = {
     **{key: value for key, value in DEFAULT_SETTING_AFFINE_COUPLING.items() if key != "soft_clamping"},
     "bins": 16,
     "default_domain": (-5.0, 5.0, -5.0, 5.0),
-    "location_scale": False,
+    "location_scale": True,
 }
 
 #: Arguments of `InvertibleNetwork`.

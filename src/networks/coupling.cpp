@@ -75,33 +75,38 @@ void Coupling::parameters(Tape& tape, Tensor conditioner, Tensor condition, std:
             [this](std::int64_t i, Tape& t, std::span<const Tensor> x) { return nets_[static_cast<std::size_t>(i)](t, x[0], x[1]); });
 }
 
+Coupling::SplineParts Coupling::spline_parts(Tape& tape, std::int64_t width, Tensor conditioner, Tensor condition) const {
+  const Tensor raw = nets_[0](tape, conditioner, condition);
+  if (!options_.location_scale) return {raw, {}, {}};
+  const std::int64_t all = raw.cols(), first = all - 2 * width;
+  return {ops::columns(raw, 0, first), ops::scale(ops::columns(raw, first, first + width), static_cast<float>(options_.scale_gain)),
+          ops::columns(raw, first + width, all)};
+}
+
 ops::Transformed Coupling::forward(Tape& tape, Tensor u, Tensor conditioner, Tensor condition) const {
+  const auto clamp = static_cast<float>(options_.soft_clamping);
   if (design_ == CouplingDesign::spline) {
-    const Tensor raw = nets_[0](tape, conditioner, condition);
-    if (!options_.location_scale) return ops::spline_coupling(u, raw, options_.spline);
-    const std::int64_t width = u.cols(), all = raw.cols();
-    const ops::Transformed placed = ops::affine_coupling(u, ops::columns(raw, all - 2 * width, all - width),
-                                                         ops::columns(raw, all - width, all), static_cast<float>(options_.soft_clamping));
-    const ops::Transformed out = ops::spline_coupling(placed.value, ops::columns(raw, 0, all - 2 * width), options_.spline);
+    const SplineParts raw = spline_parts(tape, u.cols(), conditioner, condition);
+    if (!raw.scale) return ops::spline_coupling(u, raw.spline, options_.spline);
+    const ops::Transformed placed = ops::affine_coupling(u, raw.scale, raw.shift, clamp);
+    const ops::Transformed out = ops::spline_coupling(placed.value, raw.spline, options_.spline);
     return {out.value, ops::add(placed.log_det, out.log_det)};
   }
   Tensor st[2];
   parameters(tape, conditioner, condition, st);
-  return ops::affine_coupling(u, st[0], st[1], static_cast<float>(options_.soft_clamping));
+  return ops::affine_coupling(u, st[0], st[1], clamp);
 }
 
 Tensor Coupling::inverse(Tape& tape, Tensor v, Tensor conditioner, Tensor condition) const {
+  const auto clamp = static_cast<float>(options_.soft_clamping);
   if (design_ == CouplingDesign::spline) {
-    const Tensor raw = nets_[0](tape, conditioner, condition);
-    if (!options_.location_scale) return ops::spline_coupling_inverse(v, raw, options_.spline);
-    const std::int64_t width = v.cols(), all = raw.cols();
-    const Tensor u = ops::spline_coupling_inverse(v, ops::columns(raw, 0, all - 2 * width), options_.spline);
-    return ops::affine_coupling_inverse(u, ops::columns(raw, all - 2 * width, all - width), ops::columns(raw, all - width, all),
-                                        static_cast<float>(options_.soft_clamping));
+    const SplineParts raw = spline_parts(tape, v.cols(), conditioner, condition);
+    const Tensor u = ops::spline_coupling_inverse(v, raw.spline, options_.spline);
+    return raw.scale ? ops::affine_coupling_inverse(u, raw.scale, raw.shift, clamp) : u;
   }
   Tensor st[2];
   parameters(tape, conditioner, condition, st);
-  return ops::affine_coupling_inverse(v, st[0], st[1], static_cast<float>(options_.soft_clamping));
+  return ops::affine_coupling_inverse(v, st[0], st[1], clamp);
 }
 
 void Coupling::update_state() {

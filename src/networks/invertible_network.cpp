@@ -79,6 +79,7 @@ void CouplingOptions::validate() const {
   if (num_dense > 100) fail("num_dense", num_dense, "at most 100");
   if (!(dropout_prob >= 0 && dropout_prob < 1)) fail("dropout_prob", dropout_prob, "in [0, 1)");
   if (!(soft_clamping >= 0)) fail("soft_clamping", soft_clamping, "positive, or 0 for none");
+  if (!(scale_gain > 0 && std::isfinite(scale_gain))) fail("scale_gain", scale_gain, "positive and finite");
   if (spline.bins < 2) fail("spline.bins", spline.bins, "at least 2");
   if (!(spline.left < spline.right)) fail("spline.left", spline.left, "below spline.right");
   if (!(spline.bottom < spline.top)) fail("spline.bottom", spline.bottom, "below spline.top");
@@ -104,8 +105,15 @@ void InvertibleNetworkOptions::validate() const {
 
 InvertibleNetwork::InvertibleNetwork(InvertibleNetworkOptions options) : options_(std::move(options)) {
   options_.validate();
-  // Files of flows that have none do not mention it.
-  if (options_.coupling_design == CouplingDesign::affine) options_.coupling.location_scale = false;
+  // Files of flows that have no scale before splines do not mention it.
+  const CouplingDesign design = options_.coupling_design;
+  const auto settle = [](CouplingOptions& o, bool of_splines) {
+    o.location_scale = o.location_scale && of_splines;
+    if (!o.location_scale) o.scale_gain = 1;
+  };
+  settle(options_.coupling,
+         design == CouplingDesign::spline || (design == CouplingDesign::interleaved && !options_.spline_coupling.has_value()));
+  if (options_.spline_coupling) settle(*options_.spline_coupling, design != CouplingDesign::affine);
 }
 
 namespace {

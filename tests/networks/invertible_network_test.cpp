@@ -66,6 +66,7 @@ InvertibleNetworkOptions options_of(const Setting& s) {
   o.coupling.dense.activation = Activation::tanh;
   o.coupling.residual = s.residual;
   o.coupling.spline.bins = 3;
+  o.coupling.scale_gain = 1;  // the gain would make random weights into scales at their clamp, and rounding large
   return o;
 }
 

@@ -40,6 +40,11 @@ class Coupling {
   void update_state();
 
  private:
+  /// What the network of a spline gives: the spline's raw numbers, and those of the scale and the shift before it, if there are any.
+  struct SplineParts {
+    Tensor spline, scale, shift;
+  };
+  SplineParts spline_parts(Tape& tape, std::int64_t width, Tensor conditioner, Tensor condition) const;
   void parameters(Tape& tape, Tensor conditioner, Tensor condition, std::span<Tensor> out) const;
 
   CouplingDesign design_;

@@ -33,10 +33,11 @@ struct CouplingOptions {
   bool residual = false;                              ///< output from hidden layers plus the conditioning half
   double soft_clamping = 1.9;                         ///< affine: log-scales stay within +-this; 0: none
   ops::SplineOptions spline = {};                     ///< spline: bins and domain
-  /// spline: the same network also gives a scale (clamped as in affine couplings) and a shift, which come before the spline. Then the
-  /// spline sees values of unit scale, and its straight tails have the width of the posterior; v1 has none, and draws now and then lie far
-  /// off.
-  bool location_scale = false;
+  /// spline: the same network also gives a scale (clamped as in affine couplings) and a shift, which come before the spline, so that the
+  /// spline sees values of unit scale and its straight tails have the width of the posterior. Without them, as in v1, only the bins
+  /// where training data lie learn how narrow the posterior is, and draws now and then lie tens of standard deviations off.
+  bool location_scale = true;
+  double scale_gain = 5;  ///< times the scale's raw number: the optimizer narrows with the scale first, and leaves bins the shape
   void validate() const;  ///< throws ConfigurationError
 };
 /// No dropout and no weight decay: right for online training, where no simulation is seen twice.
@@ -70,6 +71,7 @@ void describe(V& v, CouplingOptions& o) {
   v("soft_clamping", o.soft_clamping);
   v("spline", o.spline);
   v.later("location_scale", o.location_scale, false);
+  v.later("scale_gain", o.scale_gain, 1.0, at_least(0));
 }
 /// What act_norm_init did is in the weights.
 template <class V>

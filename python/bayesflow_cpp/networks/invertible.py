@@ -30,8 +30,8 @@ class InvertibleNetwork(_Network):
     coupling_design : "affine", "spline" or "interleaved"
     coupling_settings : dict, optional
         dense_args (as those of `DeepSet`), num_dense, dropout, dropout_prob, mc_dropout, spec_norm,
-        residual, and soft_clamping (affine) or bins, default_domain and location_scale (spline: True puts a scale and a shift before each
-        spline, without which draws now and then lie far off). What is not named keeps its default. Interleaved: a dictionary
+        residual, and soft_clamping (affine) or bins, default_domain and location_scale (spline: a scale and a shift before each
+        spline, on by default; False: v1's splines, whose draws now and then lie far off). What is not named keeps its default. Interleaved: a dictionary
         with the keys "affine" and "spline". Weight decay and dropout are on by default; switch them off for online training:
         ``{"dense_args": dict(kernel_regularizer=None), "dropout": False}``.
     permutation : "fixed", "learnable" or None
