@@ -17,16 +17,6 @@ Array values_of(Tensor x) {
   return out;
 }
 
-DenseOptions dense_options(std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
-                           double kernel_regularizer, bool use_bias, const std::string& bias_initializer) {
-  return {.units = units,
-          .activation = activation_from(activation),
-          .kernel_initializer = nn::initializer_from(kernel_initializer),
-          .kernel_regularizer = kernel_regularizer,
-          .use_bias = use_bias,
-          .bias_initializer = nn::initializer_from(bias_initializer)};
-}
-
 CouplingDesign design_from(const std::string& name) {
   if (name == "affine") return CouplingDesign::affine;
   if (name == "spline") return CouplingDesign::spline;
@@ -253,10 +243,19 @@ void bind_networks(nb::module_& m) {
       .def(
           "__init__",
           [](DenseOptions* self, std::int64_t units, const std::string& activation, const std::string& kernel_initializer,
-             double kernel_regularizer, bool use_bias, const std::string& bias_initializer) {
-            new (self) DenseOptions(dense_options(units, activation, kernel_initializer, kernel_regularizer, use_bias, bias_initializer));
+             double kernel_regularizer, bool use_bias, const std::string& bias_initializer, double kernel_gain, double kernel_shift,
+             std::int64_t kernel_seed, double bias_gain, double bias_shift, std::int64_t bias_seed) {
+            new (self)
+                DenseOptions{.units = units,
+                             .activation = activation_from(activation),
+                             .kernel_initializer = {nn::initializer_from(kernel_initializer), kernel_gain, kernel_shift, kernel_seed},
+                             .kernel_regularizer = kernel_regularizer,
+                             .use_bias = use_bias,
+                             .bias_initializer = {nn::initializer_from(bias_initializer), bias_gain, bias_shift, bias_seed}};
           },
-          "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a, "use_bias"_a = true, "bias_initializer"_a = "zeros");
+          "units"_a, "activation"_a, "kernel_initializer"_a, "kernel_regularizer"_a, "use_bias"_a = true, "bias_initializer"_a = "zeros",
+          "kernel_gain"_a = 1.0, "kernel_shift"_a = 0.0, "kernel_seed"_a = -1, "bias_gain"_a = 1.0, "bias_shift"_a = 0.0,
+          "bias_seed"_a = -1);
 
   nb::class_<SummaryFactory>(m, "SummaryFactory")
       .def_prop_ro(

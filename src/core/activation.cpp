@@ -24,6 +24,7 @@ constexpr std::pair<const char*, Activation> kNames[] = {
     {"mish", Activation::mish},
     {"relu6", Activation::relu6},
     {"softsign", Activation::softsign},
+    {"softmax", Activation::softmax},
     {"linear", Activation::identity},
     {"silu", Activation::swish},
 };

@@ -158,6 +158,8 @@ HWY_INLINE void dispatch(Activation activation, F f) {
       return f(std::integral_constant<Activation, Activation::relu6>{});
     case Activation::softsign:
       return f(std::integral_constant<Activation, Activation::softsign>{});
+    case Activation::softmax:
+      return;  // needs whole rows: ops::softmax
   }
 }
 

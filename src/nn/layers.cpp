@@ -14,9 +14,16 @@ void DenseOptions::validate(const char* owner) const {
   if (units < 1) throw ConfigurationError(fmt::format("{}: units = {}; a dense layer needs at least one unit", owner, units));
   if (!(kernel_regularizer >= 0))
     throw ConfigurationError(fmt::format("{}: kernel_regularizer = {}; it must not be negative", owner, kernel_regularizer));
-  if (bias_initializer == nn::Initializer::orthogonal || bias_initializer == nn::Initializer::identity)
+  for (const auto& [name, start] : {std::pair{"kernel", kernel_initializer}, std::pair{"bias", bias_initializer}})
+    if (!std::isfinite(start.gain) || !std::isfinite(start.shift) || start.seed < -1)
+      throw ConfigurationError(
+          fmt::format("{}: {}_initializer has gain {}, shift {} and seed {}; the first two must be finite, the seed -1 "
+                      "(the network's) or not negative",
+                      owner, name, start.gain, start.shift, start.seed));
+  const nn::Initializer of_bias = bias_initializer.initializer;
+  if (of_bias == nn::Initializer::orthogonal || of_bias == nn::Initializer::identity)
     throw ConfigurationError(
-        fmt::format("{}: bias_initializer = {}; that is for matrices, a bias is a vector", owner, nn::to_string(bias_initializer)));
+        fmt::format("{}: bias_initializer = {}; that is for matrices, a bias is a vector", owner, nn::to_string(of_bias)));
 }
 
 namespace nn {

@@ -69,6 +69,16 @@ const char* to_string(Initializer initializer) {
       return "truncated_normal";
     case Initializer::identity:
       return "identity";
+    case Initializer::fan_out_normal:
+      return "fan_out_normal";
+    case Initializer::fan_out_uniform:
+      return "fan_out_uniform";
+    case Initializer::fan_in_untruncated:
+      return "fan_in_untruncated";
+    case Initializer::fan_out_untruncated:
+      return "fan_out_untruncated";
+    case Initializer::fan_avg_untruncated:
+      return "fan_avg_untruncated";
   }
   return "";
 }
@@ -103,7 +113,7 @@ void ParameterStore::reserve(std::int64_t count) {
   capacity_ = capacity;
 }
 
-int ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed,
+int ParameterStore::add(const std::string& name, const Shape& shape, const Start& start, float l2, std::uint64_t seed,
                         const std::string& stream) {
   if (numbers_.contains(name))
     throw ConfigurationError(fmt::format("parameter \"{}\" exists already; give every network its own place", name));
@@ -117,14 +127,14 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
   numbers_.emplace(name, static_cast<int>(table_.size()));
   number_of_values_ += n;
   table_.push_back(info);
-  Rng rng(seed, stream.empty() ? name : stream);
+  Rng rng(start.seed < 0 ? seed : static_cast<std::uint64_t>(start.seed), stream.empty() ? name : stream);
   // A kernel of more axes, of a convolution or of heads, is a matrix for each index of the leading ones.
   const double matrices = shape.rank() > 2 ? static_cast<double>(shape.slice(0, -2).size()) : 1;
   const double rows = shape.rank() ? matrices * static_cast<double>(shape[shape.rank() > 2 ? -2 : 0]) : 1;
   const double cols = shape.rank() ? matrices * static_cast<double>(shape[-1]) : 1;
   constexpr double kCut = 0.87962566103423978;  // standard deviation of a standard normal that is cut at +-2
-  double limit = 0, deviation = 0;
-  switch (initializer) {
+  double limit = 0, deviation = 0, untruncated = 0;
+  switch (start.initializer) {
     case Initializer::zeros:
       break;
     case Initializer::ones:
@@ -152,7 +162,7 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
       limit = std::sqrt(3.0 / std::max(rows, 1.0));
       break;
     case Initializer::random_normal:
-      for (float& w : out) w = static_cast<float>(rng.normal(0.0, 0.05));
+      untruncated = 0.05;
       break;
     case Initializer::random_uniform:
       limit = 0.05;
@@ -163,7 +173,24 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
     case Initializer::identity:
       for (std::int64_t i = 0; i < std::min(shape[0], shape[1]); ++i) out[static_cast<std::size_t>(i * shape[1] + i)] = 1.0f;
       break;
+    case Initializer::fan_out_normal:
+      deviation = std::sqrt(1.0 / std::max(cols, 1.0)) / kCut;
+      break;
+    case Initializer::fan_out_uniform:
+      limit = std::sqrt(3.0 / std::max(cols, 1.0));
+      break;
+    case Initializer::fan_in_untruncated:
+      untruncated = std::sqrt(1.0 / std::max(rows, 1.0));
+      break;
+    case Initializer::fan_out_untruncated:
+      untruncated = std::sqrt(1.0 / std::max(cols, 1.0));
+      break;
+    case Initializer::fan_avg_untruncated:
+      untruncated = std::sqrt(2.0 / (rows + cols));
+      break;
   }
+  if (untruncated > 0)
+    for (float& w : out) w = static_cast<float>(rng.normal(0.0, untruncated));
   if (deviation > 0)
     for (float& w : out) {
       double z = rng.normal();
@@ -172,6 +199,8 @@ int ParameterStore::add(const std::string& name, const Shape& shape, Initializer
     }
   if (limit > 0)
     for (float& w : out) w = static_cast<float>(rng.uniform(-limit, limit));
+  if (start.gain != 1 || start.shift != 0)
+    for (float& w : out) w = static_cast<float>(start.shift + start.gain * static_cast<double>(w));
   return static_cast<int>(table_.size()) - 1;
 }
 

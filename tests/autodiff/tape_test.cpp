@@ -329,7 +329,7 @@ TEST(Activation, NamesGoBothWaysAndAWrongOneListsThem) {
   } catch (const ConfigurationError& e) {
     EXPECT_STREQ(e.what(),
                  "activation \"sine\" is not known; use one of: identity, relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, "
-                 "exponential, gelu, hard_sigmoid, mish, relu6, softsign, linear, silu");
+                 "exponential, gelu, hard_sigmoid, mish, relu6, softsign, softmax, linear, silu");
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/nn/gradient_check.hpp"
+#include "nn/mean_of_mlp.hpp"
 #include "support/expect.hpp"
 #include "support/op_table.hpp"
 #include "support/twins.hpp"
@@ -80,6 +81,41 @@ TEST(Dense, BiasesMayBeAbsentOrStartElsewhere) {
   EXPECT_TRUE(check.passed()) << check.to_string();
 }
 
+TEST(Dense, ASoftmaxTakesWholeRowsWhereverItIsInAChain) {
+  // Softmax layers first, in the middle and last; and before a mean over observations.
+  const std::vector<DenseOptions> layers = {{.units = 5, .activation = Activation::softmax},
+                                            {.units = 6, .activation = Activation::tanh},
+                                            {.units = 2, .activation = Activation::softmax}};
+  for (const bool mean : {false, true}) {
+    ParameterStore store;
+    Mlp mlp(layers);
+    mlp.build(Builder(store, 1), 2);
+    nn::randomize(store, 4, 1.5);
+    const Array x = sample("softmax", {3, 7, 2});
+    const auto run = [&](Tape& t, Tensor in) { return mean ? detail::mean_of(mlp, t, in) : mlp(t, in); };
+    Array expected = x.reshape({21, 2});
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const std::string place = std::to_string(l);
+      const bool softmax = layers[l].activation == Activation::softmax;
+      const Array bias = parameter(store, place + ".bias");
+      expected = dense_twin(expected, parameter(store, place + ".kernel"), &bias, softmax ? Activation::identity : layers[l].activation);
+      for (std::int64_t r = 0; softmax && r < 21; ++r) {
+        double sum = 0;
+        for (std::int64_t c = 0; c < expected.dim(1); ++c) sum += std::exp(expected(r, c));
+        for (std::int64_t c = 0; c < expected.dim(1); ++c) expected(r, c) = std::exp(expected(r, c)) / sum;
+      }
+    }
+    expected = expected.reshape({3, 7, 2});
+    Tape tape;
+    tape.reset({.gradients = false});
+    const Array got = to_array(run(tape, tape.input(x)));
+    EXPECT_LT(abs(got - (mean ? expected.sum(1) * (1.0 / 7) : expected)).max(), 3e-6);
+    const GradientCheck check =
+        check_gradient(store, [&](Tape& t, Inputs in) { return std::vector<Tensor>{run(t, in[0])}; }, {x}, {.unresolved = 0.5});
+    EXPECT_TRUE(check.passed()) << check.to_string();
+  }
+}
+
 TEST(Dense, OptionsAreValidated) {
   const auto problem = [](const DenseOptions& o) { return sentence<ConfigurationError>([&] { o.validate("dense_s1"); }); };
   EXPECT_EQ(problem({}), "no exception");
@@ -87,6 +123,9 @@ TEST(Dense, OptionsAreValidated) {
   EXPECT_EQ(problem({.kernel_regularizer = -1}), "dense_s1: kernel_regularizer = -1; it must not be negative");
   EXPECT_EQ(problem({.bias_initializer = Initializer::identity}),
             "dense_s1: bias_initializer = identity; that is for matrices, a bias is a vector");
+  EXPECT_EQ(problem({.kernel_initializer = {Initializer::random_normal, INFINITY, 1}}),
+            "dense_s1: kernel_initializer has gain inf, shift 1 and seed -1; the first two must be finite, the seed -1 (the network's) or "
+            "not negative");
 }
 
 TEST(Mlp, AgreesWithATwinAndWithDifferencesBeyondOneChain) {

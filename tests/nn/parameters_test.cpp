@@ -51,7 +51,10 @@ TEST(Initializers, NormalOnesHaveTheirMomentsAndAreCut) {
        {Row{Initializer::glorot_normal, std::sqrt(2.0 / (in + out)), true}, Row{Initializer::he_normal, std::sqrt(2.0 / in), true},
         Row{Initializer::lecun_normal, std::sqrt(1.0 / in), true}, Row{Initializer::truncated_normal, 0.05 * inside, true},
         Row{Initializer::random_normal, 0.05, false}, Row{Initializer::random_uniform, 0.05 / std::sqrt(3.0), true},
-        Row{Initializer::lecun_uniform, std::sqrt(1.0 / in), true}}) {
+        Row{Initializer::lecun_uniform, std::sqrt(1.0 / in), true}, Row{Initializer::fan_out_normal, std::sqrt(1.0 / out), true},
+        Row{Initializer::fan_out_uniform, std::sqrt(1.0 / out), true}, Row{Initializer::fan_in_untruncated, std::sqrt(1.0 / in), false},
+        Row{Initializer::fan_out_untruncated, std::sqrt(1.0 / out), false},
+        Row{Initializer::fan_avg_untruncated, std::sqrt(2.0 / (in + out)), false}}) {
     const std::vector<float> w = draw(row.kind, {in, out});
     double sum = 0, square = 0, largest = 0;
     for (const float x : w) {
@@ -64,6 +67,21 @@ TEST(Initializers, NormalOnesHaveTheirMomentsAndAreCut) {
     EXPECT_NEAR(square / n, row.deviation * row.deviation, 6 * row.deviation * row.deviation * std::sqrt(2 / n)) << to_string(row.kind);
     EXPECT_EQ(largest < 2.3 * row.deviation, row.cut) << to_string(row.kind);
   }
+}
+
+TEST(Initializers, AreScaledShiftedAndSeeded) {
+  const std::int64_t in = 96, out = 160;
+  const auto of = [&](const Start& start, std::uint64_t seed = 1) {
+    ParameterStore store;
+    const std::span<float> v = store.value(store.add("w", {in, out}, start, 0, seed));
+    return std::vector<float>(v.begin(), v.end());
+  };
+  const std::vector<float> base = of(Initializer::random_normal), changed = of({Initializer::random_normal, 4, 0.5});
+  for (std::size_t i = 0; i < base.size(); ++i) ASSERT_NEAR(changed[i], 0.5F + 4 * base[i], 1e-6F);
+  EXPECT_EQ(of({Initializer::zeros, 1, 0.25}), std::vector<float>(static_cast<std::size_t>(in * out), 0.25F));
+  EXPECT_EQ(of({Initializer::he_normal, 1, 0, 7}, 1), of({Initializer::he_normal, 1, 0, 7}, 2));
+  EXPECT_EQ(of({Initializer::he_normal, 1, 0, 7}, 1), of(Initializer::he_normal, 7));
+  EXPECT_NE(of(Initializer::he_normal, 1), of(Initializer::he_normal, 2));
 }
 
 TEST(Initializers, NamesGoBothWays) {

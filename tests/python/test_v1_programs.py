@@ -318,7 +318,7 @@ def test_results_and_summaries_can_be_pickled(gaussian_model, rng):
 
 # --- options of layers, by Keras' names ---
 
-ACTIVATIONS = ["relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid", "swish", "silu", "softplus", "exponential", "gelu", "hard_sigmoid", "mish", "relu6", "softsign", "linear"]
+ACTIVATIONS = ["relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid", "swish", "silu", "softplus", "exponential", "gelu", "hard_sigmoid", "mish", "relu6", "softsign", "linear", "softmax"]
 INITIALIZERS = ["zeros", "ones", "constant", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal", "identity",
                 "random_normal", "random_uniform", "truncated_normal", "variance_scaling"]  # fmt: skip
 
@@ -402,14 +402,75 @@ def test_functions_and_objects_of_keras():
     assert args(bias_regularizer=None)["use_bias"] is True
     for wrong, sentence in [
         (dict(activation=lambda x: x), "activation must be a name, such as 'relu', or what Keras calls so; got a function of your own"),
-        (dict(kernel_initializer=HeNormal(seed=3)), "got HeNormal with options of its own"),
+        (dict(kernel_initializer=HeNormal(seed=-3)), "kernel_initializer: seed must be an integer of at least 0; got -3"),
+        (dict(kernel_initializer={"class_name": "RandomNormal", "config": {"scale": 2}}), "kernel_initializer: random_normal has no argument 'scale'; there are mean, stddev, seed"),
+        (dict(kernel_initializer={"class_name": "VarianceScaling", "config": {"mode": "fan"}}), 'variance_scaling needs a positive scale, a mode "fan_in"'),
+        (dict(bias_initializer=3.0), "bias_initializer must be a name, such as 'he_uniform', or what Keras calls so; got 3.0"),
         (dict(kernel_regularizer=L1L2(0.1, 0.1)), "kernel_regularizer must be None or the weight of an L2 penalty"),
         (dict(bias_regularizer=0.1), "unknown key 'bias_regularizer'"),
         (dict(use_bias="no"), "use_bias must be True or False; got 'no'"),
-        (dict(activation="softmax"), 'activation "softmax" is not known'),
+        (dict(activation="softmin"), 'activation "softmin" is not known'),
     ]:
         with pytest.raises(ConfigurationError, match=sentence.replace("(", r"\(")):
             args(**wrong)
+
+
+def _initializer_class(class_name, **defaults):
+    """A class as Keras has them: arguments with defaults, and get_config."""
+
+    def init(self, **given):
+        self.config = {**defaults, "seed": None, **given}
+
+    return _of_keras(type(class_name, (), {"__init__": init, "__call__": lambda self, shape: None, "get_config": lambda self: self.config}))
+
+
+@pytest.mark.parametrize(
+    "name, arguments, mean, deviation",
+    [
+        ("RandomNormal", dict(mean=0.5, stddev=0.2), 0.5, 0.2),
+        ("TruncatedNormal", dict(mean=-1.0, stddev=2.0), -1.0, 2.0 * 0.8796),
+        ("RandomUniform", dict(minval=1.0, maxval=3.0), 2.0, 2 / np.sqrt(12)),
+        ("Constant", dict(value=0.25), 0.25, 0.0),
+        ("Orthogonal", dict(gain=3.0), 0.0, 3.0 * np.sqrt(1 / 200)),
+        ("VarianceScaling", dict(scale=2.0, mode="fan_out", distribution="uniform"), 0.0, np.sqrt(2.0 / 100)),
+        ("VarianceScaling", dict(scale=2.0, mode="fan_avg", distribution="untruncated_normal"), 0.0, np.sqrt(2.0 / 150)),
+        ("VarianceScaling", dict(scale=0.5, mode="fan_in", distribution="truncated_normal"), 0.0, np.sqrt(0.5 / 200)),
+        ("GlorotUniform", dict(seed=4), 0.0, np.sqrt(2 / 300)),
+    ],
+)
+@pytest.mark.parametrize("form", ["object", "configuration"])
+def test_initializers_with_arguments(name, arguments, mean, deviation, form, tmp_path):
+    value = _initializer_class(name)(**arguments) if form == "object" else {"class_name": name, "config": arguments}
+
+    def kernel(seed):
+        net = nets.DeepSet(4, 1, 1, 1, 0, dense_s1_args=dict(units=100, kernel_initializer=value), seed=seed)
+        net(np.zeros((2, 5, 200)))
+        return next(w for key, w in net._alone.weights().items() if key.endswith("s1.0.kernel"))
+
+    drawn = kernel(1)
+    assert drawn.shape == (200, 100)
+    assert drawn.mean() == pytest.approx(mean, abs=5 * deviation / np.sqrt(20000) + 1e-6) and drawn.std() == pytest.approx(deviation, rel=0.03, abs=1e-6)
+    assert np.array_equal(drawn, kernel(2)) == (name == "Constant" or "seed" in arguments)  # a seed of its own goes before the network's
+
+
+def test_initializers_with_arguments_in_files_and_blocks(tmp_path):
+    dense = dict(units=8, kernel_initializer=_initializer_class("RandomNormal")(mean=0.1, stddev=0.3, seed=2), bias_initializer=_initializer_class("Constant")(value=0.5))
+    amortizer = bf.amortizers.AmortizedPosterior(networks()[0], nets.DeepSet(4, num_equiv=0, dense_s1_args=dense))
+    density = amortizer.log_posterior(INPUTS)
+    amortizer.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(INPUTS), density)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(amortizer)).log_posterior(INPUTS), density)
+
+    class Own(nets.SummaryNetwork):
+        def __init__(self):
+            super().__init__()
+            self.body = nets.Dense(3, "softmax", kernel_initializer=dense["kernel_initializer"], bias_initializer=dense["bias_initializer"])
+
+        def call(self, x):
+            return nets.mean_pool(self.body(x))
+
+    out = np.asarray(Own()(np.random.default_rng(1).normal(size=(5, 6, 2))))
+    np.testing.assert_allclose(out.sum(axis=1), 1, rtol=1e-5)  # means of softmax rows
 
 
 # --- hierarchical summaries ---

@@ -68,7 +68,7 @@ inline DenseOptions dense_options(const nlohmann::json& j, DenseOptions base) {
   c.read("units", base.units);
   if (c.has("activation")) base.activation = activation_from(c["activation"].get<std::string>());
   using nn::Initializer;
-  c.choose<Initializer>("kernel_initializer", base.kernel_initializer,
+  c.choose<Initializer>("kernel_initializer", base.kernel_initializer.initializer,
                         {{"glorot_uniform", Initializer::glorot_uniform},
                          {"he_uniform", Initializer::he_uniform},
                          {"zeros", Initializer::zeros},

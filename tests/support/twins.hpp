@@ -51,6 +51,8 @@ inline double activation_twin(Activation activation, double x) {
       return std::clamp(x, 0.0, 6.0);
     case Activation::softsign:
       return std::isinf(x) ? std::copysign(1.0, x) : x / (1 + std::fabs(x));
+    case Activation::softmax:
+      break;  // of rows
   }
   return NAN;
 }

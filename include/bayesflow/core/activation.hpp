@@ -1,4 +1,4 @@
-/// Elementwise nonlinearities, by v1's (Keras') names.
+/// Nonlinearities, by v1's (Keras') names: elementwise but for the last.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,9 @@ enum class Activation : std::uint8_t {
   mish,          ///< x tanh(log(1 + e^x)) (Misra 2019)
   relu6,         ///< min(max(x, 0), 6)
   softsign,      ///< x / (1 + |x|)
+  softmax,       ///< e^x / sum e^x over the last axis
 };
-inline constexpr Activation kLastActivation = Activation::softsign;
+inline constexpr Activation kLastActivation = Activation::softmax;
 
 /// "relu", ...
 [[nodiscard]] const char* to_string(Activation activation);

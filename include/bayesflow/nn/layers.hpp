@@ -15,10 +15,10 @@ namespace bayesflow {
 struct DenseOptions {
   std::int64_t units = 64;  ///< width of the output
   Activation activation = Activation::relu;
-  nn::Initializer kernel_initializer = nn::Initializer::glorot_uniform;
+  nn::Start kernel_initializer = nn::Initializer::glorot_uniform;
   double kernel_regularizer = 0.0;  ///< L2: this times sum w^2 is added to the loss
   bool use_bias = true;
-  nn::Initializer bias_initializer = nn::Initializer::zeros;
+  nn::Start bias_initializer = nn::Initializer::zeros;
   friend bool operator==(const DenseOptions&, const DenseOptions&) = default;
   void validate(const char* owner) const;  ///< throws ConfigurationError
 };
@@ -27,10 +27,16 @@ template <class V>
 void describe(V& v, DenseOptions& o) {
   v("units", o.units, width());
   v("activation", o.activation);
-  v("kernel_initializer", o.kernel_initializer);
+  v("kernel_initializer", o.kernel_initializer.initializer);
   v("kernel_regularizer", o.kernel_regularizer, at_least(0));
   v.later("use_bias", o.use_bias, true);
-  v.later("bias_initializer", o.bias_initializer, nn::Initializer::zeros);
+  v.later("bias_initializer", o.bias_initializer.initializer, nn::Initializer::zeros);
+  v.later("kernel_gain", o.kernel_initializer.gain, 1.0);
+  v.later("kernel_shift", o.kernel_initializer.shift, 0.0);
+  v.later("kernel_seed", o.kernel_initializer.seed, std::int64_t{-1}, steps(-1, 9007199254740991.0));
+  v.later("bias_gain", o.bias_initializer.gain, 1.0);
+  v.later("bias_shift", o.bias_initializer.shift, 0.0);
+  v.later("bias_seed", o.bias_initializer.seed, std::int64_t{-1}, steps(-1, 9007199254740991.0));
 }
 
 namespace nn {

@@ -29,23 +29,40 @@ struct FreeFloats {
 enum class Initializer : std::uint8_t {
   zeros,
   ones,
-  glorot_uniform,    ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
-  he_uniform,        ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
-  orthogonal,        ///< Q of a QR decomposition of a normal matrix, signs corrected; of its transpose if it is wide
-  glorot_normal,     ///< variance 2 / (fan_in + fan_out); this and the next two: normal, cut at two standard deviations
-  he_normal,         ///< variance 2 / fan_in
-  lecun_normal,      ///< variance 1 / fan_in  (LeCun et al. 1998)
-  lecun_uniform,     ///< U(+-sqrt(3 / fan_in))
-  random_normal,     ///< N(0, 0.05^2): this and the next two are Keras' defaults
-  random_uniform,    ///< U(+-0.05)
-  truncated_normal,  ///< N(0, 0.05^2), cut at two standard deviations
-  identity,          ///< ones on the diagonal
+  glorot_uniform,       ///< U(+-sqrt(6 / (fan_in + fan_out)))  (Glorot and Bengio 2010), v1's everywhere
+  he_uniform,           ///< U(+-sqrt(6 / fan_in))  (He et al. 2015): the default inside coupling nets, see docs/design
+  orthogonal,           ///< Q of a QR decomposition of a normal matrix, signs corrected; of its transpose if it is wide
+  glorot_normal,        ///< variance 2 / (fan_in + fan_out); this and the next two: normal, cut at two standard deviations
+  he_normal,            ///< variance 2 / fan_in
+  lecun_normal,         ///< variance 1 / fan_in  (LeCun et al. 1998)
+  lecun_uniform,        ///< U(+-sqrt(3 / fan_in))
+  random_normal,        ///< N(0, 0.05^2): this and the next two are Keras' defaults
+  random_uniform,       ///< U(+-0.05)
+  truncated_normal,     ///< N(0, 0.05^2), cut at two standard deviations
+  identity,             ///< ones on the diagonal
+  fan_out_normal,       ///< variance 1 / fan_out, cut at two standard deviations; this and those below: Keras' VarianceScaling
+  fan_out_uniform,      ///< U(+-sqrt(3 / fan_out))
+  fan_in_untruncated,   ///< N(0, 1 / fan_in)
+  fan_out_untruncated,  ///< N(0, 1 / fan_out)
+  fan_avg_untruncated,  ///< N(0, 2 / (fan_in + fan_out))
 };
-inline constexpr Initializer kLastInitializer = Initializer::identity;
+inline constexpr Initializer kLastInitializer = Initializer::fan_avg_untruncated;
 [[nodiscard]] const char* to_string(Initializer initializer);
 /// The reverse; also takes Keras' "variance_scaling" (its default is lecun_normal). Throws ConfigurationError listing the names.
 [[nodiscard]] EnumNames<Initializer> names_of(Initializer);
 [[nodiscard]] Initializer initializer_from(std::string_view name);  ///< by its name; throws ConfigurationError
+
+/// First values of a parameter: shift + gain w, with w from an initializer. Keras' RandomNormal(mean, stddev) is {random_normal,
+/// stddev / 0.05, mean}, its Constant(c) is {zeros, 1, c}.
+struct Start {
+  Initializer initializer = Initializer::zeros;
+  double gain = 1, shift = 0;
+  std::int64_t seed = -1;  ///< -1: the network's
+  constexpr Start() = default;
+  constexpr Start(Initializer from, double times = 1, double plus = 0, std::int64_t own_seed = -1)  // NOLINT: an initializer is one
+      : initializer(from), gain(times), shift(plus), seed(own_seed) {}
+  friend bool operator==(const Start&, const Start&) = default;
+};
 
 /// A row of the table.
 struct ParameterInfo {
@@ -74,8 +91,7 @@ class ParameterStore {
 
   /// Adds a parameter and returns its number. Its first values depend on the seed and on `stream`, its own name if that is empty. Throws
   /// ConfigurationError if the name is taken.
-  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2, std::uint64_t seed,
-          const std::string& stream = "");
+  int add(const std::string& name, const Shape& shape, const Start& start, float l2, std::uint64_t seed, const std::string& stream = "");
   /// Parameters that are added from now on belong to another group. The optimizer clips the gradients of each group by themselves, so that
   /// models that share a store, and nothing else, train as they would alone.
   void begin_group() { group_ += table_.empty() ? 0 : 1; }
@@ -135,8 +151,8 @@ class Builder {
       : store_(&store), seed_(seed), prefix_(std::move(prefix)), place_(std::move(place)) {}
   [[nodiscard]] Builder scope(const std::string& name) const { return Builder(*store_, seed_, full(name), place_); }
   [[nodiscard]] std::string full(const std::string& name) const { return prefix_.empty() ? name : prefix_ + "." + name; }
-  int add(const std::string& name, const Shape& shape, Initializer initializer, float l2 = 0) const {
-    return store_->add(in_store(name), shape, initializer, l2, seed_, full(name));
+  int add(const std::string& name, const Shape& shape, const Start& start, float l2 = 0) const {
+    return store_->add(in_store(name), shape, start, l2, seed_, full(name));
   }
   int add_buffer(const std::string& name, std::vector<std::int32_t> integers, std::vector<float> floats = {}) const {
     return store_->add_buffer({in_store(name), std::move(integers), std::move(floats)});

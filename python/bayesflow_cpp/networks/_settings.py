@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .. import _core
@@ -54,24 +55,91 @@ def _regularizer(value, owner):
 _KERAS = ("bayesflow_cpp", "keras", "tensorflow", "tf_keras")
 
 
-_OTHER_NAMES = {"exp": "exponential", "constant": "zeros"}  # Keras' Constant() is 0
+def _snake(name):
+    """HeNormal: he_normal."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if any(c.islower() for c in name) else name
+
+
+def _of_keras(value):
+    return str(getattr(value if callable(value) and hasattr(value, "__name__") else type(value), "__module__", "")).partition(".")[0] in _KERAS
 
 
 def _name(value, owner, key):
-    """The name of an activation or initializer: a text, or a function or object of Keras or TensorFlow that has no options of its own."""
-    wanted = f"{owner}: {key} must be a name, such as {'relu' if key == 'activation' else 'he_uniform'!r}, or what Keras calls so"
+    """The name of an activation: a text, or a function or object of Keras or TensorFlow that has no options of its own."""
+    wanted = f"{owner}: {key} must be a name, such as 'relu', or what Keras calls so"
     if isinstance(value, str):
         name = value
     elif type(value).__module__.partition(".")[0] in _KERAS and hasattr(value, "get_config"):
         name = type(value).__name__
         if value.get_config() != type(value)().get_config():
             raise ConfigurationError(f"{wanted}; got {name} with options of its own ({value.get_config()}), of which only the defaults are there")
-    elif callable(value) and str(getattr(value, "__module__", "")).partition(".")[0] in _KERAS:
-        name = value.__name__
+    elif callable(value) and _of_keras(value):
+        name = value.__name__.removesuffix("_v2")  # TensorFlow's softmax and leaky_relu
     else:
         raise ConfigurationError(f"{wanted}; got {shown(value) if not callable(value) else 'a function of your own'}")
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if any(c.islower() for c in name) else name
-    return _OTHER_NAMES.get(name, name)
+    return {"exp": "exponential"}.get(_snake(name), _snake(name))
+
+
+# Keras' initializers: what the engine calls them, and what their arguments are when they are left out.
+_INITIALIZERS = {
+    "zeros": {}, "ones": {}, "constant": {"value": 0.0}, "random_normal": {"mean": 0.0, "stddev": 0.05}, "truncated_normal": {"mean": 0.0, "stddev": 0.05},
+    "random_uniform": {"minval": -0.05, "maxval": 0.05}, "orthogonal": {"gain": 1.0}, "identity": {"gain": 1.0},
+    "variance_scaling": {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal"},
+}  # fmt: skip
+_SCALED = {
+    ("fan_in", "truncated_normal"): "lecun_normal", ("fan_in", "uniform"): "lecun_uniform", ("fan_in", "untruncated_normal"): "fan_in_untruncated",
+    ("fan_out", "truncated_normal"): "fan_out_normal", ("fan_out", "uniform"): "fan_out_uniform", ("fan_out", "untruncated_normal"): "fan_out_untruncated",
+    ("fan_avg", "truncated_normal"): "glorot_normal", ("fan_avg", "uniform"): "glorot_uniform", ("fan_avg", "untruncated_normal"): "fan_avg_untruncated",
+}  # fmt: skip
+
+
+def _initializer(value, owner, key):
+    """(name, gain, shift, seed) of the engine, from a name, or a class, an object or a configuration ({"class_name", "config"}) of Keras."""
+    where = f"{owner}: {key}"
+    config = {}
+    if isinstance(value, str):
+        name = value
+    elif isinstance(value, dict) and set(value) <= {"class_name", "config", "module", "registered_name"} and isinstance(value.get("class_name"), str):
+        name, config = value["class_name"], as_arguments(value.get("config") or {}, f"{where}: config")
+    elif isinstance(value, type) and _of_keras(value):
+        name = value.__name__
+    elif _of_keras(value) and hasattr(value, "get_config"):
+        name, config = type(value).__name__, value.get_config()
+    elif callable(value) and _of_keras(value):
+        name = value.__name__
+    else:
+        raise ConfigurationError(
+            f"{where} must be a name, such as 'he_uniform', or what Keras calls so; got {shown(value) if not callable(value) else 'a function of your own'}"
+        )
+    name = _snake(name)
+    usual = _INITIALIZERS.get(name, {})
+    unknown = sorted(set(config) - set(usual) - {"seed", "dtype", "axes"})
+    if unknown:
+        raise ConfigurationError(f"{where}: {name} has no argument {unknown[0]!r}; there are {', '.join([*usual, 'seed'])}")
+    seed = config.get("seed")
+    seed = -1 if seed is None else as_count(seed, f"{where}: seed", 0)
+    given = {argument: config.get(argument, default) for argument, default in usual.items()}
+    numbers = {argument: as_number(number, f"{where}: {argument}") for argument, number in given.items() if argument not in ("mode", "distribution")}
+    if name == "constant":
+        return "zeros", 1.0, numbers["value"], seed
+    if name in ("random_normal", "truncated_normal"):
+        if numbers["stddev"] < 0:
+            raise ConfigurationError(f"{where}: stddev must not be negative; got {numbers['stddev']:g}")
+        return name, numbers["stddev"] / 0.05, numbers["mean"], seed
+    if name == "random_uniform":
+        low, high = numbers["minval"], numbers["maxval"]
+        if not low <= high:
+            raise ConfigurationError(f"{where}: minval must not be above maxval; got {low:g} and {high:g}")
+        return name, (high - low) / 0.1, (high + low) / 2, seed
+    if name == "variance_scaling":
+        mode, distribution = given["mode"], {"normal": "truncated_normal"}.get(given["distribution"], given["distribution"])
+        if (mode, distribution) not in _SCALED or numbers["scale"] <= 0:
+            raise ConfigurationError(
+                f'{where}: variance_scaling needs a positive scale, a mode "fan_in", "fan_out" or "fan_avg", and a distribution "truncated_normal", '
+                f'"untruncated_normal" or "uniform"; got {shown(given)}'
+            )
+        return _SCALED[mode, distribution], math.sqrt(numbers["scale"]), 0.0, seed
+    return name, numbers.get("gain", 1.0), 0.0, seed
 
 
 def _dense(args, owner):
@@ -84,14 +152,19 @@ def _dense(args, owner):
         raise ConfigurationError(f"{owner}: unknown key {unknown[0]!r}; there are {', '.join(known)}")
     if "units" not in args:
         raise ConfigurationError(f"{owner}: units is required")
-    return {
+    out = {
         "units": args["units"],
         "activation": "linear" if args.get("activation") is None else _name(args["activation"], owner, "activation"),
-        "kernel_initializer": _name(args.get("kernel_initializer", "glorot_uniform"), owner, "kernel_initializer"),
+        "kernel_initializer": None,
         "kernel_regularizer": _regularizer(args.get("kernel_regularizer"), owner),
         "use_bias": as_flag(args.get("use_bias", True), f"{owner}: use_bias"),
-        "bias_initializer": _name(args.get("bias_initializer", "zeros"), owner, "bias_initializer"),
+        "bias_initializer": None,
     }
+    for of, default in (("kernel", "glorot_uniform"), ("bias", "zeros")):
+        key = f"{of}_initializer"
+        out[key], *values = _initializer(args.get(key, default), owner, key)
+        out.update({f"{of}_{what}": value for what, value, usual in zip(("gain", "shift", "seed"), values, (1.0, 0.0, -1)) if value != usual})
+    return out
 
 
 def _attention(settings, owner):

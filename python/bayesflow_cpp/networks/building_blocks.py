@@ -32,11 +32,12 @@ class Dense(Traceable):
     ----------
     units : int
     activation : str or function, optional
-        relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6, softsign; None: none.
+        relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6, softsign, softmax; None: none.
     use_bias : bool
-    kernel_initializer, bias_initializer : str
-        glorot_, he_ or lecun_ with uniform or normal, random_uniform, random_normal, truncated_normal, variance_scaling, zeros, ones; for kernels also
-        orthogonal and identity.
+    kernel_initializer, bias_initializer : str, or an object or configuration of Keras
+        glorot_, he_ or lecun_ with uniform or normal, random_uniform, random_normal, truncated_normal, variance_scaling, constant, zeros, ones; for kernels
+        also orthogonal and identity. Arguments as in Keras: ``{"class_name": "RandomNormal", "config": {"stddev": 0.1}}``; a `seed` there goes before the
+        network's.
     kernel_regularizer : float, optional
         Weight of sum W^2 in the loss.
     """
@@ -75,7 +76,8 @@ class Dropout:
 
 
 def activation(x: SymbolicTensor, name: str) -> SymbolicTensor:
-    """Elementwise: relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6 or softsign."""
+    """Elementwise: relu, leaky_relu, elu, selu, tanh, sigmoid, swish, softplus, exponential, gelu, hard_sigmoid, mish, relu6 or softsign; softmax, over the last
+    axis."""
     if not isinstance(name, str):
         raise ConfigurationError(f"activation: the name must be a string; got {name!r}")
     _core.DenseOptions(units=1, activation=name, kernel_initializer="zeros", kernel_regularizer=0.0)  # refuses unknown names

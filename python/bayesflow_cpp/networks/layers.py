@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._arrays import as_choice, as_count, as_flag
 from ..exceptions import ConfigurationError
-from ._settings import _name
+from ._settings import _initializer, _name
 from ._tracing import SymbolicTensor, Traceable, is_number
 from .building_blocks import concat
 
@@ -180,7 +180,10 @@ class Weights(Traceable):
     _group, _op = "learnt", "learnt"
 
     def __init__(self, rows: int, width: int, *, initializer: str = "glorot_uniform") -> None:
-        self._settings = {"rows": as_count(rows, "Weights: rows"), "width": as_count(width, "Weights: width"), "initializer": _name(initializer, "Weights", "initializer")}
+        name, *options = _initializer(initializer, "Weights", "initializer")
+        if options != [1.0, 0.0, -1]:
+            raise ConfigurationError(f"Weights: initializer: its arguments are taken by dense layers alone; here {name} has its defaults")
+        self._settings = {"rows": as_count(rows, "Weights: rows"), "width": as_count(width, "Weights: width"), "initializer": name}
 
     def __call__(self, like: SymbolicTensor) -> SymbolicTensor:
         return self._node(like)

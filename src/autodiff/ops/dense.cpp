@@ -10,6 +10,7 @@
 #include "autodiff/fused.hpp"
 #include "autodiff/ops/mean_of_chain.hpp"
 #include "autodiff/ops/pieces.hpp"
+#include "bayesflow/autodiff/ops/attention.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/ordered.hpp"
@@ -552,12 +553,27 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   return c.y;
 }
 
+/// Number of the first layer with a softmax; that of layers if there is none.
+std::size_t first_softmax(std::span<const Layer> layers) {
+  return static_cast<std::size_t>(std::ranges::find(layers, Activation::softmax, &Layer::activation) - layers.begin());
+}
+
 }  // namespace
 
-Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) { return make_chain(layers, x, condition, false); }
+Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
+  const std::size_t cut = first_softmax(layers);
+  if (cut == layers.size() || layers.size() > kMaxLayers) return make_chain(layers, x, condition, false);
+  // A softmax needs whole rows: the chain is cut after its layer.
+  Layer before[kMaxLayers];
+  std::copy_n(layers.begin(), cut + 1, before);
+  before[cut].activation = Activation::identity;
+  const Tensor y = softmax(make_chain(std::span<const Layer>(before, cut + 1), x, condition, false));
+  return cut + 1 == layers.size() ? y : dense_chain(layers.subspan(cut + 1), y);
+}
 
 Tensor mean_of_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
-  const bool fused = !layers.empty() && (layers.back().activation == Activation::relu || layers.back().activation == Activation::identity);
+  const bool fused = !layers.empty() && first_softmax(layers) == layers.size() &&
+                     (layers.back().activation == Activation::relu || layers.back().activation == Activation::identity);
   if (!fused) return mean_pool(dense_chain(layers, x, condition));
   require(x.rank() >= 2 && x.dim(-2) > 0, "mean_of_chain: needs shape (..., N, d) with N >= 1; got {}", shape_of(x));
   return make_chain(layers, x, condition, true);

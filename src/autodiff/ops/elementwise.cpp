@@ -7,6 +7,7 @@
 #include "autodiff/check.hpp"
 #include "autodiff/ops/dropout.hpp"
 #include "autodiff/ops/pieces.hpp"
+#include "bayesflow/autodiff/ops/attention.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/ordered.hpp"
 
@@ -25,6 +26,7 @@ void same_shape(const char* op, Tensor a, Tensor b) {
 }  // namespace
 
 Tensor activate(Tensor x, Activation activation) {
+  if (activation == Activation::softmax) return softmax(x);
   Tensor y = x.tape().result(x.shape(), {x});
   for_elements(x.tape(), x.size(), [&](std::int64_t i, std::int64_t n) { kernels::activate(activation, x.data() + i, y.data() + i, n); });
   x.tape().on_backward(y, [x, y, activation] {
