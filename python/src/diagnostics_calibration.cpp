@@ -225,6 +225,7 @@ void bind_verdict(nb::module_& m) {
       .field("p_tails", &ParameterVerdict::p_tails, "by itself")
       .field("p_ecdf", &ParameterVerdict::p_ecdf, "by itself")
       .field("p_nothing_learnt", &ParameterVerdict::p_nothing_learnt, "by itself")
+      .field("far_draws", &ParameterVerdict::far_draws, "share of draws ten posterior sds (by quartiles) or more off their median")
       .field("sentence", &ParameterVerdict::sentence, "in words");
 
   ResultClass<Predictable> predictable(m, "Predictable", "Whether an aspect of the truth's rank can be predicted from the data.");

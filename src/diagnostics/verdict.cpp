@@ -7,6 +7,7 @@
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/diagnostics/sbc.hpp"
 #include "diagnostics/conditional_data.hpp"
+#include "diagnostics/far_draws.hpp"
 #include "diagnostics/joint_ranks.hpp"
 #include "diagnostics/learning.hpp"
 #include "diagnostics/numbers.hpp"
@@ -23,6 +24,8 @@ constexpr double kShift = 0.25, kWidth = 0.25, kSkew = 0.04, kTails = 0.16, kEcd
 constexpr double kReserve = 0.1;
 constexpr double kOverwhelming = 0.5;   ///< nats: a posterior that could be 0.6 times as wide
 constexpr double kNearlyOne = 0.95;     ///< a correlation beyond which the width across it says more
+constexpr double kFarShare = 1e-4;      ///< of draws that lie far off: from here on sentences speak of them
+constexpr std::int64_t kFewestFar = 5;  ///< and from this number on
 constexpr std::int64_t kFewDraws = 10;  ///< fewer say nothing about the posterior's own sd
 constexpr double kSaturates = 0.3;      ///< of sqrt(S): posteriors wider by more than this cannot be told apart
 /// Once a test has rejected, a finding names the effects that are this many standard errors from zero. This is no test of its own.
@@ -491,6 +494,19 @@ void weigh(const VerdictOptions& options, Verdict& out) {
   out.severity = !any ? Severity::none : lost ? Severity::overwhelming : harmful || unknown ? Severity::serious : Severity::harmless;
 }
 
+/// "", or what to know of draws that lie far off.
+std::string far_sentence(const Verdict& out) {
+  std::string text;
+  for (const ParameterVerdict& v : out.parameters)
+    if (v.far_draws >= kFarShare && v.far_draws * real(out.num_data_sets * out.num_draws) >= real(kFewestFar))
+      text += fmt::format("{}one in {:.0f} of {}", text.empty() ? "" : ", ", 1 / v.far_draws, v.name);
+  if (text.empty()) return {};
+  return fmt::format(
+      "; some draws lie more than {:.0f} posterior standard deviations (by their quartiles) off the median, {}: unless the posterior has "
+      "tails as heavy, the network draws them wrongly, so describe draws by medians and quantiles, not by means and standard deviations",
+      kFarSds, text);
+}
+
 void write_sentences(Verdict& out) {
   for (std::size_t i = 0; i < out.parameters.size(); ++i) {
     ParameterVerdict& v = out.parameters[i];
@@ -517,6 +533,7 @@ void write_sentences(Verdict& out) {
             ? fmt::format("; of {} features of the data none predicts where the truth lies in its posterior", out.conditional->num_features)
             : std::string("; whether it uses all that the data say was not tested, for that needs the data"),
         basis);
+    out.sentence += far_sentence(out);
     return;
   }
   const bool only_evidence =
@@ -529,7 +546,7 @@ void write_sentences(Verdict& out) {
       : out.severity == Severity::harmless     ? fmt::format("a detectable but harmless misfit, which costs about {}: ", cost)
       : out.severity == Severity::overwhelming ? fmt::format("not to be trusted: much of what the data say is lost, at least {}: ", cost)
                                                : "not to be trusted: ";
-  out.sentence = fmt::format("{}{} ({})", head, text, basis);
+  out.sentence = fmt::format("{}{} ({}){}", head, text, basis, far_sentence(out));
 }
 
 }  // namespace
@@ -608,11 +625,17 @@ Verdict judge(const Array& draws, const Array& truths, const Batch* data, const 
       .param_names = names, .summaries = options.summaries, .seed = options.seed, .threads = options.threads};
   if (data) check_data(*data, n.data_sets, conditional);
   const bool enough = data && out.num_data_sets >= kFewestConditional;
+  const auto look_for_far_draws = [&](const Array& of) {
+    for (std::int64_t p = 0; p < n.parameters; ++p)
+      out.parameters[index(p)].far_draws = far_draws(of, {out.num_data_sets, n.draws, n.parameters}, p);
+  };
   if (out.num_data_sets == n.data_sets) {
+    look_for_far_draws(draws);
     if (enough) out.conditional = conditional_calibration(draws, truths, *data, conditional);
     Judge(draws, truths, n, options, out).run();
   } else if (!rows.empty()) {
     const Array kept = draws.take(rows), known = truths.take(rows);
+    look_for_far_draws(kept);
     if (enough) {
       ConditionalOptions fewer = conditional;
       if (fewer.summaries) fewer.summaries = fewer.summaries->take(rows);
@@ -644,7 +667,7 @@ Verdict verdict(const Array& draws, const Array& truths, const Batch& data, cons
 std::vector<Table> Verdict::tables() const {
   std::vector<std::string> kind, first, second, unit, text, name, sentences;
   std::vector<Estimate> effect, shift, width, tails, learnt;
-  std::vector<double> p, lost, parameter_nats, p_shift, p_width, p_tails, p_ecdf, p_nothing;
+  std::vector<double> p, lost, far, parameter_nats, p_shift, p_width, p_tails, p_ecdf, p_nothing;
   std::vector<bool> fault;
   const auto name_of = [&](std::int64_t i) { return i < 0 ? std::string() : parameters[index(i)].name; };
   for (const Finding& f : findings) {
@@ -664,6 +687,7 @@ std::vector<Table> Verdict::tables() const {
     width.push_back(v.width_ratio);
     tails.push_back(v.tail_excess);
     learnt.push_back(v.learnt);
+    far.push_back(v.far_draws);
     parameter_nats.push_back(v.nats);
     p_shift.push_back(v.p_shift);
     p_width.push_back(v.p_width);
@@ -699,6 +723,7 @@ std::vector<Table> Verdict::tables() const {
                                 .add("width_ratio", width)
                                 .add("tail_excess", tails)
                                 .add("learnt", learnt)
+                                .add("far_draws", far)
                                 .add("nats", parameter_nats)
                                 .add("p_shift", p_shift)
                                 .add("p_width", p_width)

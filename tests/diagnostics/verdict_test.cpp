@@ -77,6 +77,22 @@ TEST(Verdict, HeavyTails) {
   EXPECT_NE(v.sentence.find("theta_2 has wrong tails: its posterior's tails are too heavy for its width"), std::string::npos) << v.sentence;
 }
 
+TEST(Verdict, SpeaksOfDrawsThatLieFarOff) {
+  const Verdict exact = judge(quickstart_posterior(500, 200, 2, 3));
+  EXPECT_EQ(exact.parameters[0].far_draws, 0);
+  EXPECT_EQ(exact.sentence.find("off the median"), std::string::npos);
+  // One draw of 300 tens of standard deviations away, as coupling flows of splines alone can make: ranks cannot tell, and say so.
+  Rng rng(4);
+  const Verdict v = judge(quickstart_posterior(500, 200, 2, 3, [&](double* z) { z[1] *= rng.uniform(0, 1) < 1.0 / 300 ? 60 : 1; }));
+  EXPECT_TRUE(v.calibrated) << v.sentence;
+  EXPECT_NEAR(v.parameters[1].far_draws, 1.0 / 300, 1e-3);
+  EXPECT_EQ(v.parameters[0].far_draws, 0);
+  EXPECT_NE(v.sentence.find("; some draws lie more than 10 posterior standard deviations (by their quartiles) off the median, one in "),
+            std::string::npos)
+      << v.sentence;
+  EXPECT_NE(v.sentence.find(" of theta_2: unless the posterior has tails as heavy, the network draws them wrongly"), std::string::npos);
+}
+
 TEST(Verdict, SkewedTheWrongWay) {
   Rng rng(4);
   // Draws skewed to the right (a centred exponential); the exact posterior is symmetric.

@@ -72,6 +72,9 @@ struct ParameterVerdict {
   Estimate tail_excess;  ///< excess kurtosis of the truth in the posterior's normal scores: negative if the posterior's tails are too heavy
   Estimate learnt;       ///< share of the draws' variation that the data explain
   double nats = 0;       ///< lost by the findings of this parameter alone; NaN if that cannot be told
+  /// Share of draws more than ten posterior standard deviations (by their quartiles) from their median. Truths cannot tell whether the
+  /// exact posterior has as many, so it is no fault; from one in 10,000 on sentences speak of it.
+  double far_draws = 0;
   double p_shift = 1, p_width = 1, p_tails = 1, p_ecdf = 1, p_nothing_learnt = 1;  ///< each by itself
   std::string sentence;
 };
