@@ -78,6 +78,11 @@ class CFunction:
             raise ConfigurationError(f"{owner}: the compiled function's shape is a function of the non-batchable context, but there is none; give a tuple")
         return _checked_shape(self.shape(non_batchable), f"{owner}: shape({non_batchable!r})")
 
+    def __deepcopy__(self, memo):
+        return self  # an address, and nothing that changes
+
+    __copy__ = lambda self: self  # noqa: E731
+
     def __reduce__(self):
         if self._recipe is None:
             raise TypeError("a CFunction is an address, which means nothing in another process or file; functions made by compile_cpp can be pickled")

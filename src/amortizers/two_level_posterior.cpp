@@ -26,9 +26,12 @@ Tensor forward_both_levels(const SummaryNetwork& net, Tape& tape, const SummaryI
   return ops::concat(parts);
 }
 
-ShapeError misfit(const char* role, const char* wanted, const Block* got) {
-  return ShapeError(fmt::format("{}: {} must be of shape {}; got {}", TwoLevelAmortizedPosterior::kClass, role, wanted,
-                                got ? got->shape().to_string() : "none"));
+/// "TwoLevelAmortizedPosterior::sample", of which messages speak.
+std::string owner_of(const char* function) { return std::string(TwoLevelAmortizedPosterior::kClass) + "::" + function; }
+
+ShapeError misfit(const char* function, const char* role, const char* wanted, const Block* got) {
+  return ShapeError(
+      fmt::format("{}: {} must be of shape {}; got {}", owner_of(function), role, wanted, got ? got->shape().to_string() : "none"));
 }
 
 /// Values of a block repeated over the groups, or of each group: (batch, groups, c).
@@ -89,15 +92,16 @@ bool TwoLevelAmortizedPosterior::reads(std::string_view role) const {
 void TwoLevelAmortizedPosterior::build(const BatchShapes& shapes, std::optional<std::uint64_t> seed) {
   if (is_built()) return;
   for (const RoleShape& r : shapes)
-    if (!reads(r.role)) throw ConfigurationError(fmt::format("{}: reads no {}; leave it out, or correct the name", kClass, r.role));
+    if (!reads(r.role))
+      throw ConfigurationError(fmt::format("{}: reads no {}; leave it out, or correct the name", owner_of("build"), r.role));
   const auto shape = [&](const char* role) { return find_shape(shapes, role); };
   const Shape *hyper = shape(roles::hyper_parameters), *local_targets = shape(roles::local_parameters),
               *shared = shape(roles::shared_parameters), *direct_global = shape(roles::direct_global_conditions),
               *direct_local = shape(roles::direct_local_conditions);
-  if (!hyper || hyper->rank() != 2) throw ShapeError(fmt::format("{}: hyper_parameters must be of shape (batch, H)", kClass));
+  if (!hyper || hyper->rank() != 2) throw ShapeError(fmt::format("{}: hyper_parameters must be of shape (batch, H)", owner_of("build")));
   if (!local_targets || local_targets->rank() != 3)
-    throw ShapeError(fmt::format("{}: local_parameters must be of shape (batch, groups, L)", kClass));
-  if (shared && shared->rank() != 2) throw ShapeError(fmt::format("{}: shared_parameters must be of shape (batch, S)", kClass));
+    throw ShapeError(fmt::format("{}: local_parameters must be of shape (batch, groups, L)", owner_of("build")));
+  if (shared && shared->rank() != 2) throw ShapeError(fmt::format("{}: shared_parameters must be of shape (batch, S)", owner_of("build")));
   const std::int64_t batch = (*hyper)[0], width = (*hyper)[1] + (shared ? (*shared)[1] : 0);
   BatchShapes of_global{{roles::parameters, {batch, width}}};
   for (const RoleShape& r : shapes)
@@ -111,17 +115,19 @@ void TwoLevelAmortizedPosterior::build(const BatchShapes& shapes, std::optional<
 }
 
 /// What the global part is given. Without the target, as for draws.
-Batch TwoLevelAmortizedPosterior::global_batch(const Batch& batch, bool with_target) const {
+Batch TwoLevelAmortizedPosterior::global_batch(const Batch& batch, bool with_target, const char* function) const {
   Batch out;
   for (const Batch::Entry& e : batch.entries()) {
-    if (!reads(e.role)) throw ConfigurationError(fmt::format("{}: reads no {}; leave it out, or correct the name", kClass, e.role.c_str()));
+    if (!reads(e.role))
+      throw ConfigurationError(fmt::format("{}: reads no {}; leave it out, or correct the name", owner_of(function), e.role.c_str()));
     if (parts()[kGlobalPart].amortizer->reads(e.role)) out.set(e.role, e.values);
   }
   if (const Block* direct = batch.find(roles::direct_global_conditions)) out.set(roles::direct_conditions, *direct);
   if (!with_target) return out;
   const Block *hyper = batch.find(roles::hyper_parameters), *shared = batch.find(roles::shared_parameters);
-  if (!hyper || hyper->rank() != 2) throw misfit(roles::hyper_parameters, "(batch, H)", hyper);
-  if (shared && (shared->rank() != 2 || shared->dim(0) != hyper->dim(0))) throw misfit(roles::shared_parameters, "(batch, S)", shared);
+  if (!hyper || hyper->rank() != 2) throw misfit(function, roles::hyper_parameters, "(batch, H)", hyper);
+  if (shared && (shared->rank() != 2 || shared->dim(0) != hyper->dim(0)))
+    throw misfit(function, roles::shared_parameters, "(batch, S)", shared);
   out.set(roles::parameters, shared ? Block(concatenate({hyper->array(), shared->array()}, -1)) : *hyper);
   return out;
 }
@@ -129,41 +135,48 @@ Batch TwoLevelAmortizedPosterior::global_batch(const Batch& batch, bool with_tar
 namespace {
 
 /// Writes to `out`, (batch, groups), 1 where a group is there and 0 elsewhere. False, and nothing is written, without a mask.
-bool fill_mask(const Batch& batch, std::int64_t sets, std::int64_t groups, std::span<float> out) {
-  const Block* mask = batch.find(roles::local_mask);
-  if (mask && mask->shape() != Shape{sets, groups}) throw misfit(roles::local_mask, "(batch, groups)", mask);
-  if (!mask) mask = batch.find(roles::summary_mask);
-  if (!mask) return false;
-  if (mask->rank() < 2 || mask->dim(0) != sets || mask->dim(1) != groups) throw misfit(roles::summary_mask, "(batch, groups, ...)", mask);
-  const std::size_t each = mask->values().size() / out.size();
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = std::ranges::any_of(mask->values().subspan(i * each, each), [](float m) { return m != 0; }) ? 1.0f : 0.0f;
+bool fill_mask(const Batch& batch, std::int64_t sets, std::int64_t groups, std::span<float> out, const char* function) {
+  const Block *local = batch.find(roles::local_mask), *summary = batch.find(roles::summary_mask);
+  if (local && local->shape() != Shape{sets, groups}) throw misfit(function, roles::local_mask, "(batch, groups)", local);
+  if (summary && (summary->rank() < 2 || summary->dim(0) != sets || summary->dim(1) != groups))
+    throw misfit(function, roles::summary_mask, "(batch, groups, ...)", summary);
+  if (!local && !summary) return false;
+  if (const std::string bad = batch.wrong_mask(); !bad.empty()) throw ArgumentError(fmt::format("{}: {}", owner_of(function), bad));
+  const std::size_t each = summary ? summary->values().size() / out.size() : 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const bool observed = summary && std::ranges::any_of(summary->values().subspan(i * each, each), [](float m) { return m != 0; });
+    out[i] = local ? local->values()[i] : observed ? 1.0f : 0.0f;
+    if (observed && out[i] == 0)
+      throw ArgumentError(fmt::format(
+          "{}: group {} of data set {} is not there by local_mask, but summary_mask leaves observations of it; make the masks agree",
+          owner_of(function), i % static_cast<std::size_t>(groups), i / static_cast<std::size_t>(groups)));
+  }
   return true;
 }
 
 }  // namespace
 
-TwoLevelAmortizedPosterior::Groups TwoLevelAmortizedPosterior::groups_of(const Batch& batch) const {
+TwoLevelAmortizedPosterior::Groups TwoLevelAmortizedPosterior::groups_of(const Batch& batch, const char* function) const {
   Groups out;
   const AmortizedPosterior global = this->global();
   const Block* direct = batch.find(roles::direct_local_conditions);
   Array levels;
   std::int64_t width = 0;
   if (const HierarchicalNetwork* net = levels_of(global)) {
-    const Batch given = global_batch(batch, false);
+    const Batch given = global_batch(batch, false, function);
     levels = global.summary_by(given, forward_both_levels);
     width = net->parts()[0]->summary_dim();
     out.sets = levels.dim(0);
     out.count = (levels.dim(1) - net->summary_dim()) / width;
   } else {
-    if (!direct || direct->rank() != 3) throw misfit(roles::direct_local_conditions, "(batch, groups, c)", direct);
+    if (!direct || direct->rank() != 3) throw misfit(function, roles::direct_local_conditions, "(batch, groups, c)", direct);
     out.sets = direct->dim(0);
     out.count = direct->dim(1);
   }
   if (direct && (direct->dim(0) != out.sets || (direct->rank() != 2 && (direct->rank() != 3 || direct->dim(1) != out.count))))
-    throw misfit(roles::direct_local_conditions, "(batch, groups, c) or (batch, c)", direct);
+    throw misfit(function, roles::direct_local_conditions, "(batch, groups, c) or (batch, c)", direct);
   std::vector<float> mask(static_cast<std::size_t>(out.sets * out.count), 1.0f);
-  (void)fill_mask(batch, out.sets, out.count, mask);
+  (void)fill_mask(batch, out.sets, out.count, mask, function);
   for (std::int64_t b = 0; b < out.sets; ++b)
     for (std::int64_t g = 0; g < out.count; ++g) {
       const std::int64_t place = b * out.count + g;
@@ -179,15 +192,15 @@ TwoLevelAmortizedPosterior::Groups TwoLevelAmortizedPosterior::groups_of(const B
         given.insert(given.end(), from, from + c);
       }
     }
-  if (out.there.empty()) throw ShapeError(fmt::format("{}: no group is there; the masks leave nothing", kClass));
+  if (out.there.empty()) throw ShapeError(fmt::format("{}: no group is there; the masks leave nothing", owner_of(function)));
   return out;
 }
 
 /// The groups that are there as data sets of the local part.
-Batch TwoLevelAmortizedPosterior::local_rows(const Batch& batch, const Groups& groups, bool with_target) const {
-  const Array hyper = global_batch(batch, true).array(roles::parameters);
+Batch TwoLevelAmortizedPosterior::local_rows(const Batch& batch, const Groups& groups, bool with_target, const char* function) const {
+  const Array hyper = global_batch(batch, true, function).array(roles::parameters);
   const std::int64_t rows = static_cast<std::int64_t>(groups.there.size()), own = static_cast<std::int64_t>(groups.given[0].size());
-  if (hyper.dim(0) != groups.sets) throw misfit(roles::hyper_parameters, "(batch, H)", batch.find(roles::hyper_parameters));
+  if (hyper.dim(0) != groups.sets) throw misfit(function, roles::hyper_parameters, "(batch, H)", batch.find(roles::hyper_parameters));
   Array conditions({rows, own + hyper.dim(1)});
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t place = groups.there[static_cast<std::size_t>(r)];
@@ -198,24 +211,26 @@ Batch TwoLevelAmortizedPosterior::local_rows(const Batch& batch, const Groups& g
   if (!with_target) return out;
   const Block* targets = batch.find(roles::local_parameters);
   if (!targets || targets->rank() != 3 || targets->dim(0) != groups.sets || targets->dim(1) != groups.count)
-    throw misfit(roles::local_parameters, "(batch, groups, L), with as many groups as the data", targets);
+    throw misfit(function, roles::local_parameters, "(batch, groups, L), with as many groups as the data", targets);
   out.set(roles::parameters,
           targets->array().reshape({groups.sets * groups.count, targets->dim(2)}).take(std::span<const std::int64_t>(groups.there)));
   return out;
 }
 
 Batch TwoLevelAmortizedPosterior::share_of_part(const Batch& batch, std::size_t part) const {
-  return part == kGlobalPart ? global_batch(batch, true) : local_rows(batch, groups_of(batch), true);
+  constexpr const char* function = "loss";
+  return part == kGlobalPart ? global_batch(batch, true, function) : local_rows(batch, groups_of(batch, function), true, function);
 }
 
 Trainable::LossTensors TwoLevelAmortizedPosterior::loss(Tape& tape, const Batch& batch) const {
+  constexpr const char* function = "loss";
   const AmortizedPosterior global = this->global(), local = this->local();
   const Block *hyper = batch.find(roles::hyper_parameters), *shared = batch.find(roles::shared_parameters),
               *targets = batch.find(roles::local_parameters), *direct_global = batch.find(roles::direct_global_conditions),
               *direct_local = batch.find(roles::direct_local_conditions);
-  if (!hyper || hyper->rank() != 2) throw misfit(roles::hyper_parameters, "(batch, H)", hyper);
+  if (!hyper || hyper->rank() != 2) throw misfit(function, roles::hyper_parameters, "(batch, H)", hyper);
   if (!targets || targets->rank() != 3 || targets->dim(0) != hyper->dim(0))
-    throw misfit(roles::local_parameters, "(batch, groups, L)", targets);
+    throw misfit(function, roles::local_parameters, "(batch, groups, L)", targets);
   const std::int64_t sets = targets->dim(0), groups = targets->dim(1);
   const auto joined = [](std::span<const Tensor> parts) { return parts.size() == 1 ? parts[0] : ops::concat(parts); };
 
@@ -230,7 +245,7 @@ Trainable::LossTensors TwoLevelAmortizedPosterior::loss(Tape& tape, const Batch&
     const Tensor both = global.summarize(tape, batch, forward_both_levels);
     const std::int64_t width = net->parts()[0]->summary_dim(), split = groups * width;
     if (both.cols() != split + net->summary_dim())
-      throw misfit(roles::local_parameters, "(batch, groups, L), with as many groups as the data", targets);
+      throw misfit(function, roles::local_parameters, "(batch, groups, L), with as many groups as the data", targets);
     of_local[n_local++] = ops::reshape(ops::columns(both, 0, split), {sets, groups, width});
     of_global[n_global++] = ops::columns(both, split, both.cols());
   }
@@ -238,7 +253,8 @@ Trainable::LossTensors TwoLevelAmortizedPosterior::loss(Tape& tape, const Batch&
   if (direct_local) of_local[n_local++] = over_groups(direct_local->on(tape), groups);
   of_local[n_local++] = ops::repeat(theta, groups);
   if (n_global == 0)
-    throw SummaryStatsError(fmt::format("{}: there is neither a summary network nor direct_global_conditions; give one of them", kClass));
+    throw SummaryStatsError(
+        fmt::format("{}: there is neither a summary network nor direct_global_conditions; give one of them", owner_of(function)));
 
   LossTensors out;
   out.terms[kGlobalPart] = ops::mean(global.losses(tape, theta, joined(std::span(of_global.data(), n_global))));
@@ -246,11 +262,11 @@ Trainable::LossTensors TwoLevelAmortizedPosterior::loss(Tape& tape, const Batch&
   const Tensor each = local.losses(tape, targets->on(tape), joined(std::span(of_local.data(), n_local)));  // (batch, groups)
   Tensor mask = tape.filled({sets, groups}, 1.0f);
   const std::span<float> there(mask.data(), static_cast<std::size_t>(mask.size()));
-  if (!fill_mask(batch, sets, groups, there)) {
+  if (!fill_mask(batch, sets, groups, there, function)) {
     out.terms[kLocalPart] = ops::mean(each);
   } else {
     const auto count = static_cast<float>(std::ranges::count(there, 1.0f));
-    if (count == 0) throw ShapeError(fmt::format("{}: no group is there; the masks leave nothing", kClass));
+    if (count == 0) throw ShapeError(fmt::format("{}: no group is there; the masks leave nothing", owner_of(function)));
     out.terms[kLocalPart] = ops::scale(ops::sum(ops::multiply(each, mask)), 1.0f / count);
   }
   out.total = ops::add(out.terms[kGlobalPart], out.terms[kLocalPart]);
@@ -258,9 +274,10 @@ Trainable::LossTensors TwoLevelAmortizedPosterior::loss(Tape& tape, const Batch&
 }
 
 std::vector<double> TwoLevelAmortizedPosterior::losses_of(const Batch& batch) const {
-  const Groups groups = groups_of(batch);
-  std::vector<double> out = global().losses_of(global_batch(batch, true));
-  const std::vector<double> rows = local().losses_of(local_rows(batch, groups, true));
+  constexpr const char* function = "losses_of";
+  const Groups groups = groups_of(batch, function);
+  std::vector<double> out = global().losses_of(global_batch(batch, true, function));
+  const std::vector<double> rows = local().losses_of(local_rows(batch, groups, true, function));
   std::vector<double> sum(out.size(), 0.0), count(out.size(), 0.0);
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto b = static_cast<std::size_t>(groups.there[r] / groups.count);
@@ -278,11 +295,12 @@ bool TwoLevelAmortizedPosterior::standardizes_parameters() const {
 
 TwoLevelAmortizedPosterior::Draws TwoLevelAmortizedPosterior::sample(const Batch& batch, std::int64_t n_samples,
                                                                      SampleOptions options) const {
+  constexpr const char* function = "sample";
   const AmortizedPosterior global = this->global(), local = this->local();
   const std::uint64_t seed = global.seed_of(options);
   Draws out;
-  out.global = global.sample(global_batch(batch, false), n_samples, {.seed = seed, .foreign = options.foreign});
-  const Groups groups = groups_of(batch);
+  out.global = global.sample(global_batch(batch, false, function), n_samples, {.seed = seed, .foreign = options.foreign});
+  const Groups groups = groups_of(batch, function);
   const std::int64_t width = local.num_params(), count = groups.count, of_global = out.global.dim(2),
                      own = static_cast<std::int64_t>(groups.given[0].size());
   out.local = Array({groups.sets, count, n_samples, width}, std::numeric_limits<double>::quiet_NaN());
@@ -312,11 +330,12 @@ TwoLevelAmortizedPosterior::Draws TwoLevelAmortizedPosterior::sample(const Batch
 }
 
 TwoLevelAmortizedPosterior::Densities TwoLevelAmortizedPosterior::log_densities(const Batch& batch, std::vector<Foreign>* foreign) const {
+  constexpr const char* function = "log_densities";
   Densities out;
-  out.global = global().log_posterior(global_batch(batch, true), foreign);
-  const Groups groups = groups_of(batch);
+  out.global = global().log_posterior(global_batch(batch, true, function), foreign);
+  const Groups groups = groups_of(batch, function);
   std::vector<Foreign> ignored;
-  const Array rows = local().log_posterior(local_rows(batch, groups, true), &ignored);
+  const Array rows = local().log_posterior(local_rows(batch, groups, true, function), &ignored);
   out.local = Array({groups.sets, groups.count});
   for (std::int64_t r = 0; r < rows.size(); ++r) out.local.data()[groups.there[static_cast<std::size_t>(r)]] = rows.data()[r];
   return out;
@@ -328,11 +347,12 @@ Array TwoLevelAmortizedPosterior::log_posterior(const Batch& batch, std::vector<
 }
 
 TwoLevelAmortizedPosterior::Forward TwoLevelAmortizedPosterior::forward(const Batch& batch) const {
+  constexpr const char* function = "forward";
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  const Groups groups = groups_of(batch);
-  const AmortizedPosterior::Forward rows = local().forward(local_rows(batch, groups, true));
+  const Groups groups = groups_of(batch, function);
+  const AmortizedPosterior::Forward rows = local().forward(local_rows(batch, groups, true, function));
   const std::int64_t width = rows.z.dim(1);
-  Forward out{global().forward(global_batch(batch, true)), Array({groups.sets, groups.count, width}, kNone),
+  Forward out{global().forward(global_batch(batch, true, function)), Array({groups.sets, groups.count, width}, kNone),
               Array({groups.sets, groups.count}, kNone)};
   for (std::int64_t r = 0; r < rows.log_det_J.size(); ++r) {
     const std::int64_t place = groups.there[static_cast<std::size_t>(r)];
@@ -342,7 +362,9 @@ TwoLevelAmortizedPosterior::Forward TwoLevelAmortizedPosterior::forward(const Ba
   return out;
 }
 
-std::vector<Foreign> TwoLevelAmortizedPosterior::foreign(const Batch& batch) const { return global().foreign(global_batch(batch, false)); }
+std::vector<Foreign> TwoLevelAmortizedPosterior::foreign(const Batch& batch) const {
+  return global().foreign(global_batch(batch, false, "foreign"));
+}
 
 std::shared_ptr<const SeenData> TwoLevelAmortizedPosterior::seen() const { return own_->seen.load(); }
 

@@ -117,6 +117,18 @@ std::string Batch::non_finite() const {
   return {};
 }
 
+std::string Batch::wrong_mask() const {
+  for (const auto& [role, values] : entries()) {
+    if (!roles::source_in(role, roles::summary_mask) && std::string_view(role) != roles::local_mask) continue;
+    const std::span<const float> all = values.values();
+    const auto bad = std::ranges::find_if_not(all, [](float m) { return m == 0 || m == 1; });
+    if (bad == all.end()) continue;
+    return fmt::format("{} in {} of data set {}; masks must be 1 where something is there and 0 elsewhere", *bad, role.c_str(),
+                       values.rank() ? (bad - all.begin()) / (values.size() / values.dim(0)) : 0);
+  }
+  return {};
+}
+
 void Batch::check(const char* owner) const {
   const std::int64_t batch = batch_size();
   if (batch == 0) throw ShapeError(fmt::format("{}: there are no data sets; axis 0 of the conditions must be at least 1", owner));
@@ -124,6 +136,7 @@ void Batch::check(const char* owner) const {
     if (values.rank() == 0 || values.dim(0) != batch)
       throw ShapeError(fmt::format("{}: axis 0 of every field counts the data sets; got {} of shape {} where there are {}", owner,
                                    role.c_str(), values.shape().to_string(), batch));
+  if (const std::string bad = wrong_mask(); !bad.empty()) throw ArgumentError(fmt::format("{}: {}", owner, bad));
   if (const std::string bad = non_finite(); !bad.empty()) {
     const bool beyond = bad.ends_with(detail::kBeyondFloat32);
     throw ArgumentError(fmt::format("{}: {}; every value must be finite{}: drop such data sets, or replace {}the values as in training",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <span>
 
@@ -245,13 +246,14 @@ void compare_sizes(std::vector<Foreign>& out, const SeenData& seen, std::string_
       if (b == 0 || there < fewest || there > most) got = there;
     }
     if (got >= fewest && got <= most) continue;
-    const std::string name = i == 0 ? "observations per data set" + of : fmt::format("length of axis {} of {}", i + 1, role);
+    // Of nested data and images, the first axis counts groups or rows.
+    const std::string name = data.rank() == 3 ? "observations per data set" + of : fmt::format("length of axis {} of {}", i + 1, role);
     out.push_back(
         {Foreign::Kind::size, name, static_cast<double>(got), static_cast<double>(got), static_cast<double>(fewest),
          static_cast<double>(most), 1,
          fmt::format("{}: {}, in training {}. Widths of the posterior for that number were never learnt: train with a number that "
                      "varies (a context), or give as many as in training.",
-                     i == 0 ? "Observations per data set" + of : fmt::format("Length of axis {} of {}", i + 1, role), got,
+                     static_cast<char>(std::toupper(static_cast<unsigned char>(name[0]))) + name.substr(1), got,
                      fewest == most ? fmt::format("always {}", fewest) : fmt::format("{} to {}", fewest, most))});
     return;
   }

@@ -118,6 +118,7 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
     const Batch inputs = options.configurator(two());
     if (const std::string bad = inputs.non_finite(); !bad.empty())
       throw ConfigurationError(fmt::format("the configurator returned {}; let it drop, replace or scale such values", bad));
+    if (const std::string bad = inputs.wrong_mask(); !bad.empty()) throw ConfigurationError("the configurator returned " + bad);
     trainable->build(inputs, options.seed);
     Tape tape;
     tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});

@@ -401,30 +401,69 @@ TEST(TwoLevel, SaysWhatDoesNotFit) {
     return out;
   };
   EXPECT_EQ(sentence<ShapeError>([&] { tiny().build(without(roles::hyper_parameters)); }),
-            "TwoLevelAmortizedPosterior: hyper_parameters must be of shape (batch, H)");
+            "TwoLevelAmortizedPosterior::build: hyper_parameters must be of shape (batch, H)");
   EXPECT_EQ(sentence<ShapeError>([&] { tiny().build(without(roles::local_parameters)); }),
-            "TwoLevelAmortizedPosterior: local_parameters must be of shape (batch, groups, L)");
+            "TwoLevelAmortizedPosterior::build: local_parameters must be of shape (batch, groups, L)");
   Batch wrong = batch;
   wrong.set(roles::parameters, Array({4, 1}));
   EXPECT_EQ(sentence<ConfigurationError>([&] { tiny().build(wrong); }),
-            "TwoLevelAmortizedPosterior: reads no parameters; leave it out, or correct the name");
+            "TwoLevelAmortizedPosterior::build: reads no parameters; leave it out, or correct the name");
   amortizer.build(batch, 1);
   Batch fewer = batch;
   fewer.set(roles::local_parameters, Array({4, kGroups - 1, 1}));
   EXPECT_EQ(
       sentence<ShapeError>([&] { (void)amortizer.log_posterior(fewer); }),
-      "TwoLevelAmortizedPosterior: local_parameters must be of shape (batch, groups, L), with as many groups as the data; got (4, 5, 1)");
+      "TwoLevelAmortizedPosterior::log_densities: local_parameters must be of shape (batch, groups, L), with as many groups as the data; "
+      "got (4, 5, 1)");
   Tape tape;
   tape.reset({.gradients = false, .training = false});
   EXPECT_THROW((void)amortizer.loss(tape, fewer), ShapeError);
   Batch nobody = batch;
   nobody.set(roles::local_mask, Array({4, kGroups}, 0.0));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(nobody); }),
-            "TwoLevelAmortizedPosterior: no group is there; the masks leave nothing");
+            "TwoLevelAmortizedPosterior::log_densities: no group is there; the masks leave nothing");
   nobody.set(roles::local_mask, Array({4, 2}, 1.0));
   EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.log_posterior(nobody); }),
-            "TwoLevelAmortizedPosterior: local_mask must be of shape (batch, groups); got (4, 2)");
+            "TwoLevelAmortizedPosterior::log_densities: local_mask must be of shape (batch, groups); got (4, 2)");
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)amortizer.sample(nobody, 3); }),
+            "TwoLevelAmortizedPosterior::sample: local_mask must be of shape (batch, groups); got (4, 2)");
   EXPECT_THROW((void)amortizer.configure(gaussian_model(2, 3).simulate(2, 1, "some", 0)), ConfigurationError);
+}
+
+TEST(TwoLevel, RefusesMasksThatAreNoMasksOrContradictEachOther) {
+  TwoLevelAmortizedPosterior amortizer = tiny();
+  const Batch batch = amortizer.configure(normal_model(true).simulate(4, 1, "some", 0));
+  amortizer.build(batch, 1);
+  EXPECT_NO_THROW((void)amortizer.log_posterior(batch));
+  const auto with = [&](const char* role, std::int64_t at, double value) {
+    Batch out = batch;
+    out.update(role, [&](Array& mask) { mask.data()[at] = value; });
+    return out;
+  };
+  const std::string no_mask = " of data set 1; masks must be 1 where something is there and 0 elsewhere";
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(with(roles::local_mask, kGroups, 0.5), 3); }),
+            "TwoLevelAmortizedPosterior::sample: 0.5 in local_mask" + no_mask);
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(with(roles::summary_mask, kGroups * kN, 2), 3); }),
+            "AmortizedPosterior::sample: 2 in summary_mask" + no_mask);
+  const Batch gone = with(roles::local_mask, kGroups + 1, 0);
+  const std::string contradiction =
+      "group 1 of data set 1 is not there by local_mask, but summary_mask leaves observations of it; make the masks agree";
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.sample(gone, 3); }), "TwoLevelAmortizedPosterior::sample: " + contradiction);
+  Tape tape;
+  tape.reset({.gradients = false, .training = false});
+  EXPECT_EQ(sentence<ArgumentError>([&] { (void)amortizer.loss(tape, gone); }), "TwoLevelAmortizedPosterior::loss: " + contradiction);
+}
+
+TEST(TwoLevel, SpeaksOfTheAxisWhereGroupsAreMoreThanInTraining) {
+  TwoLevelAmortizedPosterior amortizer = tiny();
+  Trainer trainer(amortizer, normal_model(), {.threads = 1});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 3, .batch_size = 8});
+  Batch fewer = amortizer.configure(normal_model().simulate(2, 1, "some", 0));
+  fewer.update(roles::summary_conditions, [](Array& x) { x = x.reshape({4, kGroups / 2, kN, 1}).take(std::vector<std::int64_t>{0, 1}); });
+  const std::vector<Foreign> found = amortizer.foreign(fewer);
+  const auto size = std::ranges::find(found, Foreign::Kind::size, &Foreign::kind);
+  ASSERT_NE(size, found.end());
+  EXPECT_TRUE(size->sentence.starts_with("Length of axis 1 of summary_conditions: 3, in training always 6. ")) << size->sentence;
 }
 
 }  // namespace

@@ -159,6 +159,25 @@ def test_inputs_are_checked(trained):
         amortizer.sample(inputs, 0)
 
 
+def test_messages_name_the_function_and_parts_point_to_the_whole(trained):
+    amortizer, trainer, simulate, _ = trained
+    inputs = trainer.configurator(simulate(3))
+    mask = np.ones(inputs["summary_conditions"].shape[:3])
+    with pytest.raises(bf.exceptions.ArgumentError, match=r"TwoLevelAmortizedPosterior\.sample: 0.5 in local_mask of data set 0; masks must be 1"):
+        amortizer.sample({**inputs, "local_mask": 0.5 * mask[:, :, 0]}, 2)
+    with pytest.raises(bf.exceptions.ShapeError, match=r"TwoLevelAmortizedPosterior\.sample: local_mask must be of shape"):
+        amortizer.sample({**inputs, "local_mask": mask[:, :2, 0]}, 2)
+    gone = np.ones((3, GROUPS))
+    gone[2, 1] = 0
+    with pytest.raises(bf.exceptions.ArgumentError, match="group 1 of data set 2 is not there by local_mask, but summary_mask leaves observations"):
+        amortizer.log_prob({**inputs, "local_mask": gone, "summary_mask": mask})
+    with pytest.raises(ConfigurationError, match="AmortizedPosterior: hyper_parameters, local_parameters are inputs of a TwoLevelAmortizedPosterior: call that one"):
+        amortizer.global_amortizer.sample(inputs, 2)
+    fewer = {**inputs, "summary_conditions": inputs["summary_conditions"][:, :3], "local_parameters": inputs["local_parameters"][:, :3]}
+    with pytest.warns(bf.exceptions.ForeignDataWarning, match="Length of axis 1 of summary_conditions: 3, in training always"):
+        amortizer.sample(fewer, 2)
+
+
 def test_a_list_of_inputs(trained):
     amortizer, trainer, simulate, _ = trained
     parts = [trainer.configurator(simulate(1)), trainer.configurator(simulate(2))]

@@ -27,7 +27,8 @@ namespace bayesflow {
 /// Blocks of a batch: hyper_parameters (batch, H), local_parameters (batch, groups, L), shared_parameters (batch, S) if there are such,
 /// summary_conditions with summary_mask and summary_times, direct_global_conditions (batch, c), direct_local_conditions (batch, groups, c)
 /// or (batch, c), local_mask (batch, groups). Numbers of groups and observations may differ between batches, and with masks between the
-/// data sets of one; without local_mask a group is there if the summary_mask leaves any observation of it.
+/// data sets of one; without local_mask a group is there if the summary_mask leaves any observation of it. A group that
+/// local_mask takes away must have no observations in summary_mask.
 ///
 /// Loss terms: "global_loss", the mean over data sets of -log q(hyper, shared | data), and "local_loss", the mean over groups of
 /// -log q(local | ...).
@@ -91,9 +92,10 @@ class TwoLevelAmortizedPosterior : public AmortizerGroup {
   struct Own;
   struct Groups;
   void check() const;
-  [[nodiscard]] Batch global_batch(const Batch& batch, bool with_target) const;
-  [[nodiscard]] Groups groups_of(const Batch& batch) const;
-  [[nodiscard]] Batch local_rows(const Batch& batch, const Groups& groups, bool with_target) const;
+  // `function`: of which messages speak
+  [[nodiscard]] Batch global_batch(const Batch& batch, bool with_target, const char* function) const;
+  [[nodiscard]] Groups groups_of(const Batch& batch, const char* function) const;
+  [[nodiscard]] Batch local_rows(const Batch& batch, const Groups& groups, bool with_target, const char* function) const;
   std::shared_ptr<Own> own_;
 };
 

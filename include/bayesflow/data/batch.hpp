@@ -92,8 +92,10 @@ class Batch {
   /// The first value that is not finite, or not in float32, as part of a sentence ("nan in direct_conditions of data set 3, column 1");
   /// empty if there is none.
   [[nodiscard]] std::string non_finite() const;
+  /// The first value of a mask that is neither 0 nor 1, as a sentence; empty if there is none.
+  [[nodiscard]] std::string wrong_mask() const;
   /// Throws ShapeError if there is no data set or axis 0 of the blocks differs, and ArgumentError for a value that is not finite in
-  /// float32. Messages begin with `owner`.
+  /// float32, or a mask's that is neither 0 nor 1. Messages begin with `owner`.
   void check(const char* owner) const;
 
  private:

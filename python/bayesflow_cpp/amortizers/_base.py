@@ -281,6 +281,8 @@ class Amortizer(AmortizedTarget):
     def _inputs(self, input_dict, target=False):
         if not isinstance(input_dict, dict):
             raise ConfigurationError(f"{self._kind}: the input must be a dictionary, as a configurator makes it; got {type(input_dict).__name__}")
+        if levels := [key for key in _OF_TWO_LEVELS if input_dict.get(key) is not None]:
+            raise ConfigurationError(f"{self._kind}: {', '.join(levels)} are inputs of a TwoLevelAmortizedPosterior: call that one, which gives its parts what they read")
         if target and input_dict.get(self._target) is None:
             raise ConfigurationError(f'{self._kind}: the input needs "{self._target}"; got the keys {sorted(input_dict)}')
         if all(input_dict.get(role) is None for role in self._given):
@@ -337,6 +339,9 @@ def to_raw(forward, owner):
     if not isinstance(forward, dict):
         raise ConfigurationError(f"{owner}: a forward dictionary is required; got {type(forward).__name__}")
     return _arrays_of(forward)[0]
+
+
+_OF_TWO_LEVELS = ("hyper_parameters", "local_parameters", "shared_parameters", "direct_global_conditions", "direct_local_conditions", "local_mask")
 
 
 def checked_inputs(inputs, owner):

@@ -208,7 +208,7 @@ class PointNetwork(_Head):
         of `levels`; pinball loss; they never cross), "norm_1", "norm_2", "norm_max" (v1's norms of the error: medians, the geometric median, the largest
         error). None: as `norm_ord` of the AmortizedPointEstimator says.
     levels : sequence of float
-        Of quantiles, ascending, between 0 and 1.
+        Of quantiles, ascending, between 0 and 1. None: 0.05, 0.25, 0.5, 0.75 and 0.95.
     dense_args : dict, optional
         units, activation, kernel_initializer, ... of the hidden layers. None: 64 units, elu.
     num_dense : int
@@ -219,12 +219,14 @@ class PointNetwork(_Head):
         Of initialization; None: the trainer's.
     """
 
-    def __init__(self, num_params: int, estimate: str | None = None, *, levels: Size = (0.05, 0.25, 0.5, 0.75, 0.95), dense_args: Settings | None = None,
+    def __init__(self, num_params: int, estimate: str | None = None, *, levels: Size | None = None, dense_args: Settings | None = None,
                  num_dense: int = 3, dropout_prob: float = 0.0, name: str | None = None, seed: int | None = None) -> None:  # fmt: skip
         if estimate is not None:
             as_choice(estimate, "PointNetwork: estimate", ESTIMATES)
         self.num_params, self.estimate = as_count(num_params, "PointNetwork: num_params"), estimate
-        self.levels = as_numbers(levels, "PointNetwork: levels")
+        if levels is not None and estimate != "quantiles":
+            raise ConfigurationError(f'PointNetwork: levels are of estimate="quantiles"; got estimate={estimate!r}')
+        self.levels = as_numbers((0.05, 0.25, 0.5, 0.75, 0.95) if levels is None else levels, "PointNetwork: levels")
         hidden = _hidden_layers("PointNetwork", dense_args, DEFAULT_SETTING_DENSE_PMP, num_dense, True, False, dropout_prob)
         super().__init__(seed, name, self.num_params, num_params=self.num_params, estimate=estimate or "mean", levels=list(self.levels), hidden=hidden)
 

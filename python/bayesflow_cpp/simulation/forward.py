@@ -19,6 +19,8 @@ class Shared:
     further field has a row for each simulation. `.values` is the array."""
 
     def __init__(self, values: ArrayLike) -> None:
+        if values is None:
+            raise ConfigurationError("Shared: values must be an array or a number; got None: leave the field out where there is nothing")
         self.values = as_float64(values, "Shared")
 
     def __repr__(self):

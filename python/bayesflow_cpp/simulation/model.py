@@ -46,6 +46,17 @@ class Model:
     param_names = None
     _maker, _is_native, _next = None, False, 0
 
+    def __getstate__(self):
+        """For copies and pickles: the engine's model is made again, without pilot simulations."""
+        return {key: value for key, value in self.__dict__.items() if key != "_core"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._core = self._made(True)
+
+    def _made(self, skip_test):
+        return self._engine(skip_test)
+
     def _engine(self, skip_test):
         """The engine's model whose batches `_maker` makes."""
         return _core.GenerativeModel(self._maker, param_names=self.param_names or [], **self._traits(), name=self.name, seed=self.seed, skip_test=skip_test)
@@ -128,9 +139,12 @@ class GenerativeModel(Model):
         self.param_names = prior.param_names
         self.prior_is_batched, self.simulator_is_batched = prior.is_batched, simulator.is_batched
         self._maker = BatchMaker(prior, simulator)
+        self._core = self._made(skip_test)
+
+    def _made(self, skip_test):
         native = native_model(self, skip_test)
         self._is_native = native is not None
-        self._core = native or self._engine(skip_test)
+        return native or self._engine(skip_test)
 
     def _traits(self):
         return traits_of(self.prior, self.simulator)

@@ -52,15 +52,18 @@ class MultiGenerativeModel(Model):
         self.name = "anonymous" if name is None else name
         self.shared_context_gen = shared_context_gen
         self.shared = SharedContext()
-        probs = [] if isinstance(model_probs, str) else as_float64(model_probs, "MultiGenerativeModel: model_probs").tolist()
-        engines = [model._core for model in models]
-        draw = None
-        if shared_context_gen is not None:
-            function = KeyedFunction(shared_context_gen, "MultiGenerativeModel")
-            draw = lambda stream: self.shared.joined(function(stream))  # noqa: E731
-            engines = [self._with_shared_context(model) for model in models]
-        self._core = _core.MultiGenerativeModel(engines, probs, draw, self.name, seed, skip_test)
+        self.model_prior = np.empty(0) if isinstance(model_probs, str) else as_float64(model_probs, "MultiGenerativeModel: model_probs")
+        self._core = self._made(skip_test)
         self.model_prior = np.array(self._core.model_probs)
+
+    def _made(self, skip_test):
+        engines = [model._core for model in self.generative_models]
+        draw = None
+        if self.shared_context_gen is not None:
+            function = KeyedFunction(self.shared_context_gen, "MultiGenerativeModel")
+            draw = lambda stream: self.shared.joined(function(stream))  # noqa: E731
+            engines = [self._with_shared_context(model) for model in self.generative_models]
+        return _core.MultiGenerativeModel(engines, self.model_prior.tolist(), draw, self.name, self.seed, skip_test)
 
     def _with_shared_context(self, model):
         if model._maker is None:

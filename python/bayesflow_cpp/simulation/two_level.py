@@ -228,7 +228,7 @@ class TwoLevelGenerativeModel(Model):
         self.name = "anonymous" if name is None else name
         self.simulator_is_batched = simulator.is_batched
         self._maker = _TwoLevelMaker(prior, simulator, pad_to)
-        self._core = self._engine(skip_test)
+        self._core = self._made(skip_test)
 
     def _traits(self):
         return traits_of(self.prior, self.simulator)
