@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string_view>
+#include <utility>
 
 #include "bayesflow/amortizers/amortized_likelihood.hpp"
 #include "bayesflow/amortizers/amortized_model_comparison.hpp"
@@ -383,9 +385,14 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   positive(options.num_data_sets, "num_data_sets");
   positive(options.num_draws, "num_draws");
   options.report.validate();
-  if (dynamic_cast<AmortizedModelComparison*>(&trainer.trainable())) return report_of_comparison(trainer, path, options);
-  if (dynamic_cast<AmortizedLikelihood*>(&trainer.trainable())) return report_of_likelihood(trainer, path, options);
-  if (dynamic_cast<TwoLevelAmortizedPosterior*>(&trainer.trainable())) return report_of_two_levels(trainer, path, options);
+  // The page of each class that is not a posterior. A new one is a line here.
+  const std::pair<std::string_view, Report (*)(Trainer&, const std::filesystem::path&, const TrainerReportOptions&)> pages[] = {
+      {AmortizedModelComparison::kKind.name, report_of_comparison},
+      {AmortizedLikelihood::kKind.name, report_of_likelihood},
+      {TwoLevelAmortizedPosterior::kClass, report_of_two_levels}};
+  if (const auto* amortizer = dynamic_cast<const AmortizerBase*>(&trainer.trainable()))
+    for (const auto& [name, page] : pages)
+      if (name == amortizer->class_name()) return page(trainer, path, options);
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;

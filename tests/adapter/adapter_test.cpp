@@ -12,6 +12,7 @@
 #include "adapter/scalar_map.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/rng.hpp"
+#include "support/expect.hpp"
 
 namespace bayesflow {
 namespace {
@@ -20,15 +21,6 @@ using adapter::ScalarMap;
 using adapter::Step;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-std::string refusal(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 /// Parameters (a, b, c) within (0, 2), (1, infinity) and (-infinity, infinity), and data of two columns.
 Simulations simulate(std::int64_t n, std::uint64_t seed = 1) {
@@ -225,7 +217,7 @@ TEST(Adapter, OutsideOfBoundsIsRefusedInTrainingAndHasNoDensity) {
   Simulations s = simulate(4);
   s.prior_draws(2, 0) = 2.5;
   EXPECT_EQ(
-      refusal([&] { (void)a.forward(s); }),
+      sentence<Error>([&] { (void)a.forward(s); }),
       "Adapter: step 1 (bounds of prior_draws): column 0 (alpha) = 2.5 in data set 2; it must be between 0 and 2: give the bounds of the "
       "prior, or check the prior");
   const Adapted y = a.forward(s, Outside::allow);
@@ -306,7 +298,8 @@ TEST(Adapter, RefusesTextsThatAreNoAdapters) {
     const auto at = bad.find(from);
     ASSERT_NE(at, std::string::npos) << from;
     bad.replace(at, from.size(), to);
-    EXPECT_NE(refusal([&] { (void)Adapter::from_json(bad); }).find("the text is no adapter"), std::string::npos) << from << " -> " << to;
+    EXPECT_NE(sentence<Error>([&] { (void)Adapter::from_json(bad); }).find("the text is no adapter"), std::string::npos)
+        << from << " -> " << to;
   };
   refused("\"bounds\"", "\"bound\"");
   refused("\"columns\":[0]", "\"columns\":[7]");
@@ -328,7 +321,7 @@ TEST(Adapter, RefusesTextsThatAreNoAdapters) {
 }
 
 TEST(Adapter, ErrorsAreSentences) {
-  const auto fit = [](Adapter a) { return refusal([&] { a.fit(simulate(10), {"a", "b", "c"}); }); };
+  const auto fit = [](Adapter a) { return sentence<Error>([&] { a.fit(simulate(10), {"a", "b", "c"}); }); };
   EXPECT_EQ(fit({adapter::Log{.names = {"d"}}}), "Adapter: step 1 (log of prior_draws): there is no column \"d\"; there are a, b, c");
   EXPECT_EQ(fit({adapter::Log{.field = "sim_data", .names = {"d"}}}),
             "Adapter: step 1 (log of sim_data): the columns of sim_data have no names, so that \"d\" cannot be found; give numbers of "
@@ -342,24 +335,24 @@ TEST(Adapter, ErrorsAreSentences) {
   EXPECT_NE(fit({adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}, adapter::Log{.columns = {2}}})
                 .find("it must be above 0: take another step, or other columns"),
             std::string::npos);
-  EXPECT_EQ(refusal([] { (void)Adapter{adapter::Bounds{}}; }),
+  EXPECT_EQ(sentence<Error>([] { (void)Adapter{adapter::Bounds{}}; }),
             "Adapter: step 1 (bounds of prior_draws): it has no bounds; give lower, upper, or both");
-  EXPECT_EQ(refusal([] { (void)Adapter{adapter::Bounds{.lower = {1.0}, .upper = {0.0}}}; }),
+  EXPECT_EQ(sentence<Error>([] { (void)Adapter{adapter::Bounds{.lower = {1.0}, .upper = {0.0}}}; }),
             "Adapter: step 1 (bounds of prior_draws): the lower bound 1 of the 1th column is not below the upper bound 0; exchange or "
             "correct them");
   EXPECT_EQ(
       fit({adapter::Bounds{.lower = {0.0, 1.0}}}),
       "Adapter: step 1 (bounds of prior_draws): lower holds 2 numbers, and the step acts on 3 columns; give one, or one for each column");
   Adapter a;
-  EXPECT_NE(refusal([&] { (void)a.forward(simulate(3)); }).find("it is not fitted yet"), std::string::npos);
+  EXPECT_NE(sentence<Error>([&] { (void)a.forward(simulate(3)); }).find("it is not fitted yet"), std::string::npos);
   a.fit(simulate(3));
-  EXPECT_NE(refusal([&] { a.fit(simulate(3)); }).find("it is fitted already"), std::string::npos);
-  EXPECT_NE(refusal([&] { a.add(adapter::Log{}); }).find("make another one"), std::string::npos);
+  EXPECT_NE(sentence<Error>([&] { a.fit(simulate(3)); }).find("it is fitted already"), std::string::npos);
+  EXPECT_NE(sentence<Error>([&] { a.add(adapter::Log{}); }).find("make another one"), std::string::npos);
   Adapter wide{adapter::Standardize{.field = "sim_data"}};
   wide.fit(simulate(5));
   Simulations other = simulate(5);
   other.sim_data = Array({5, 4, 3});
-  EXPECT_EQ(refusal([&] { (void)wide.forward(other); }),
+  EXPECT_EQ(sentence<Error>([&] { (void)wide.forward(other); }),
             "Adapter: step 1 (standardize of sim_data): sim_data of shape (5, 4, 3) has 3 columns; the adapter was fitted to 2");
 }
 

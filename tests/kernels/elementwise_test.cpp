@@ -54,6 +54,8 @@ double exact_slope(Activation activation, double x) {
       return x > 0 && x < 6 ? 1 : 0;
     case Activation::softsign:
       return 1 / ((1 + std::fabs(x)) * (1 + std::fabs(x)));
+    case Activation::softmax:
+      break;  // of rows: ops::softmax
   }
   return 0;
 }
