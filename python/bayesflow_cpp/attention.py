@@ -19,7 +19,7 @@ __all__ = ["InducedSelfAttentionBlock", "MultiHeadAttentionBlock", "PoolingWithA
 def _feed_forward(width, num_dense_fc, dense_settings, owner):
     _few(owner, num_dense_fc=num_dense_fc)
     hidden = _dense_settings(dense_settings, owner)
-    return [Dense(**hidden) for _ in range(as_count(num_dense_fc, f"{owner}: num_dense_fc", 0))] + [Dense(width)]
+    return [Dense._of(hidden) for _ in range(as_count(num_dense_fc, f"{owner}: num_dense_fc", 0))] + [Dense(width)]
 
 
 def _stack(layers, x):

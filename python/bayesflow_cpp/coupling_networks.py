@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_choice, as_count, as_float64, output, required
+from ._arrays import as_arguments, as_choice, as_count, as_float64, output, required
 from .exceptions import ConfigurationError, ShapeError
 from .networks._base import as_net_name, require_inference
 from .networks._settings import _coupling, _coupling_options
@@ -53,13 +53,14 @@ class CouplingLayer(InvertibleNetwork):
 class _Coupling:
     """One half of a coupling layer, by itself."""
 
-    _design = "affine"
+    _design, _own_defaults = "affine", {}
 
     def __init__(self, dim_out: int, settings_dict: Settings, *, name: str | None = None, seed: int | None = None) -> None:
         self._own = type(self).__name__
         self.dim_out, self.seed = as_count(dim_out, f"{self._own}: dim_out"), seed
         self.name = as_net_name(name, self)
-        self._settings = _coupling(settings_dict, self._design)
+        given = {} if settings_dict is None else as_arguments(settings_dict, f"{self._own}: settings_dict")
+        self._settings = _coupling({**self._own_defaults, **given}, self._design)
         _coupling_options(self._settings)  # raises what is wrong with them
         self._engine = None
 
@@ -149,6 +150,7 @@ class AffineCoupling(_Coupling):
 
 class SplineCoupling(_Coupling):
     """A monotonic rational-quadratic spline of each component of a target, with straight tails, whose knots and slopes a dense network makes of a
-    conditioner and a condition (Durkan et al. 2019). Parameters: those of `AffineCoupling`; of the settings bins and default_domain belong to the spline."""
+    conditioner and a condition (Durkan et al. 2019). Parameters: those of `AffineCoupling`; of the settings bins and default_domain belong to the spline. By
+    itself it is v1's: ``location_scale=True`` puts a scale and a shift before it, as `networks.InvertibleNetwork` does."""
 
-    _design = "spline"
+    _design, _own_defaults = "spline", {"location_scale": False}

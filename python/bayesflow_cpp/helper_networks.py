@@ -39,7 +39,7 @@ def _module_settings(settings, owner, stacks, others):
         if key not in settings:
             raise ConfigurationError(f"{owner}: settings: {key} is required")
     _few(owner, **{f"num_dense_{s}": settings[f"num_dense_{s}"] for s in stacks})
-    made = {s: [Dense(**_dense(settings[f"dense_{s}_args"], f"{owner}: dense_{s}_args")) for _ in range(as_count(settings[f"num_dense_{s}"], f"{owner}: num_dense_{s}"))]
+    made = {s: [Dense._of(_dense(settings[f"dense_{s}_args"], f"{owner}: dense_{s}_args")) for _ in range(as_count(settings[f"num_dense_{s}"], f"{owner}: num_dense_{s}"))]
             for s in stacks}  # fmt: skip
     return settings, made
 
@@ -175,11 +175,11 @@ class DenseCouplingNet:
         _few("DenseCouplingNet", num_dense=merged["num_dense"])
         self._rate = merged["dropout_prob"] if merged["dropout"] or merged["mc_dropout"] else 0.0
         self._always, spectral = bool(merged["mc_dropout"]), as_flag(merged["spec_norm"], "DenseCouplingNet: spec_norm")
-        self.hidden = [Dense(**merged["dense_args"]) for _ in range(as_count(merged["num_dense"], "DenseCouplingNet: num_dense"))]
+        self.hidden = [Dense._of(merged["dense_args"]) for _ in range(as_count(merged["num_dense"], "DenseCouplingNet: num_dense"))]
         self.body = self.skip = None
         if as_flag(merged["residual"], "DenseCouplingNet: residual"):
             # v1 adds the target itself, which only fits where its width is dim_out.
-            self.body, self.skip = Dense(**{**merged["dense_args"], "units": dim_out}), Dense(dim_out)
+            self.body, self.skip = Dense._of({**merged["dense_args"], "units": dim_out}), Dense(dim_out)
         self.output = Dense(dim_out, kernel_initializer="zeros")
         for layer in self.hidden:
             layer._spectral_norm = spectral

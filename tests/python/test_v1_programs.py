@@ -513,3 +513,19 @@ def test_hierarchical_network(rng, tmp_path):
     np.testing.assert_array_equal(bf.load_amortizer(tmp_path / "model.h5").log_posterior(inputs), density)
     with pytest.raises(ConfigurationError, match="^HierarchicalNetwork: networks_list must be a list of summary networks"):
         nets.HierarchicalNetwork([])
+
+
+def test_initializers_with_arguments_in_blocks_that_read_settings_once():
+    """Settings that were read are not read again: attention, coupling and equivariant blocks keep an initializer's arguments."""
+    from bayesflow_cpp import attention, helper_networks
+
+    dense = {"units": 8, "activation": "relu", "kernel_initializer": {"class_name": "Constant", "config": {"value": 0.25}}}
+    settings = {"num_dense_s1": 1, "num_dense_s2": 1, "num_dense_s3": 1, "dense_s1_args": dense, "dense_s2_args": dense, "dense_s3_args": dense, "pooling_fun": "mean"}
+    layers = [
+        *helper_networks.EquivariantModule(settings).s3,
+        *attention._feed_forward(4, 2, dense, "test")[:2],
+        *helper_networks.DenseCouplingNet({"dense_args": dense, "num_dense": 1}, 3).hidden,
+    ]
+    assert len(layers) == 4
+    for layer in layers:
+        assert layer._arguments["kernel_shift"] == 0.25

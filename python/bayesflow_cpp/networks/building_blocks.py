@@ -51,6 +51,13 @@ class Dense(Traceable):
         self._spectral_norm = False  # wrappers.SpectralNormalization sets it
         _core.DenseOptions(**self._arguments)  # unknown names are refused here, where they were written
 
+    @classmethod
+    def _of(cls, arguments):
+        """A layer of arguments that `_dense` has read already."""
+        layer = cls(arguments["units"])
+        layer._arguments = dict(arguments)
+        return layer
+
     def __repr__(self):
         activation = self._arguments["activation"]
         return f"Dense({self._arguments['units']}{'' if activation == 'linear' else f', activation={activation!r}'})"

@@ -105,7 +105,7 @@ class _DeepSetLayers:
 
     def __init__(self, summary_dim, n1, n2, n3, num_equiv, *dense):
         def module(**stacks):
-            made = {name: [Dense(**dense[stack]) for _ in range(count)] for stack, (name, count) in enumerate(stacks.items())}
+            made = {name: [Dense._of(dense[stack]) for _ in range(count)] for stack, (name, count) in enumerate(stacks.items())}
             return types.SimpleNamespace(**made)
 
         self.equivariant = [module(s1=n1, s2=n2, s3=n3) for _ in range(num_equiv)]
