@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayesflow_cpp as bf
+from bayesflow_cpp.exceptions import ConfigurationError
 from bayesflow_cpp.simulation import Shared
 
 DRAWS = np.random.default_rng(0).normal(size=(40, 2))
@@ -60,3 +61,8 @@ def test_an_own_configurator_is_given_them():
     trainer = bf.trainers.Trainer(amortizer, configurator=configurator, seed=3)
     trainer.train_offline({"prior_draws": DRAWS, "sim_data": DATA, "design_row": MASK[:, :1]}, epochs=1, batch_size=8)
     assert seen and all("design_row" in keys for keys in seen)
+
+
+def test_a_shared_field_needs_values():
+    with pytest.raises(ConfigurationError, match="Shared: values must be an array or a number; got None: leave the field out"):
+        bf.simulation.Shared(None)

@@ -205,3 +205,28 @@ def test_the_documentation_runs():
     for code in re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "models.md").read_text(), flags=re.DOTALL):
         exec(code, names)  # noqa: S102
     assert names["schools"](3)["sim_data"].shape == (3, 8, 20, 1) and names["models"].num_models == 2
+
+
+def test_models_are_copied():
+    import copy
+
+    prior = bf.simulation.Prior(prior_fun=lambda rng: rng.normal(size=2))
+    single = bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(simulator_fun=lambda theta, rng: rng.normal(theta, size=(3, 2))), seed=4)
+    levels = bf.simulation.TwoLevelGenerativeModel(
+        bf.simulation.TwoLevelPrior(lambda rng: rng.normal(size=1), lambda hyper, rng: rng.normal(hyper, size=(3, 1))),
+        bf.simulation.Simulator(simulator_fun=lambda theta, rng: rng.normal(theta[:, None], size=(3, 4, 1))),
+        seed=4,
+    )
+    for model in (single, levels, bf.simulation.MultiGenerativeModel([single, single], seed=4)):
+        first, second = _leaves(copy.deepcopy(model)(5)), _leaves(model(5))
+        assert len(first) > 1 and first.keys() == second.keys()
+        for key, values in first.items():
+            np.testing.assert_array_equal(values, second[key])
+
+
+def _leaves(forward, at=()):
+    if isinstance(forward, dict):
+        return {k: v for key, value in forward.items() for k, v in _leaves(value, (*at, key)).items()}
+    if isinstance(forward, list):
+        return {k: v for key, value in enumerate(forward) for k, v in _leaves(value, (*at, key)).items()}
+    return {} if forward is None else {at: np.asarray(forward)}

@@ -162,3 +162,8 @@ def test_v1s_notebook_of_pareto_and_uniform(norm_ord, estimate, factor):
     inputs = trainer.configurator(model(1000))
     ratio = amortizer.estimate(inputs)[:, 0] / np.maximum(1, inputs["summary_conditions"].max(axis=(1, 2)))
     assert abs(ratio.mean() / factor - 1) < 0.015, "mean and median differ by 4 %"
+
+
+def test_levels_are_of_quantiles_alone():
+    with pytest.raises(ConfigurationError, match='PointNetwork: levels are of estimate="quantiles"; got estimate=\'mean\''):
+        bf.networks.PointNetwork(2, "mean", levels=[0.1, 0.9])
