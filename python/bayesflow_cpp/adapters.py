@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._arrays import as_choice, as_count, as_float64, as_names, is_whole, shown
+from ._arrays import as_choice, as_count, as_flag, as_float64, as_names, as_number, is_whole, shown
 from .configuration import _arrays_of
 from .exceptions import ConfigurationError
 
@@ -44,10 +44,13 @@ class Adapter:
         return out
 
     def _add(self, name, field, columns=None, **options):
-        if not isinstance(field, str) or not field:
-            raise ConfigurationError(f'Adapter.{name}: the field must be a text, "prior_draws" or "sim_data", say; got {shown(field)}')
+        field = _field(field, name)
         numbers, names = _columns(columns, name)
         self._core.add(name, {"field": field, "columns": numbers, "names": names, **options})
+        return self
+
+    def _add_fields(self, name, **options):
+        self._core.add(name, {key: _field(value, name) if isinstance(value, str) or key != "fields" else value for key, value in options.items()})
         return self
 
     # --- steps ---
@@ -96,6 +99,65 @@ class Adapter:
         """(x^l - 1) / l, of positive numbers (Box and Cox 1964); `exponents` l are fitted unless they are given, one or one for each column. Of parameters
         sign(l) log(exp(x^l / |l|) - 1), since draws may be any number."""
         return self._add("box_cox", field, columns, exponents=_numbers(exponents, "exponents", "box_cox"))
+
+    def simplex(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """K columns that are not negative and sum to 1, to K - 1 by stick-breaking. Densities are those of the first K - 1."""
+        return self._add("simplex", field, columns)
+
+    def ordered(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """Increasing columns: the first, and the logarithms of the differences."""
+        return self._add("ordered", field, columns)
+
+    def positive_definite(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """The rows of a symmetric positive definite d x d matrix, d^2 columns, to the d (d + 1) / 2 entries of its Cholesky factor with logarithms on the diagonal.
+        Densities are those of the entries on and below the diagonal."""
+        return self._add("positive_definite", field, columns)
+
+    def correlation(self, field: str = "prior_draws", *, columns: Any = None) -> Adapter:
+        """The rows of a d x d matrix of correlations, d^2 columns, to d (d - 1) / 2 numbers (Lewandowski, Kurowicka, Joe 2009). Densities are those of the entries
+        below the diagonal."""
+        return self._add("correlation", field, columns)
+
+    def one_hot(self, field: str = "sim_data", *, columns: Any = None, categories: ArrayLike | None = None) -> Adapter:
+        """Each column becomes one for each category, behind the others. None: the categories are the values of the first simulations."""
+        return self._add("one_hot", field, columns, categories=sorted(_numbers(categories, "categories", "one_hot")))
+
+    def broadcast(self, field: str, to: str = "sim_data") -> Adapter:
+        """Repeats a field over the leading axes of `to`: (B, c) to (B, n, c)."""
+        return self._add_fields("broadcast", field=field, to=to)
+
+    def join(self, fields: Sequence[str], to: str = "prior_draws") -> Adapter:
+        """Makes the field `to` of several, side by side on the last axis. Of parameters draws have their columns in this order."""
+        return self._add_fields("join", field=to, fields=as_names(fields, "Adapter.join: fields"))
+
+    def split(self, field: str, to: str, *, columns: Any) -> Adapter:
+        """Takes columns out into the field `to`."""
+        return self._add("split", field, columns, to=_field(to, "split"))
+
+    def drop(self, field: str, *, columns: Any = None) -> Adapter:
+        """Takes columns away, or the field. Parameters that are dropped are not learnt, and draws lack them."""
+        return self._add("drop", field, columns)
+
+    def rename(self, field: str, to: str) -> Adapter:
+        """Gives a field another name; that of a role ("direct_conditions") makes it that."""
+        return self._add_fields("rename", field=field, to=to)
+
+    def flatten(self, field: str = "prior_draws") -> Adapter:
+        """(B, ...) to (B, numbers): matrices become their rows, one behind the other."""
+        return self._add_fields("flatten", field=field)
+
+    def as_set(self, field: str = "sim_data") -> Adapter:
+        """(B, n) to (B, n, 1): n observations of one number."""
+        return self._add_fields("as_set", field=field)
+
+    def as_series(self, field: str = "sim_data", *, times: str = "sim_data_times") -> Adapter:
+        """(B, n) or (B, n, c) to (B, n, c + 1): the times, of the field `times` or else from 0 to 1, become the last column."""
+        return self._add_fields("as_series", field=field, times=times)
+
+    def fill_missing(self, field: str = "sim_data", *, columns: Any = None, value: float = 0.0, indicator: bool = True) -> Adapter:
+        """NaN means missing: it becomes `value`, and with `indicator` a column for each of `columns` (all), behind the others, is 1 there. Behind `standardize`,
+        which does not count them, 0 is the mean."""
+        return self._add("fill_missing", field, columns, value=as_number(value, "Adapter.fill_missing: value"), indicator=as_flag(indicator, "Adapter.fill_missing: indicator"))
 
     # --- use ---
 
@@ -155,6 +217,12 @@ class Adapter:
     def __repr__(self):
         steps = str(self._core).strip().split("\n")
         return f"<Adapter, {'fitted' if self.is_fitted else 'not fitted yet'}: {'; '.join(steps) or 'no steps'}>"
+
+
+def _field(name, step):
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f'Adapter.{step}: the field must be a text, "prior_draws" or "sim_data", say; got {shown(name)}')
+    return name
 
 
 def _columns(columns, step):

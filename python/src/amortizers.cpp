@@ -108,26 +108,30 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "inputs"_a);
-  if constexpr (std::is_same_v<A, AmortizedPosterior>)
-    bound
-        .def(
-            "sample_raw",
-            [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
-              const Simulations simulations = simulations_from(data);
-              std::vector<Foreign> foreign;
-              Array draws = without_gil([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
-              return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
-            },
-            "data"_a, "n_samples"_a, "seed"_a.none())
-        .def(
-            "log_density_raw",
-            [](const A& self, const nb::dict& data) {
-              const Simulations simulations = simulations_from(data);
-              std::vector<Foreign> foreign;
-              Array out = without_gil([&] { return self.log_posterior(simulations, &foreign); });
-              return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
-            },
-            "data"_a);
+  bound
+      .def(
+          "sample_raw",
+          [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
+            const Simulations simulations = simulations_from(data);
+            std::vector<Foreign> foreign;
+            Array draws = without_gil([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
+            return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
+          },
+          "data"_a, "n_samples"_a, "seed"_a.none())
+      .def(
+          "log_density_raw",
+          [](const A& self, const nb::dict& data) {
+            const Simulations simulations = simulations_from(data);
+            std::vector<Foreign> foreign;
+            Array out = without_gil([&] {
+              if constexpr (std::is_same_v<A, AmortizedPosterior>)
+                return self.log_posterior(simulations, &foreign);
+              else
+                return self.log_likelihood(simulations, &foreign);
+            });
+            return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
+          },
+          "data"_a);
   if constexpr (std::is_same_v<A, AmortizedLikelihood>)
     bound.def(
         "log_likelihood_gradient",
@@ -461,12 +465,22 @@ void bind_amortizers(nb::module_& m) {
             return with_foreign(inputs, {}, [&](const Batch& b, SampleOptions o) { return self.log_prob(b, o.foreign); });
           },
           "inputs"_a);
-  bind_class_with_outputs<AmortizedPointEstimator>(m).def(
-      "estimate",
-      [](const AmortizedPointEstimator& self, const nb::dict& inputs, Seed seed) {
-        return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.estimate(b, o); });
-      },
-      "inputs"_a, "seed"_a.none());
+  bind_class_with_outputs<AmortizedPointEstimator>(m)
+      .def(
+          "estimate",
+          [](const AmortizedPointEstimator& self, const nb::dict& inputs, Seed seed) {
+            return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return self.estimate(b, o); });
+          },
+          "inputs"_a, "seed"_a.none())
+      .def(
+          "estimate_raw",
+          [](const AmortizedPointEstimator& self, const nb::dict& data, Seed seed) {
+            const Simulations simulations = simulations_from(data);
+            std::vector<Foreign> foreign;
+            Array out = without_gil([&] { return self.estimate(simulations, {.seed = seed, .foreign = &foreign}); });
+            return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
+          },
+          "data"_a, "seed"_a.none());
   using TwoLevel = TwoLevelAmortizedPosterior;
   nb::class_<TwoLevel, AmortizerGroup>(m, TwoLevel::kClass)
       .def(nb::init<const AmortizedPosterior&, const AmortizedPosterior&>(), "local_amortizer"_a, "global_amortizer"_a)

@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "adapter/elementwise.hpp"
+#include "adapter/structure.hpp"
+#include "adapter/vectors.hpp"
 #include "io/described_json.hpp"
 
 namespace bayesflow {
@@ -68,12 +70,16 @@ Adapter Adapter::from_json(std::string_view text) {
       std::visit(
           [&](auto& s) {
             const adapter::Place at{i + 1, s.kName, s.field, {}};
-            if (out.widths_[i] < 1 || out.widths_[i] > kLimits.max_width) at.refuse("its width is {}", out.widths_[i]);
-            check_fitted(s, out.widths_[i], at);
-            resolve(s.columns, s.names, out.widths_[i], at);
+            const std::int64_t width = out.widths_[i];
+            if constexpr (requires { s.columns; }) {
+              if (width < 1 || width > kLimits.max_width) at.refuse("its width is {}", width);
+              resolve(s.columns, s.names, width, at);
+            }
+            check_fitted(s, width, at);
           },
           out.steps_[i]);
     out.fitted_ = true;
+    out.note_names();
     return out;
   } catch (const std::exception& error) {
     throw ConfigurationError(fmt::format("the text is no adapter: {}", error.what()));

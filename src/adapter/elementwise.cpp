@@ -61,9 +61,7 @@ class Reference {
 template <class S, class F>
 void for_each_number(const S& step, std::int64_t width, Fields& fields, Array& values, const Place& at, const F& f) {
   const Rows rows(fields.values, at.field, values);
-  if (rows.width() != width)
-    throw ShapeError(fmt::format("{}: {} of shape {} has {} columns; the adapter was fitted to {}", at.to_string(), at.field,
-                                 values.shape().to_string(), rows.width(), width));
+  require_width(rows, values, width, at);
   const std::vector<std::int64_t> columns = columns_of(step.columns, width);
   std::vector<ScalarMap> maps = maps_of(step, width, at);
   std::optional<Reference> lower, upper;
@@ -345,8 +343,7 @@ template <Elementwise S>
 void forward(const S& step, std::int64_t width, Fields& fields, const Place& at) {
   Array* values = find(fields.values, at);
   if (!values) return;
-  Array* log_det = at.is_target() ? &fields.log_det[at.field] : nullptr;
-  if (log_det && log_det->shape() == Shape{0}) *log_det = Array(values->shape().slice(0, std::max(0, values->rank() - 1)), 0.0);
+  Array* log_det = at.is_target() ? &log_det_of(fields, at.field, *values) : nullptr;
   const std::int64_t rows = Rows(fields.values, at.field, *values).count();
   const std::int64_t each = std::max<std::int64_t>(1, values->rank() && values->dim(0) ? rows / values->dim(0) : 1);
   for_each_number(step, width, fields, *values, at, [&](std::int64_t row, double& x, std::int64_t column, const ScalarMap& map) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,5 +34,8 @@ void inverse(const S& step, std::int64_t width, Fields& fields, const Place& at)
 /// Copies the fields that `inverse` reads and that are no targets.
 template <Elementwise S>
 void keep(const S& step, const Simulations& before, Simulations& kept, const Place& at);
+/// Columns keep their names.
+template <Elementwise S>
+void rename(const S& /*step*/, std::map<std::string, std::vector<std::string>>& /*names*/) {}
 
 }  // namespace bayesflow::adapter

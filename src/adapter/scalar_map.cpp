@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/math/special_functions/erf.hpp>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -30,50 +31,9 @@ double power(double x, double a) { return std::exp(a * std::log(x)) / std::abs(a
 }  // namespace
 
 double normal_quantile(double p) {
-  const auto ratio = [](const double(&a)[8], const double(&b)[8], double r) {
-    double up = a[7], down = b[7];
-    for (int i = 6; i >= 0; --i) {
-      up = up * r + a[i];
-      down = down * r + b[i];
-    }
-    return up / down;
-  };
-  static constexpr double kA[8] = {3.3871328727963666080,   1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
-                                   4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3};
-  static constexpr double kB[8] = {1.0,
-                                   4.2313330701600911252e1,
-                                   6.8718700749205790830e2,
-                                   5.3941960214247511077e3,
-                                   2.1213794301586595867e4,
-                                   3.9307895800092710610e4,
-                                   2.8729085735721942674e4,
-                                   5.2264952788528545610e3};
-  static constexpr double kC[8] = {1.42343711074968357734, 4.63033784615654529590,    5.76949722146069140550,    3.64784832476320460504,
-                                   1.27045825245236838258, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4};
-  static constexpr double kD[8] = {1.0,
-                                   2.05319162663775882187,
-                                   1.67638483018380384940,
-                                   6.89767334985100004550e-1,
-                                   1.48103976427480074590e-1,
-                                   1.51986665636164571966e-2,
-                                   5.47593808499534494600e-4,
-                                   1.05075007164441684324e-9};
-  static constexpr double kE[8] = {6.65790464350110377720,    5.46378491116411436990,    1.78482653991729133580,
-                                   2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
-                                   2.71155556874348757815e-5, 2.01033439929228813265e-7};
-  static constexpr double kF[8] = {1.0,
-                                   5.99832206555887937690e-1,
-                                   1.36929880922735805310e-1,
-                                   1.48753612908506148525e-2,
-                                   7.86869131145613259100e-4,
-                                   1.84631831751005468180e-5,
-                                   1.42151175831644588870e-7,
-                                   2.04426310338993978564e-15};
-  const double q = p - 0.5;
-  if (std::abs(q) <= 0.425) return q * ratio(kA, kB, 0.180625 - q * q);
-  const double r = std::sqrt(-std::log(q < 0 ? p : 1 - p));
-  const double x = r <= 5 ? ratio(kC, kD, r - 1.6) : ratio(kE, kF, r - 5);
-  return q < 0 ? -x : x;
+  using namespace boost::math::policies;
+  constexpr policy<promote_double<false>, domain_error<ignore_error>, overflow_error<ignore_error>> kPolicy;
+  return p > 0.5 ? -normal_quantile(1 - p) : -std::numbers::sqrt2 * boost::math::erfc_inv(2 * p, kPolicy);
 }
 
 double ScalarMap::forward(double x) const {

@@ -35,7 +35,7 @@ struct ScalarMap {
   [[nodiscard]] std::string domain() const;  ///< "above 0", "between 0 and 1"
 };
 
-/// x with P(Z <= x) = p for a standard normal Z, 0 < p < 1, to double precision (Wichura 1988, algorithm AS 241).
+/// x with P(Z <= x) = p for a standard normal Z, 0 < p < 1, to double precision.
 [[nodiscard]] double normal_quantile(double p);
 
 }  // namespace bayesflow::adapter

@@ -30,6 +30,41 @@ Rows::Rows(const Simulations& of, std::string_view field, const Array& values) {
   per_mask_ = rows_ / mask->size();
 }
 
+void require_width(const Rows& rows, const Array& values, std::int64_t width, const Place& at) {
+  if (rows.width() != width)
+    throw ShapeError(fmt::format("{}: {} of shape {} has {} columns; the adapter was fitted to {}", at.to_string(), at.field,
+                                 values.shape().to_string(), rows.width(), width));
+}
+
+Shape shape_of_rows(const Array& values) { return values.rank() > 1 ? values.shape().slice(0, values.rank() - 1) : values.shape(); }
+
+Array& log_det_of(Fields& fields, const std::string& field, const Array& values) {
+  Array& out = fields.log_det[field];
+  if (out.shape() == Shape{0}) out = Array(shape_of_rows(values), 0.0);
+  return out;
+}
+
+void put(Simulations& in, const std::string& name, Array values, FieldRole role) {
+  if (Simulations::is_standard(name)) return in.set(name, std::move(values));
+  for (Simulations::Further& f : in.further)
+    if (f.name == name) {
+      f.values = std::move(values);
+      f.role = role;
+      return;
+    }
+  in.further.push_back({name, role, std::move(values)});
+}
+
+void erase(Simulations& from, std::string_view name) {
+  if (name == "prior_draws") from.prior_draws = Array();
+  if (name == "sim_data") from.sim_data = Array();
+  if (name == "prior_non_batchable_context") from.prior_non_batchable_context.reset();
+  if (name == "prior_batchable_context") from.prior_batchable_context.reset();
+  if (name == "sim_non_batchable_context") from.sim_non_batchable_context.reset();
+  if (name == "sim_batchable_context") from.sim_batchable_context.reset();
+  std::erase_if(from.further, [&](const Simulations::Further& f) { return f.name == name; });
+}
+
 Array* find(Simulations& in, const Place& at) {
   if (const Array* found = in.find(at.field)) return const_cast<Array*>(found);
   if (at.is_target()) return nullptr;

@@ -55,6 +55,15 @@ class Rows {
   const Array* mask_ = nullptr;
 };
 
+/// Throws ShapeError unless rows have as many columns as the adapter was fitted to.
+void require_width(const Rows& rows, const Array& values, std::int64_t width, const Place& at);
+/// Of a target without its last axis; one number of each data set is a row.
+[[nodiscard]] Shape shape_of_rows(const Array& values);
+/// The logarithm of the determinant so far of a target.
+[[nodiscard]] Array& log_det_of(Fields& fields, const std::string& field, const Array& values);
+/// Sets a field of any name, also that of a role.
+void put(Simulations& in, const std::string& name, Array values, FieldRole role);
+void erase(Simulations& from, std::string_view name);
 /// The field's values; null: it is a target that is not there. Throws ConfigurationError for any other field that is missing.
 [[nodiscard]] Array* find(Simulations& in, const Place& at);
 /// Numbers of the columns that a step acts on, in the order of the field (all of them, if the step names none). Numbers become positive,

@@ -1,6 +1,9 @@
 /// What amortizers do with raw data: through the adapter to the networks, and back into the user's units.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <variant>
+
 #include "amortizers/amortizer_state.hpp"
 #include "bayesflow/core/errors.hpp"
 
@@ -46,6 +49,14 @@ std::vector<std::string> Amortizer::fit(std::span<const Simulations> first, cons
   return fitted.notes();
 }
 
+bool Amortizer::fills_missing() const {
+  const std::shared_ptr<const Adapter> of = adapter();
+  return of && std::ranges::any_of(of->steps(), [](const adapter::Step& step) {
+           const auto* fill = std::get_if<adapter::FillMissing>(&step);
+           return fill && fill->field == "sim_data";
+         });
+}
+
 std::vector<std::string> Amortizer::adapters() const {
   const std::shared_ptr<const Adapter> of = adapter();
   return {of ? of->to_json() : std::string()};
@@ -69,6 +80,14 @@ Array Amortizer::draws(const Simulations& data, std::int64_t n_samples, SampleOp
   Batch batch = Adapter::batch_of(adapted, use_of(state_->kind));
   batch.set(state_->kind.target, {});  // draws do not look at it
   return by->inverse(draws(batch, n_samples, options), adapted);
+}
+
+Array Amortizer::outputs(const char* function, const Simulations& data, SampleOptions options, Adapted& adapted) const {
+  const std::shared_ptr<const Adapter> by = require_adapter(function);
+  adapted = by->forward(data, Outside::allow);
+  Batch batch = Adapter::batch_of(adapted, use_of(state_->kind));
+  batch.set(state_->kind.target, {});
+  return outputs(function, batch, options);
 }
 
 Array Amortizer::log_density(const Simulations& data, std::vector<Foreign>* foreign) const {

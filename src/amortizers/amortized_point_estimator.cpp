@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <variant>
 
+#include "adapter/elementwise.hpp"
 #include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
@@ -26,6 +28,40 @@ AmortizedPointEstimator::AmortizedPointEstimator(std::shared_ptr<InferenceNetwor
 std::vector<double> AmortizedPointEstimator::losses_of(const Batch& inputs) const {
   const auto* point = dynamic_cast<const PointNetwork*>(&inference_net());
   return point && point->options().estimate == PointEstimate::mean_and_sd ? Amortizer::losses_of(inputs) : std::vector<double>();
+}
+
+Array AmortizedPointEstimator::estimate(const Simulations& data, SampleOptions options) const {
+  Adapted adapted;
+  Array all = outputs("estimate", data, options, adapted);
+  const std::int64_t width = num_params(), batch = all.dim(0), blocks = all.dim(1) / width;
+  if (blocks * width != all.dim(1))
+    throw ConfigurationError(
+        fmt::format("AmortizedPointEstimator::estimate: {} outputs of {} parameters are no estimates of each, so that an adapter "
+                    "cannot bring them into the user's units; estimate from a configured batch",
+                    all.dim(1), width));
+  const auto* net = dynamic_cast<const PointNetwork*>(&inference_net());
+  const bool by_rank = net && (net->options().estimate == PointEstimate::quantiles || net->options().estimate == PointEstimate::norm_1);
+  const auto by = adapter();
+  for (const adapter::Step& step : by->steps())
+    std::visit(
+        [&](const auto& s) {
+          const bool linear = std::holds_alternative<adapter::Standardize>(step) || s.field != "prior_draws";
+          const bool columnwise = linear || adapter::Elementwise<std::decay_t<decltype(s)>>;
+          if (by_rank ? !columnwise : !linear)
+            throw ConfigurationError(fmt::format(
+                "AmortizedPointEstimator::estimate: such estimates of parameters behind the step \"{}\" are not those of the parameters "
+                "themselves; {}, or leave the step out",
+                s.kName, by_rank ? "estimate from a configured batch" : "estimate quantiles"));
+        },
+        step);
+  Array out = by->inverse(all.reshape({batch, blocks, width}), adapted);
+  if (net && net->options().estimate == PointEstimate::mean_and_sd) {
+    // A standard deviation is scaled, and not shifted.
+    const Array origin = by->inverse(Array({batch, blocks, width}), adapted);
+    for (std::int64_t b = 0; b < batch; ++b)
+      for (std::int64_t j = 0; j < out.dim(2); ++j) out(b, 1, j) -= origin(b, 1, j);
+  }
+  return blocks == 1 ? out.reshape({batch, out.dim(2)}) : out;
 }
 
 Array AmortizedPointEstimator::estimate(const Batch& batch, SampleOptions options) const {

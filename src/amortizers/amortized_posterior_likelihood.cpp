@@ -87,6 +87,9 @@ MarginalLikelihood AmortizedPosteriorLikelihood::log_marginal_likelihood(const B
                                                                          const MarginalLikelihoodOptions& options) const {
   constexpr const char* kOwner = "AmortizedPosteriorLikelihood::log_marginal_likelihood";
   if (!log_prior) throw ArgumentError(fmt::format("{}: the log density of the prior is missing; give a function", kOwner));
+  if (posterior().adapter() || likelihood().adapter())
+    throw ConfigurationError(fmt::format(
+        "{}: its parts have adapters, and densities of networks' numbers do not belong together; train without adapters", kOwner));
   if (options.n_samples < 2) throw ArgumentError(fmt::format("{}: n_samples = {}; it must be at least 2", kOwner, options.n_samples));
   Batch data = share_of_part(batch, 0);
   data.set(roles::parameters, {});

@@ -193,6 +193,10 @@ std::vector<std::string> AmortizerGroup::fit(std::span<const Simulations> first,
   return out;
 }
 
+bool AmortizerGroup::fills_missing() const {
+  return std::ranges::all_of(parts(), [](const Part& part) { return part.amortizer->fills_missing(); });
+}
+
 std::vector<std::string> AmortizerGroup::adapters() const {
   std::vector<std::string> out;
   for (const Part& part : parts())

@@ -358,6 +358,9 @@ Result sample(const Target& target, const Array& start, const Options& options) 
 
 Target posterior(const AmortizedLikelihood& likelihood, const Array& observables, const LogPrior& log_prior,
                  const LogPriorGradient& prior_gradient, const Array& context) {
+  if (likelihood.adapter())
+    throw ConfigurationError(
+        "mcmc::posterior: the likelihood has an adapter, and chains move in the networks' numbers; train it without one");
   if (!log_prior) throw ArgumentError("mcmc::posterior: the log density of the prior is missing; give a function");
   if (!likelihood.is_built()) throw ConfigurationError("mcmc::posterior: the likelihood has no weights yet; train it first");
   if (observables.rank() != 2 || observables.dim(0) < 1 || observables.dim(1) != likelihood.target_width())

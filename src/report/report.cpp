@@ -396,13 +396,18 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   ReportOptions filled = options.report;
   const AmortizedPosterior& amortizer = trainer.trained<AmortizedPosterior>();
   NonFiniteCount ignored;
-  const Batch inputs = trainer.configure(trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
-                                                                  trainer.options().nonfinite.keeping_count(), ignored));
+  const Simulations simulations = trainer.model().simulate(options.num_data_sets, filled.seed, "report", 0, nullptr,
+                                                           trainer.options().nonfinite.keeping_count(), ignored);
+  const Batch inputs = trainer.configure(simulations);
   const Block& truths = inputs[roles::parameters];
   if (truths.rank() != 2)
     throw ConfigurationError(fmt::format("report: the configurator gives parameters of shape {}; a report needs (data sets, parameters)",
                                          truths.shape().to_string()));
-  const Array draws = amortizer.sample(inputs, options.num_draws, {.seed = filled.seed});
+  // With an adapter, all that is shown of parameters is in the user's units.
+  const auto adapter = amortizer.adapter();
+  const Array draws = adapter ? amortizer.sample(simulations, options.num_draws, {.seed = filled.seed})
+                              : amortizer.sample(inputs, options.num_draws, {.seed = filled.seed});
+  const Array parameters = adapter ? adapter->inverse(truths.array(), adapter->forward(simulations)) : truths.array();
   const auto& names = trainer.model().param_names();
   if (filled.param_names.empty() && static_cast<std::int64_t>(names.size()) == draws.dim(2)) filled.param_names = names;
   if (!filled.training && !trainer.runs().empty()) filled.training = trainer.runs().back();
@@ -415,8 +420,9 @@ Report report(Trainer& trainer, const std::filesystem::path& path, const Trainer
   if (!filled.summaries && amortizer.summary_net()) filled.summaries = amortizer.summary(inputs);
   const bool is_flow = amortizer.inference_net().as_flow() != nullptr;
   if (!filled.latents && is_flow) filled.latents = amortizer.forward(inputs).z;
-  if (!filled.log_posterior && amortizer.inference_net().has_density()) filled.log_posterior = amortizer.log_posterior(inputs);
-  return report(draws, truths.array(), path, filled);
+  if (!filled.log_posterior && amortizer.inference_net().has_density())
+    filled.log_posterior = adapter ? amortizer.log_posterior(simulations) : amortizer.log_posterior(inputs);
+  return report(draws, parameters, path, filled);
 }
 
 }  // namespace bayesflow

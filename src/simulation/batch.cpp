@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bayesflow/core/errors.hpp"
+#include "bayesflow/simulation/nonfinite.hpp"
 #include "core/float32_range.hpp"
 
 namespace bayesflow::detail {
@@ -37,11 +38,12 @@ void require_batch(const char* what, std::int64_t batch_size) {
   if (batch_size < 1) throw ArgumentError(fmt::format("{}: batch_size must be at least 1; got {}", what, batch_size));
 }
 
-void require_finite(const char* what, const Array& batch, const Array* parameters, std::uint64_t first_index) {
+void require_finite(const char* what, const Array& batch, const Array* parameters, std::uint64_t first_index, bool missing) {
   if (batch.all_finite()) return;
+  const NonFinitePolicy policy{.missing = missing};
   for (std::int64_t i = 0; i < batch.dim(0); ++i) {
     const auto row = batch.row_values(i);
-    const auto bad = std::find_if_not(row.begin(), row.end(), [](double v) { return std::isfinite(v); });
+    const auto bad = std::find_if_not(row.begin(), row.end(), [&](double v) { return policy.allows(v); });
     if (bad == row.end()) continue;
     // Only data may be left out: that leaves the posterior given a finite simulation. `parameters` come with data.
     throw SimulationError(

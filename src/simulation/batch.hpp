@@ -16,7 +16,7 @@ namespace bayesflow::detail {
 void require_batch(const char* what, std::int64_t batch_size);
 
 /// Throws SimulationError if a value of `batch` is not finite. `parameters` (or null) are named with it.
-void require_finite(const char* what, const Array& batch, const Array* parameters, std::uint64_t first_index);
+void require_finite(const char* what, const Array& batch, const Array* parameters, std::uint64_t first_index, bool missing = false);
 
 /// Inside a catch block: throws SimulationError with row `row`'s index and parameters and the text of the exception in flight.
 [[noreturn]] void rethrow_simulation(const char* what, const Array* parameters, std::uint64_t first_index, std::int64_t row);

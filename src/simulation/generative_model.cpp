@@ -177,7 +177,8 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
                                       ThreadPool* pool, const NonFinitePolicy& policy, NonFiniteCount& count) const {
   policy.validate();
   if (policy.action == NonFinite::refuse) {
-    Simulations out = simulate(batch_size, seed, purpose, first_index, pool);
+    Simulations out = make({batch_size, Rng(seed, purpose), first_index, {}, {}, pool});
+    detail::require_finite("simulator", out.sim_data, &out.prior_draws, first_index, policy.missing);
     count.simulated += batch_size;
     return out;
   }
@@ -185,7 +186,7 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
   Simulations out = make({batch_size, streams, first_index, {}, {}, pool});
   count.simulated += batch_size;
   if (out.sim_data.all_finite()) return out;
-  const auto finite = [](std::span<const double> row) { return std::ranges::all_of(row, [](double x) { return std::isfinite(x); }); };
+  const auto finite = [&](std::span<const double> row) { return std::ranges::all_of(row, [&](double x) { return policy.allows(x); }); };
   const auto check_share = [&](std::uint64_t index) {
     const std::int64_t bad = count.dropped + count.redrawn;
     if (bad <= 10 || static_cast<double>(bad) <= policy.max_share * static_cast<double>(count.simulated)) return;

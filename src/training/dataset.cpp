@@ -16,12 +16,13 @@ namespace {
 Shape row_shape(const Array& a) { return a.shape().slice(1, a.rank()); }
 
 /// The first value of a row that is not finite, in words; empty if there is none.
-std::string non_finite(const Simulations& s, std::int64_t row) {
+std::string non_finite(const Simulations& s, std::int64_t row, const NonFinitePolicy& policy) {
   std::string what;
   s.for_each([&](std::string_view name, FieldRole role, const Array& array) {
     if (!what.empty() || role == FieldRole::shared || array.empty()) return;
     const auto values = array.row_values(row);
-    const auto bad = std::find_if_not(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+    const auto bad =
+        std::find_if_not(values.begin(), values.end(), [&](double v) { return name == "sim_data" ? policy.allows(v) : std::isfinite(v); });
     if (bad == values.end()) return;
     what = fmt::format("{} at entry {} of {}", detail::unsigned_nan(*bad), bad - values.begin(), name);
     if (name == "prior_draws" || s.prior_draws.empty()) return;
@@ -49,7 +50,7 @@ Simulations finite_rows(Simulations s, const NonFinitePolicy& policy, NonFiniteC
   if (rows_are_finite(s)) return s;
   std::vector<std::int64_t> good;
   for (std::int64_t row = 0; row < rows; ++row) {
-    const std::string what = non_finite(s, row);
+    const std::string what = non_finite(s, row, policy);
     if (what.empty()) {
       good.push_back(row);
       continue;

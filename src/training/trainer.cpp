@@ -38,6 +38,7 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
   trainable->require_trainable();
   loss_names = names_with_decay(*trainable);
   if (const auto known = trainable->seen()) seen = *known;
+  options.nonfinite.missing = options.nonfinite.missing || trainable->fills_missing();
   const std::vector<std::string> adapters = trainable->adapters();
   if (options.configurator && std::ranges::any_of(adapters, [](const std::string& text) { return !text.empty(); }))
     throw ConfigurationError(

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapter/scalar_map.hpp"
@@ -379,6 +381,193 @@ TEST(Adapter, BoundsMayComeFromDataAndFromOtherParameters) {
       EXPECT_GT(draws(i, k, 2), draws(i, k, 0));
       EXPECT_LT(draws(i, k, 2), (*s.sim_batchable_context)[i]);
     }
+}
+
+/// Rows of numbers as a step takes them, behind it, and back; and the determinant by differences of the entries `free` of x, all others
+/// being functions of these (`complete`).
+void expect_exact(const Step& step, const Array& x, const std::vector<std::int64_t>& free,
+                  const std::function<void(std::span<double> row)>& complete) {
+  Simulations s;
+  s.prior_draws = x;
+  Adapter a{step};
+  a.fit(s);
+  const Adapted y = a.forward(s);
+  ASSERT_EQ(y.simulations.prior_draws.dim(-1), static_cast<std::int64_t>(free.size()));
+  const Array back = a.inverse(y.simulations.prior_draws, y);
+  ASSERT_EQ(back.shape(), x.shape());
+  for (std::int64_t i = 0; i < x.size(); ++i) EXPECT_NEAR(back[i], x[i], 1e-6 * std::max(1e-3, std::abs(x[i])));
+  const auto n = free.size();
+  for (std::int64_t row = 0; row < x.dim(0); ++row) {
+    std::vector<double> m(n * n);
+    for (std::size_t j = 0; j < n; ++j) {
+      const double h = 1e-6 * std::max(0.1, std::abs(x(row, free[j])));
+      Simulations up = s, down = s;
+      for (auto [of, sign] : {std::pair{&up, 1.0}, std::pair{&down, -1.0}}) {
+        of->prior_draws(row, free[j]) += sign * h;
+        complete({of->prior_draws.data() + row * x.dim(1), static_cast<std::size_t>(x.dim(1))});
+      }
+      const Array above = a.forward(up).simulations.prior_draws, under = a.forward(down).simulations.prior_draws;
+      for (std::size_t k = 0; k < n; ++k) m[k * n + j] = (above(row, k) - under(row, k)) / (2 * h);
+    }
+    double log_det = 0;  // by elimination with the largest pivots
+    for (std::size_t c = 0; c < n; ++c) {
+      std::size_t best = c;
+      for (std::size_t r = c; r < n; ++r)
+        if (std::abs(m[r * n + c]) > std::abs(m[best * n + c])) best = r;
+      for (std::size_t k = 0; k < n; ++k) std::swap(m[best * n + k], m[c * n + k]);
+      log_det += std::log(std::abs(m[c * n + c]));
+      for (std::size_t r = c + 1; r < n; ++r)
+        for (std::size_t k = n; k-- > c;) m[r * n + k] -= m[r * n + c] / m[c * n + c] * m[c * n + k];
+    }
+    EXPECT_NEAR(y.log_det[0](row), log_det, 1e-4);
+  }
+}
+
+TEST(AdapterOfVectors, SimplexesAndOrderedNumbersAreExact) {
+  Rng rng(1, "vectors");
+  Array simplex({20, 4}), ordered({20, 3});
+  for (std::int64_t i = 0; i < 20; ++i) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < 4; ++k) sum += simplex(i, k) = std::exp(2 * rng.normal());
+    for (std::int64_t k = 0; k < 4; ++k) simplex(i, k) /= sum;
+    ordered(i, 0) = rng.normal();
+    for (std::int64_t k = 1; k < 3; ++k) ordered(i, k) = ordered(i, k - 1) + std::exp(rng.normal());
+  }
+  expect_exact(adapter::Simplex{}, simplex, {0, 1, 2}, [](std::span<double> x) { x[3] = 1 - x[0] - x[1] - x[2]; });
+  expect_exact(adapter::Ordered{}, ordered, {0, 1, 2}, [](std::span<double>) {});
+}
+
+TEST(AdapterOfVectors, MatricesAreExact) {
+  Rng rng(2, "matrices");
+  for (const std::int64_t d : {2, 3, 4}) {
+    Array positive({10, d * d}), correlation({10, d * d});
+    for (std::int64_t i = 0; i < 10; ++i) {
+      Array l = rng.normal({d, d});
+      for (std::int64_t k = 0; k < d; ++k) l(k, k) = 0.5 + std::abs(l(k, k));
+      for (std::int64_t r = 0; r < d; ++r)
+        for (std::int64_t c = 0; c < d; ++c) {
+          double sum = 0;
+          for (std::int64_t k = 0; k <= std::min(r, c); ++k) sum += l(r, k) * l(c, k);
+          positive(i, r * d + c) = sum;
+        }
+      for (std::int64_t r = 0; r < d; ++r)
+        for (std::int64_t c = 0; c < d; ++c)
+          correlation(i, r * d + c) = positive(i, r * d + c) / std::sqrt(positive(i, r * d + r) * positive(i, c * d + c));
+    }
+    std::vector<std::int64_t> lower, strictly;
+    for (std::int64_t r = 0; r < d; ++r)
+      for (std::int64_t c = 0; c <= r; ++c) {
+        lower.push_back(r * d + c);
+        if (c < r) strictly.push_back(r * d + c);
+      }
+    const auto mirror = [d](std::span<double> x) {
+      for (std::int64_t r = 0; r < d; ++r)
+        for (std::int64_t c = 0; c < r; ++c) x[static_cast<std::size_t>(c * d + r)] = x[static_cast<std::size_t>(r * d + c)];
+    };
+    expect_exact(adapter::PositiveDefinite{}, positive, lower, mirror);
+    expect_exact(adapter::Correlation{}, correlation, strictly, mirror);
+  }
+}
+
+TEST(AdapterOfVectors, StandsAmongOtherColumnsAndRefusesWhatIsNoneOfItsKind) {
+  Simulations s;
+  s.prior_draws = Array::of({{7, 0.2, 0.3, 0.5, 9}, {8, 0.1, 0.1, 0.8, 9}});
+  Adapter a{adapter::Simplex{.columns = {1, 2, 3}}, adapter::Standardize{.columns = {0}, .location = {1.0}, .scale = {2.0}}};
+  a.fit(s, {"a", "p", "q", "r", "b"});
+  const Adapted y = a.forward(s);
+  EXPECT_EQ(y.simulations.prior_draws.dim(1), 4);
+  EXPECT_EQ(y.simulations.prior_draws(0, 0), 3);
+  EXPECT_EQ(y.simulations.prior_draws(0, 3), 9);
+  const Array back = a.inverse(y.simulations.prior_draws, y);
+  for (std::int64_t i = 0; i < back.size(); ++i) EXPECT_NEAR(back[i], s.prior_draws[i], 1e-12);
+  EXPECT_EQ(a.to_string(),
+            "1. simplex of prior_draws, column 1 (p), column 2 (q), column 3 (r)\n2. standardize of prior_draws, column 0 (a)\n");
+  Rng rng(3, "draws");
+  const Array draws = a.inverse(rng.normal({2, 100, 4}) * 20.0, y);
+  for (std::int64_t i = 0; i < 200; ++i) {
+    EXPECT_NEAR(draws[5 * i + 1] + draws[5 * i + 2] + draws[5 * i + 3], 1, 1e-12);
+    for (std::int64_t k = 1; k < 4; ++k) EXPECT_GT(draws[5 * i + k], 0);
+  }
+  s.prior_draws(1, 1) = 0.2;
+  EXPECT_EQ(sentence<Error>([&] { (void)a.forward(s); }),
+            "Adapter: step 1 (simplex of prior_draws): the numbers 0.2, 0.1, 0.8 of data set 1 must not be negative, and sum to 1: check "
+            "the prior, or "
+            "name other columns");
+  EXPECT_EQ(a.forward(s, Outside::allow).log_det[0](1), -kInfinity);
+}
+
+TEST(AdapterOfFields, ShapesWhatItIsTold) {
+  Simulations s = simulate(6);
+  s.sim_data = Array::arange(18).reshape({6, 3});
+  s.set("group", Array::of({0, 2, 1, 2, 0, 1}));
+  s.set("trial", Array::arange(6));
+  Adapter a{adapter::AsSeries{}, adapter::OneHot{.field = "group"}, adapter::Broadcast{.field = "trial"},
+            adapter::Join{.field = "sim_data", .fields = {"sim_data", "trial"}},
+            adapter::Rename{.field = "group", .to = "direct_conditions"}};
+  a.fit(s);
+  const Batch batch = a(s);
+  ASSERT_EQ(batch[roles::summary_conditions].shape(), (Shape{6, 3, 3}));
+  EXPECT_EQ(batch[roles::summary_conditions](4, 1, 0), 13.0F);
+  EXPECT_EQ(batch[roles::summary_conditions](4, 1, 1), 0.5F);  // the time
+  EXPECT_EQ(batch[roles::summary_conditions](4, 1, 2), 4.0F);  // the trial
+  ASSERT_EQ(batch[roles::direct_conditions].shape(), (Shape{6, 3}));
+  EXPECT_EQ(batch[roles::direct_conditions](1, 2), 1.0F);
+  EXPECT_EQ(batch[roles::direct_conditions](1, 0), 0.0F);
+
+  for (Simulations::Further& f : s.further)
+    if (f.name == "group") f.values[3] = 5;
+  EXPECT_EQ(sentence<Error>([&] { (void)a(s); }),
+            "Adapter: step 2 (one_hot of group): column 0 = 5 in row 3, which is none of the categories 0, 1, 2; name all of them, or "
+            "leave such data "
+            "out");
+}
+
+TEST(AdapterOfFields, FillsMissingValuesAndSaysWhereTheyWere) {
+  Simulations s = simulate(50);
+  s.sim_data(3, 1, 0) = std::numeric_limits<double>::quiet_NaN();
+  Adapter a{adapter::Standardize{.field = "sim_data"}, adapter::FillMissing{.columns = {0}}};
+  a.fit(s);
+  const Array made = a.forward(s).simulations.sim_data;
+  ASSERT_EQ(made.shape(), (Shape{50, 4, 3}));
+  EXPECT_EQ(made(3, 1, 0), 0);
+  EXPECT_EQ(made(3, 1, 2), 1);
+  EXPECT_EQ(made(3, 2, 2), 0);
+}
+
+TEST(AdapterOfFields, JoinsAndDropsParametersBothWays) {
+  Rng rng(4, "joined");
+  Simulations s;
+  s.sim_data = rng.normal({30, 2, 1});
+  s.set("scale", Array::linspace(0.5, 3, 30));
+  s.set("mean", rng.normal({30, 2}));
+  Adapter a{adapter::Log{.field = "scale"}, adapter::Join{.fields = {"scale", "mean"}},
+            adapter::Drop{.field = "prior_draws", .columns = {1}}, adapter::Standardize{}};
+  a.fit(s);
+  const Adapted y = a.forward(s);
+  ASSERT_EQ(y.simulations.prior_draws.shape(), (Shape{30, 2}));
+  const Array back = a.inverse(y.simulations.prior_draws, y);
+  ASSERT_EQ(back.shape(), (Shape{30, 2}));
+  for (std::int64_t i = 0; i < 30; ++i) {
+    EXPECT_NEAR(back(i, 0), (*s.find("scale"))[i], 1e-12);
+    EXPECT_NEAR(back(i, 1), (*s.find("mean"))(i, 1), 1e-12);
+    const auto& step = std::get<adapter::Standardize>(a.steps()[3]);
+    EXPECT_NEAR(y.log_det[0](i), -std::log((*s.find("scale"))[i]) - std::log(step.scale[0]) - std::log(step.scale[1]), 1e-12);
+  }
+  Simulations observed;
+  observed.sim_data = s.sim_data;
+  EXPECT_EQ(a.inverse(Array({30, 7, 2}), a.forward(observed)).shape(), (Shape{30, 7, 2}));
+}
+
+TEST(AdapterOfFields, AreTheSameBehindTheirText) {
+  Simulations s = simulate(6);
+  s.set("group", Array::of({0, 2, 1, 2, 0, 1}));
+  Adapter a{adapter::OneHot{.field = "group"}, adapter::Rename{.field = "group", .to = "direct_conditions"}, adapter::FillMissing{},
+            adapter::Split{.columns = {1}, .to = "other"}, adapter::Drop{.field = "other"}};
+  a.fit(s);
+  const Adapter b = Adapter::from_json(a.to_json());
+  EXPECT_EQ(b.to_json(), a.to_json());
+  const Batch want = a(s), got = b(s);
+  for (const auto& [role, values] : want.entries()) EXPECT_TRUE(got[role] == values);
 }
 
 }  // namespace

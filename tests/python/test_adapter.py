@@ -157,3 +157,26 @@ def test_raw_data_need_an_adapter():
     amortizer = bf.amortizers.AmortizedPosterior(*networks())
     with pytest.raises(bf.exceptions.SummaryStatsError, match="goes through trainer.configurator first"):
         amortizer.sample({"sim_data": np.zeros((1, 5, 1))}, 3)
+
+
+def test_steps_of_vectors_and_fields_go_both_ways():
+    rng = np.random.default_rng(3)
+    n = 40
+    shares, knots = rng.dirichlet([1.0, 2.0, 3.0], n), np.sort(rng.normal(size=(n, 2)), axis=-1)
+    group = rng.integers(0, 3, n).astype(float)
+    data = rng.normal(size=(n, 4))
+    data[5, 2] = np.nan
+    forward = {"shares": shares, "knots": knots, "group": group, "sim_data": data}
+    a = bf.Adapter().simplex("shares").ordered("knots").join(["shares", "knots"], "prior_draws").standardize()
+    a.as_set().standardize("sim_data").fill_missing().one_hot("group").rename("group", "direct_conditions")
+    made = a.fit(forward)(forward)
+    assert made["parameters"].shape == (n, 4) and made["summary_conditions"].shape == (n, 4, 2) and made["direct_conditions"].shape == (n, 3)
+    assert np.isfinite(made["summary_conditions"]).all() and made["summary_conditions"][5, 2].tolist() == [0, 1]
+    np.testing.assert_allclose(a.inverse(made["parameters"], forward), np.hstack([shares, knots]), rtol=1e-5, atol=1e-6)
+    draws = a.inverse(3 * rng.normal(size=(n, 50, 4)), forward)
+    np.testing.assert_allclose(draws[..., :3].sum(-1), 1, rtol=1e-12)
+    assert (draws[..., :3] > 0).all() and (np.diff(draws[..., 3:], axis=-1) > 0).all()
+    assert bf.Adapter.from_json(a.to_json()) == a
+    forward["shares"] = 2 * shares
+    with pytest.raises(ArgumentError, match="must not be negative, and sum to 1"):
+        a(forward)

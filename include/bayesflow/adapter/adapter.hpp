@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,10 +89,12 @@ class Adapter {
 
  private:
   void require_fitted(const char* what) const;
+  void note_names();
   std::vector<adapter::Step> steps_;
   std::vector<std::int64_t> widths_;  ///< of each step's field before it, where it acts on columns
   std::vector<std::string> targets_, param_names_, notes_;
-  std::string given_;  ///< once it is fitted
+  std::string given_;                                                   ///< once it is fitted
+  std::vector<std::map<std::string, std::vector<std::string>>> names_;  ///< of columns, by field, before each step
   bool fitted_ = false;
 };
 

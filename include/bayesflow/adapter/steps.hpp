@@ -1,6 +1,7 @@
 /// The steps of an Adapter, as described data. What each computes, and its derivative, is in docs/adapter.md.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -106,8 +107,111 @@ struct BoxCox {
   std::vector<double> exponents = {};
 };
 
+// Steps that act on the given columns together (all of the field, if there are none). What they make of them stands where the first was.
+
+/// K numbers that are not negative and sum to 1, to K - 1 (stick-breaking). Densities are those of the first K - 1.
+struct Simplex {
+  static constexpr const char* kName = "simplex";
+  std::string field = "prior_draws";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+};
+/// K increasing numbers: the first, and the logarithms of the differences.
+struct Ordered {
+  static constexpr const char* kName = "ordered";
+  std::string field = "prior_draws";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+};
+/// The rows of a symmetric positive definite d x d matrix, d^2 columns, to the d (d + 1) / 2 entries of its Cholesky factor, with
+/// logarithms on the diagonal. Densities are those of the entries on and below the diagonal.
+struct PositiveDefinite {
+  static constexpr const char* kName = "positive_definite";
+  std::string field = "prior_draws";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+};
+/// The rows of a d x d matrix of correlations, d^2 columns, to d (d - 1) / 2 inverse hyperbolic tangents of partial correlations
+/// (Lewandowski, Kurowicka, Joe 2009). Densities are those of the entries below the diagonal.
+struct Correlation {
+  static constexpr const char* kName = "correlation";
+  std::string field = "prior_draws";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+};
+
+// Steps that make, move and shape fields.
+
+/// Each of the columns (all, if there are none) becomes one for each category, 1 where it is that; they stand behind the others, in order.
+/// `categories`: increasing; none: those of the first simulations. Not of what is learnt.
+struct OneHot {
+  static constexpr const char* kName = "one_hot";
+  std::string field = "sim_data";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+  std::vector<double> categories = {};
+};
+/// Repeats a field over the leading axes of the field `to`, as far as it lacks them: (batch, c) to (batch, n, c).
+struct Broadcast {
+  static constexpr const char* kName = "broadcast";
+  std::string field = {}, to = "sim_data";
+};
+/// Makes `field` of several, side by side on the last axis; they are taken away.
+struct Join {
+  static constexpr const char* kName = "join";
+  std::string field = "prior_draws";
+  std::vector<std::string> fields = {};
+  std::vector<std::int64_t> widths = {};  ///< fitted
+};
+/// Takes columns out into another field.
+struct Split {
+  static constexpr const char* kName = "split";
+  std::string field = "sim_data";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+  std::string to = {};
+};
+/// Takes columns away, or the field if there are none. Parameters that are dropped are not learnt, and draws lack them.
+struct Drop {
+  static constexpr const char* kName = "drop";
+  std::string field = {};
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+};
+/// Gives a field another name; that of a role ("direct_conditions") makes it that.
+struct Rename {
+  static constexpr const char* kName = "rename";
+  std::string field = {}, to = {};
+};
+/// (batch, ...) to (batch, numbers): matrices become their rows, one behind the other.
+struct Flatten {
+  static constexpr const char* kName = "flatten";
+  std::string field = "prior_draws";
+};
+/// (batch, n) to (batch, n, 1): n observations of one number.
+struct AsSet {
+  static constexpr const char* kName = "as_set";
+  std::string field = "sim_data";
+};
+/// (batch, n) or (batch, n, c) to (batch, n, c + 1): the times, of the field `times` (which goes) or else from 0 to 1, become the last
+/// column.
+struct AsSeries {
+  static constexpr const char* kName = "as_series";
+  std::string field = "sim_data", times = "sim_data_times";
+};
+/// NaN means missing: it becomes `value`, and a column behind the others, one for each of the columns (all, if there are none), is 1 there.
+struct FillMissing {
+  static constexpr const char* kName = "fill_missing";
+  std::string field = "sim_data";
+  std::vector<std::int64_t> columns = {};
+  std::vector<std::string> names = {};
+  double value = 0;
+  bool indicator = true;
+};
+
 /// All kinds of steps. A new one is a struct, its name here, and what it computes in src/adapter.
-using Step = std::variant<Standardize, Bounds, Log, Log1p, Sqrt, Logit, BoxCox>;
+using Step = std::variant<Standardize, Bounds, Log, Log1p, Sqrt, Logit, BoxCox, Simplex, Ordered, PositiveDefinite, Correlation, OneHot,
+                          Broadcast, Join, Split, Drop, Rename, Flatten, AsSet, AsSeries, FillMissing>;
 
 template <class V>
 void describe(V& v, Column& o) {
@@ -125,6 +229,47 @@ void describe_columns(V& v, S& o) {
 }
 }  // namespace detail
 
+/// Steps that have nothing but columns.
+template <class V, class S>
+requires std::same_as<S, Log> || std::same_as<S, Log1p> || std::same_as<S, Sqrt> || std::same_as<S, Logit> || std::same_as<S, Simplex> ||
+    std::same_as<S, Ordered> || std::same_as<S, PositiveDefinite> || std::same_as<S, Correlation> || std::same_as<S, Drop>
+void describe(V& v, S& o) { detail::describe_columns(v, o); }
+template <class V, class S>
+requires std::same_as<S, Flatten> || std::same_as<S, AsSet>
+void describe(V& v, S& o) { v("field", o.field); }
+template <class V, class S>
+requires std::same_as<S, Broadcast> || std::same_as<S, Rename>
+void describe(V& v, S& o) {
+  v("field", o.field);
+  v("to", o.to);
+}
+template <class V>
+void describe(V& v, OneHot& o) {
+  detail::describe_columns(v, o);
+  v("categories", o.categories);
+}
+template <class V>
+void describe(V& v, Join& o) {
+  v("field", o.field);
+  v("fields", o.fields);
+  v("widths", o.widths, width());
+}
+template <class V>
+void describe(V& v, Split& o) {
+  detail::describe_columns(v, o);
+  v("to", o.to);
+}
+template <class V>
+void describe(V& v, AsSeries& o) {
+  v("field", o.field);
+  v("times", o.times);
+}
+template <class V>
+void describe(V& v, FillMissing& o) {
+  detail::describe_columns(v, o);
+  v("value", o.value);
+  v("indicator", o.indicator);
+}
 template <class V>
 void describe(V& v, Standardize& o) {
   detail::describe_columns(v, o);
@@ -141,22 +286,6 @@ void describe(V& v, Bounds& o) {
   v("upper_from", o.upper_from);
   v("interval", o.interval);
   v("half_line", o.half_line);
-}
-template <class V>
-void describe(V& v, Log& o) {
-  detail::describe_columns(v, o);
-}
-template <class V>
-void describe(V& v, Log1p& o) {
-  detail::describe_columns(v, o);
-}
-template <class V>
-void describe(V& v, Sqrt& o) {
-  detail::describe_columns(v, o);
-}
-template <class V>
-void describe(V& v, Logit& o) {
-  detail::describe_columns(v, o);
 }
 template <class V>
 void describe(V& v, BoxCox& o) {

@@ -35,6 +35,10 @@ class AmortizedLikelihood : public Amortizer {
   [[nodiscard]] Array sample(const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const {
     return draws(batch, n_samples, options);
   }
+  /// The same for raw parameters and contexts, through the adapter: observations as the simulator makes them.
+  [[nodiscard]] Array sample(const Simulations& parameters, std::int64_t n_samples, SampleOptions options = {}) const {
+    return draws(parameters, n_samples, options);
+  }
   /// The same as float32, into memory of yours of batch * n_samples * D values.
   void sample_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options = {}) const {
     draws_into(out, batch, n_samples, options);
@@ -42,6 +46,10 @@ class AmortizedLikelihood : public Amortizer {
   /// log q of every observation: (batch), or (batch, n). That of a data set is the sum over its independent observations.
   [[nodiscard]] Array log_likelihood(const Batch& batch, std::vector<Foreign>* foreign = nullptr) const {
     return log_density(batch, foreign);
+  }
+  /// The same of raw simulations, through the adapter: the density of the data in the user's units.
+  [[nodiscard]] Array log_likelihood(const Simulations& simulations, std::vector<Foreign>* foreign = nullptr) const {
+    return log_density(simulations, foreign);
   }
   using Gradient = DensityGradient;
   /// log q of every observation, and the derivative of the log likelihood of each data set, the sum over its observations, by its

@@ -44,6 +44,11 @@ class AmortizedPointEstimator : public Amortizer {
   /// deviations, or a row for each level of quantiles. (batch, W) if they are no multiple of P.
   [[nodiscard]] Array estimate(const Batch& batch, SampleOptions options = {}) const;
 
+  /// The same of raw data, through the adapter, in the user's units. Quantiles and medians go through any steps that act on columns by
+  /// themselves; other estimates are those of the user's parameters only if steps on these are linear (`standardize`): ConfigurationError
+  /// otherwise.
+  [[nodiscard]] Array estimate(const Simulations& data, SampleOptions options = {}) const;
+
   // Of a PointNetwork that estimates them; others throw ConfigurationError.
   [[nodiscard]] Array mean(const Batch& batch, SampleOptions options = {}) const;       ///< (batch, P)
   [[nodiscard]] Array sd(const Batch& batch, SampleOptions options = {}) const;         ///< (batch, P)

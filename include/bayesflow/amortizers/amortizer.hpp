@@ -106,6 +106,7 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] double weight_decay() const override;
   [[nodiscard]] std::int64_t pilot() const override;
   std::vector<std::string> fit(std::span<const Simulations> first, const std::vector<std::string>& param_names) override;
+  [[nodiscard]] bool fills_missing() const override;
   [[nodiscard]] std::vector<std::string> adapters() const override;
   void set_adapters(std::span<const std::string> described) override;
   /// Calls of `sample` without a seed.
@@ -131,6 +132,8 @@ class Amortizer : public AmortizerBase {
   /// The inference network's outputs for every data set, (batch, W); `function` is the caller's name, in messages. The seed is that of
   /// dropout that stays active.
   [[nodiscard]] Array outputs(const char* function, const Batch& batch, SampleOptions options) const;
+  /// The same of raw data, in the networks' numbers; `adapted` becomes what the adapter needs for the other direction.
+  [[nodiscard]] Array outputs(const char* function, const Simulations& data, SampleOptions options, Adapted& adapted) const;
   struct Latents {
     Array z, log_det_J;
   };  ///< Latents of the targets, and the log-determinants of their Jacobians

@@ -49,6 +49,7 @@ class AmortizerGroup : public AmortizerBase {
   /// Each part has an adapter of its own, or none.
   [[nodiscard]] std::int64_t pilot() const override;
   std::vector<std::string> fit(std::span<const Simulations> first, const std::vector<std::string>& param_names) override;
+  [[nodiscard]] bool fills_missing() const override;  ///< if all parts do
   [[nodiscard]] std::vector<std::string> adapters() const override;
   void set_adapters(std::span<const std::string> described) override;
 

@@ -1,6 +1,7 @@
 /// Simulations that hold NaN or infinities.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace bayesflow {
@@ -17,9 +18,14 @@ enum class NonFinite : std::uint8_t {
 struct NonFinitePolicy {
   NonFinite action = NonFinite::refuse;
   double max_share = 0.1;  ///< SimulationError once more than ten simulations, and more than this share of all, were not finite
+  bool missing = false;    ///< NaN in the data means a missing value, and is no fault: trainers set it where an adapter fills them
   void validate() const;   ///< throws ConfigurationError
   /// The same where so many simulations are needed: instead of being dropped they are redrawn.
-  [[nodiscard]] NonFinitePolicy keeping_count() const { return {action == NonFinite::drop ? NonFinite::redraw : action, max_share}; }
+  [[nodiscard]] NonFinitePolicy keeping_count() const {
+    return {action == NonFinite::drop ? NonFinite::redraw : action, max_share, missing};
+  }
+  /// Whether a value may be among the data.
+  [[nodiscard]] bool allows(double value) const { return std::isfinite(value) || (missing && std::isnan(value)); }
 };
 
 /// How often the policy acted.

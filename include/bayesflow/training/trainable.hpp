@@ -40,6 +40,8 @@ class Trainable {
   virtual std::vector<std::string> fit(std::span<const Simulations> /*first*/, const std::vector<std::string>& /*param_names*/) {
     return {};
   }
+  /// Whether NaN in data means a missing value, which an adapter fills.
+  [[nodiscard]] virtual bool fills_missing() const { return false; }
   /// Its adapters as text, for checkpoints: of each amortizer that it is made of, "" where there is none.
   [[nodiscard]] virtual std::vector<std::string> adapters() const { return {}; }
   /// Those of a checkpoint. Throws ConfigurationError if their steps are not the same.
