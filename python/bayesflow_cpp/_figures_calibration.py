@@ -271,6 +271,9 @@ def plot_two_level_sbc(draws: dict[str, np.ndarray], truths: Simulations, global
             axis.set_title(f"{level.param_names[i]} ({p_value_text(level.p_value[i])})", fontsize=title_fontsize)
             dress(axis, tick_fontsize)
         label_axes(part, n_col, "Fractional rank statistic", "ECDF difference" if difference else "ECDF", label_fontsize)
-    axes[0][0].legend(fontsize=legend_fontsize, loc="upper left")
+        if difference:  # room for the legend above the band
+            low, high = part[0].get_ylim()
+            part[0].set_ylim(low, high + 0.35 * (high - low))
+    axes[0][0].legend(fontsize=legend_fontsize, loc="upper right" if difference else "upper left")
     figure.tight_layout()
     return figure
