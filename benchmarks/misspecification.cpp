@@ -49,11 +49,16 @@ bool chi_square_rejects(const bf::Array& data) {
   return static_cast<double>(n) * square / (1 + 1 / static_cast<double>(observations)) > kCritical;
 }
 
+/// The unbiased estimate of MMD^2 with v1's kernels.
+double mmd(const bf::Array& x, const bf::Array& y) {
+  return bf::diagnostics::mmd(x, y, {.kernel = bf::diagnostics::Kernel::gaussian, .permutations = 0}).unbiased.value;
+}
+
 /// The distance that is exceeded by a twentieth of samples like these.
 template <class Sample>
 double critical(const bf::Array& reference, std::uint64_t samples, const Sample& sample) {
   std::vector<double> null;
-  for (std::uint64_t i = 0; i < samples; ++i) null.push_back(bf::mmd_squared_unbiased(reference, sample(i)));
+  for (std::uint64_t i = 0; i < samples; ++i) null.push_back(mmd(reference, sample(i)));
   const auto place = null.begin() + static_cast<std::ptrdiff_t>(0.95 * static_cast<double>(samples));
   std::nth_element(null.begin(), place, null.end());
   return *place;
@@ -93,18 +98,19 @@ int main(int argc, char** argv) {
         critical(simulated, null_samples, [&](std::uint64_t i) { return summaries(truths[0], kObserved, 10000 + i); });
     const double critical_normal = critical(normal, null_samples, [&](std::uint64_t i) { return normals(kObserved, 1 + i); });
     std::printf("summary_mmd_weight %g: loss on fresh data %.3f, MMD^2 of 2000 summaries to a standard normal %.3f\n", weight,
-                a.compute_loss(inputs(truths[0], 2000, 2))["loss"],
-                bf::mmd_squared_unbiased(summaries(truths[0], 2000, 3), normals(2000, 9999)));
+                a.compute_loss(inputs(truths[0], 2000, 2))["loss"], mmd(summaries(truths[0], 2000, 3), normals(2000, 9999)));
     std::printf("  %-28s %12s %15s %15s %15s\n", "share of rejections", "simulations", "20 simulations", "standard normal", "chi-square");
     for (const Truth& t : truths) {
       int by_simulations = 0, by_few = 0, by_normal = 0, by_means = 0;
       for (std::uint64_t i = 0; i < repetitions; ++i) {
         const bf::Batch observed = inputs(t, kObserved, 20000 + i);
         const bf::Array s = a.summary(observed);
-        by_simulations += bf::mmd_squared_unbiased(simulated, s) > critical_simulated;
+        by_simulations += mmd(simulated, s) > critical_simulated;
         by_means += chi_square_rejects(observed.array(bf::roles::summary_conditions));
-        by_normal += bf::mmd_squared_unbiased(normal, s) > critical_normal;
-        by_few += bf::mmd_hypothesis_test(a, observed, inputs(truths[0], kFew, 40000 + i), {.num_null_samples = 99, .seed = i}).rejects();
+        by_normal += mmd(normal, s) > critical_normal;
+        by_few += bf::mmd_hypothesis_test(a, observed, inputs(truths[0], kFew, 40000 + i),
+                                          {.test = {.num_null_samples = 99, .seed = i, .bootstrap = true}})
+                      .misspecified;
       }
       const auto share = [&](int count) { return count / static_cast<double>(repetitions); };
       std::printf("  %-28s %12.2f %15.2f %15.2f %15.2f\n", t.name, share(by_simulations), share(by_few), share(by_normal), share(by_means));

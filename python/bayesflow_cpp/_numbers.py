@@ -370,12 +370,13 @@ def mmd(source_samples: ArrayLike, target_samples: ArrayLike, kernel: str = "gau
 
 
 def mmd_hypothesis_test(observed: ArrayLike, reference: ArrayLike, null_pool: ArrayLike | None = None, kernel: str = "gaussian",
-                        num_null_samples: int = 100, alpha_level: float = 0.05, seed: int = 0,
-                        threads: int = 0) -> _core.diagnostics.MmdHypothesisTest:
+                        num_null_samples: int = 100, alpha_level: float = 0.05, seed: int = 0, threads: int = 0,
+                        bootstrap: bool = False) -> _core.diagnostics.MmdHypothesisTest:
     """Are observed rows (n, d) as near to the reference (R, d) as fresh simulations of the same number are? .p_value, .misspecified,
-    .mmd_null, .mmd_observed, .critical_value. Null sets come from `null_pool`, or from a part of the reference that is set aside."""
+    .mmd_null, .mmd_observed, .critical_value. Null sets come from `null_pool`, or from a part of the reference that is set aside;
+    bootstrap: they are drawn with replacement."""
     return _d.mmd_hypothesis_test(as_float64(observed, "observed", (2,)), as_float64(reference, "reference", (2,)),
-                                  as_float64(null_pool, "null_pool", (2,)), kernel, num_null_samples, alpha_level, seed, threads)
+                                  as_float64(null_pool, "null_pool", (2,)), kernel, num_null_samples, alpha_level, seed, bootstrap, threads)
 
 
 def log_score(log_posterior: ArrayLike, log_prior: ArrayLike | None = None) -> _core.diagnostics.LogScore:

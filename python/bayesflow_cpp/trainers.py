@@ -484,12 +484,12 @@ class Trainer:
         return {**simulations, **from_core(self._core.finite(to_core(simulations)))}
 
     def mmd_hypothesis_test(self, observed_data: Simulations, reference_data: Simulations | None = None, num_reference_simulations: int = 1000,
-                            num_null_samples: int = 100, bootstrap: bool = False, *, level: float = 0.05, seed: int = 0,
-                            progress: bool | None = None) -> MmdTestResult:  # fmt: skip
+                            num_null_samples: int = 100, bootstrap: bool = False, *, alpha_level: float = 0.05,
+                            seed: int = 0, progress: bool | None = None) -> MmdTestResult:  # fmt: skip
         """Are the observed data like those that the amortizer was trained on (Schmitt et al. 2023)?
 
         `observed_data`, `reference_data`: input dictionaries, or summary conditions (data sets). Returns (null distribution, observed), square roots of
-        unbiased MMD^2 (0 where the estimate is negative), as v1 does; the object has `.p_value` and `.critical_value` too. `progress`: a bar; None: as in
+        MMD^2 (biased, as v1's: `diagnostics.mmd_hypothesis_test` of the summaries); the object has `.p_value` and `.critical_value` too. `progress`: a bar; None: as in
         training.
         """
         self._require_posterior("mmd_hypothesis_test")
@@ -509,10 +509,10 @@ class Trainer:
             warn_of_foreign(self.amortizer.foreign(observed))
         batch = as_batch(observed, "observed_data: {}")
         with counted(num_null_samples, "MMD under the model", "sample", self._shows(progress, "mmd_hypothesis_test")) as report:
-            null, value, p, critical = self._core.mmd_hypothesis_test(
-                batch, as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, level, seed, report
+            test = self._core.mmd_hypothesis_test(
+                batch, as_float64(reference, "reference_data"), num_reference_simulations, num_null_samples, bootstrap, alpha_level, seed, report
             )
-        return MmdTestResult(np.sqrt(np.maximum(null, 0)), float(np.sqrt(max(value, 0))), p, float(np.sqrt(max(critical, 0))))
+        return MmdTestResult(test.mmd_null, test.mmd_observed, test.p_value, test.critical_value)
 
 
     def _require_posterior(self, what):

@@ -120,7 +120,7 @@ void bind_two_sample(nb::module_& m) {
   ResultClass<MmdHypothesisTest>(m, "MmdHypothesisTest", "Are observed data as near to simulated ones as fresh simulations are?")
       .field("mmd_null", &MmdHypothesisTest::mmd_null, "(null samples): square roots of biased MMD^2")
       .field("mmd_observed", &MmdHypothesisTest::mmd_observed, "the observed one")
-      .field("critical_value", &MmdHypothesisTest::critical_value, "(1 - alpha) quantile of the null")
+      .field("critical_value", &MmdHypothesisTest::critical_value, "misspecified if and only if mmd_observed exceeds it")
       .field("p_value", &MmdHypothesisTest::p_value, "of the test")
       .field("p_value_standard_error", &MmdHypothesisTest::p_value_standard_error, "binomial")
       .field("alpha_level", &MmdHypothesisTest::alpha_level, "as asked for")
@@ -128,13 +128,14 @@ void bind_two_sample(nb::module_& m) {
   m.def(
       "mmd_hypothesis_test",
       [](const Array& observed, const Array& reference, const std::optional<Array>& pool, const std::string& kernel,
-         std::int64_t num_null_samples, double alpha_level, std::uint64_t seed, int threads) {
-        const MmdTestOptions options{kernel_of(kernel), num_null_samples, alpha_level, seed, threads};
+         std::int64_t num_null_samples, double alpha_level, std::uint64_t seed, bool bootstrap, int threads) {
+        const MmdTestOptions options{kernel_of(kernel), num_null_samples, alpha_level, seed, bootstrap, threads};
         return unlocked([&] {
           return pool ? mmd_hypothesis_test(observed, reference, *pool, options) : mmd_hypothesis_test(observed, reference, options);
         });
       },
-      "observed"_a, "reference"_a, "null_pool"_a.none(), "kernel"_a, "num_null_samples"_a, "alpha_level"_a, "seed"_a, "threads"_a);
+      "observed"_a, "reference"_a, "null_pool"_a.none(), "kernel"_a, "num_null_samples"_a, "alpha_level"_a, "seed"_a, "bootstrap"_a,
+      "threads"_a);
 }
 
 void bind_model_comparison(nb::module_& m) {

@@ -484,13 +484,11 @@ void bind_training(nb::module_& m) {
           "mmd_hypothesis_test",
           [](const Trainer& self, const nb::dict& data, std::optional<Array> reference, std::int64_t num_reference, std::int64_t num_null,
              bool bootstrap, double level, std::uint64_t seed, const nb::object& progress) {
-            MmdTestOptions options{.num_reference_simulations = num_reference,
-                                   .num_null_samples = num_null,
-                                   .level = level,
-                                   .bootstrap = bootstrap,
-                                   .configurator = [&self](const Simulations& s) { return self.configure(s); },
-                                   .nonfinite = self.options().nonfinite,
-                                   .seed = seed};
+            MisspecificationOptions options{
+                .num_reference_simulations = num_reference,
+                .configurator = [&self](const Simulations& s) { return self.configure(s); },
+                .nonfinite = self.options().nonfinite,
+                .test = {.num_null_samples = num_null, .alpha_level = level, .seed = seed, .bootstrap = bootstrap || reference}};
             if (!progress.is_none())
               options.progress = [shared = share(progress)](std::int64_t done, std::int64_t total) {
                 const nb::gil_scoped_acquire gil;
@@ -501,15 +499,10 @@ void bind_training(nb::module_& m) {
                 }
               };
             const Batch observed = batch_of(data);
-            MmdTest out;
-            {
-              const nb::gil_scoped_release nogil;
-              out = reference ? mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed,
-                                                    Batch{{roles::summary_conditions, *reference}}, options)
-                              : mmd_hypothesis_test(self.trained<AmortizedPosterior>(), observed, self.model(), options);
-            }
-            return nb::make_tuple(Array({static_cast<std::int64_t>(out.null_distribution.size())}, out.null_distribution), out.observed,
-                                  out.p_value, out.critical_value);
+            const auto& amortizer = self.trained<AmortizedPosterior>();
+            const nb::gil_scoped_release nogil;
+            return reference ? mmd_hypothesis_test(amortizer, observed, Batch{{roles::summary_conditions, *reference}}, options)
+                             : mmd_hypothesis_test(amortizer, observed, self.model(), options);
           },
           "data"_a, "reference"_a.none(), "num_reference_simulations"_a, "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a,
           "progress"_a.none());

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "bayesflow/core/rng.hpp"
@@ -181,8 +182,10 @@ std::vector<Table> Mmd::tables() const {
 }
 
 void MmdTestOptions::validate() const {
-  require_option(num_null_samples >= 1, "MmdTestOptions", "num_null_samples", real(num_null_samples), "1 or more");
   require_option(alpha_level > 0 && alpha_level < 1, "MmdTestOptions", "alpha_level", alpha_level, "above 0 and below 1");
+  const auto least = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(1 / alpha_level - 1 - 1e-9)));
+  require_option(num_null_samples >= least, "MmdTestOptions", "num_null_samples", real(num_null_samples),
+                 fmt::format("at least {}, because no p-value is below 1 / (1 + num_null_samples)", least).c_str());
   require_option(threads >= 0, "MmdTestOptions", "threads", threads, "0 (all) or more");
 }
 
@@ -192,7 +195,7 @@ MmdHypothesisTest mmd_hypothesis_test(const Array& observed, const Array& refere
   check_samples(observed, reference, "mmd_hypothesis_test", "observed", "reference");
   check_samples(observed, null_pool, "mmd_hypothesis_test", "observed", "null_pool");
   const std::int64_t n = observed.dim(0), pool_size = null_pool.dim(0);
-  if (pool_size < n)
+  if (pool_size < n && !options.bootstrap)
     throw ArgumentError(
         fmt::format("mmd_hypothesis_test: null sets need {} rows, as many as observed; the null pool has only {}", n, pool_size));
   ThreadPool pool(options.threads);
@@ -217,29 +220,37 @@ MmdHypothesisTest mmd_hypothesis_test(const Array& observed, const Array& refere
   out.mmd_observed = statistic(observed, to_reference(observed), nullptr);
   out.mmd_null.resize(index(options.num_null_samples));
   const Rng rng(options.seed, "mmd null sets");
-  const bool disjoint = pool_size / n >= options.num_null_samples;
+  const bool disjoint = !options.bootstrap && pool_size / n >= options.num_null_samples;
   const std::vector<std::int64_t> blocks = Rng(options.seed, "mmd null blocks").permutation(pool_size);
   pool.for_each(options.num_null_samples, [&](std::int64_t i) {
     // Sets without common rows if there are enough rows, else sets without repeated rows.
-    const std::vector<std::int64_t> drawn =
-        disjoint ? std::vector<std::int64_t>() : rng.at(static_cast<std::uint64_t>(i)).permutation(pool_size);
+    std::vector<std::int64_t> drawn;
+    Rng of_set = rng.at(static_cast<std::uint64_t>(i));
+    if (options.bootstrap)
+      for (std::int64_t j = 0; j < n; ++j) drawn.push_back(of_set.integers(0, pool_size));
+    else if (!disjoint)
+      drawn = of_set.permutation(pool_size);
     out.mmd_null[index(i)] = statistic(null_pool, null_means, disjoint ? blocks.data() + i * n : drawn.data());
   });
   std::vector<double> sorted = out.mmd_null;
   std::sort(sorted.begin(), sorted.end());
-  out.critical_value = sorted_quantile(sorted, 1 - options.alpha_level);
   const auto more = static_cast<double>(sorted.end() - std::lower_bound(sorted.begin(), sorted.end(), out.mmd_observed));
   const double count = real(options.num_null_samples);
+  // At most floor(level (count + 1)) - 1 null values may be as large as a value that is rejected.
+  const auto allowed = static_cast<std::int64_t>(std::floor(options.alpha_level * (count + 1) * (1 + 1e-12)));
+  out.critical_value = sorted[index(options.num_null_samples - allowed)];
   out.p_value = (1 + more) / (1 + count);
   out.p_value_standard_error = std::sqrt(out.p_value * (1 - out.p_value) / count);
-  out.misspecified = out.p_value <= options.alpha_level;
+  out.misspecified = out.mmd_observed > out.critical_value;
   return out;
 }
 
 MmdHypothesisTest mmd_hypothesis_test(const Array& observed, const Array& reference, const MmdTestOptions& options) {
   check_samples(observed, reference, "mmd_hypothesis_test", "observed", "reference");
   const std::int64_t r = reference.dim(0), half = r / 2;
-  if (half < observed.dim(0))
+  if (options.bootstrap && half < 2)
+    throw ArgumentError(fmt::format("mmd_hypothesis_test: needs at least 4 reference rows, half of them for the null sets; got {}", r));
+  if (!options.bootstrap && half < observed.dim(0))
     throw ArgumentError(
         fmt::format("mmd_hypothesis_test: the reference is split, and its second half must have at least as many rows as observed; got {} "
                     "and {}. Use more reference rows, or give a null pool",

@@ -12,38 +12,11 @@
 namespace bayesflow {
 namespace {
 
-TEST(MmdSquared, LeavesOutPairsOfARowWithItself) {
-  // Far points see only the wide kernels; written out for two rows each.
-  const Array x = Array::of({0.0, 1.0}).expand_dims(1), y = Array::of({2.0, 4.0}).expand_dims(1);
-  const auto k = [](double distance) {
-    double s = 0;
-    for (const double v : {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 100.0, 1e3, 1e4, 1e5, 1e6})
-      s += std::exp(-distance * distance / (2 * v));
-    return s;
-  };
-  EXPECT_NEAR(mmd_squared_unbiased(x, y), k(1) + k(2) - 2 * (k(2) + k(4) + k(1) + k(3)) / 4, 1e-12);
-}
-
-// The mean over 400 pairs of equal samples is zero within five standard errors (false alarms: 6e-7); the biased estimate's is 2.3 here.
-TEST(MmdSquared, IsUnbiased) {
-  double sum = 0, square = 0;
-  constexpr int kPairs = 400;
-  for (int i = 0; i < kPairs; ++i) {
-    Rng rng(1, "mmd", static_cast<std::uint64_t>(i));
-    const double v = mmd_squared_unbiased(rng.normal({8, 2}), rng.normal({12, 2}));
-    sum += v;
-    square += v * v;
-  }
-  const double mean = sum / kPairs, error = std::sqrt((square / kPairs - mean * mean) / kPairs);
-  EXPECT_LT(std::abs(mean), 5 * error);
-  EXPECT_LT(error, 0.1);
-}
-
 class MmdTests : public ::testing::TestWithParam<bool> {
  protected:
   MmdTests() { (void)Trainer(amortizer, model, {.threads = 1}); }
-  MmdTestOptions options(std::uint64_t seed) const {
-    return {.num_reference_simulations = 60, .num_null_samples = 19, .bootstrap = GetParam(), .seed = seed};
+  MisspecificationOptions options(std::uint64_t seed) const {
+    return {.num_reference_simulations = 60, .test = {.num_null_samples = 19, .seed = seed, .bootstrap = GetParam()}};
   }
   GenerativeModel model = gaussian_model(2, 5);
   AmortizedPosterior amortizer = tiny_posterior();
@@ -53,10 +26,11 @@ class MmdTests : public ::testing::TestWithParam<bool> {
 TEST_P(MmdTests, KeepsItsLevel) {
   int rejected = 0;
   for (std::uint64_t i = 0; i < 100; ++i) {
-    const MmdTest t = mmd_hypothesis_test(amortizer, default_configurator(model.simulate(3, 100 + i, "observed", 0)), model, options(i));
-    EXPECT_EQ(t.rejects(), t.observed > t.critical_value);
-    EXPECT_EQ(t.null_distribution.size(), 19U);
-    rejected += t.rejects();
+    const Batch observed = default_configurator(model.simulate(3, 100 + i, "observed", 0));
+    const diagnostics::MmdHypothesisTest t = mmd_hypothesis_test(amortizer, observed, model, options(i));
+    EXPECT_EQ(t.misspecified, t.p_value <= 0.05);
+    EXPECT_EQ(t.mmd_null.size(), 19U);
+    rejected += t.misspecified;
   }
   EXPECT_LE(rejected, 17);
   EXPECT_GE(rejected, 1);  // none has probability 0.006 at level 0.05; the seed is fixed
@@ -66,7 +40,7 @@ TEST_P(MmdTests, SeesForeignData) {
   Simulations far = model.simulate(10, 7, "observed", 0);
   far.sim_data *= 20.0;
   EXPECT_EQ(mmd_hypothesis_test(amortizer, default_configurator(far), model, options(1)).p_value, 1.0 / 20);
-  MmdTestOptions data = options(1);
+  MisspecificationOptions data = options(1);
   data.space = MmdSpace::data;
   EXPECT_EQ(mmd_hypothesis_test(amortizer, default_configurator(far), model, data).p_value, 1.0 / 20);
 }
@@ -74,18 +48,11 @@ TEST_P(MmdTests, SeesForeignData) {
 INSTANTIATE_TEST_SUITE_P(Null, MmdTests, ::testing::Bool(), [](const auto& which) { return which.param ? "Bootstrap" : "Simulations"; });
 
 TEST(MmdTestErrors, Sentences) {
-  const auto sentence = [](const MmdTestOptions& o) {
-    try {
-      o.validate();
-    } catch (const ConfigurationError& e) {
-      return std::string(e.what());
-    }
-    return std::string("no error");
-  };
-  EXPECT_EQ(sentence({.num_null_samples = 10}),
-            "MmdTestOptions::num_null_samples = 10; it must be at least 19, because no p-value is below 1 / (1 + num_null_samples)");
-  EXPECT_EQ(sentence({.level = 0}), "MmdTestOptions::level = 0; it must be between 0 and 1");
-  EXPECT_THROW((void)mmd_squared_unbiased(Array({2, 3}), Array({2, 4})), ShapeError);
+  const auto said = [](const MisspecificationOptions& o) { return sentence<ConfigurationError>([&] { o.validate(); }); };
+  EXPECT_EQ(said({.test = {.num_null_samples = 10}}),
+            "MmdTestOptions: num_null_samples is 10; it must be at least 19, because no p-value is below 1 / (1 + num_null_samples)");
+  EXPECT_EQ(said({.test = {.alpha_level = 0}}), "MmdTestOptions: alpha_level is 0; it must be above 0 and below 1");
+  EXPECT_EQ(said({.num_reference_simulations = 3}), "MisspecificationOptions: num_reference_simulations is 3; it must be at least 4");
 }
 
 TEST(Sensitivity, GrowsAwayFromTheModelOfTraining) {

@@ -176,7 +176,7 @@ def test_training(trainer, name):
     endures(lambda value: trainer.train_online(**{**given, name: value}), [v for v in WRONG if not is_long(v)])
 
 
-@pytest.mark.parametrize("name", ["observed_data", "reference_data", "num_reference_simulations", "num_null_samples", "bootstrap", "level", "seed"])
+@pytest.mark.parametrize("name", ["observed_data", "reference_data", "num_reference_simulations", "num_null_samples", "bootstrap", "alpha_level", "seed"])
 def test_mmd_test(trainer, name):
     given = dict(observed_data=np.zeros((4, 5, 2)), num_reference_simulations=20, num_null_samples=19)
     endures(lambda value: trainer.mmd_hypothesis_test(**{**given, name: value}), [v for v in WRONG if name == "seed" or not is_long(v)])

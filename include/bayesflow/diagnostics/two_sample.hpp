@@ -68,10 +68,11 @@ struct Mmd {
 
 /// Settings of `mmd_hypothesis_test`.
 struct MmdTestOptions {
-  Kernel kernel = Kernel::gaussian;  ///< v1's
-  std::int64_t num_null_samples = 100;
+  Kernel kernel = Kernel::gaussian;     ///< v1's
+  std::int64_t num_null_samples = 100;  ///< at least 1 / alpha_level - 1: no p-value is below 1 / (1 + num_null_samples)
   double alpha_level = 0.05;
   std::uint64_t seed = 0;
+  bool bootstrap = false;  ///< null sets are drawn with replacement (v1's bootstrap), from a pool of any size
   int threads = 0;
   void validate() const;
 };
@@ -82,7 +83,7 @@ struct MmdTestOptions {
 struct MmdHypothesisTest {
   std::vector<double> mmd_null;  ///< (num_null_samples) square root of biased MMD^2 between reference and null sets
   double mmd_observed = 0;
-  double critical_value = 0;          ///< (1 - alpha) quantile of the null
+  double critical_value = 0;          ///< misspecified if and only if mmd_observed exceeds it
   double p_value = 1;                 ///< (1 + #{null >= observed}) / (1 + num_null_samples)
   double p_value_standard_error = 0;  ///< binomial, from the number of null samples
   double alpha_level = 0;
@@ -90,7 +91,8 @@ struct MmdHypothesisTest {
   [[nodiscard]] std::vector<Table> tables() const;  ///< "mmd_hypothesis_test", "mmd_null"
 };
 /// observed (n, d), reference (R, d). Null sets are drawn from `null_pool` (any number >= n of fresh simulations); without it the
-/// reference is split, so that null sets never share rows with what they are compared with.
+/// reference is split at random, so that null sets never share rows with what they are compared with.
+/// Throws ConfigurationError, ShapeError, and ArgumentError on values that are not finite and on too few rows.
 [[nodiscard]] MmdHypothesisTest mmd_hypothesis_test(const Array& observed, const Array& reference, const MmdTestOptions& options = {});
 [[nodiscard]] MmdHypothesisTest mmd_hypothesis_test(const Array& observed, const Array& reference, const Array& null_pool,
                                                     const MmdTestOptions& options = {});
