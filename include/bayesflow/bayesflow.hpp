@@ -42,6 +42,7 @@
 #include "bayesflow/figures/figure.hpp"
 #include "bayesflow/figures/plots.hpp"
 #include "bayesflow/mcmc/sampler.hpp"
+#include "bayesflow/networks/autoregressive_flow.hpp"
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/evidential_network.hpp"

@@ -33,6 +33,7 @@ _OWNERS = {
 _FIELDS = {
     "conv": "conv_settings",
     "dense": "dense_args",
+    "dense.activation": "dense_args: activation",
     "dense_s1": "dense_s1_args",
     "dense_s2": "dense_s2_args",
     "dense_s3": "dense_s3_args",

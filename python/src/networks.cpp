@@ -345,6 +345,19 @@ void bind_networks(nb::module_& m) {
           },
           "condition"_a, "seed"_a)
       .def(
+          "forward",
+          [](const StandaloneOutputs& self, const Array& targets, const std::optional<Array>& condition) {
+            const FlowResult out = run_flow(*self.network->as_flow(), targets, condition);
+            return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
+          },
+          "targets"_a, "condition"_a.none(), "of a normalizing flow")
+      .def(
+          "inverse",
+          [](const StandaloneOutputs& self, const Array& latent, const std::optional<Array>& condition) {
+            return to_numpy_float32(run_inverse(*self.network->as_flow(), latent, condition));
+          },
+          "latent"_a, "condition"_a.none(), "of a normalizing flow")
+      .def(
           "run_velocity",
           [](const StandaloneOutputs& self, const Array& x, const Array& times, const std::optional<Array>& condition) {
             return to_numpy_float32(run_velocity(*self.network, x, times, condition));

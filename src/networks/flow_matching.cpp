@@ -8,6 +8,7 @@
 #include <span>
 
 #include "bayesflow/core/errors.hpp"
+#include "networks/inputs.hpp"
 
 namespace bayesflow {
 
@@ -25,9 +26,7 @@ void FlowMatchingOptions::validate() const {
 FlowMatchingNetwork::FlowMatchingNetwork(const FlowMatchingOptions& options) : options_(options) { options_.validate(); }
 
 void FlowMatchingNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
-  if (target_width != options_.num_params)
-    throw ConfigurationError(fmt::format("FlowMatchingOptions::num_params = {}, but the targets have a width of {}; set it to {}",
-                                         options_.num_params, target_width, target_width));
+  networks::require_num_params("FlowMatchingOptions::num_params", options_.num_params, target_width);
   condition_width_ = condition_width;
   hidden_.clear();
   std::int64_t inputs = target_width + 1 + 2 * options_.time_frequencies + condition_width;
@@ -41,16 +40,7 @@ void FlowMatchingNetwork::build(const nn::Builder& builder, std::int64_t target_
 }
 
 void FlowMatchingNetwork::check(Tensor targets, Tensor condition) const {
-  const bool fits = targets.rank() >= 2 && targets.rank() <= 3 && targets.cols() == options_.num_params;
-  if (!fits)
-    throw ShapeError(fmt::format("FlowMatchingNetwork: targets must have shape (batch, {}) or (batch, n, {}); got {}", options_.num_params,
-                                 options_.num_params, targets.shape().to_string()));
-  const std::int64_t width = condition ? condition.cols() : 0;
-  const bool agrees = !condition || (condition.rank() >= 2 && condition.rank() <= targets.rank() &&
-                                     condition.shape().slice(0, condition.rank() - 1) == targets.shape().slice(0, condition.rank() - 1));
-  if (width != condition_width_ || !agrees)
-    throw ShapeError(fmt::format("FlowMatchingNetwork: was built for conditions of width {}, and targets are {}; got conditions {}",
-                                 condition_width_, targets.shape().to_string(), condition ? condition.shape().to_string() : "none"));
+  networks::check_targets("FlowMatchingNetwork", targets, condition, options_.num_params, condition_width_);
 }
 
 Tensor FlowMatchingNetwork::velocity(Tape& tape, Tensor x, Tensor times, Tensor condition) const {

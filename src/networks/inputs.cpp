@@ -71,6 +71,24 @@ Tensor any_of_last(Tape& tape, Tensor mask) {
   return out;
 }
 
+void require_num_params(const char* option, std::int64_t num_params, std::int64_t target_width) {
+  if (target_width != num_params)
+    throw ConfigurationError(
+        fmt::format("{} = {}, but the targets have a width of {}; set it to {}", option, num_params, target_width, target_width));
+}
+
+void check_targets(const char* owner, Tensor targets, Tensor condition, std::int64_t num_params, std::int64_t condition_width) {
+  if (targets.rank() < 2 || targets.rank() > 3 || targets.cols() != num_params)
+    throw ShapeError(fmt::format("{}: targets must have shape (batch, {}) or (batch, n, {}); got {}", owner, num_params, num_params,
+                                 targets.shape().to_string()));
+  const std::int64_t width = condition ? condition.cols() : 0;
+  const bool agrees = !condition || (condition.rank() >= 2 && condition.rank() <= targets.rank() &&
+                                     condition.shape().slice(0, condition.rank() - 1) == targets.shape().slice(0, condition.rank() - 1));
+  if (width != condition_width || !agrees)
+    throw ShapeError(fmt::format("{}: was built for conditions of width {}, and targets are {}; got conditions {}", owner, condition_width,
+                                 targets.shape().to_string(), condition ? condition.shape().to_string() : "none"));
+}
+
 Shape folded(const Shape& shape, int axes) {
   Shape out{shape.slice(0, axes).size()};
   for (int axis = axes; axis < shape.rank(); ++axis) out.push_back(shape[axis]);

@@ -24,6 +24,12 @@ void check_times(const char* owner, const SummaryInput& input, bool built_with_t
 /// Whether there is any observation along the last axis, which goes.
 [[nodiscard]] Tensor any_of_last(Tape& tape, Tensor mask);
 
+/// Throws ConfigurationError unless targets are as wide as num_params says; `option` is its full name.
+void require_num_params(const char* option, std::int64_t num_params, std::int64_t target_width);
+/// Throws ShapeError unless targets are (batch, num_params) or (batch, n, num_params), and conditions are absent, (batch, C) or of each
+/// target (batch, n, C), with the C that the network was built for.
+void check_targets(const char* owner, Tensor targets, Tensor condition, std::int64_t num_params, std::int64_t condition_width);
+
 /// The first `axes` axes become one.
 [[nodiscard]] Shape folded(const Shape& shape, int axes);
 /// The data's shape with the last axes replaced.

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/networks/coupling.hpp"
+#include "networks/flow_parts.hpp"
+#include "networks/inputs.hpp"
 
 namespace bayesflow {
 
@@ -116,24 +117,8 @@ InvertibleNetwork::InvertibleNetwork(InvertibleNetworkOptions options) : options
   if (options_.spline_coupling) settle(*options_.spline_coupling, design != CouplingDesign::affine);
 }
 
-namespace {
-/// Random, never the identity, never the one before (both are possible from three dimensions on; with two, always the swap).
-std::vector<std::int32_t> draw_permutation(Rng& rng, std::int64_t n, const std::vector<std::int32_t>& before) {
-  std::vector<std::int32_t> identity(static_cast<std::size_t>(n));
-  std::iota(identity.begin(), identity.end(), 0);
-  for (;;) {
-    const std::vector<std::int64_t> drawn = rng.permutation(n);
-    std::vector<std::int32_t> p(drawn.begin(), drawn.end());
-    if (p == identity || (n > 2 && p == before)) continue;
-    return p;
-  }
-}
-}  // namespace
-
 void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
-  if (target_width != options_.num_params)
-    throw ConfigurationError(fmt::format("InvertibleNetworkOptions::num_params = {}, but the targets have a width of {}; set it to {}",
-                                         options_.num_params, target_width, target_width));
+  networks::require_num_params("InvertibleNetworkOptions::num_params", options_.num_params, target_width);
   condition_width_ = condition_width;
   const std::int64_t width = options_.num_params, seen = condition_width + (options_.use_soft_flow ? 1 : 0);
   layers_.clear();
@@ -152,7 +137,7 @@ void InvertibleNetwork::build(const nn::Builder& builder, std::int64_t target_wi
       layer->orthogonal = b.add("orthogonal", {width, width}, nn::Initializer::orthogonal);
     } else if (options_.permutation == PermutationKind::fixed && width > 1) {
       Rng rng = b.rng("permutation");
-      before = draw_permutation(rng, width, before);
+      before = networks::draw_permutation(rng, width, before);
       std::vector<std::int32_t> inverse(before.size());
       for (std::size_t i = 0; i < before.size(); ++i) inverse[static_cast<std::size_t>(before[i])] = static_cast<std::int32_t>(i);
       layer->permutation = b.add_buffer("permutation", before);
@@ -285,15 +270,11 @@ bool InvertibleNetwork::is_noisy_at_inference() const {
 }
 
 /// Many rows are cut like the observations of a summary network. Few are not: the sub-networks s and t of affine couplings run side by side
-/// over all of them, and their gradients need no reduction. A spline coupling has one network, which would leave all threads but one
-/// without work; there, chunks of at least 16 rows, each with its own lane of gradients, are worth the reduction.
+/// over all of them, and their gradients need no reduction. A spline coupling has one network.
 Plan InvertibleNetwork::plan(const Shape& targets) const {
-  constexpr std::int64_t kFewRows = 512, kLeastRows = 16, kRowsPerChunk = 64;
-  const std::int64_t items = targets[0], each = rows_per_item(targets), rows = items * each;
-  if (rows > kFewRows) return plan_rows(items, each);
-  if (options_.coupling_design != CouplingDesign::spline || rows < 2 * kLeastRows) return {.items = items};
-  const std::int64_t chunks = std::min(items, std::max<std::int64_t>(2, rows / kRowsPerChunk));
-  return {.items = items, .chunks = chunks, .lanes = chunks};
+  if (options_.coupling_design == CouplingDesign::spline) return networks::plan_of_flow(targets);
+  const std::int64_t items = targets[0], each = rows_per_item(targets);
+  return items * each > networks::kFewRows ? plan_rows(items, each) : Plan{.items = items};
 }
 
 std::string InvertibleNetwork::to_string() const {

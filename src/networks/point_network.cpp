@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bayesflow/core/errors.hpp"
+#include "networks/inputs.hpp"
 #include "networks/registry.hpp"
 #include "networks/validated.hpp"
 
@@ -38,9 +39,7 @@ std::int64_t PointNetwork::blocks() const {
 }
 
 void PointNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
-  if (target_width != options_.num_params)
-    throw ConfigurationError(fmt::format("PointNetworkOptions::num_params = {}, but the targets have a width of {}; set it to {}",
-                                         options_.num_params, target_width, target_width));
+  networks::require_num_params("PointNetworkOptions::num_params", options_.num_params, target_width);
   const std::int64_t outputs = blocks() * options_.num_params;
   if (!options_.body) return head_.build(builder, condition_width, outputs);
   condition_width_ = condition_width;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "bayesflow/networks/autoregressive_flow.hpp"
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
@@ -40,6 +41,7 @@ void for_each_summary_network(Visit&& visit) {
 template <class Visit>
 void for_each_inference_network(Visit&& visit) {
   visit.template operator()<InvertibleNetwork>("InvertibleNetwork");
+  visit.template operator()<AutoregressiveFlow>("AutoregressiveFlow");
   visit.template operator()<FlowMatchingNetwork>("FlowMatchingNetwork");
   visit.template operator()<PMPNetwork>("PMPNetwork");
   visit.template operator()<EvidentialNetwork>("EvidentialNetwork");

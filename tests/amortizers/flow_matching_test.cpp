@@ -7,17 +7,10 @@
 #include <cmath>
 #include <numbers>
 
-#include "bayesflow/amortizers/amortized_posterior.hpp"
 #include "bayesflow/core/errors.hpp"
-#include "bayesflow/diagnostics/two_sample.hpp"
-#include "bayesflow/diagnostics/verdict.hpp"
-#include "bayesflow/networks/deep_set.hpp"
 #include "bayesflow/nn/gradient_check.hpp"
 #include "bayesflow/nn/parameters.hpp"
-#include "bayesflow/training/trainer.hpp"
 #include "support/expect.hpp"
-#include "support/sanitized.hpp"
-#include "training/support_training.hpp"
 
 namespace bayesflow {
 namespace {
@@ -104,63 +97,6 @@ TEST(FlowMatching, FinerStepsChangeLittle) {
   EXPECT_LT(abs(a.log_density(points) - b.log_density(points)).max(), 1e-3);
   EXPECT_LT(abs(a.log_density(points) - c.log_density(points)).max(), 5e-3);
   EXPECT_LT(abs(a.draws(50) - b.draws(50)).max(), 1e-3);
-}
-
-/// theta ~ N(0, I), x = A theta + noise of four observations: Gaussian posteriors with correlated parameters.
-TEST(FlowMatching, LearnsAGaussianPosterior) {
-  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
-  const auto model = GenerativeModel(Prior([](Rng& rng) { return rng.normal({2}); }), Simulator([](const Array& theta, Rng& rng) {
-                                       return Array::of({theta[0] + theta[1] + 0.5 * rng.normal(), theta[1] + rng.normal()});
-                                     }));
-  const auto configurator = [](const Simulations& s) {
-    return Batch{{roles::parameters, s.prior_draws}, {roles::direct_conditions, s.sim_data}};
-  };
-  // Precision I + A' S^-1 A with A = [[1, 1], [0, 1]], S = diag(0.25, 1).
-  const double a = 1 + 4, b = 4, d = 1 + 4 + 1, det = a * d - b * b;
-  const auto mean_of = [&](double x, double y) {
-    const double r0 = 4 * x, r1 = 4 * x + y;
-    return std::pair{(d * r0 - b * r1) / det, (a * r1 - b * r0) / det};
-  };
-  AmortizedPosterior amortizer{FlowMatchingNetwork(small(2))};
-  Trainer trainer(amortizer, model, {.configurator = configurator, .threads = 2});
-  (void)trainer.train_online({.epochs = 1,
-                              .iterations_per_epoch = 5000,
-                              .batch_size = 128,
-                              .optimizer = nn::OptimizerOptions{.learning_rate = nn::cosine(1e-3, 5000)}});
-  const Batch test = configurator(model.simulate(300, 9, "test", 0));
-  const Array theta = test.array(roles::parameters), x = test.array(roles::direct_conditions), q = amortizer.log_posterior(test);
-  double gap = 0, upside_down = 0;
-  for (std::int64_t i = 0; i < 300; ++i) {
-    const auto [m0, m1] = mean_of(x(i, 0), x(i, 1));
-    const double u = theta(i, 0) - m0, v = theta(i, 1) - m1;
-    const double exact = 0.5 * std::log(det) - std::log(2 * std::numbers::pi) - 0.5 * (a * u * u + 2 * b * u * v + d * v * v);
-    gap += (exact - q(i)) / 300;
-    upside_down += std::fabs(exact + q(i)) / 300;
-  }
-  RecordProperty("gap", std::to_string(gap));
-  EXPECT_LT(std::fabs(gap), 0.05) << "nats";
-  EXPECT_GT(upside_down, 0.5);
-  constexpr std::int64_t kDraws = 2000;
-  const Array draws = amortizer.sample(test.rows(0, 3), kDraws, {.seed = 1});
-  for (std::int64_t i = 0; i < 3; ++i) {
-    Rng rng(5, "exact", static_cast<std::uint64_t>(i));
-    Array exact({kDraws, 2});
-    const auto [m0, m1] = mean_of(x(i, 0), x(i, 1));
-    for (std::int64_t s = 0; s < kDraws; ++s) {
-      const double second = rng.normal(0, std::sqrt(a / det));  // marginal of theta_1, then theta_0 given it
-      exact(s, 1) = m1 + second;
-      exact(s, 0) = m0 - b / a * second + rng.normal(0, std::sqrt(1 / a));
-    }
-    EXPECT_LT(diagnostics::c2st(draws.row(i), exact, {.max_epochs = 30}).accuracy.value, 0.55);
-  }
-  const Array many = amortizer.sample(test, 300, {.seed = 2});
-  EXPECT_LE(diagnostics::verdict(many, theta, test).severity, diagnostics::Severity::harmless);
-  Array narrow = many;
-  for (std::int64_t i = 0; i < 300; ++i) {
-    const Array mean = many.row(i).mean(0, true);
-    narrow.set_row(i, mean + (many.row(i) - mean) * 0.6);
-  }
-  EXPECT_GE(diagnostics::verdict(narrow, theta, test).severity, diagnostics::Severity::serious);
 }
 
 TEST(FlowMatching, SaysWhatDoesNotFit) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "amortizers/kinds.hpp"
@@ -47,6 +48,19 @@ inline std::vector<InferenceCase> inference_cases() {
   for (const auto& [what, design] : {std::pair{"", CouplingDesign::affine}, std::pair{"spline", CouplingDesign::spline}})
     add("InvertibleNetwork", what, 2, AmortizedPosterior::kKind, [coupling, design = design] {
       return InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2, .coupling_design = design, .coupling = coupling});
+    });
+  for (const auto& [what, design, width] : {std::tuple{"", CouplingDesign::affine, 2}, std::tuple{"spline", CouplingDesign::spline, 2},
+                                            std::tuple{"interleaved", CouplingDesign::interleaved, 3}})
+    add("AutoregressiveFlow", what, width, AmortizedPosterior::kKind, [design = design, width = width] {
+      return AutoregressiveFlow({.num_params = width,
+                                 .num_layers = 2,
+                                 .design = design,
+                                 .dense = {.units = 7, .activation = Activation::tanh},
+                                 .num_condition_dense = width == 3 ? 0 : 1,
+                                 .residual = design != CouplingDesign::affine,
+                                 .linear_path = design != CouplingDesign::interleaved,
+                                 .dropout_prob = 0.1,
+                                 .order = width == 3 ? AutoregressiveOrder::shuffled : AutoregressiveOrder::reversed});
     });
   for (const auto& [what, loss] : {std::pair{"", VelocityLoss::squared}, std::pair{"log_cosh", VelocityLoss::log_cosh}})
     add("FlowMatchingNetwork", what, 2, AmortizedPosterior::kKind, [loss = loss] {

@@ -26,7 +26,7 @@ class LoadedInvertible(InvertibleNetwork):
     _options = LoadedSummary._factory
 
     def __repr__(self):
-        return f"<InvertibleNetwork(num_params={self.latent_dim}) of a file; {self._weights()}>"
+        return f"<{self._amortizer._core.inference_net}, of a file; {self._weights()}>"
 
     def __getstate__(self):
         state = dict(self.__dict__)

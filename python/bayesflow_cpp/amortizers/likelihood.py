@@ -8,15 +8,15 @@ import numpy as np
 
 from .._arrays import output
 from ..configuration import DefaultLikelihoodConfigurator
-from ..exceptions import ConfigurationError
 from ..latents import MultivariateStudentT
-from ..networks import FlowMatchingNetwork, InvertibleNetwork, print_summary, require_inference
+from ..networks import print_summary, require_density, require_inference, require_latents
 from ._base import Amortizer, checked_inputs
 
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from .._types import Function, Simulations
+    from ..networks import AutoregressiveFlow, FlowMatchingNetwork, InvertibleNetwork
 
 
 class AmortizedLikelihood(Amortizer):
@@ -24,7 +24,7 @@ class AmortizedLikelihood(Amortizer):
 
     Parameters
     ----------
-    surrogate_net : InvertibleNetwork or FlowMatchingNetwork
+    surrogate_net : InvertibleNetwork, AutoregressiveFlow or FlowMatchingNetwork
         Its `num_params` is the number of values of one observation.
     latent_dist : latents.MultivariateStudentT, optional
         None: standard normal.
@@ -42,12 +42,10 @@ class AmortizedLikelihood(Amortizer):
     _kind, _target, _given, _net = "AmortizedLikelihood", "observables", ("conditions",), "surrogate_net"
     name = "amortized_likelihood"
 
-    def __init__(self, surrogate_net: InvertibleNetwork | FlowMatchingNetwork, latent_dist: MultivariateStudentT | None = None, *, name: str | None = None, seed: int | None = None,
-                 threads: int = 0) -> None:  # fmt: skip
-        if not isinstance(surrogate_net, (InvertibleNetwork, FlowMatchingNetwork)):
-            raise ConfigurationError(f"AmortizedLikelihood: surrogate_net must be an InvertibleNetwork or a FlowMatchingNetwork; got {type(surrogate_net).__name__}")
-        if latent_dist is not None and not isinstance(surrogate_net, InvertibleNetwork):
-            raise ConfigurationError("AmortizedLikelihood: latent_dist is that of an InvertibleNetwork; a FlowMatchingNetwork starts from a standard normal")
+    def __init__(self, surrogate_net: InvertibleNetwork | AutoregressiveFlow | FlowMatchingNetwork, latent_dist: MultivariateStudentT | None = None, *,
+                 name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+        require_density("AmortizedLikelihood", "surrogate_net", surrogate_net)
+        require_latents("AmortizedLikelihood", "surrogate_net", surrogate_net, latent_dist)
         self._set_up(surrogate_net, None, latent_dist, 0.0, name, seed, threads)
 
     def _default_configurator(self):

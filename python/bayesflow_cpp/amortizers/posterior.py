@@ -10,7 +10,7 @@ from .._absent import page
 from .._arrays import as_flag, as_number, output
 from ..exceptions import ConfigurationError, OperationNotSupportedError
 from ..latents import MultivariateStudentT
-from ..networks import FlowMatchingNetwork, InvertibleNetwork, _SummaryNetwork, print_summary, require_inference
+from ..networks import _Network, _SummaryNetwork, print_summary, require_density, require_inference, require_latents
 from ._base import Amortizer, checked_inputs
 from ._loaded_networks import LoadedSummary
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._types import Function, Simulations
     from ..adapters import Adapter
     from ..building_blocks import SummaryNetwork
-    from ..networks import DeepSet
+    from ..networks import AutoregressiveFlow, DeepSet, FlowMatchingNetwork, InvertibleNetwork
 
 
 class AmortizedPosterior(Amortizer):
@@ -28,11 +28,11 @@ class AmortizedPosterior(Amortizer):
 
     Parameters
     ----------
-    inference_net : InvertibleNetwork or FlowMatchingNetwork
+    inference_net : InvertibleNetwork, AutoregressiveFlow or FlowMatchingNetwork
     summary_net : DeepSet or SummaryNetwork, optional
         Without one, the inputs' direct_conditions are all there is.
     latent_dist : latents.MultivariateStudentT, optional
-        None: standard normal.
+        Of a normalizing flow. None: standard normal.
     summary_loss_fun : "MMD", optional
         Adds the squared maximum mean discrepancy between summaries and standard normals to the loss, times `summary_loss_weight`.
     name : str, optional
@@ -54,15 +54,13 @@ class AmortizedPosterior(Amortizer):
     name = "amortized_posterior"
     latent_is_dynamic = False
 
-    def __init__(self, inference_net: InvertibleNetwork | FlowMatchingNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
+    def __init__(self, inference_net: InvertibleNetwork | AutoregressiveFlow | FlowMatchingNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
                  latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
                  name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
-        if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, (InvertibleNetwork, FlowMatchingNetwork)):
+        if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, _Network) and not isinstance(summary_net, _SummaryNetwork):
             raise ConfigurationError("AmortizedPosterior: the inference network comes first, then the summary network; exchange them")
-        if not isinstance(inference_net, (InvertibleNetwork, FlowMatchingNetwork)):
-            raise ConfigurationError(f"AmortizedPosterior: inference_net must be an InvertibleNetwork or a FlowMatchingNetwork; got {type(inference_net).__name__}")
-        if latent_dist is not None and not isinstance(inference_net, InvertibleNetwork):
-            raise ConfigurationError("AmortizedPosterior: latent_dist is that of an InvertibleNetwork; a FlowMatchingNetwork starts from a standard normal")
+        require_density("AmortizedPosterior", "inference_net", inference_net)
+        require_latents("AmortizedPosterior", "inference_net", inference_net, latent_dist)
         if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
             raise ConfigurationError(
                 f"AmortizedPosterior: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "

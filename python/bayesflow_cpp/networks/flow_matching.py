@@ -10,8 +10,8 @@ from .. import _core
 from .._arrays import as_choice, as_count, as_flag, as_float64, as_number, output
 from ..exceptions import ConfigurationError
 from ._base import require_inference
-from ._settings import _dense, _few
-from .heads import _Head
+from ._settings import _few
+from .densities import _DensityNetwork
 
 if TYPE_CHECKING:
     from .._types import ArrayLike, Settings
@@ -21,7 +21,7 @@ __all__ = ["FlowMatchingNetwork"]
 _DENSE = {"units": 256, "activation": "swish"}
 
 
-class FlowMatchingNetwork(_Head):
+class FlowMatchingNetwork(_DensityNetwork):
     """A velocity that carries standard normal numbers to parameters, learnt from straight lines between the two (Liu et al. 2023, Lipman et al. 2023).
     Of an `AmortizedPosterior` or `AmortizedLikelihood`. Targets should be of unit scale.
 
@@ -56,10 +56,8 @@ class FlowMatchingNetwork(_Head):
         _few(owner, num_dense=num_dense)
         as_choice(loss, f"{owner}: loss", ("squared", "log_cosh"))
         as_choice(solver, f"{owner}: solver", ("rk4", "euler"))
-        self.num_params = as_count(num_params, f"{owner}: num_params")
         super().__init__(
-            seed, name, self.num_params, num_params=self.num_params, dense=_dense(_DENSE if dense_args is None else dense_args, f"{owner}: dense_args"),
-            num_dense=num_dense, residual=as_flag(residual, f"{owner}: residual"), dropout_prob=as_number(dropout_prob, f"{owner}: dropout_prob"),
+            name, seed, as_count(num_params, f"{owner}: num_params"), dense_args, _DENSE, num_dense=num_dense, residual=as_flag(residual, f"{owner}: residual"), dropout_prob=as_number(dropout_prob, f"{owner}: dropout_prob"),
             time_frequencies=as_count(time_frequencies, f"{owner}: time_frequencies", 0), time_power=as_number(time_power, f"{owner}: time_power"), loss=loss,
             solver=solver, steps=as_count(steps, f"{owner}: steps"),
         )  # fmt: skip
@@ -67,10 +65,8 @@ class FlowMatchingNetwork(_Head):
     def _made(self, loss_fun=None, **changed):
         return _core.inference_network("FlowMatchingNetwork", {**self._settings, **changed}, loss_fun)
 
-    def __repr__(self):
-        s = self._settings
-        layers = f"{s['num_dense']} x {s['dense']['units']} {s['dense']['activation']}"
-        return f"<{type(self).__name__}({self.num_params}), {layers}, {s['steps']} {s['solver']} steps; {self._weights()}>"
+    def _in_words(self):
+        return f"{self._layers()}, {self._settings['steps']} {self._settings['solver']} steps"
 
     def velocity(self, x: ArrayLike, time: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> np.ndarray:
         """v(x, t; condition): x (B, num_params), time (B, 1), condition (B, C) or None."""

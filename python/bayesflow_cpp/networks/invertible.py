@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _core
-from .._arrays import as_arguments, as_choice, as_flag, as_float64, as_numbers, output, shown
+from .._arrays import as_arguments, as_choice, as_flag, as_float64, as_numbers, shown
 from ..default_settings import DEFAULT_SETTING_INVERTIBLE_NET, build_meta_dict
 from ..exceptions import ConfigurationError
-from ._base import _Network, require_inference
+from ._flow import _Flow
 from ._settings import _coupling, _coupling_options, _few, _inner
 
 if TYPE_CHECKING:
     from typing import Any
 
-    import numpy as np
-
     from .._types import ArrayLike, Settings, Size
 
 
-class InvertibleNetwork(_Network):
+class InvertibleNetwork(_Flow):
     """A conditional normalizing flow from coupling layers: z = f(theta; condition), invertible in theta.
 
     Parameters
@@ -97,34 +95,5 @@ class InvertibleNetwork(_Network):
             raise ConfigurationError("InvertibleNetwork.create_config: num_params is required")
         return build_meta_dict(kwargs, {"num_params": None, **DEFAULT_SETTING_INVERTIBLE_NET}, "InvertibleNetwork.create_config")
 
-    def __call__(self, targets: ArrayLike, condition: ArrayLike | None = None, inverse: bool = False, *,
-                 training: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """(z, log_det_J), or the targets of latents if `inverse`. Targets (B, P) or (B, N, P); condition (B, C), (B, N, C) or None."""
-        return self.inverse(targets, condition, training=training) if inverse else self.forward(targets, condition, training=training)
-
-    call = __call__
-
-    def forward(self, targets: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Latents like the targets, and log-determinants (B,) or (B, N)."""
-        require_inference("InvertibleNetwork", training)
-        targets, condition, engine = self._prepare("targets", targets, condition)
-        z, log_det_J = engine(True)(targets, condition)
-        return output(z), output(log_det_J)
-
-    def inverse(self, z: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> np.ndarray:
-        """Targets whose latents are z."""
-        require_inference("InvertibleNetwork", training)
-        z, condition, engine = self._prepare("z", z, condition)
-        return output(engine(False)(z, condition))
-
-    def _prepare(self, name, x, condition):
-        if x is None:
-            raise ConfigurationError(f"InvertibleNetwork: {name} must be an array (B, P) or (B, N, P); got None")
-        x = as_float64(x, f"InvertibleNetwork: {name}", ndim=(2, 3))
-        condition = as_float64(condition, "InvertibleNetwork: condition", ndim=(2, 3))
-        owner = self._owner()
-        if owner is not None:
-            return x, condition, lambda forward: owner.run_flow if forward else owner.run_inverse
-        if self._alone is None:
-            self._alone = _core.StandaloneFlow(self._options, 0 if condition is None else condition.shape[-1], self._seed())
-        return x, condition, lambda forward: self._alone.forward if forward else self._alone.inverse
+    def _standalone(self, condition_width):
+        return _core.StandaloneFlow(self._options, condition_width, self._seed())

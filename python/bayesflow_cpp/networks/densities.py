@@ -1,0 +1,104 @@
+"""Inference networks with draws and densities, beside v1's coupling flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._arrays import as_numbers
+from ..exceptions import ConfigurationError
+from ._flow import _Flow
+from ._settings import _dense
+from .heads import _Head
+from .invertible import InvertibleNetwork
+
+if TYPE_CHECKING:
+    from .._types import Settings, Size
+
+__all__ = ["AutoregressiveFlow"]
+
+
+def require_density(owner, argument, net):
+    """Networks that amortizers of densities take."""
+    if not isinstance(net, (InvertibleNetwork, _DensityNetwork)):
+        names = ["AutoregressiveFlow", "FlowMatchingNetwork"]
+        raise ConfigurationError(f"{owner}: {argument} must be an InvertibleNetwork, {', '.join(names[:-1])} or {names[-1]}; got {type(net).__name__}")
+
+
+def require_latents(owner, argument, net, latent_dist):
+    """Only flows have latents whose distribution can be chosen."""
+    if latent_dist is not None and not isinstance(net, _Flow):
+        raise ConfigurationError(f"{owner}: latent_dist is that of a normalizing flow; {argument} is a {type(net).__name__}, which is none")
+
+
+class _DensityNetwork(_Head):
+    """The engine's options are the constructor's arguments, but for the dense layers'."""
+
+    def __init__(self, name, seed, num_params, dense_args, usual, **settings):
+        super().__init__(seed, name, num_params, num_params=num_params, dense=_dense(usual if dense_args is None else dense_args, f"{type(self).__name__}: dense_args"), **settings)
+        self.num_params = num_params
+
+    def _layers(self):
+        s = self._settings
+        return f"{s['num_dense']} x {s['dense']['units']} {s['dense']['activation']}"
+
+    def __repr__(self):
+        return f"<{type(self).__name__}({self.num_params}), {self._in_words()}; {self._weights()}>"
+
+
+class AutoregressiveFlow(_DensityNetwork, _Flow):
+    """A masked autoregressive flow (Papamakarios et al. 2017): in each layer a column is transformed given the columns before it and the condition. Of an
+    `AmortizedPosterior` or `AmortizedLikelihood`. A density takes one pass, a draw one for each column. Good at posteriors of a few to some dozens of
+    parameters.
+
+    Parameters
+    ----------
+    num_params : int
+        Width of the targets.
+    num_layers : int
+    design : "spline", "affine" or "interleaved"
+        Transform of a column: a scale and a shift, with or without a rational-quadratic spline after them.
+    dense_args : dict, optional
+        units, activation, ... of the hidden layers. None: 64 units, relu, He initialization.
+    num_dense : int
+        Hidden layers.
+    num_condition_dense : int
+        Hidden layers of the condition alone, which all columns see beside the condition.
+    residual : bool
+        Hidden layers but the first add to their input.
+    linear_path : bool
+        Columns before, and the condition, also act linearly.
+    dropout_prob : float
+        After each hidden layer, in training.
+    order : "reversed" or "shuffled"
+        Order of the columns from layer to layer.
+    soft_clamping : float
+        Log-scales stay within +- this; 0: none.
+    bins : int
+        Of splines.
+    default_domain : four floats
+        left, right, bottom, top of splines.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    """
+
+    _kind = "AutoregressiveFlow"
+
+    def __init__(self, num_params: int, num_layers: int = 5, design: str = "spline", dense_args: Settings | None = None, num_dense: int = 2, *,
+                 num_condition_dense: int = 1, residual: bool = True, linear_path: bool = True, dropout_prob: float = 0.0, order: str = "reversed",
+                 soft_clamping: float = 1.9, bins: int = 8, default_domain: Size = (-5.0, 5.0, -5.0, 5.0), name: str | None = None,
+                 seed: int | None = None) -> None:  # fmt: skip
+        left, right, bottom, top = as_numbers(default_domain, "AutoregressiveFlow: default_domain", 4)
+        if not (left < right and bottom < top):
+            raise ConfigurationError(f"AutoregressiveFlow: default_domain must be left < right, bottom < top; got {left:g}, {right:g}, {bottom:g}, {top:g}")
+        super().__init__(
+            name, seed, num_params, dense_args, {"units": 64, "activation": "relu", "kernel_initializer": "he_uniform"}, num_layers=num_layers, design=design,
+            num_dense=num_dense, num_condition_dense=num_condition_dense, residual=residual, linear_path=linear_path, dropout_prob=dropout_prob, order=order,
+            soft_clamping=soft_clamping, spline={"bins": bins, "left": left, "right": right, "bottom": bottom, "top": top},
+        )  # fmt: skip
+
+    def _in_words(self):
+        return f"{self._settings['num_layers']} {self._settings['design']} layers of {self._layers()}"
+
+    def _standalone(self, condition_width):
+        return _core.StandaloneOutputs(self._options, condition_width, self._seed())
