@@ -65,6 +65,7 @@
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/schedule.hpp"
 #include "bayesflow/report/report.hpp"
+#include "bayesflow/simulation/external_program.hpp"
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/simulation/multi_model.hpp"
 #include "bayesflow/simulation/simulation_store.hpp"

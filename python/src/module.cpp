@@ -19,6 +19,7 @@ NB_MODULE(_core, m) {
   python::bind_rng(m);
   python::bind_simulation(m);
   python::bind_native(m);
+  python::bind_external(m);
   python::bind_networks(m);
   python::bind_adapter(m);
   python::bind_amortizers(m);

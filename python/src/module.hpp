@@ -20,6 +20,7 @@ void bind_errors(nb::module_& m);
 void bind_rng(nb::module_& m);
 void bind_simulation(nb::module_& m);
 void bind_native(nb::module_& m);
+void bind_external(nb::module_& m);
 void bind_networks(nb::module_& m);
 void bind_adapter(nb::module_& m);
 void bind_amortizers(nb::module_& m);

@@ -6,8 +6,11 @@ from .._arrays import as_array, as_count, own, refuse_masked
 from .._functions import name_of
 from .._native import NativeFunction, native_or_keyed
 from ..exceptions import ConfigurationError
+from ._external import ExternalFunction
 from ._rows import returned, run_rows
 from .contexts import OwnContexts, contexts_of
+
+_ENGINES = (NativeFunction, ExternalFunction)  # functions that the engine runs
 
 
 class Part:
@@ -21,7 +24,7 @@ class Part:
                 raise ConfigurationError(f"{owner}: its function is a {type(function).__name__}; give the function that draws, or use the {type(function).__name__} itself")
         self.is_batched = batched is not None
         self.context_gen, self._contexts = context_generator, contexts_of(context_generator, owner)
-        self._function = native_or_keyed(batched if self.is_batched else single, owner)
+        self._function = single if isinstance(single, ExternalFunction) else native_or_keyed(batched if self.is_batched else single, owner)
         if self.is_batched and isinstance(self._function, NativeFunction):
             raise ConfigurationError(f"{owner}: compiled functions make one simulation at a time; give it as the function of single simulations")
         self._name = owner.lower()
@@ -29,8 +32,9 @@ class Part:
         self._next = 0
 
     def __repr__(self):
-        function = self._function if isinstance(self._function, NativeFunction) else self._function.function
-        options = [f"{'batch_' if self.is_batched else ''}{self._name}_fun={name_of(function)}"]
+        function = self._function if isinstance(self._function, _ENGINES) else self._function.function
+        kind = "command" if isinstance(function, ExternalFunction) else f"{'batch_' if self.is_batched else ''}{self._name}_fun"
+        options = [f"{kind}={name_of(function)}"]
         if self.context_gen is not None:
             options.append(f"context_generator={self.context_gen!r}")
         if self._elsewhere is not None:
@@ -54,7 +58,7 @@ class Part:
 
     @property
     def _reproducible(self):
-        return (isinstance(self._function, NativeFunction) or self._function.takes_rng) and (self._contexts is None or self._contexts._takes_rng)
+        return (isinstance(self._function, _ENGINES) or self._function.takes_rng) and (self._contexts is None or self._contexts._takes_rng)
 
     def _context(self, batch_size, streams, first, non_batchable, args=(), kwargs={}):
         if self._contexts is None:
@@ -64,9 +68,9 @@ class Part:
     def _run(self, batch_size, parameters, context, streams, first, args, kwargs):
         """The user's function on a whole batch: (batch_size, ...). It is given copies, so that what it changes in place stays as it was drawn."""
         batchable, non_batchable = context["batchable_context"], context["non_batchable_context"]
-        if isinstance(self._function, NativeFunction):
+        if isinstance(self._function, _ENGINES):
             if args or kwargs:
-                raise ConfigurationError(f"{self._name}: compiled functions take no further arguments; got {(*args, *kwargs)}")
+                raise ConfigurationError(f"{self._name}: compiled functions and programs take no further arguments; got {(*args, *kwargs)}")
             return self._function.run(batch_size, parameters, batchable, non_batchable, streams, first)
         refuse_masked(parameters, f"{self._name}: params")
         here = lambda: self._run_here(batch_size, parameters, batchable, non_batchable, streams, first, args, kwargs)  # noqa: E731

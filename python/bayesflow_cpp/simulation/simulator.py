@@ -9,10 +9,11 @@ import numpy as np
 from .. import _core
 from ..exceptions import ConfigurationError
 from ._elsewhere import Elsewhere
+from ._external import ExternalFunction
 from ._parts import Part
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
     from .._types import ArrayLike, Function
     from .contexts import ContextGenerator
@@ -38,6 +39,16 @@ class Simulator(Part):
     rows_per_task : int, optional
         Simulations that a worker is given at a time; the default follows their time. A function of batches needs it: it is called with so many rows,
         and its random numbers belong to such a call.
+    command : list of str, optional
+        Instead of a function, a program and its arguments: an executable, ``["Rscript", "model.R"]``, ``["octave-cli", "model.m"]``, a shell script. It
+        is started once for each worker (`workers`: as many as cores) and asked over its standard input and output; docs/external_programs.md has
+        what it reads and writes. Its random numbers must come from the seed that it is given with each simulation.
+    protocol : {"json", "csv", "binary"}, optional
+        How requests and answers are written; "json" if a command is given.
+    shape : tuple of int, optional
+        Shape of a data set of the program. JSON tells it by its lists, the other protocols give one axis without it.
+    timeout : float, optional
+        Seconds that the program may take for one simulation, its start included: 600.
 
     Workers get a copy of the function as it is at the first simulation. Random numbers: a parameter `rng` is the stream of the simulation's number, as
     without workers; generators of NumPy that the function holds, and the global ones of `numpy.random` and `random`, are put on that stream, too.
@@ -45,7 +56,17 @@ class Simulator(Part):
 
     def __init__(self, batch_simulator_fun: Function | None = None, simulator_fun: Function | None = None,
                  context_generator: ContextGenerator | Function | None = None, *, workers: int | str | None = None, executor: Any = None,
-                 rows_per_task: int | None = None) -> None:
+                 rows_per_task: int | None = None, command: Sequence[str] | None = None, protocol: str | None = None,
+                 shape: Sequence[int] | None = None, timeout: float | None = None) -> None:  # fmt: skip
+        if command is not None:
+            if batch_simulator_fun is not None or simulator_fun is not None:
+                raise ConfigurationError("Simulator: a command is what simulates; leave out the function, or the command")
+            if executor is not None or rows_per_task is not None:
+                raise ConfigurationError("Simulator: a command runs in processes of this machine, one simulation after the other; leave out executor and rows_per_task")
+            simulator_fun = ExternalFunction(command, protocol, shape, timeout, workers)
+            workers = None
+        elif protocol is not None or shape is not None or timeout is not None:
+            raise ConfigurationError("Simulator: protocol, shape and timeout are those of a program; give its command, or leave them out")
         super().__init__("Simulator", batch_simulator_fun, simulator_fun, context_generator)
         if workers is not None or executor is not None or rows_per_task is not None:
             self._elsewhere = Elsewhere(self._function, self.is_batched, "Simulator", workers, executor, rows_per_task)
@@ -60,7 +81,9 @@ class Simulator(Part):
         return self._draw(params, batch_size, _core.Rng(0, "simulator"), self._advance(batch_size), None, args, kwargs)
 
     def close(self) -> None:
-        """Ends the worker processes, if there are any; the next simulation starts others."""
+        """Ends the worker processes or programs, if there are any; the next simulation starts others."""
+        if isinstance(self._function, ExternalFunction):
+            self._function.close()
         if self._elsewhere is not None:
             self._elsewhere.close()
 
