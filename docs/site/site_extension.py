@@ -41,6 +41,35 @@ class AutoObject(Directive):
         return node.children
 
 
+class Results(Directive):
+    """.. results:: module -- the classes of the compiled module, which functions return and whose names users need not write, with their members."""
+
+    required_arguments = 1
+
+    def run(self):
+        module, lines = importlib.import_module(self.arguments[0]), []
+        for name in sorted(name for name in dir(module) if name[0].isupper()):
+            members = vars(getattr(module, name)._cls)
+            lines += [f".. py:class:: {name}", "", *self.text(getattr(module, name).__doc__, "   ")]
+            for key, member in members.items():
+                if key.startswith("_"):
+                    continue
+                if isinstance(member, property):
+                    lines += [f"   .. py:attribute:: {key}", "      :no-index:", "", *self.text(member.__doc__, "      ")]
+                elif callable(member) or type(member).__name__.startswith("nb_"):
+                    signatures = re.findall(rf"^{key}\(.*\).*$", member.__doc__ or "", flags=re.M)
+                    words = [part for part in re.split(r"\n\s*\n", member.__doc__ or "") if not re.match(rf"{key}\(|Overloaded function|\d+\. ", part)]
+                    lines += [f"   .. py:method:: {signatures[0] if signatures else key + '()'}"]
+                    lines += [" " * 18 + other for other in signatures[1:]] + ["      :no-index:", "", *self.text("\n\n".join(dict.fromkeys(words)), "      ")]
+        node = nodes.Element()
+        self.state.nested_parse(StringList([*lines, ""], source=self.arguments[0]), self.content_offset, node)
+        return node.children
+
+    @staticmethod
+    def text(words, indent):
+        return [indent + escaped(line.strip()) if line.strip() else "" for line in (words or "").splitlines()] + [""]
+
+
 def escaped(line):
     """The docstrings' text is plain: outside of `code`, the characters that reStructuredText takes for markup mean themselves."""
     parts = re.split(r"(`+[^`]*`+)", line)
@@ -111,6 +140,7 @@ def visit_math_block(translator, node):
 
 def setup(app):
     app.add_directive("autoobject", AutoObject)
+    app.add_directive("results", Results)
     app.connect("autodoc-process-docstring", docstring, priority=100)  # before napoleon, which makes markup of the sections
     app.connect("autodoc-process-docstring", property_docstring, priority=900)
     app.connect("doctree-read", without_progress)

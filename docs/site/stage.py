@@ -18,6 +18,14 @@ PROGRAM = """# {title}
 ```
 """
 
+RESULTS = """Results
+=======
+
+What the functions of ``diagnostics`` return: numbers behind figures, each with ``tables()`` as pandas DataFrames, and writers of files. They can be pickled.
+
+.. results:: bayesflow_cpp._core.diagnostics
+"""
+
 
 def title_of(name):
     return pathlib.PurePosixPath(name).name
@@ -94,7 +102,9 @@ class Stage:
         for module, own in names.items():
             self.write(f"reference/python/{module}.rst", self.python_module(module, own))
             overview += [f"   * - :doc:`{module} <{module}>`", f"     - {', '.join(f'``{name}``' for name in own)}"]
-        overview += ["", ".. toctree::", "   :hidden:", "", *(f"   {module}" for module in names), ""]
+        self.write("reference/python/results.rst", RESULTS)
+        overview += ["   * - :doc:`results <results>`", "     - what the functions of ``diagnostics`` return"]
+        overview += ["", ".. toctree::", "   :hidden:", "", *(f"   {module}" for module in (*names, "results")), ""]
         self.write("reference/python/index.rst", "\n".join(overview))
 
     def python_module(self, module, names):
