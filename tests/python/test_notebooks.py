@@ -24,6 +24,7 @@ SHOWN = {
     "groups": (4, 0, None),
     "images": (3, 0, "TARP: p ="),
     "learned_likelihood": (3, 0, "R-hat"),
+    "point_estimation": (1, 0, "own loss"),
     "from_cpp": (2, 0, "the same draws: True"),
 }
 
