@@ -54,6 +54,7 @@
 #include "bayesflow/networks/inference_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
 #include "bayesflow/networks/latent.hpp"
+#include "bayesflow/networks/mixture_density_network.hpp"
 #include "bayesflow/networks/pmp_network.hpp"
 #include "bayesflow/networks/point_network.hpp"
 #include "bayesflow/networks/sequence_network.hpp"

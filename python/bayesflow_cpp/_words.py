@@ -25,6 +25,8 @@ _OWNERS = {
     "deep_set": "DeepSet",
     "Hierarchical": "HierarchicalNetwork",
     "Split": "SplitNetwork",
+    "FlowMatching": "FlowMatchingNetwork",
+    "MixtureDensity": "MixtureDensityNetwork",
     "Fusion": "FusionNetwork",
     "Graph": "SummaryNetwork",
     "StandaloneSummary": "the summary network",

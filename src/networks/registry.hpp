@@ -13,6 +13,7 @@
 #include "bayesflow/networks/graph_network.hpp"
 #include "bayesflow/networks/hierarchical_network.hpp"
 #include "bayesflow/networks/invertible_network.hpp"
+#include "bayesflow/networks/mixture_density_network.hpp"
 #include "bayesflow/networks/pmp_network.hpp"
 #include "bayesflow/networks/point_network.hpp"
 #include "bayesflow/networks/sequence_network.hpp"
@@ -43,6 +44,7 @@ void for_each_inference_network(Visit&& visit) {
   visit.template operator()<InvertibleNetwork>("InvertibleNetwork");
   visit.template operator()<AutoregressiveFlow>("AutoregressiveFlow");
   visit.template operator()<FlowMatchingNetwork>("FlowMatchingNetwork");
+  visit.template operator()<MixtureDensityNetwork>("MixtureDensityNetwork");
   visit.template operator()<PMPNetwork>("PMPNetwork");
   visit.template operator()<EvidentialNetwork>("EvidentialNetwork");
   visit.template operator()<PointNetwork>("PointNetwork");

@@ -31,6 +31,7 @@ std::vector<Learner> learners() {
   };
   std::vector<Learner> out{flow("AutoregressiveFlowAffine", CouplingDesign::affine), flow("AutoregressiveFlow", CouplingDesign::spline)};
   out[0].bent_gap = 0.3;  // no affine flow of three layers bends so far
+  out.push_back({"MixtureDensityNetwork", [] { return std::make_shared<MixtureDensityNetwork>(MixtureDensityOptions{.num_params = 2}); }});
   out.push_back({"FlowMatchingNetwork",
                  [] {
                    return std::make_shared<FlowMatchingNetwork>(FlowMatchingOptions{

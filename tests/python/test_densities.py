@@ -8,12 +8,14 @@ import pytest
 import bayesflow_cpp as bf
 from bayesflow_cpp.amortizers import AmortizedLikelihood, AmortizedPosterior, load_amortizer
 from bayesflow_cpp.exceptions import ConfigurationError
-from bayesflow_cpp.networks import AutoregressiveFlow
+from bayesflow_cpp.networks import AutoregressiveFlow, MixtureDensityNetwork
 
 SMALL = {"units": 16, "activation": "swish"}
 NETWORKS = {
     "AutoregressiveFlow": lambda: AutoregressiveFlow(2, 2, dense_args=SMALL),
     "AutoregressiveFlow affine": lambda: AutoregressiveFlow(2, 2, "affine", SMALL, order="shuffled"),
+    "MixtureDensityNetwork": lambda: MixtureDensityNetwork(2, 3, dense_args=SMALL),
+    "MixtureDensityNetwork diagonal": lambda: MixtureDensityNetwork(2, 3, "diagonal", SMALL),
 }
 FLOWS = [name for name in NETWORKS if name.startswith("AutoregressiveFlow")]
 
@@ -85,3 +87,13 @@ def test_flows_work_both_ways(name):
 def test_wrong_options_of_autoregressive_flows(arguments, text):
     with pytest.raises((ConfigurationError, bf.exceptions.ArgumentError), match=text):
         AutoregressiveFlow(**arguments)
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (dict(num_params=0), "MixtureDensity.*num_params = 0; it must be the number of parameters, at least 1"),
+    (dict(num_params=2, num_components=0), "MixtureDensity.*num_components = 0; it must be at least 1"),
+    (dict(num_params=2, covariance="banded"), "MixtureDensity.*covariance .*full.*diagonal"),
+])  # fmt: skip
+def test_wrong_options_of_mixtures(arguments, text):
+    with pytest.raises((ConfigurationError, bf.exceptions.ArgumentError), match=text):
+        MixtureDensityNetwork(**arguments)

@@ -74,6 +74,15 @@ inline std::vector<InferenceCase> inference_cases() {
                                   .solver = loss == VelocityLoss::squared ? OdeSolver::rk4 : OdeSolver::euler,
                                   .steps = loss == VelocityLoss::squared ? 3 : 40});
     });
+  for (const auto& [what, covariance] : {std::pair{"", Covariance::full}, std::pair{"diagonal", Covariance::diagonal}})
+    add("MixtureDensityNetwork", what, 3, AmortizedPosterior::kKind, [covariance = covariance] {
+      return MixtureDensityNetwork({.num_params = 3,
+                                    .num_components = 3,
+                                    .covariance = covariance,
+                                    .dense = {.units = 6, .activation = Activation::tanh},
+                                    .num_dense = 2,
+                                    .dropout_prob = 0.1});
+    });
   add("PMPNetwork", "", 3, AmortizedModelComparison::kKind, [] { return PMPNetwork({.num_models = 3, .hidden = tiny_head()}); });
   add("PMPNetwork", "smoothed", 2, AmortizedModelComparison::kKind, [] {
     HeadOptions hidden = tiny_head();

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numbers>
 
+#include "autodiff/ops/gaussian_mixture.hpp"
 #include "autodiff/ops/mean_of_chain.hpp"
 #include "bayesflow/core/rng.hpp"
 #include "support/op_table.hpp"
@@ -465,6 +467,60 @@ std::vector<Op> density_ops() {
     dirichlet.cases.push_back(std::move(c));
   }
   rows.push_back(std::move(dirichlet));
+
+  Op mixture{
+      "gaussian_mixture_log_density",
+      "log sum_k w_k N(x; m_k, (L_k^T L_k)^-1), w = softmax of logits, raw = logits, means, logs of diagonals of L and rows below them",
+      {"x (..., d)", "raw (..., k (1 + d + d (d + 1) / 2))"},
+      {true, true},
+      "k (10 + 2 d^2) per row",
+      1e-5,
+      2e-3,
+      {}};
+  struct MixtureSizes {
+    Shape rows;
+    ops::Mixture mixture;
+  };
+  for (const MixtureSizes& s : {MixtureSizes{{5}, {3, 2, true}}, MixtureSizes{{2, 3}, {2, 3, true}}, MixtureSizes{{4}, {1, 1, true}},
+                                MixtureSizes{{3}, {3, 3, false}}, MixtureSizes{{0}, {2, 2, true}}, MixtureSizes{{400}, {8, 4, true}}}) {
+    OpCase c;
+    Shape of_x = s.rows, of_raw = s.rows;
+    of_x.push_back(s.mixture.width);
+    of_raw.push_back(s.mixture.numbers());
+    c.inputs = {sample("mixture/x", of_x), sample("mixture/raw", of_raw, 0.3)};
+    c.forward = [m = s.mixture](Tape&, Inputs x) { return Tensors{ops::gaussian_mixture_log_density(x[0], x[1], m)}; };
+    c.reference = [m = s.mixture, rows = s.rows](Numbers x) {
+      const std::int64_t d = m.width, k = m.components;
+      Array out(rows);
+      for (std::int64_t r = 0; r < rows.size(); ++r) {
+        const double *at = x[0].data() + r * d, *p = x[1].data() + r * m.numbers();
+        double weights = 0, density = 0;
+        for (std::int64_t i = 0; i < k; ++i) {
+          Array factor({d, d}, 0.0);
+          const double *mean = p + k + i * d, *of_factor = p + k + k * d + i * m.factor();
+          for (std::int64_t a = 0, next = d; a < d; ++a) {
+            factor(a, a) = std::exp(of_factor[a]);
+            for (std::int64_t b = 0; m.full && b < a; ++b) factor(a, b) = of_factor[next++];
+          }
+          double one = std::exp(p[i]);
+          weights += one;
+          for (std::int64_t a = 0; a < d; ++a) {
+            double z = 0;
+            for (std::int64_t b = 0; b < d; ++b) z += factor(a, b) * (at[b] - mean[b]);
+            one *= factor(a, a) * std::exp(-0.5 * z * z) / std::sqrt(2 * std::numbers::pi);
+          }
+          density += one;
+        }
+        out.data()[r] = std::log(density / weights);
+      }
+      return Arrays{out};
+    };
+    const auto d = static_cast<double>(s.mixture.width);
+    c.flops = static_cast<double>(s.rows.size() * s.mixture.components) * (10 + 2 * d * d);
+    c.measured = s.rows[0] == 400;
+    mixture.cases.push_back(std::move(c));
+  }
+  rows.push_back(std::move(mixture));
 
   Op mmd{"mmd",
          "mean k(x, x') + mean k(y, y') - 2 mean k(x, y): (1), k = sum of 19 Gaussian kernels",

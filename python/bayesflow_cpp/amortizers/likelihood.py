@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from .._types import Function, Simulations
-    from ..networks import AutoregressiveFlow, FlowMatchingNetwork, InvertibleNetwork
+    from ..networks import InvertibleNetwork
+    from ..networks.densities import DensityNetwork
 
 
 class AmortizedLikelihood(Amortizer):
@@ -24,7 +25,7 @@ class AmortizedLikelihood(Amortizer):
 
     Parameters
     ----------
-    surrogate_net : InvertibleNetwork, AutoregressiveFlow or FlowMatchingNetwork
+    surrogate_net : InvertibleNetwork, AutoregressiveFlow, MixtureDensityNetwork or FlowMatchingNetwork
         Its `num_params` is the number of values of one observation.
     latent_dist : latents.MultivariateStudentT, optional
         None: standard normal.
@@ -42,7 +43,7 @@ class AmortizedLikelihood(Amortizer):
     _kind, _target, _given, _net = "AmortizedLikelihood", "observables", ("conditions",), "surrogate_net"
     name = "amortized_likelihood"
 
-    def __init__(self, surrogate_net: InvertibleNetwork | AutoregressiveFlow | FlowMatchingNetwork, latent_dist: MultivariateStudentT | None = None, *,
+    def __init__(self, surrogate_net: InvertibleNetwork | DensityNetwork, latent_dist: MultivariateStudentT | None = None, *,
                  name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
         require_density("AmortizedLikelihood", "surrogate_net", surrogate_net)
         require_latents("AmortizedLikelihood", "surrogate_net", surrogate_net, latent_dist)

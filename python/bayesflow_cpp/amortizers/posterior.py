@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .._types import Function, Simulations
     from ..adapters import Adapter
     from ..building_blocks import SummaryNetwork
-    from ..networks import AutoregressiveFlow, DeepSet, FlowMatchingNetwork, InvertibleNetwork
+    from ..networks import DeepSet, InvertibleNetwork
+    from ..networks.densities import DensityNetwork
 
 
 class AmortizedPosterior(Amortizer):
@@ -28,7 +29,7 @@ class AmortizedPosterior(Amortizer):
 
     Parameters
     ----------
-    inference_net : InvertibleNetwork, AutoregressiveFlow or FlowMatchingNetwork
+    inference_net : InvertibleNetwork, AutoregressiveFlow, MixtureDensityNetwork or FlowMatchingNetwork
     summary_net : DeepSet or SummaryNetwork, optional
         Without one, the inputs' direct_conditions are all there is.
     latent_dist : latents.MultivariateStudentT, optional
@@ -54,7 +55,7 @@ class AmortizedPosterior(Amortizer):
     name = "amortized_posterior"
     latent_is_dynamic = False
 
-    def __init__(self, inference_net: InvertibleNetwork | AutoregressiveFlow | FlowMatchingNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
+    def __init__(self, inference_net: InvertibleNetwork | DensityNetwork, summary_net: DeepSet | SummaryNetwork | None = None,
                  latent_dist: MultivariateStudentT | None = None, latent_is_dynamic: bool = False, summary_loss_fun: Any = None, *,
                  name: str | None = None, summary_loss_weight: float = 1.0, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
         if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, _Network) and not isinstance(summary_net, _SummaryNetwork):

@@ -11,7 +11,7 @@ from .._arrays import as_choice, as_count, as_flag, as_float64, as_number, outpu
 from ..exceptions import ConfigurationError
 from ._base import require_inference
 from ._settings import _few
-from .densities import _DensityNetwork
+from .densities import DensityNetwork
 
 if TYPE_CHECKING:
     from .._types import ArrayLike, Settings
@@ -21,7 +21,7 @@ __all__ = ["FlowMatchingNetwork"]
 _DENSE = {"units": 256, "activation": "swish"}
 
 
-class FlowMatchingNetwork(_DensityNetwork):
+class FlowMatchingNetwork(DensityNetwork):
     """A velocity that carries standard normal numbers to parameters, learnt from straight lines between the two (Liu et al. 2023, Lipman et al. 2023).
     Of an `AmortizedPosterior` or `AmortizedLikelihood`. Targets should be of unit scale.
 
