@@ -202,12 +202,19 @@ LogPrior log_prior_of(nb::callable function) {
 }
 
 template <class A>
-void bind_ensemble(nb::module_& m, const char* name, Array (Ensemble<A>::*log_density)(const Batch&, std::vector<Foreign>*) const) {
+nb::class_<Ensemble<A>, AmortizerGroup> bind_ensemble(nb::module_& m, const char* name) {
   using E = Ensemble<A>;
-  nb::class_<E, AmortizerGroup>(m, name)
+  return nb::class_<E, AmortizerGroup>(m, name)
       .def(nb::init<const std::vector<A>&>(), "members"_a)
       .def("member", &E::member, "index"_a)
-      .def_prop_ro("size", [](const E& self) { return self.size(); })
+      .def_prop_ro("size", [](const E& self) { return self.size(); });
+}
+
+/// An ensemble whose members have a density.
+template <class A>
+void bind_mixture(nb::module_& m, const char* name, Array (Ensemble<A>::*log_density)(const Batch&, std::vector<Foreign>*) const) {
+  using E = Ensemble<A>;
+  bind_ensemble<A>(m, name)
       .def(
           "sample",
           [](const E& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
@@ -220,6 +227,17 @@ void bind_ensemble(nb::module_& m, const char* name, Array (Ensemble<A>::*log_de
             return with_foreign(inputs, {}, [&](const Batch& b, SampleOptions o) { return (self.*log_density)(b, o.foreign); });
           },
           "inputs"_a);
+}
+
+/// An ensemble whose answer is the mean of its members' answers.
+template <class A>
+void bind_mean(nb::module_& m, const char* name, const char* verb, Array (Ensemble<A>::*answer)(const Batch&, SampleOptions) const) {
+  bind_ensemble<A>(m, name).def(
+      verb,
+      [answer](const Ensemble<A>& self, const nb::dict& inputs, Seed seed) {
+        return with_foreign(inputs, seed, [&](const Batch& b, SampleOptions o) { return (self.*answer)(b, o); });
+      },
+      "inputs"_a, "seed"_a.none());
 }
 
 void bind_groups(nb::module_& m) {
@@ -241,8 +259,13 @@ void bind_groups(nb::module_& m) {
                                   to_numpy(std::move(out.terms)), std::move(foreign));
           },
           "inputs"_a, "log_prior"_a, "n_samples"_a, "seed"_a.none());
-  bind_ensemble<AmortizedPosterior>(m, "EnsembleOfPosteriors", &Ensemble<AmortizedPosterior>::log_posterior);
-  bind_ensemble<AmortizedLikelihood>(m, "EnsembleOfLikelihoods", &Ensemble<AmortizedLikelihood>::log_likelihood);
+  bind_mixture<AmortizedPosterior>(m, "EnsembleOfPosteriors", &Ensemble<AmortizedPosterior>::log_posterior);
+  bind_mixture<AmortizedLikelihood>(m, "EnsembleOfLikelihoods", &Ensemble<AmortizedLikelihood>::log_likelihood);
+  bind_mean<AmortizedModelComparison>(m, "EnsembleOfModelComparisons", "posterior_probs",
+                                      &Ensemble<AmortizedModelComparison>::posterior_probs);
+  bind_mean<AmortizedPointEstimator>(m, "EnsembleOfPointEstimators", "estimate", &Ensemble<AmortizedPointEstimator>::estimate);
+  bind_ensemble<Joint>(m, "EnsembleOfJointAmortizers");
+  bind_ensemble<TwoLevelAmortizedPosterior>(m, "EnsembleOfTwoLevelPosteriors");
 }
 
 /// Markov chains on a learned likelihood, and what they are worth.

@@ -20,8 +20,12 @@ auto in_own_class(const AmortizerBase& amortizer, F&& f) {
   if (const auto* two_level = dynamic_cast<const TwoLevelAmortizedPosterior*>(&amortizer)) return f(*two_level);
   if (const auto* group = dynamic_cast<const AmortizerGroup*>(&amortizer)) {
     if (std::string_view(group->class_name()) != EnsembleBase::kClass) return f(AmortizedPosteriorLikelihood(*group));
-    if (std::string_view(group->parts()[0].amortizer->class_name()) == AmortizedLikelihood::kKind.name)
-      return f(Ensemble<AmortizedLikelihood>(*group));
+    const std::string_view members = group->parts()[0].amortizer->class_name();
+    if (members == AmortizedLikelihood::kKind.name) return f(Ensemble<AmortizedLikelihood>(*group));
+    if (members == AmortizedModelComparison::kKind.name) return f(Ensemble<AmortizedModelComparison>(*group));
+    if (members == AmortizedPointEstimator::kKind.name) return f(Ensemble<AmortizedPointEstimator>(*group));
+    if (members == AmortizedPosteriorLikelihood::kClass) return f(Ensemble<AmortizedPosteriorLikelihood>(*group));
+    if (members == TwoLevelAmortizedPosterior::kClass) return f(Ensemble<TwoLevelAmortizedPosterior>(*group));
     return f(Ensemble<AmortizedPosterior>(*group));
   }
   const auto& single = dynamic_cast<const Amortizer&>(amortizer);

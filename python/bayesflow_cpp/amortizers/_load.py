@@ -33,11 +33,14 @@ def load_amortizer(path: Path, *, threads: int = 0, verify: bool = True) -> Any:
     """
     threads = as_count(threads, "load_amortizer: threads", 0)
     engine, info = _core.load_amortizer(as_path(path, "load_amortizer: path"), threads, verify)
-    if isinstance(engine, _core.TwoLevelAmortizedPosterior):
-        return _two_level(engine, info, threads)
-    if not isinstance(engine, _core.Amortizer):
-        return _joint(engine, info, threads) if isinstance(engine, _core.AmortizedPosteriorLikelihood) else _ensemble(engine, info, threads)
-    return _single(engine, info, threads)
+    return _of_engine(engine, info, threads)
+
+
+def _of_engine(engine, info, threads):
+    if isinstance(engine, _core.Amortizer):
+        return _single(engine, info, threads)
+    make = {"TwoLevelAmortizedPosterior": _two_level, "AmortizedPosteriorLikelihood": _joint}.get(type(engine).__name__, _ensemble)
+    return make(engine, info, threads)
 
 
 def _two_level(engine, info, threads):
@@ -59,7 +62,7 @@ def _joint(engine, info, threads):
 def _ensemble(engine, info, threads):
     out = Ensemble.__new__(Ensemble)
     out._engine, out.info, out._threads, out._trained = engine, info, threads, _facts_of(info)
-    out.members = [_single(engine.member(m), info, threads) for m in range(engine.size)]
+    out.members = [_of_engine(engine.member(m), info, threads) for m in range(engine.size)]
     out.name = as_net_name(None, out)
     return out
 
