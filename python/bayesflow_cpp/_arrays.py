@@ -121,6 +121,7 @@ def required(value, name, ndim=None, axes=""):
 
 def as_draws(value, name, ndim=None, axes=""):
     """The same for arrays that may be large and go to the engine only: float32, what networks return, stays as it is (no copy)."""
+    refuse_masked(value, name)
     if isinstance(value, np.ndarray) and value.dtype == np.float32 and value.flags.c_contiguous and (ndim is None or value.ndim in ndim):
         return value
     return as_float64(value, name, ndim, axes)
@@ -262,4 +263,8 @@ def as_batch(configured, label="{}"):
     flat = {}
     for role, values in configured.items():
         flat.update({f"{role}.{source}": value for source, value in values.items()} if isinstance(values, dict) else {role: values})
-    return {role: as_float64(values, label.format(role)) for role, values in flat.items() if values is not None}
+    out = {role: as_float64(values, label.format(role)) for role, values in flat.items() if values is not None}
+    for role, values in out.items():
+        if values.ndim == 0:
+            raise ShapeError(f"{label.format(role)} must have an axis of data sets, axis 0; got a single number")
+    return out

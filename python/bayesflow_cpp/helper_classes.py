@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import zipfile
 from typing import TYPE_CHECKING, NamedTuple
@@ -163,9 +164,9 @@ class SimulationMemory:
         """Writes memory.npz into the folder `file_path`: the arrays of its batches."""
         path = os.path.join(as_path(file_path, "SimulationMemory.save_to_file: file_path"), f"{self.file_name}.npz")
         arrays = {f"{i}/{key}": np.asarray(value) for i, batch in enumerate(self._batches) for key, value in batch.items() if value is not None}
-        with open(f"{path}.part", "wb") as file:
-            np.savez(file, **{name: array for name, array in arrays.items() if array.dtype.kind in "fiub"})
-        os.replace(f"{path}.part", path)
+        content = io.BytesIO()
+        np.savez(content, **{name: array for name, array in arrays.items() if array.dtype.kind in "fiub"})
+        _core.write_file(path, content.getvalue())
 
     def load_from_file(self, file_path: Path) -> None:
         """Reads it again, if it is there; what does not fit into this memory is left out."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from . import _core
 from ._arrays import as_count, as_float64, as_names, as_path, required, shown
 from ._numbers import conditions_of
-from .amortizers import AmortizedLikelihood, AmortizedModelComparison, TwoLevelAmortizedPosterior
-from .exceptions import ConfigurationError
+from .amortizers import AmortizedLikelihood, AmortizedModelComparison, AmortizedPosterior, TwoLevelAmortizedPosterior
+from .exceptions import ConfigurationError, OperationNotSupportedError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -84,8 +84,11 @@ def report(trainer_or_draws: Trainer | ArrayLike, truths_or_path: ArrayLike | Pa
     core = getattr(trainer_or_draws, "_core", None)
     is_trainer = isinstance(core, _core.Trainer)
     if is_trainer:
-        if not isinstance(trainer_or_draws.amortizer, (AmortizedModelComparison, AmortizedLikelihood, TwoLevelAmortizedPosterior)):
-            trainer_or_draws._require_posterior("report")
+        if not isinstance(trainer_or_draws.amortizer, (AmortizedPosterior, AmortizedModelComparison, AmortizedLikelihood, TwoLevelAmortizedPosterior)):
+            raise OperationNotSupportedError(
+                "report: it is for trainers of an AmortizedPosterior, TwoLevelAmortizedPosterior, AmortizedLikelihood or AmortizedModelComparison; "
+                f"this trainer's amortizer is of class {trainer_or_draws.amortizer._kind}"
+            )
         if path is not None:
             raise ConfigurationError("report(trainer, path) takes two arguments; truths are simulated")
         path = truths_or_path

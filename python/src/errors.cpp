@@ -58,6 +58,12 @@ void translate(const std::exception_ptr& thrown, void*) {
     const nb::object original = take();
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(original.ptr())), original.ptr());
   } catch (const Error& error) {
+    // KeyboardInterrupt and SystemExit are no failures that the library could add words to.
+    if (passing && !PyObject_IsInstance(passing, PyExc_Exception)) {
+      const nb::object original = take();
+      PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(original.ptr())), original.ptr());
+      return;
+    }
     const nb::object type = nb::module_::import_("bayesflow_cpp.exceptions").attr(name_of(error));
     const nb::object exception = type(error.what());
     if (passing) PyException_SetCause(exception.ptr(), take().release().ptr());

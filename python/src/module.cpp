@@ -4,6 +4,7 @@
 
 #include "arrays.hpp"
 #include "bayesflow/core/version.hpp"
+#include "io/atomic_file.hpp"
 
 NB_MODULE(_core, m) {
   using namespace bayesflow;
@@ -15,6 +16,12 @@ NB_MODULE(_core, m) {
   m.def(
       "take_missing_bytes", [] { return std::exchange(python::bytes_that_were_missing, 0); },
       "Bytes that an array among the arguments of the last call needed in vain; 0: that was not the reason.");
+  m.def(
+      "write_file",
+      [](const std::string& path, const nb::bytes& content) {
+        io::write_file(python::path_of(path), {content.c_str(), content.size()});
+      },
+      nb::arg("path"), nb::arg("content"), "A whole file or none; only a regular file is replaced.");
   python::bind_errors(m);
   python::bind_rng(m);
   python::bind_simulation(m);

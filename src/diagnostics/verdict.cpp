@@ -546,7 +546,10 @@ void write_sentences(Verdict& out) {
       : out.severity == Severity::harmless     ? fmt::format("a detectable but harmless misfit, which costs about {}: ", cost)
       : out.severity == Severity::overwhelming ? fmt::format("not to be trusted: much of what the data say is lost, at least {}: ", cost)
                                                : "not to be trusted: ";
-  out.sentence = fmt::format("{}{} ({}){}", head, text, basis, far_sentence(out));
+  const char* untested = out.severity == Severity::harmless && !out.conditional
+                             ? "; whether it uses all that the data say was not tested, for that needs the data"
+                             : "";
+  out.sentence = fmt::format("{}{}{} ({}){}", head, text, untested, basis, far_sentence(out));
 }
 
 }  // namespace

@@ -81,6 +81,15 @@ TEST(Conditional, ExactPosteriorsPassAndSayWhatWasLookedAt) {
   EXPECT_NE(verdict(c.draws, c.truths).sentence.find("was not tested, for that needs the data"), std::string::npos);
 }
 
+// Without the data nobody can say that a detectable misfit is all that is wrong.
+TEST(Conditional, HarmlessMisfitsWithoutDataSayWhatWasNotTested) {
+  Case c = gaussian(500, 100, 2, 20, 2);
+  for (std::int64_t i = 0; i < c.draws.size(); i += 2) c.draws.data()[i] += 0.05;
+  const Verdict v = verdict(c.draws, c.truths);
+  ASSERT_EQ(v.severity, Severity::harmless) << v.sentence;
+  EXPECT_NE(v.sentence.find("was not tested, for that needs the data"), std::string::npos) << v.sentence;
+}
+
 /// Heavy tails, discrete and constant columns, few and many data sets, contexts: exact posteriors are found at fault in at most 5 %.
 Case awkward(int kind, std::uint64_t seed) {
   Rng rng(seed, "awkward", static_cast<std::uint64_t>(kind));

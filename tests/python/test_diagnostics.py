@@ -382,3 +382,12 @@ def test_report_with_data(rng):
     draws, truths, x = halves(rng, used=4)
     assert "much of what the data say is lost" in bf.report(draws, truths, data=x).html
     assert "because the data were not given" in bf.report(draws, truths).html
+
+
+MASKED = np.ma.masked_array(np.full((40, 9, 2), 777.0, dtype=np.float32), mask=np.arange(720).reshape(40, 9, 2) % 7 == 0)
+
+
+@pytest.mark.parametrize("name", ["verdict", "recovery", "sbc_ecdf", "sbc_histograms", "z_score_contraction", "plot_recovery"])
+def test_masked_float32_draws_are_refused(name):
+    with pytest.raises(bf.exceptions.ConfigurationError, match="103 masked values; fill them in"):
+        getattr(d, name)(MASKED, np.zeros((40, 2)))

@@ -14,6 +14,12 @@ import bayesflow_cpp as bf
 LOCALES = pathlib.Path(__file__).parent.parent / "locale" / "make_locales.sh"
 
 
+def memory():
+    out = bf.helper_classes.SimulationMemory(capacity_in_batches=1)
+    out.store({"parameters": np.ones((2, 3))})
+    return out
+
+
 def savers(small_amortizer, gaussian_model):
     amortizer = small_amortizer()
     amortizer({"parameters": np.zeros((2, 4)), "summary_conditions": np.zeros((2, 10, 4))})  # makes the weights
@@ -27,10 +33,11 @@ def savers(small_amortizer, gaussian_model):
         "table.json": recovery.to_json,
         "table.h5": recovery.to_hdf5,
         "report.html": lambda path: bf.report(draws, truths, path),
+        "memory.npz": lambda path: memory().save_to_file(os.path.dirname(path)),
     }
 
 
-@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html"])
+@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html", "memory.npz"])
 def test_only_regular_files_are_replaced(name, tmp_path, small_amortizer, gaussian_model):
     save = savers(small_amortizer, gaussian_model)[name]
     for kind, make in {
@@ -51,7 +58,7 @@ def test_only_regular_files_are_replaced(name, tmp_path, small_amortizer, gaussi
         assert os.listdir(folder) == [name]
 
 
-@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html"])
+@pytest.mark.parametrize("name", ["model.h5", "simulations.h5", "presimulated.h5", "table.json", "table.h5", "report.html", "memory.npz"])
 def test_links_are_followed(name, tmp_path, small_amortizer, gaussian_model):
     (tmp_path / "there").mkdir()
     os.symlink(os.path.join("there", name), tmp_path / name)

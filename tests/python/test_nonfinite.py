@@ -178,6 +178,19 @@ def test_a_missing_axis_of_data_sets(built):
         built.sample({"summary_conditions": np.zeros((5, 2))}, 5)
     with pytest.raises(ShapeError, match="summary_conditions must have an axis of data sets, axis 0; got a single number"):
         built.sample({"summary_conditions": 1.0}, 5)
+    likelihood = bf.amortizers.AmortizedLikelihood(bf.networks.InvertibleNetwork(2))
+    direct = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2))
+    compared = bf.amortizers.AmortizedModelComparison(bf.networks.PMPNetwork(2))
+    point = bf.amortizers.AmortizedPointEstimator(bf.networks.PointNetwork(2))
+    for call, role in {
+        lambda: likelihood.sample({"conditions": 1.0}, 3): "conditions",
+        lambda: likelihood.log_likelihood({"conditions": np.zeros((2, 2)), "observables": 2.0}): "observables",
+        lambda: direct.sample({"direct_conditions": 1.0}, 3): "direct_conditions",
+        lambda: compared.posterior_probs({"direct_conditions": 1.0}): "direct_conditions",
+        lambda: point.estimate({"direct_conditions": 1.0}): "direct_conditions",
+    }.items():
+        with pytest.raises(ShapeError, match=f"{role} must have an axis of data sets, axis 0; got a single number"):
+            call()
     with pytest.raises(ShapeError, match=r"obs_data of shape \(5,\) needs the axis of data sets first: one data set x is x\[None\]"):
         bf.configuration.DefaultPosteriorConfigurator()({"obs_data": np.zeros(5)})
 

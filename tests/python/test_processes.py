@@ -6,7 +6,10 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
+
+import bayesflow_cpp as bf
 
 SMALL = """
 import os, signal, sys, threading, time
@@ -371,3 +374,19 @@ def test_arrays_that_memory_does_not_suffice_for_are_an_error():
         """,
         "goes on",
     )
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["prior", "simulator", "configurator"])
+def test_the_end_of_a_program_is_no_failure_of_its_functions(what, where):
+    """Ctrl-C in pilot runs and consistency checks arrives as what it is: `except Exception` must not catch it."""
+
+    def ends(*_):
+        raise what
+
+    prior = bf.simulation.Prior(prior_fun=ends if where == "prior" else lambda: np.zeros(2))
+    simulator = bf.simulation.Simulator(simulator_fun=ends if where == "simulator" else lambda theta: np.random.default_rng(1).normal(theta, size=(5, 2)))
+    with pytest.raises(what):
+        model = bf.simulation.GenerativeModel(prior, simulator)
+        amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2), bf.networks.DeepSet())
+        bf.trainers.Trainer(amortizer, model, configurator=ends)

@@ -54,6 +54,14 @@ def test_sharing_one_network_or_other_options_is_an_error(gaussian_model):
         bf.amortizers.AmortizedPosterior(flow, networks()[1])
     with pytest.raises(ConfigurationError, match="^AmortizedPosterior: summary_net carries the weights of another amortizer"):
         bf.amortizers.AmortizedPosterior(networks()[0], summary)
+    for of_class, make in {
+        "AmortizedPointEstimator": lambda: bf.amortizers.AmortizedPointEstimator(bf.networks.PointNetwork(2), summary),
+        "AmortizedModelComparison": lambda: bf.amortizers.AmortizedModelComparison(bf.networks.PMPNetwork(2), summary),
+    }.items():
+        with pytest.raises(ConfigurationError, match=f"^{of_class}: summary_net carries the weights of an AmortizedPosterior; give copy.copy"):
+            make()
+    with pytest.raises(ConfigurationError, match="^AmortizedLikelihood: .* carries the weights of an AmortizedPosterior; give copy.copy"):
+        bf.amortizers.AmortizedLikelihood(flow)
     with pytest.raises(ConfigurationError, match="which has latent_dist = None; got 5"):
         bf.amortizers.AmortizedPosterior(flow, summary, latent_dist=bf.latents.MultivariateStudentT(5))
     other = bf.amortizers.AmortizedPosterior(copy.copy(flow), copy.copy(summary), seed=4)

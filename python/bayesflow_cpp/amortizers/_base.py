@@ -91,16 +91,20 @@ class Amortizer(AmortizedTarget):
         """The amortizer whose weights these networks carry already; None: there is none."""
         owners = {id(net._amortizer): net._amortizer for net in self._networks() if net._amortizer is not None}
         for owner in owners.values():
+            if owner._kind != self._kind:
+                if owner.is_built:
+                    net = self._net if self.inference_net._amortizer is owner else "summary_net"
+                    raise ConfigurationError(
+                        f"{self._kind}: {net} carries the weights of an {owner._kind}; give copy.copy({net}), which has the same options and weights of its own"
+                    )
+                owner._disowned = True
+                continue
             mine, theirs = self._sharing(), owner._sharing()
             if self.seed is None:
                 mine["seed"] = theirs["seed"]
             if self._given_adapter is None:
                 mine["adapter"] = theirs["adapter"]
             other = [f"{key} = {theirs[key]!r}; got {value!r}" for key, value in mine.items() if value != theirs[key]]
-            if owner.is_built and owner._kind != self._kind:
-                raise ConfigurationError(
-                    f"{self._kind}: {self._net} carries the weights of an {owner._kind}; give copy.copy({self._net}), which has the same options and weights of its own"
-                )
             if owner.is_built:
                 net = self._net if self.inference_net._amortizer is owner else "summary_net"
                 if owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
@@ -113,7 +117,7 @@ class Amortizer(AmortizedTarget):
                         f"{self._kind}: these networks carry the weights of another amortizer, which has {other[0]}. Make new networks, or give "
                         "copy.copy(net) for each, which has the same options and weights of its own"
                     )
-            elif owner._kind != self._kind or other or owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
+            elif other or owner.inference_net is not self.inference_net or owner.summary_net is not self.summary_net:
                 owner._disowned = True
                 continue
             return owner
