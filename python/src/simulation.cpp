@@ -64,13 +64,14 @@ StoredPrecision precision_of(const std::string& name) {
 }
 
 nb::dict presimulate(const GenerativeModel& model, const std::string& path, std::int64_t n, std::uint64_t seed, std::int64_t batch_size,
-                     const std::string& precision, int threads, const std::string& nonfinite, double max_share,
-                     const nb::object& progress) {
+                     const std::string& precision, int threads, const std::string& nonfinite, double max_share, const nb::object& progress,
+                     std::optional<std::uint64_t> first) {
   PresimulateOptions options{.seed = seed,
                              .batch_size = batch_size,
                              .precision = precision_of(precision),
                              .threads = threads,
-                             .nonfinite = policy_of(nonfinite, max_share)};
+                             .nonfinite = policy_of(nonfinite, max_share),
+                             .first = first};
   options.progress = [&progress](const PresimulationProgress& p) {
     const nb::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
@@ -169,7 +170,7 @@ void bind_simulation(nb::module_& m) {
           },
           "batch_size"_a, "seed"_a, "purpose"_a, "first"_a)
       .def("presimulate", &presimulate, "path"_a, "n"_a, "seed"_a, "batch_size"_a, "precision"_a, "threads"_a, "nonfinite"_a, "max_share"_a,
-           "progress"_a.none());
+           "progress"_a.none(), "first"_a.none());
 
   nb::class_<MultiGenerativeModel, GenerativeModel>(m, "MultiGenerativeModel")
       .def(
@@ -205,6 +206,14 @@ void bind_simulation(nb::module_& m) {
         save_simulations(simulations, path_of(path), options);
       },
       "forward"_a, "path"_a, "model_name"_a, "param_names"_a, "precision"_a);
+
+  m.def(
+      "join_simulations",
+      [](const std::vector<std::string>& parts, const std::string& path) {
+        const nb::gil_scoped_release nogil;
+        return join_simulations({parts.begin(), parts.end()}, path_of(path));
+      },
+      "parts"_a, "path"_a);
 
   nb::class_<SimulationStore>(m, "SimulationStore")
       .def(

@@ -107,24 +107,37 @@ Array stored(Array array, StoredPrecision precision) {
   return array;
 }
 
+/// Index of the first simulation in a file.
+std::uint64_t first_index(const detail::StoreFile& file) {
+  const detail::CommitRecord& c = file.committed();
+  return c.next_index - c.rows - static_cast<std::uint64_t>(c.dropped);
+}
+
+/// The first setting in which a file differs, as a sentence; empty if there is none.
+std::string difference(const detail::StoreDescription& is, const detail::StoreDescription& wanted) {
+  if (is.model_name != wanted.model_name) return fmt::format("they are of model \"{}\", not \"{}\"", is.model_name, wanted.model_name);
+  if (is.param_names != wanted.param_names) return "their parameters have other names";
+  if (is.seed != wanted.seed) return fmt::format("their seed is {}, not {}", is.seed, wanted.seed);
+  if (is.precision != wanted.precision)
+    return fmt::format("they are stored as {}", is.precision == StoredPrecision::float32 ? "float32" : "float64");
+  if (is.batch_size != wanted.batch_size) return fmt::format("their batch_size is {}, not {}", is.batch_size, wanted.batch_size);
+  if (is.one_context_per_batch != wanted.one_context_per_batch) return "one of them has a non-batchable context";
+  return {};
+}
+
 /// Throws IoError unless the file was begun by this model with these settings: the first simulations are made again and compared.
-void require_same(const detail::StoreFile& file, const detail::StoreDescription& wanted,
+void require_same(const detail::StoreFile& file, const detail::StoreDescription& wanted, std::uint64_t first,
                   const std::function<Simulations(std::int64_t)>& simulate, const GenerativeModel& model) {
   const auto refuse = [&](const std::string& what) {
     throw IoError(fmt::format("\"{}\" holds other simulations: {}; choose another path, or delete this file", file.path().string(), what));
   };
-  const detail::StoreDescription& is = file.description();
-  if (is.model_name != wanted.model_name) refuse(fmt::format("they are of model \"{}\", not \"{}\"", is.model_name, wanted.model_name));
-  if (is.param_names != wanted.param_names) refuse("their parameters have other names");
-  if (is.seed != wanted.seed) refuse(fmt::format("their seed is {}, not {}", is.seed, wanted.seed));
-  if (is.precision != wanted.precision)
-    refuse(fmt::format("they are stored as {}", is.precision == StoredPrecision::float32 ? "float32" : "float64"));
-  if (is.batch_size != wanted.batch_size) refuse(fmt::format("their batch_size is {}, not {}", is.batch_size, wanted.batch_size));
-  if (is.one_context_per_batch != wanted.one_context_per_batch) refuse("one of them has a non-batchable context");
+  if (const std::string what = difference(file.description(), wanted); !what.empty()) refuse(what);
+  if (const std::uint64_t is = first_index(file); file.committed().next_index > 0 && is != first)
+    refuse(fmt::format("they begin with simulation {}, not {}", is, first));
   if (file.committed().batches == 0 || !model.is_reproducible()) return;
   // A simulation does not depend on the size of its batch, unless a function makes the whole batch.
   const Simulations old = file.read(0);
-  const auto attempted = static_cast<std::int64_t>(file.first_index_after(0));
+  const auto attempted = static_cast<std::int64_t>(file.first_index_after(0) - first);
   Simulations fresh;
   for (std::int64_t size = model.depends_on_batch() ? attempted : 1;; size = std::min(2 * size, attempted)) {
     fresh = simulate(size);
@@ -168,6 +181,7 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
   options.validate();
   if (n < 1) throw ArgumentError(fmt::format("GenerativeModel::presimulate: n must be at least 1; got {}", n));
   ThreadPool pool(options.threads);
+  const std::uint64_t first = options.first.value_or(0);
   detail::StoreDescription wanted{
       this->options().name,       param_names(), options.seed, options.precision, static_cast<std::uint64_t>(options.batch_size),
       has_non_batchable_context()};
@@ -175,14 +189,14 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
     NonFiniteCount unused;
     NonFinitePolicy policy = options.nonfinite;
     policy.max_share = std::nextafter(1.0, 0.0);  // judged when it counts
-    return simulate(size, options.seed, kPurpose, 0, &pool, policy, unused);
+    return simulate(size, options.seed, kPurpose, first, &pool, policy, unused);
   };
 
   std::optional<detail::StoreFile> file;
   if (std::filesystem::exists(path)) {
     file = detail::StoreFile::open_for_append(path);
     if (wanted.batch_size == 0) wanted.batch_size = file->description().batch_size;
-    require_same(*file, wanted, simulate_first, *this);
+    require_same(*file, wanted, first, simulate_first, *this);
   } else if (wanted.batch_size == 0) {
     wanted.batch_size = wanted.one_context_per_batch
                             ? kContextBatch
@@ -193,27 +207,29 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
   const auto batches_for = [&](std::int64_t rows) { return static_cast<std::uint64_t>((rows + batch_size - 1) / batch_size); };
 
   PresimulationSummary summary;
-  std::uint64_t next_index = 0;
+  std::uint64_t next_index = first;
   NonFiniteCount count;
+  // Simulations that are still to be made: of a part, up to its end; otherwise until there are n.
+  const auto missing = [&] { return options.first ? n - static_cast<std::int64_t>(next_index - first) : n - summary.simulations; };
   if (file) {
     const detail::CommitRecord& c = file->committed();
     summary.found = summary.simulations = static_cast<std::int64_t>(c.rows);
-    next_index = c.next_index;
+    if (c.next_index > 0) next_index = c.next_index;
     count = {c.simulated, c.dropped, c.redrawn};
     // Only for more rows, so that what was interrupted becomes the same file as what was not.
-    if (summary.found >= n && !file->is_finished()) file->finish();
-    if (summary.found >= n && options.progress) options.progress({summary.found, n, 0, 0});
+    if (missing() <= 0 && !file->is_finished()) file->finish();
+    if (missing() <= 0 && options.progress) options.progress({summary.found, n, 0, 0});
     if (static_cast<std::uint64_t>(n) > file->capacity_rows())
-      file->reserve(static_cast<std::uint64_t>(n), c.batches + batches_for(n - summary.found));
+      file->reserve(static_cast<std::uint64_t>(n), c.batches + batches_for(missing()));
   }
   const NonFiniteCount before = count;
   detail::ProcessUnique<BackgroundWriter> writer;
-  if (file && summary.simulations < n) writer = detail::make_in_process<BackgroundWriter>(std::move(*file));
+  if (file && missing() > 0) writer = detail::make_in_process<BackgroundWriter>(std::move(*file));
   const std::uint64_t process = detail::process_generation();
   try {
-    while (summary.simulations < n) {
+    while (missing() > 0) {
       const NonFiniteCount former = count;
-      const std::int64_t size = std::min(batch_size, n - summary.simulations);
+      const std::int64_t size = std::min(batch_size, missing());
       Simulations batch = simulate(size, options.seed, kPurpose, next_index, &pool, options.nonfinite, count);
       if (process != detail::process_generation())
         throw SimulationError(
@@ -231,9 +247,9 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
       if (!options.progress) continue;
       PresimulationProgress progress{summary.simulations, n, 0, 0};
       progress.simulations_per_second = static_cast<double>(summary.simulations - summary.found) / std::max(since(start), 1e-9);
-      progress.seconds_left = static_cast<double>(n - summary.simulations) / std::max(progress.simulations_per_second, 1e-9);
+      progress.seconds_left = static_cast<double>(missing()) / std::max(progress.simulations_per_second, 1e-9);
       if (options.progress(progress)) continue;
-      summary.completed = summary.simulations >= n;
+      summary.completed = missing() <= 0;
       break;
     }
     if (writer) writer->finish().finish();
@@ -251,6 +267,50 @@ PresimulationSummary GenerativeModel::presimulate(const std::filesystem::path& p
   summary.seconds = since(start);
   summary.file_bytes = std::filesystem::file_size(path);
   return summary;
+}
+
+std::int64_t join_simulations(const std::vector<std::filesystem::path>& parts, const std::filesystem::path& path) {
+  if (parts.empty()) throw ArgumentError("join_simulations: there are no parts; give the files that presimulate has written");
+  std::vector<detail::StoreFile> files;
+  for (const std::filesystem::path& part : parts) files.push_back(detail::StoreFile::open(part));
+  const auto begin = [](const detail::StoreFile& file) { return file.committed().batches ? first_index(file) : ~std::uint64_t{0}; };
+  std::ranges::stable_sort(files, {}, begin);
+  std::uint64_t next = 0, rows = 0;
+  for (const detail::StoreFile& file : files) {
+    const auto refuse = [&](const std::string& what) {
+      throw IoError(fmt::format("join_simulations: \"{}\" {}", file.path().string(), what));
+    };
+    const detail::CommitRecord& c = file.committed();
+    if (c.batches == 0) refuse("holds no simulations yet; run its job again");
+    if (const std::string what = difference(file.description(), files[0].description()); !what.empty())
+      refuse(fmt::format("is no part of the same file as \"{}\": {}", files[0].path().string(), what));
+    if (first_index(file) != next)
+      refuse(fmt::format("begins with simulation {}, but {} is the next one: a part is {}", first_index(file), next,
+                         first_index(file) < next ? "there twice" : "missing or not complete; run its job again"));
+    if (const std::uint64_t made = c.next_index - first_index(file); made < file.capacity_rows())
+      refuse(fmt::format("has {} of its {} simulations; run its job again", made, file.capacity_rows()));
+    next = c.next_index;
+    rows += c.rows;
+  }
+  const auto batch_size = files[0].description().batch_size;
+  std::optional<detail::StoreFile> joined;
+  for (const detail::StoreFile& file : files) {
+    NonFiniteCount former;
+    for (std::uint64_t b = 0; b < file.committed().batches; ++b) {
+      const Simulations batch = file.read(b);
+      const NonFiniteCount count = file.count_up_to(b);
+      if (!joined) joined = detail::StoreFile::create(path, file.description(), next, (next + batch_size - 1) / batch_size, batch);
+      joined->append(batch, file.first_index_after(b),
+                     {count.simulated - former.simulated, count.dropped - former.dropped, count.redrawn - former.redrawn});
+      former = count;
+    }
+    // Batches at the end of which nothing was left.
+    const detail::CommitRecord& c = file.committed();
+    joined->append({}, c.next_index, {c.simulated - former.simulated, c.dropped - former.dropped, c.redrawn - former.redrawn});
+  }
+  joined->finish();
+  joined->publish();
+  return static_cast<std::int64_t>(rows);
 }
 
 void save_simulations(const Simulations& simulations, const std::filesystem::path& path, const SaveSimulationsOptions& options) {

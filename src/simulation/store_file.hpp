@@ -103,6 +103,11 @@ class StoreFile {
   [[nodiscard]] std::uint64_t rows(std::uint64_t batch) const { return line(batch).rows; }
   /// Index of the first simulation after a batch: those that were dropped count as well.
   [[nodiscard]] std::uint64_t first_index_after(std::uint64_t batch) const { return line(batch).next_index; }
+  /// Of all simulations up to and with a batch.
+  [[nodiscard]] NonFiniteCount count_up_to(std::uint64_t batch) const {
+    const BatchLine at = line(batch);
+    return {at.simulated, at.dropped, at.redrawn};
+  }
   /// Memory that the values of a batch need as doubles.
   [[nodiscard]] std::uint64_t array_bytes(std::uint64_t batch) const;
   /// Throws IoError unless the checksum fits.

@@ -49,6 +49,29 @@ TEST(Presimulate, IsTheSameFileForAnyNumberOfThreads) {
   EXPECT_TRUE(contents(folder / "one.h5") == contents(folder / "three.h5"));
 }
 
+TEST(Presimulate, PartsBecomeTheFileOfOneProcess) {
+  for (const GenerativeModel& model : {gaussian_model(), varying_model(), further_model(true)}) {
+    const TemporaryFolder folder;
+    model.presimulate(folder / "whole.h5", 500, {.batch_size = 32});
+    std::vector<std::filesystem::path> parts;
+    for (const std::uint64_t first : {256U, 0U, 384U}) {
+      parts.push_back(folder / ("part" + std::to_string(first) + ".h5"));
+      PresimulateOptions options{.batch_size = 32, .first = first};
+      const std::int64_t n = first == 0 ? 256 : first == 256 ? 128 : 116;
+      options.progress = [](const PresimulationProgress& p) { return p.done < 64; };  // interrupted, and gone on with
+      model.presimulate(parts.back(), n, options);
+      EXPECT_THROW((void)join_simulations(parts, folder / "joined.h5"), IoError);
+      EXPECT_FALSE(std::filesystem::exists(folder / "joined.h5"));
+      options.progress = {};
+      model.presimulate(parts.back(), n, options);
+    }
+    EXPECT_EQ(join_simulations(parts, folder / "joined.h5"), 500);
+    EXPECT_TRUE(contents(folder / "joined.h5") == contents(folder / "whole.h5"));
+    EXPECT_THROW((void)join_simulations({parts[0], parts[1], parts[1]}, folder / "other.h5"), IoError);
+    EXPECT_THROW((void)join_simulations({}, folder / "other.h5"), ArgumentError);
+  }
+}
+
 TEST(Presimulate, ContinuesWhereItStopped) {
   const TemporaryFolder folder;
   const GenerativeModel model = gaussian_model();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct PresimulateOptions {
   StoredPrecision precision = StoredPrecision::float64;
   int threads = 0;  ///< 0: as many as the machine has
   NonFinitePolicy nonfinite = {};
+  /// The file is a part of a larger one: it gets simulations first, ..., first + n - 1, without those that `nonfinite` drops. Parts of
+  /// several processes or machines, each begun at a multiple of batch_size, become one file by join_simulations.
+  std::optional<std::uint64_t> first = {};
   std::function<bool(const PresimulationProgress&)> progress = {};  ///< false: stop after this batch; the file keeps what it has
   void validate() const;                                            ///< throws ConfigurationError
 };
@@ -50,5 +54,10 @@ struct SaveSimulationsOptions {
   StoredPrecision precision = StoredPrecision::float64;
 };
 void save_simulations(const Simulations& simulations, const std::filesystem::path& path, const SaveSimulationsOptions& options = {});
+
+/// Writes the parts (PresimulateOptions::first) of simulations 0, 1, ... as one file, the same, byte for byte, that one process would have
+/// written. Their order is that of their simulations, not of `parts`. Replaces the file at once or not at all. Returns how many simulations
+/// there are. Throws IoError if a part is not complete, is missing, is there twice, or has other settings than the first one.
+std::int64_t join_simulations(const std::vector<std::filesystem::path>& parts, const std::filesystem::path& path);
 
 }  // namespace bayesflow

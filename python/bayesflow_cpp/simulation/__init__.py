@@ -12,11 +12,11 @@ from .model import GenerativeModel
 from .multi import MultiGenerativeModel
 from .prior import Prior
 from .simulator import Simulator
-from .store import SimulationStore, save_simulations
+from .store import SimulationStore, join_simulations, save_simulations
 from .two_level import TwoLevelGenerativeModel, TwoLevelPrior
 
 __all__ = [
     "ContextGenerator", "Prior", "TwoLevelPrior", "Simulator", "GenerativeModel", "TwoLevelGenerativeModel", "MultiGenerativeModel", "Shared", "SimulationStore",
-    "save_simulations",
+    "join_simulations", "save_simulations",
 ]  # fmt: skip
 

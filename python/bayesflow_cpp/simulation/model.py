@@ -67,16 +67,20 @@ class Model:
         return batch_size, first
 
     def presimulate(self, path: Path, n: int, *, seed: int = 0, batch_size: int = 0, precision: str = "float64", threads: int = 0,
-                    nonfinite: str = "refuse", max_share: float = 0.1, progress: bool = True) -> dict[str, Any]:
+                    nonfinite: str = "refuse", max_share: float = 0.1, progress: bool = True, first: int | None = None) -> dict[str, Any]:
         """Makes the file at `path` hold `n` simulations. A file that this model began with the same settings is continued, so a program that was
         interrupted may simply be run again; with functions that take an `rng` the file is then the same, byte for byte.
+
+        `first`: the file is a part of a larger one, and gets simulations `first` to `first` + `n`, less those that `nonfinite="drop"` leaves out; parts that
+        begin at multiples of `batch_size` become one file by `join_simulations`. `python -m bayesflow_cpp simulate` does both for jobs of a cluster.
 
         Returns a dictionary of what was done. Raises IoError (disk full, another model's file: what was complete stays) and SimulationError.
         """
         from .._progress import presimulation_progress
 
+        first = None if first is None else as_count(first, "presimulate: first", 0)
         with presimulation_progress(n, progress) as report:
-            return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report)
+            return self._core.presimulate(as_path(path, "presimulate: path"), n, seed, batch_size, precision, threads, nonfinite, max_share, report, first)
 
     def presimulate_and_save(self, batch_size: int, folder_path: Path, total_iterations: int | None = None, memory_limit: int | None = None,
                              iterations_per_epoch: int | None = None, epochs: int | None = None, extend_from: int = 0,

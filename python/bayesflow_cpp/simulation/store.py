@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .. import _core
-from .._arrays import as_names, as_path
+from .._arrays import as_names, as_path, shown
+from ..exceptions import ConfigurationError
 from .forward import from_core, to_core
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
     from .._types import Names, Path, Simulations
 
@@ -51,3 +53,14 @@ def save_simulations(simulations: Simulations, path: Path, *, model_name: str = 
                      precision: str = "float64") -> None:
     """Writes a forward dictionary as a file of simulations, at once or not at all."""
     _core.save_simulations(to_core(simulations), as_path(path, "save_simulations: path"), model_name, as_names(param_names, "save_simulations: param_names"), precision)
+
+
+def join_simulations(parts: Sequence[Path], path: Path) -> int:
+    """Writes the parts of a set of simulations (`presimulate(..., first=...)`, `python -m bayesflow_cpp simulate`) as one file, the same, byte for
+    byte, that one process would have written. The parts stay. Returns how many simulations there are.
+
+    Raises IoError, which names the part: not complete, missing, there twice, of another model or seed.
+    """
+    if isinstance(parts, (str, bytes)) or not isinstance(parts, Iterable):
+        raise ConfigurationError(f"join_simulations: parts must be a list of paths; got {shown(parts)}")
+    return _core.join_simulations([as_path(part, "join_simulations: parts") for part in parts], as_path(path, "join_simulations: path"))
