@@ -12,6 +12,7 @@ BELOW = {
     "io": {"core"},
     "autodiff": {"core"},
     "nn": {"core", "autodiff"},
+    "distributed": {"core", "nn"},
     "data": {"core", "autodiff"},
     "adapter": {"core", "io", "data"},
     "simulation": {"core", "io", "data"},
