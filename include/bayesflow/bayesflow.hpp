@@ -45,6 +45,7 @@
 #include "bayesflow/networks/autoregressive_flow.hpp"
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/diffusion_network.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
 #include "bayesflow/networks/flow_matching.hpp"
 #include "bayesflow/networks/fusion_network.hpp"

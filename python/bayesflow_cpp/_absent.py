@@ -41,9 +41,10 @@ VERSION_2 = {
 VERSION_2_NETWORKS = {
     "CouplingFlow": "here it is networks.InvertibleNetwork(num_params, num_coupling_layers, coupling_design=\"affine\" or \"spline\")",
     **dict.fromkeys(
-        ("DiffusionModel", "ConsistencyModel", "StableConsistencyModel", "FreeFormFlow"),
+        ("ConsistencyModel", "StableConsistencyModel", "FreeFormFlow"),
         "use networks.FlowMatchingNetwork(num_params), or networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
     ),
+    "DiffusionModel": "here it is networks.DiffusionNetwork(num_params)",
     "FlowMatching": "here it is networks.FlowMatchingNetwork(num_params)",
     **dict.fromkeys(("PointInferenceNetwork", "ScoringRuleNetwork"), "here it is networks.PointNetwork(num_params, \"mean_and_sd\" or \"quantiles\")"),
     **dict.fromkeys(("FusionTransformer", "MultimodalSummaryNetwork"), "here it is networks.FusionNetwork"),

@@ -26,6 +26,7 @@ _OWNERS = {
     "Hierarchical": "HierarchicalNetwork",
     "Split": "SplitNetwork",
     "FlowMatching": "FlowMatchingNetwork",
+    "Diffusion": "DiffusionNetwork",
     "MixtureDensity": "MixtureDensityNetwork",
     "Fusion": "FusionNetwork",
     "Graph": "SummaryNetwork",

@@ -7,6 +7,7 @@
 #include "bayesflow/networks/autoregressive_flow.hpp"
 #include "bayesflow/networks/conv_network.hpp"
 #include "bayesflow/networks/deep_set.hpp"
+#include "bayesflow/networks/diffusion_network.hpp"
 #include "bayesflow/networks/evidential_network.hpp"
 #include "bayesflow/networks/flow_matching.hpp"
 #include "bayesflow/networks/fusion_network.hpp"
@@ -44,6 +45,7 @@ void for_each_inference_network(Visit&& visit) {
   visit.template operator()<InvertibleNetwork>("InvertibleNetwork");
   visit.template operator()<AutoregressiveFlow>("AutoregressiveFlow");
   visit.template operator()<FlowMatchingNetwork>("FlowMatchingNetwork");
+  visit.template operator()<DiffusionNetwork>("DiffusionNetwork");
   visit.template operator()<MixtureDensityNetwork>("MixtureDensityNetwork");
   visit.template operator()<PMPNetwork>("PMPNetwork");
   visit.template operator()<EvidentialNetwork>("EvidentialNetwork");

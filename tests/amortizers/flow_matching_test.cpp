@@ -7,8 +7,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "amortizers/support_random_network.hpp"
 #include "bayesflow/core/errors.hpp"
-#include "bayesflow/nn/gradient_check.hpp"
 #include "bayesflow/nn/parameters.hpp"
 #include "support/expect.hpp"
 
@@ -19,50 +19,17 @@ FlowMatchingOptions small(std::int64_t width, std::int64_t units = 64) {
   return {.num_params = width, .dense = {.units = units, .activation = Activation::swish}, .num_dense = 3, .time_frequencies = 4};
 }
 
-/// A network with random weights, so that its flow is far from the identity.
-struct Random {
-  nn::ParameterStore store;
-  FlowMatchingNetwork net;
-  explicit Random(FlowMatchingOptions options, double scale = 0.3) : net(std::move(options)) {
-    net.build(nn::Builder(store, 1), net.options().num_params, 0);
-    nn::randomize(store, 2, scale);
-  }
-  [[nodiscard]] Array log_density(const Array& y) const {
-    Tape tape;
-    tape.reset({.gradients = false, .training = false});
-    const Tensor out = net.log_density(tape, tape.input(y), {});
-    Array values({out.size()});
-    for (std::int64_t i = 0; i < out.size(); ++i) values[i] = static_cast<double>(out.data()[i]);
-    return values;
-  }
-  [[nodiscard]] Array draws(std::int64_t count, std::uint64_t seed = 0) const {
-    Tape tape;
-    tape.reset({.gradients = false, .training = false});
-    std::vector<Rng> streams;
-    for (std::int64_t first = 0; first < count; first += DrawStreams::kBlock)
-      streams.push_back(Rng(seed, "draws").at(static_cast<std::uint64_t>(first)));
-    DrawStreams numbers(count, std::move(streams));
-    const Tensor out = net.sample(tape, numbers, {});
-    Array values({count, net.target_width()});
-    for (std::int64_t i = 0; i < out.size(); ++i) values.data()[i] = static_cast<double>(out.data()[i]);
-    return values;
-  }
-};
+using Random = RandomNetwork<FlowMatchingNetwork>;
 
 TEST(FlowMatching, DensitiesIntegrateToOne) {
   for (const std::int64_t width : {1, 2}) {
     const Random random(small(width, 16), width == 1 ? 0.4 : 0.25);
-    const double half = 7, step = 0.1;
-    const auto n = static_cast<std::int64_t>(2 * half / step);
-    Array grid({width == 1 ? n : n * n, width});
-    for (std::int64_t i = 0; i < grid.dim(0); ++i) {
-      grid(i, 0) = -half + step * (static_cast<double>(width == 1 ? i : i / n) + 0.5);
-      if (width == 2) grid(i, 1) = -half + step * (static_cast<double>(i % n) + 0.5);
-    }
-    EXPECT_NEAR(exp(random.log_density(grid)).sum() * std::pow(step, width), 1.0, 0.01) << width;
+    EXPECT_NEAR(integral_of(random, 7, 0.1), 1.0, 0.01) << width;
     // It is no standard normal that integrates to one here.
-    Array normal = grid.map([](double x) { return -0.5 * x * x - 0.5 * std::log(2 * std::numbers::pi); });
-    EXPECT_GT(abs(random.log_density(grid.slice(n / 2 - 5, n / 2 + 5)) - normal.slice(n / 2 - 5, n / 2 + 5).sum(1)).max(), 0.1);
+    Array near({10, width}, 0.05);
+    for (std::int64_t i = 0; i < 10; ++i) near(i, 0) = -0.45 + 0.1 * static_cast<double>(i);
+    Array normal = near.map([](double x) { return -0.5 * x * x - 0.5 * std::log(2 * std::numbers::pi); });
+    EXPECT_GT(abs(random.log_density(near) - normal.sum(1)).max(), 0.1);
   }
 }
 
@@ -97,6 +64,34 @@ TEST(FlowMatching, FinerStepsChangeLittle) {
   EXPECT_LT(abs(a.log_density(points) - b.log_density(points)).max(), 1e-3);
   EXPECT_LT(abs(a.log_density(points) - c.log_density(points)).max(), 5e-3);
   EXPECT_LT(abs(a.draws(50) - b.draws(50)).max(), 1e-3);
+}
+
+TEST(FlowMatching, AdaptiveStepsKeepTheirTolerance) {
+  FlowMatchingOptions fine = small(2, 16), loose = fine, strict = fine;
+  fine.steps = 200;
+  loose.solver = strict.solver = OdeSolver::dopri5;
+  loose.tolerance = 1e-2;
+  strict.tolerance = 1e-6;
+  const Random a(fine), b(loose), c(strict);
+  const Array points = Rng(3, "points").normal({20, 2});
+  const double off = abs(a.draws(300) - b.draws(300)).max(), close = abs(a.draws(300) - c.draws(300)).max();
+  EXPECT_LT(close, 2e-5);
+  EXPECT_LT(off, 0.5);
+  EXPECT_GT(off, close);
+  EXPECT_LT(abs(a.log_density(points) - c.log_density(points)).max(), 1e-4);
+  // A draw is the same among more of them.
+  EXPECT_EQ(b.draws(300).slice(0, 17), b.draws(17));
+}
+
+TEST(FlowMatching, EstimatedTracesAreNearExactOnes) {
+  FlowMatchingOptions one = small(1, 16), exact = small(3, 16), estimated = exact;
+  one.trace_probes = 1;  // of one dimension the estimate is exact
+  const Array line = Rng(3, "points").normal({20, 1}), points = Rng(3, "points").normal({200, 3});
+  EXPECT_LT(abs(Random(one).log_density(line) - Random(small(1, 16)).log_density(line)).max(), 1e-5);
+  estimated.trace_probes = 64;
+  const Array difference = Random(estimated).log_density(points) - Random(exact).log_density(points);
+  EXPECT_LT(abs(difference).mean(), 0.1);
+  EXPECT_GT(abs(difference).max(), 1e-5);
 }
 
 TEST(FlowMatching, SaysWhatDoesNotFit) {

@@ -8,12 +8,16 @@ import pytest
 import bayesflow_cpp as bf
 from bayesflow_cpp.amortizers import AmortizedLikelihood, AmortizedPosterior, load_amortizer
 from bayesflow_cpp.exceptions import ConfigurationError
-from bayesflow_cpp.networks import AutoregressiveFlow, MixtureDensityNetwork
+from bayesflow_cpp.networks import AutoregressiveFlow, DiffusionNetwork, FlowMatchingNetwork, MixtureDensityNetwork
 
 SMALL = {"units": 16, "activation": "swish"}
 NETWORKS = {
     "AutoregressiveFlow": lambda: AutoregressiveFlow(2, 2, dense_args=SMALL),
     "AutoregressiveFlow affine": lambda: AutoregressiveFlow(2, 2, "affine", SMALL, order="shuffled"),
+    "DiffusionNetwork": lambda: DiffusionNetwork(2, {"units": 32, "activation": "swish"}, 3, solver="dopri5", tolerance=1e-3),
+    "DiffusionNetwork stochastic": lambda: DiffusionNetwork(2, {"units": 32, "activation": "swish"}, 3, schedule="cosine", sampler="sde", steps=60),
+    "FlowMatchingNetwork": lambda: FlowMatchingNetwork(2, {"units": 32, "activation": "swish"}, 3, solver="dopri5", tolerance=1e-3, coupling="optimal_transport",
+                                                       trace_probes=4),
     "MixtureDensityNetwork": lambda: MixtureDensityNetwork(2, 3, dense_args=SMALL),
     "MixtureDensityNetwork diagonal": lambda: MixtureDensityNetwork(2, 3, "diagonal", SMALL),
 }
@@ -97,3 +101,17 @@ def test_wrong_options_of_autoregressive_flows(arguments, text):
 def test_wrong_options_of_mixtures(arguments, text):
     with pytest.raises((ConfigurationError, bf.exceptions.ArgumentError), match=text):
         MixtureDensityNetwork(**arguments)
+
+
+@pytest.mark.parametrize(("network", "arguments", "text"), [
+    (DiffusionNetwork, dict(schedule="linear"), "DiffusionNetwork: schedule .*edm.*cosine"),
+    (DiffusionNetwork, dict(sampler="heun"), "DiffusionNetwork: sampler .*ode.*sde"),
+    (DiffusionNetwork, dict(sigma_min=0.0), "DiffusionNetwork: sigma_min = 0"),
+    (DiffusionNetwork, dict(tolerance=1.0), "DiffusionNetwork: tolerance = 1"),
+    (FlowMatchingNetwork, dict(coupling="hungarian"), "FlowMatchingNetwork: coupling"),
+    (FlowMatchingNetwork, dict(trace_probes=-1), "FlowMatchingNetwork: trace_probes"),
+    (FlowMatchingNetwork, dict(tolerance=0.0), "FlowMatchingNetwork: tolerance = 0"),
+])  # fmt: skip
+def test_wrong_options_of_equations(network, arguments, text):
+    with pytest.raises((ConfigurationError, bf.exceptions.ArgumentError), match=text):
+        network(2, **arguments)

@@ -74,6 +74,30 @@ inline std::vector<InferenceCase> inference_cases() {
                                   .solver = loss == VelocityLoss::squared ? OdeSolver::rk4 : OdeSolver::euler,
                                   .steps = loss == VelocityLoss::squared ? 3 : 40});
     });
+  add("FlowMatchingNetwork", "adaptive", 2, AmortizedPosterior::kKind, [] {
+    return FlowMatchingNetwork({.num_params = 2,
+                                .dense = {.units = 6, .activation = Activation::tanh},
+                                .num_dense = 2,
+                                .solver = OdeSolver::dopri5,
+                                .coupling = FlowCoupling::optimal_transport,
+                                .condition_weight = 10,
+                                .tolerance = 1e-3,
+                                .trace_probes = 3});
+  });
+  for (const auto& [what, schedule, sampler] :
+       {std::tuple{"", NoiseSchedule::edm, DiffusionSampler::ode}, std::tuple{"stochastic", NoiseSchedule::cosine, DiffusionSampler::sde}})
+    add("DiffusionNetwork", what, 2, AmortizedPosterior::kKind, [schedule = schedule, sampler = sampler] {
+      return DiffusionNetwork({.num_params = 2,
+                               .dense = {.units = 6, .activation = Activation::tanh},
+                               .num_dense = 2,
+                               .dropout_prob = 0.1,
+                               .time_frequencies = 2,
+                               .schedule = schedule,
+                               .sampler = sampler,
+                               .solver = sampler == DiffusionSampler::ode ? OdeSolver::dopri5 : OdeSolver::rk4,
+                               .steps = 6,
+                               .tolerance = 1e-3});
+    });
   for (const auto& [what, covariance] : {std::pair{"", Covariance::full}, std::pair{"diagonal", Covariance::diagonal}})
     add("MixtureDensityNetwork", what, 3, AmortizedPosterior::kKind, [covariance = covariance] {
       return MixtureDensityNetwork({.num_params = 3,

@@ -15,7 +15,7 @@ from .invertible import InvertibleNetwork
 if TYPE_CHECKING:
     from .._types import Settings, Size
 
-__all__ = ["AutoregressiveFlow", "MixtureDensityNetwork"]
+__all__ = ["AutoregressiveFlow", "DiffusionNetwork", "MixtureDensityNetwork"]
 
 
 def require_density(owner, argument, net):
@@ -41,6 +41,10 @@ class DensityNetwork(_Head):
     def _layers(self):
         s = self._settings
         return f"{s['num_dense']} x {s['dense']['units']} {s['dense']['activation']}"
+
+    def _solver(self):
+        s = self._settings
+        return f"dopri5 to {s['tolerance']:g}" if s["solver"] == "dopri5" else f"{s['steps']} {s['solver']} steps"
 
     def __repr__(self):
         return f"<{type(self).__name__}({self.num_params}), {self._in_words()}; {self._weights()}>"
@@ -134,3 +138,56 @@ class MixtureDensityNetwork(DensityNetwork):
 
     def _in_words(self):
         return f"{self._settings['num_components']} components, {self._settings['covariance']} covariances, {self._layers()}"
+
+
+class DiffusionNetwork(DensityNetwork):
+    """A diffusion model: normal noise is taken away from parameters, at all noise levels (Karras et al. 2022, Song et al. 2021). Of an `AmortizedPosterior`
+    or `AmortizedLikelihood`. Targets should be of unit scale.
+
+    Parameters
+    ----------
+    num_params : int
+        Width of the targets.
+    dense_args : dict, optional
+        units, activation, ... of the hidden layers. None: 256 units, swish.
+    num_dense : int
+        Hidden layers.
+    schedule : "edm" or "cosine"
+        Noise levels of training and of the sampler.
+    sampler : "ode" or "sde"
+        Draws follow the probability-flow equation, or get fresh noise in each of `steps` steps. Densities always follow the equation.
+    residual : bool
+        Hidden layers but the first add to their input.
+    dropout_prob : float
+        After each hidden layer, in training.
+    time_frequencies : int
+        Sines and cosines of the noise level's logarithm beside it as inputs.
+    sigma_min, sigma_max : float
+        Least and most noise.
+    sigma_data : float
+        Standard deviation of the targets.
+    solver : "rk4", "euler" or "dopri5"
+        Of the equation: steps of equal length, or as long as `tolerance` allows (Dormand and Prince).
+    steps : int
+        Of "rk4", "euler" and the sampler "sde".
+    tolerance : float
+        Of a step of "dopri5", absolute and relative.
+    trace_probes : int
+        0: exact traces in densities; else Hutchinson's estimate by this many random vectors.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    """
+
+    def __init__(self, num_params: int, dense_args: Settings | None = None, num_dense: int = 4, *, schedule: str = "edm", sampler: str = "ode",
+                 residual: bool = True, dropout_prob: float = 0.0, time_frequencies: int = 8, sigma_min: float = 1e-3, sigma_max: float = 80.0,
+                 sigma_data: float = 1.0, solver: str = "rk4", steps: int = 25, tolerance: float = 1e-4, trace_probes: int = 0, name: str | None = None,
+                 seed: int | None = None) -> None:  # fmt: skip
+        super().__init__(
+            name, seed, num_params, dense_args, {"units": 256, "activation": "swish"}, num_dense=num_dense, schedule=schedule, sampler=sampler,
+            residual=residual, dropout_prob=dropout_prob, time_frequencies=time_frequencies, sigma_min=sigma_min, sigma_max=sigma_max,
+            sigma_data=sigma_data, solver=solver, steps=steps, tolerance=tolerance, trace_probes=trace_probes,
+        )  # fmt: skip
+
+    def _in_words(self):
+        s = self._settings
+        return f"{self._layers()}, {s['schedule']} schedule, {self._solver() if s['sampler'] == 'ode' else str(s['steps']) + ' stochastic steps'}"

@@ -42,31 +42,42 @@ class FlowMatchingNetwork(DensityNetwork):
     time_power : float
         Times of training have a density proportional to t^time_power.
     loss : "squared" or "log_cosh"
-    solver : "rk4" or "euler"
+    solver : "rk4", "euler" or "dopri5"
+        For draws and densities: steps of equal length, or as long as `tolerance` allows (Dormand and Prince).
     steps : int
-        Of the solver, for draws and densities.
+        Of "rk4" and "euler".
+    tolerance : float
+        Of a step of "dopri5", absolute and relative.
+    coupling : "independent" or "optimal_transport"
+        Whether normal numbers are exchanged among up to 32 targets so that lines are short.
+    condition_weight : float
+        Of optimal transport: what a distance between conditions costs. Exchanges between unlike conditions bias the posterior.
+    trace_probes : int
+        0: exact traces in densities; else Hutchinson's estimate by this many random vectors.
     seed : int, optional
         Of initialization; None: the trainer's.
     """
 
     def __init__(self, num_params: int, dense_args: Settings | None = None, num_dense: int = 4, *, residual: bool = True, dropout_prob: float = 0.0,
-                 time_frequencies: int = 8, time_power: float = 0.0, loss: str = "squared", solver: str = "rk4", steps: int = 25, name: str | None = None,
-                 seed: int | None = None) -> None:  # fmt: skip
+                 time_frequencies: int = 8, time_power: float = 0.0, loss: str = "squared", solver: str = "rk4", steps: int = 25, tolerance: float = 1e-4,
+                 coupling: str = "independent", condition_weight: float = 100.0, trace_probes: int = 0, name: str | None = None, seed: int | None = None) -> None:  # fmt: skip
         owner = type(self).__name__
         _few(owner, num_dense=num_dense)
         as_choice(loss, f"{owner}: loss", ("squared", "log_cosh"))
-        as_choice(solver, f"{owner}: solver", ("rk4", "euler"))
+        as_choice(solver, f"{owner}: solver", ("rk4", "euler", "dopri5"))
+        as_choice(coupling, f"{owner}: coupling", ("independent", "optimal_transport"))
         super().__init__(
             name, seed, as_count(num_params, f"{owner}: num_params"), dense_args, _DENSE, num_dense=num_dense, residual=as_flag(residual, f"{owner}: residual"), dropout_prob=as_number(dropout_prob, f"{owner}: dropout_prob"),
             time_frequencies=as_count(time_frequencies, f"{owner}: time_frequencies", 0), time_power=as_number(time_power, f"{owner}: time_power"), loss=loss,
-            solver=solver, steps=as_count(steps, f"{owner}: steps"),
+            solver=solver, steps=as_count(steps, f"{owner}: steps"), tolerance=as_number(tolerance, f"{owner}: tolerance"), coupling=coupling,
+            condition_weight=as_number(condition_weight, f"{owner}: condition_weight"), trace_probes=as_count(trace_probes, f"{owner}: trace_probes", 0),
         )  # fmt: skip
 
     def _made(self, loss_fun=None, **changed):
         return _core.inference_network("FlowMatchingNetwork", {**self._settings, **changed}, loss_fun)
 
     def _in_words(self):
-        return f"{self._layers()}, {self._settings['steps']} {self._settings['solver']} steps"
+        return f"{self._layers()}, {self._solver()}"
 
     def velocity(self, x: ArrayLike, time: ArrayLike, condition: ArrayLike | None = None, *, training: bool = False) -> np.ndarray:
         """v(x, t; condition): x (B, num_params), time (B, 1), condition (B, C) or None."""
