@@ -99,6 +99,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::v
   auto [child_in, in] = make_pipe();
   auto [out, child_out] = make_pipe();
   auto [err, child_err] = make_pipe();
+  auto [started, failed] = make_pipe();  // closed when the child has become the program; else it gets errno
   std::vector<std::string> arguments = command, variables = whole_environment(environment);
   std::vector<char*> argv = pointers(arguments), envp = pointers(variables);
   const std::array<int, 3> streams = {child_in.get(), child_out.get(), child_err.get()};
@@ -108,7 +109,6 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::v
 #if defined(__linux__)
   const pid_t parent = ::getpid();
 #endif
-  volatile int failure = 0;
   // Not fork(): handlers of pthread_atfork() of other libraries would run beside their threads. The child shares memory until it has become
   // the program, and calls only what may be called then.
   const pid_t child = ::vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
@@ -122,13 +122,18 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::v
     for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     ::execvpe(argv[0], argv.data(), envp.data());
-    failure = errno;
+    const int failure = errno;
+    (void)!::write(failed.get(), &failure, sizeof failure);
     ::_exit(127);
   }
-  const int no_process = child < 0 ? errno : 0;
+  int error = child < 0 ? errno : 0;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (child > 0 && failure != 0) ::waitpid(child, nullptr, 0);
-  if (const int error = no_process ? no_process : failure; error != 0)
+  failed.close();
+#if !defined(__SANITIZE_THREAD__)  // which makes a fork of it: then the program may not run yet
+  set_nonblocking(started);        // a child that another thread has forked meanwhile may hold the other end
+#endif
+  if (child > 0 && ::read(started.get(), &error, sizeof error) > 0) ::waitpid(child, nullptr, 0);
+  if (error != 0)
     throw ConfigurationError(fmt::format("ExternalProgram: the program {} cannot be started: {}", command[0], std::strerror(error)));
   pid_ = child;
   input_ = std::move(in);

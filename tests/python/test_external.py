@@ -311,7 +311,7 @@ for line in sys.stdin:
     [
         ("exits", r"ended with exit status 1 before its answer, 3 times; it must answer requests until its standard input ends. Its standard error: cannot open the table"),
         ("crashes", r"ended by SIGSEGV before its answer, 3 times; it must"),
-        ("hangs", r"did not answer within 1\.5 s and was ended; a longer timeout, or a faster program, is needed. Its standard error: iteration 10000"),
+        ("hangs", r"did not answer within 6 s and was ended; a longer timeout, or a faster program, is needed. Its standard error: iteration 10000"),
         ("prints", r'wrote a line that is not JSON: "Loading model ...". Standard output is for answers; write everything else to standard error'),
         ("lists", r'answered with "\[1, 2\]"; {"simulation": 3, "data": \[...\]} or {"simulation": 3, "error": "..."} is required'),
         ("nothing", r'answered with "{"simulation": 3}"; .* is required'),
@@ -328,7 +328,7 @@ for line in sys.stdin:
 def test_failures_name_the_simulation(simulators, tmp_path, how, sentence):
     path = tmp_path / "model.py"
     path.write_text(MISBEHAVES)
-    simulator = simulators(command=[sys.executable, str(path), how], shape=(3,), workers=2, timeout=1.5 if how == "hangs" else 60)
+    simulator = simulators(command=[sys.executable, str(path), how], shape=(3,), workers=2, timeout=6 if how == "hangs" else 60)
     with pytest.raises(SimulationError, match=rf"^simulator: simulation 3 with parameters \[.*\] failed: the program {sys.executable} {path} {how} {sentence}"):
         run(simulator, 1)
     assert wait_until(lambda: all(is_alive(pid) for pid in pids(simulator)))
@@ -499,11 +499,11 @@ def test_programs_at_work_end_with_this_one(tmp_path, how):
         assert wait_until(lambda: len(programs()) == 2)
         started = time.monotonic()
         child.send_signal(how)
-        child.wait(20)
+        child.wait(100)
         took = time.monotonic() - started
-        assert wait_until(lambda: not programs(), 10), "programs outlive the one that started them"
+        assert wait_until(lambda: not programs(), 60), "programs outlive the one that started them"
         if how == signal.SIGINT:
-            assert child.stdout.readline() == "interrupted\n" and took < 10
+            assert child.stdout.readline() == "interrupted\n" and took < 60
     finally:
         child.kill()
         child.wait()
