@@ -18,7 +18,9 @@ git ls-files -z 'include/*.hpp' | xargs -0 -P "$jobs" -I{} ${CXX:-c++} -std=c++2
   failed+=("headers")
 
 since=${BAYESFLOW_SINCE:-$(git rev-list -1 --before=$(($(git log -1 --format=%ct) - 86400)) HEAD)}
-mapfile -t changed < <(git diff --name-only --diff-filter=d "${since:-HEAD~1}" -- 'src/*.cpp')
+paths=('src/*.cpp')
+grep -q /src/distributed/ "$tree/compile_commands.json" || paths+=(':!src/distributed')  # without MPI it is not built
+mapfile -t changed < <(git diff --name-only --diff-filter=d "${since:-HEAD~1}" -- "${paths[@]}")
 if [ ${#changed[@]} -gt 0 ]; then
   printf '%s\0' "${changed[@]}" | xargs -0 -P "$jobs" -n 1 clang-tidy -quiet -p "$tree" 2> >(grep -vE '^[0-9]+ warnings? generated|^Suppressed|^Use -header-filter' >&2) || failed+=("clang-tidy")
 fi
