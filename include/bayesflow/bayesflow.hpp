@@ -21,6 +21,7 @@
 #include "bayesflow/core/version.hpp"
 #include "bayesflow/data/batch.hpp"
 #include "bayesflow/data/configurator.hpp"
+#include "bayesflow/data/sources.hpp"
 #include "bayesflow/diagnostics/conditional.hpp"
 #include "bayesflow/diagnostics/coverage.hpp"
 #include "bayesflow/diagnostics/density.hpp"

@@ -13,11 +13,11 @@ from .simulation.forward import FORWARD_KEYS, as_further
 from .simulation.multi import SharedContext
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Mapping, Sequence
 
     from ._types import Function, Simulations
 
-__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultJointConfigurator", "DefaultModelComparisonConfigurator", "DefaultTwoLevelConfigurator", "DefaultCombiner"]
+__all__ = ["DefaultPosteriorConfigurator", "DefaultLikelihoodConfigurator", "DefaultJointConfigurator", "DefaultModelComparisonConfigurator", "DefaultTwoLevelConfigurator", "DefaultSourcesConfigurator", "DefaultCombiner"]
 
 
 class DefaultCombiner:
@@ -196,3 +196,39 @@ class DefaultTwoLevelConfigurator:
         direct = configured.pop("direct_conditions", None)
         configured.update(direct_global_conditions=direct, direct_local_conditions=direct)
         return {role: _cast(values, role, self.default_float_type) for role, values in {**own, **configured}.items() if values is not None}
+
+
+class DefaultSourcesConfigurator:
+    """Simulations of several sources of data -> {"summary_conditions": {name: array}, "direct_conditions", "parameters"} of float32 arrays, for a FusionNetwork.
+
+    Parameters
+    ----------
+    sources : dict
+        The shape of a data set of each source, {"series": (50, 1), "table": (10, 2)}. A simulator returns the numbers of all sources, one source after the
+        other, as one row: sim_data is (B, 70) here.
+
+    Contexts belong to no source and become direct conditions, (B, c). Real data may come as {"obs_data": x}, without parameters. Sources with masks or times
+    need a configurator of their own.
+    """
+
+    def __init__(self, sources: Mapping[str, Sequence[int]], default_float_type: Any = np.float32) -> None:
+        owner = "DefaultSourcesConfigurator"
+        if not isinstance(sources, dict) or not sources:
+            raise ConfigurationError(f'{owner}: sources must be a dictionary {{"name": shape of a data set}}; got {shown(sources)}')
+        for name, shape in sources.items():
+            if not isinstance(name, str) or not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 5:
+                raise ConfigurationError(f"{owner}: a name and a shape of one to five whole numbers are required; got {shown(name)}: {shown(shape)}")
+        self.sources = {name: tuple(as_count(extent, f"{owner}: shape of {name}") for extent in shape) for name, shape in sources.items()}
+        self.default_float_type = default_float_type
+
+    def __call__(self, forward_dict: Simulations) -> dict[str, Any]:
+        arrays = _arrays_of(forward_dict)[0]
+        known = arrays["prior_draws"] is not None
+        if not known:  # real data
+            arrays["prior_draws"] = np.zeros((len(arrays["sim_data"]), 1))
+        configured = _core.sources_configurator(list(self.sources.items()), arrays)
+        of = {name: configured[f"summary_conditions.{name}" if name else "summary_conditions"] for name in self.sources}
+        out = {"summary_conditions": {name: _cast(values, f"summary_conditions.{name}", self.default_float_type) for name, values in of.items()}}
+        for role in ("direct_conditions", *(("parameters",) if known else ())):
+            out[role] = _cast(configured.get(role), role, self.default_float_type)
+        return out

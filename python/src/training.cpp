@@ -11,6 +11,7 @@
 #include "amortizers.hpp"
 #include "arrays.hpp"
 #include "bayesflow/data/configurator.hpp"
+#include "bayesflow/data/sources.hpp"
 #include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "bayesflow/training/training_steps.hpp"
@@ -254,6 +255,17 @@ void bind_training(nb::module_& m) {
   m.def(
       "likelihood_configurator", [](const nb::dict& forward) { return to_dict(likelihood_configurator(simulations_from(forward))); },
       "forward"_a);
+  m.def(
+      "sources_configurator",
+      [](const std::vector<std::pair<std::string, std::vector<std::int64_t>>>& given, const nb::dict& forward) {
+        std::vector<DataSource> sources;
+        for (const auto& [name, extents] : given) {
+          sources.push_back({.name = name, .shape = {}});
+          for (const std::int64_t extent : extents) sources.back().shape.push_back(extent);
+        }
+        return to_dict(sources_configurator(std::move(sources))(simulations_from(forward)));
+      },
+      "sources"_a, "forward"_a);
 
   nb::class_<EarlyStoppingOptions>(m, "EarlyStoppingOptions")
       .def(

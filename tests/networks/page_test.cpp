@@ -60,13 +60,7 @@ TEST(NetworksPage, Fusion) {
                             .networks = {bf::TimeSeriesNetwork({.summary_dim = 8}), bf::DeepSet({.summary_dim = 8})},
                             .merge = bf::FusionMergeOptions{.summary_dim = 12}});
   bf::TrainerOptions training;
-  training.configurator = [](const bf::Simulations& simulations) {
-    const bf::Batch all = bf::default_configurator(simulations);  // simulated: 50 times, then 10 rows of 2 numbers
-    const bf::Array x = all.array("summary_conditions");
-    return bf::Batch{{"parameters", all["parameters"]},
-                     {"summary_conditions.series", x.columns(0, 50).expand_dims(2)},
-                     {"summary_conditions.table", x.columns(50, 70).reshape({x.dim(0), 10, 2})}};
-  };
+  training.configurator = bf::sources_configurator({{"series", {50, 1}}, {"table", {10, 2}}});  // 50 times, then 10 rows of 2
   const bf::GenerativeModel model(bf::Prior([](bf::Rng& rng) { return rng.normal({2}); }),
                                   bf::Simulator([](const bf::Array& theta, bf::Rng& rng) { return rng.normal({70}, theta[0]); }));
   bf::AmortizedPosterior amortizer(bf::InvertibleNetwork({.num_params = 2, .num_coupling_layers = 2}), fusion);

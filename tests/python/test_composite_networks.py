@@ -264,3 +264,27 @@ def test_mistakes(make, error, message):
     with pytest.raises(error, match=message) as caught:
         make()
     assert "::" not in str(caught.value)
+
+
+def test_several_sources_of_one_simulator():
+    """DefaultSourcesConfigurator cuts what the simulator returns, and a fusion network learns from it."""
+    sources = {"series": (6, 1), "table": (2, 3)}
+    configurator = bf.configuration.DefaultSourcesConfigurator(sources)
+    prior = bf.simulation.Prior(batch_prior_fun=lambda batch_size, rng: rng.normal(size=(batch_size, 2)))
+    model = bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(batch_simulator_fun=lambda theta, rng: rng.normal(theta[:, [0]], 1, (len(theta), 12))))
+    forward = model(5)
+    inputs = configurator(forward)
+    assert inputs["summary_conditions"]["series"].dtype == np.float32 and inputs["direct_conditions"] is None
+    np.testing.assert_array_equal(inputs["summary_conditions"]["series"], forward["sim_data"][:, :6, None].astype(np.float32))
+    np.testing.assert_array_equal(inputs["summary_conditions"]["table"], forward["sim_data"][:, 6:].reshape(5, 2, 3).astype(np.float32))
+    observed = configurator({"obs_data": forward["sim_data"], "sim_non_batchable_context": np.array([3.0])})
+    assert "parameters" not in observed and observed["direct_conditions"].shape == (5, 1)
+    net = nets.FusionNetwork({"series": nets.TimeSeriesNetwork(3), "table": set_net()}, summary_dim=4)
+    trainer = bf.trainers.Trainer(bf.amortizers.AmortizedPosterior(nets.InvertibleNetwork(2, 2), net), model, configurator, progress=False, seed=1)
+    trainer.train_online(1, 5, 8)
+    assert trainer.amortizer.sample(configurator({"obs_data": forward["sim_data"]}), 4).shape == (5, 4, 2)
+    with pytest.raises(ConfigurationError, match=r"sim_data must be \(batch, 12\), the numbers of series \(6, 1\), table \(2, 3\) one after the other; got \(5, 11\)"):
+        configurator({**forward, "sim_data": forward["sim_data"][:, 1:]})
+    for wrong in ({}, [("a", (1,))], {"a": 3}, {"a": ()}, {"a": (0,)}, {1: (2,)}):
+        with pytest.raises(BayesFlowError, match="DefaultSourcesConfigurator: "):
+            bf.configuration.DefaultSourcesConfigurator(wrong)
