@@ -60,8 +60,9 @@ int main(int argc, char** argv) {
     bf::AmortizedPosterior a = tutorial();
     bf::Trainer trainer(a, model(), {.seed = seed});
     report(("offline, 32 passes, early stopping (patience " + std::to_string(patience) + ")").c_str(), a,
-           trainer.train_offline(model().simulate(sims, 5, "data", 0),
-                                 {.epochs = 32, .validation_sims = 500, .early_stopping = bf::EarlyStoppingOptions{.patience = patience}}));
+           trainer.train_offline(
+               model().simulate(sims, 5, "data", 0),
+               {.epochs = 32, .run = {.validation_sims = 500, .early_stopping = bf::EarlyStoppingOptions{.patience = patience}}}));
   }
   {
     bf::AmortizedPosterior a = tutorial();

@@ -29,7 +29,7 @@ int first_iteration() {
                         if (!p.epoch_done) clock_gettime(CLOCK_MONOTONIC, &end);
                         return bf::Control::stop;
                       }});
-  const auto run = trainer.train_online({.epochs = 10, .iterations_per_epoch = 1000, .batch_size = 32, .validation_sims = 200});
+  const auto run = trainer.train_online({.epochs = 10, .iterations_per_epoch = 1000, .batch_size = 32, .run = {.validation_sims = 200}});
   if (run.history.steps.size() != 1) {
     fmt::print(stderr, "one iteration was wanted, {} were made: {}\n", run.history.steps.size(), run.reason);
     return 1;

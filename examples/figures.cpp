@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
   bf::GenerativeModel model(prior, simulator);
   bf::AmortizedPosterior amortizer(bf::InvertibleNetwork({.num_params = 3, .num_coupling_layers = 2}), bf::DeepSet({.summary_dim = 6}));
   bf::Trainer trainer(amortizer, model);
-  const auto run = trainer.train_online({.epochs = 5, .iterations_per_epoch = small ? 50 : 500, .validation_sims = 200});
+  const auto run = trainer.train_online({.epochs = 5, .iterations_per_epoch = small ? 50 : 500, .run = {.validation_sims = 200}});
 
   std::filesystem::create_directories(results);
   std::filesystem::current_path(results);

@@ -88,8 +88,8 @@ int main(int argc, char** argv) {
   bf::AmortizedPosterior amortizer(inference_net, WeightedPooling(8));
 
   bf::Trainer trainer(amortizer, model, {.progress = bf::console_progress()});
-  const auto run =
-      trainer.train_online({.epochs = small ? 2 : 8, .iterations_per_epoch = small ? 150 : 1000, .batch_size = 32, .validation_sims = 200});
+  const auto run = trainer.train_online(
+      {.epochs = small ? 2 : 8, .iterations_per_epoch = small ? 150 : 1000, .batch_size = 32, .run = {.validation_sims = 200}});
   std::printf("%s\n", run.full().c_str());
 
   const std::int64_t sets = small ? 50 : 300;

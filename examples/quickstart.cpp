@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
 
   bf::Trainer trainer(amortizer, model, {.progress = bf::console_progress()});
   const auto run = trainer.train_online(
-      {.epochs = small ? 2 : 10, .iterations_per_epoch = small ? 100 : 1000, .batch_size = 32, .validation_sims = 200});
+      {.epochs = small ? 2 : 10, .iterations_per_epoch = small ? 100 : 1000, .batch_size = 32, .run = {.validation_sims = 200}});
   std::printf("%s\n", run.full().c_str());
 
   std::filesystem::create_directories(results);

@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   };
   bf::Trainer trainer(amortizer, model, {.configurator = configurator, .progress = bf::console_progress()});
   const auto run = trainer.train_online(
-      {.epochs = small ? 2 : 15, .iterations_per_epoch = small ? 150 : 1000, .batch_size = 128, .validation_sims = 500});
+      {.epochs = small ? 2 : 15, .iterations_per_epoch = small ? 150 : 1000, .batch_size = 128, .run = {.validation_sims = 500}});
   std::printf("%s\n", run.full().c_str());
 
   // The observation x = (0, 0). Draws are right if the data that they would produce lie around it as the noise says: r = 0.1.

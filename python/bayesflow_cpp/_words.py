@@ -48,6 +48,7 @@ _FIELDS = {
 }
 _SENTENCES = (
     (r"\bAdapter::(\w+)::(\w+)", r"Adapter.\1: \2"),
+    (r"\bTrainerOptions::nonfinite::max_share\b", "TrainerOptions::max_dropped_share"),
     (r"\b((?:SetTransformer|TimeSeriesTransformer|SequenceNetwork)Options::(?:attention|dense|conv))::", r"\1_settings: "),
     (r"\b(TimeSeriesTransformerOptions::time_encoding)::", r"\1: "),
     (r"\b(?:NonFinite|Resume)::(\w+)", r'"\1"'),

@@ -205,11 +205,12 @@ class RegressionLRAdjuster:
                  cooldown_factor: float = 2.0, num_resets: int = 3) -> None:
         self._shown = f"period={period}, patience={patience}, tolerance={tolerance}, reduction_factor={reduction_factor}, num_resets={num_resets}"
         options_of(optimizer)  # a number here was meant as the period
-        self._arguments = (period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets)
-        self._core = _core.LRAdjusterOptions(*self._arguments)
+        self._arguments = dict(period=period, wait_between_fits=wait_between_fits, patience=patience, tolerance=tolerance, reduction_factor=reduction_factor,
+                               cooldown_factor=cooldown_factor, num_resets=num_resets)  # fmt: skip
+        self._core = _core.LRAdjusterOptions(**self._arguments)
 
     def __reduce__(self):
-        return type(self), (None, *self._arguments)
+        return type(self), (None, *self._arguments.values())
 
     def __repr__(self):
         return f"RegressionLRAdjuster({self._shown})"

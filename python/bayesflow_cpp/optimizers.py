@@ -97,13 +97,13 @@ class _Optimizer:
             learning_rate = _rate(learning_rate, f"{name}: learning_rate")
         self.learning_rate, self._options, self._kind = learning_rate, options, kind
         in_engine = {"beta_1": "beta1", "beta_2": "beta2"}
-        defaults = dict(beta1=0.9, beta2=0.999, epsilon=1e-7, weight_decay=0.0, momentum=0.0)
         clipped = options["global_clipnorm"] is not None
         given = {in_engine.get(key, key): as_number(value, f"{name}: {key}") for key, value in options.items() if clipped or key != "global_clipnorm"}
         given.setdefault("global_clipnorm", 0.0)
+        given.setdefault("weight_decay", 0.0)
         if not all(map(math.isfinite, given.values())):
             raise ConfigurationError(f"{name}: options must be finite; got {', '.join(f'{k} = {v}' for k, v in options.items())}")
-        self._core = _core.OptimizerOptions(kind, getattr(learning_rate, "_native", learning_rate), **{**defaults, **given})
+        self._core = _core.OptimizerOptions(kind=kind, learning_rate=getattr(learning_rate, "_native", learning_rate), **given)
         self._steps = None  # of helper_functions.backprop_step: the amortizer, and the engine's state
 
     @property

@@ -179,8 +179,10 @@ class Trainer:
             former._core.release_checkpoints()
             former._is_replaced = True
         self._core = _core.Trainer(
-            amortizer._core, model, self._configurator, seed, threads, default_lr, progress if callable(progress) else self._progress, 0.1, nonfinite,
-            max_dropped_share, overlap, "" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep, checkpoint_minutes, resume == "state",
+            amortizer._core, model, self._configurator, progress if callable(progress) else self._progress, 0.1, seed=seed, threads=threads,
+            default_lr=default_lr, nonfinite={"action": nonfinite, "max_share": max_dropped_share}, overlap=overlap,
+            checkpoint_path="" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep=max_to_keep,
+            checkpoint_minutes=checkpoint_minutes, resume=resume,
         )  # fmt: skip
         if folder:
             _of_folder[folder] = self
@@ -553,13 +555,7 @@ def _as_list(value):
 
 
 def _early_stopping(arguments):
-    known = {"patience": 5, "min_improvement": 0.001}
-    arguments = {("min_improvement" if key == "tolerance" else key): value for key, value in arguments.items()}
-    unknown = sorted(set(arguments) - set(known))
-    if unknown:
-        raise ConfigurationError(f"early_stopping_args: unknown key {unknown[0]!r}; there are patience and min_improvement")
-    known.update(arguments)
-    return _core.EarlyStoppingOptions(known["patience"], known["min_improvement"])
+    return _core.EarlyStoppingOptions(**{("min_improvement" if key == "tolerance" else key): value for key, value in arguments.items()})
 
 
 def _adjuster(adjuster):

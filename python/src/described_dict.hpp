@@ -3,14 +3,24 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bayesflow/core/describe.hpp"
+#include "bayesflow/nn/schedule.hpp"
+#include "io/described_json.hpp"
+#include "module.hpp"
 #include "networks.hpp"
 
 namespace bayesflow::python {
+
+/// A learning rate: a number, (kind, rates, steps), a function of the step, or None.
+nn::Schedule schedule_of(nb::handle rate);
 
 /// Dictionary -> options. Fields that the dictionary does not name keep their values. Throws ConfigurationError for keys that are no
 /// fields, and for values of another type; the message names the field as a Validator does.
@@ -72,13 +82,30 @@ class DictReader {
       value = static_cast<T>(number);
     } else if constexpr (std::is_integral_v<T>) {
       const nb::object index = PyBool_Check(from.ptr()) ? nb::object() : nb::steal(PyNumber_Index(from.ptr()));
-      const long long number = index.is_valid() ? PyLong_AsLongLong(index.ptr()) : 0;
-      if (failed() || !index.is_valid()) refuse(name, "an integer below 2^63", from);
-      value = static_cast<T>(number);
+      if (failed() || !index.is_valid()) refuse(name, "an integer", from);
+      bool fits = false;
+      if constexpr (std::is_unsigned_v<T>) {
+        const unsigned long long number = PyLong_AsUnsignedLongLong(index.ptr());
+        fits = !failed() && std::in_range<T>(number);
+        value = static_cast<T>(number);
+      } else {
+        const long long number = PyLong_AsLongLong(index.ptr());
+        fits = !failed() && std::in_range<T>(number);
+        value = static_cast<T>(number);
+      }
+      constexpr int kBits = std::numeric_limits<T>::digits;
+      if (!fits)
+        refuse(name, (std::is_unsigned_v<T> ? "an integer from 0 to below 2^" : "an integer below 2^") + std::to_string(kBits), from);
+    } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+      value = path_of(text(name, from));
+    } else if constexpr (std::is_same_v<T, nn::Schedule>) {
+      value = schedule_of(from);
     } else if constexpr (bayesflow::detail::IsVector<T>::value) {
       if (!nb::isinstance<nb::list>(from) && !nb::isinstance<nb::tuple>(from)) refuse(name, "a list", from);
       value.clear();
       for (const nb::handle item : from) read(name, item, value.emplace_back());
+    } else if (nb::isinstance<T>(from)) {
+      value = nb::cast<const T&>(from);
     } else {
       fill(value, from, name);
     }
@@ -107,5 +134,20 @@ class DictReader {
   std::string owner_;
   std::vector<const char*> known_;
 };
+
+/// A class of Python for a struct of options: its fields are keyword arguments with the defaults of the struct.
+template <class T>
+nb::class_<T> bind_described(nb::module_& m, const char* name) {
+  return nb::class_<T>(m, name)
+      .def("__init__",
+           [name](T* self, const nb::kwargs& fields) {
+             T options;
+             DictReader::fill(options, fields, name);
+             options.validate();
+             new (self) T(std::move(options));
+           })
+      .def_static("defaults", [] { return nb::module_::import_("json").attr("loads")(io::OptionWriter::of(T()).dump()); })
+      .def("__repr__", [name](const T& self) { return std::string(name) + "(" + described_text(self) + ")"; });
+}
 
 }  // namespace bayesflow::python

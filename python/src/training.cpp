@@ -16,6 +16,7 @@
 #include "bayesflow/training/trainer.hpp"
 #include "bayesflow/training/training_steps.hpp"
 #include "core/fork.hpp"
+#include "described_dict.hpp"
 #include "module.hpp"
 #include "training/interrupt.hpp"
 
@@ -103,25 +104,6 @@ ProgressCallback progress_of(nb::object function, double interval) {
   };
 }
 
-nn::Schedule schedule_of(const nb::handle& rate) {
-  if (rate.is_none()) return {};
-  if (nb::isinstance<nb::float_>(rate) || nb::isinstance<nb::int_>(rate)) return nn::constant(nb::cast<double>(rate));
-  if (nb::isinstance<nb::tuple>(rate)) {
-    const auto [kind, rates, steps] = nb::cast<std::tuple<std::string, std::vector<double>, std::vector<std::int64_t>>>(rate);
-    if (kind == "cosine") return nn::cosine(rates.at(0), steps.at(0));
-    if (kind == "exponential") return nn::exponential(rates.at(0), rates.at(1), steps.at(0));
-    return nn::piecewise(steps, rates);
-  }
-  return [shared = share(nb::borrow(rate))](std::int64_t step) {
-    const nb::gil_scoped_acquire gil;
-    try {
-      return nb::cast<double>(nb::float_((*shared)(step)));
-    } catch (nb::python_error& error) {
-      throw PythonFailure(error);
-    }
-  };
-}
-
 const char* stop_name(TrainingSummary::Stop stop) {
   switch (stop) {
     case TrainingSummary::Stop::completed:
@@ -159,7 +141,7 @@ nb::tuple state_of(const TrainingSummary& s) {
     epochs.append(nb::make_tuple(terms_state(r.train), r.validated, terms_state(r.validation), r.steps, r.seconds));
   return nb::make_tuple(static_cast<int>(s.stop), s.call, s.reason, steps, epochs, s.warnings, s.simulations, s.dropped, s.redrawn,
                         s.resumed, s.checkpoint, s.kept_epoch, s.seconds, s.simulate_seconds, s.gradient_seconds, s.update_seconds,
-                        s.validate_seconds, s.seed, s.threads, s.instruction_set);
+                        s.validate_seconds, s.seed, s.threads, s.instruction_set, s.settings, s.identity);
 }
 
 TrainingSummary summary_of(const nb::tuple& state) {
@@ -177,6 +159,7 @@ TrainingSummary summary_of(const nb::tuple& state) {
       next(s.seconds);
   next(s.simulate_seconds), next(s.gradient_seconds), next(s.update_seconds), next(s.validate_seconds), next(s.seed), next(s.threads);
   next(s.instruction_set);
+  if (i < state.size()) next(s.settings), next(s.identity);  // absent in pickles of earlier versions
   s.stop = static_cast<TrainingSummary::Stop>(stop);
   return s;
 }
@@ -204,18 +187,18 @@ Array losses_of(const TrainingSummary& summary, bool validation) {
   return out;
 }
 
-/// What all training functions take.
+/// The options of a training function from its keyword arguments; None: not given. Simulations for validation are a dictionary.
 template <class Options>
-Options common(Options options, nb::object validation_sims, std::optional<nn::OptimizerOptions> optimizer, bool reuse_optimizer,
-               std::optional<EarlyStoppingOptions> early_stopping, std::optional<LRAdjusterOptions> lr_adjuster) {
-  if (nb::isinstance<nb::dict>(validation_sims))
-    options.validation_sims = simulations_from(nb::cast<nb::dict>(validation_sims));
-  else if (!validation_sims.is_none())
-    options.validation_sims = nb::cast<std::int64_t>(validation_sims);
-  options.optimizer = std::move(optimizer);
-  options.reuse_optimizer = reuse_optimizer;
-  options.early_stopping = early_stopping;
-  options.lr_adjuster = lr_adjuster;
+Options options_from(const nb::kwargs& given, const char* owner) {
+  Options options;
+  nb::dict fields;
+  for (const auto& [name, value] : given) {
+    if (nb::str("validation_sims").equal(name) && nb::isinstance<nb::dict>(value))
+      options.run.validation_sims = simulations_from(nb::cast<nb::dict>(value));
+    else if (!value.is_none())
+      fields[name] = value;
+  }
+  DictReader::fill(options, fields, owner);
   return options;
 }
 
@@ -227,6 +210,25 @@ TrainingSummary without_gil(F&& f) {
 }
 
 }  // namespace
+
+nn::Schedule schedule_of(nb::handle rate) {
+  if (rate.is_none()) return {};
+  if (nb::isinstance<nb::float_>(rate) || nb::isinstance<nb::int_>(rate)) return nn::constant(nb::cast<double>(rate));
+  if (nb::isinstance<nb::tuple>(rate)) {
+    const auto [kind, rates, steps] = nb::cast<std::tuple<std::string, std::vector<double>, std::vector<std::int64_t>>>(rate);
+    if (kind == "cosine") return nn::cosine(rates.at(0), steps.at(0));
+    if (kind == "exponential") return nn::exponential(rates.at(0), rates.at(1), steps.at(0));
+    return nn::piecewise(steps, rates);
+  }
+  return [shared = share(nb::borrow(rate))](std::int64_t step) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      return nb::cast<double>(nb::float_((*shared)(step)));
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  };
+}
 
 void bind_training(nb::module_& m) {
   m.def("end_trainings", &end_trainings, "seconds"_a);
@@ -267,38 +269,9 @@ void bind_training(nb::module_& m) {
       },
       "sources"_a, "forward"_a);
 
-  nb::class_<EarlyStoppingOptions>(m, "EarlyStoppingOptions")
-      .def(
-          "__init__",
-          [](EarlyStoppingOptions* self, std::int64_t patience, double min_improvement) {
-            new (self) EarlyStoppingOptions{patience, min_improvement};
-          },
-          "patience"_a, "min_improvement"_a);
-  nb::class_<LRAdjusterOptions>(m, "LRAdjusterOptions")
-      .def(
-          "__init__",
-          [](LRAdjusterOptions* self, std::int64_t period, std::int64_t wait_between_fits, std::int64_t patience, double tolerance,
-             double reduction_factor, double cooldown_factor, std::int64_t num_resets) {
-            new (self) LRAdjusterOptions{period, wait_between_fits, patience, tolerance, reduction_factor, cooldown_factor, num_resets};
-          },
-          "period"_a, "wait_between_fits"_a, "patience"_a, "tolerance"_a, "reduction_factor"_a, "cooldown_factor"_a, "num_resets"_a);
-  nb::class_<nn::OptimizerOptions>(m, "OptimizerOptions")
-      .def(
-          "__init__",
-          [](nn::OptimizerOptions* self, const std::string& kind, nb::object learning_rate, double beta1, double beta2, double epsilon,
-             double weight_decay, double momentum, double global_clipnorm) {
-            const auto k = kind == "adamw" ? nn::OptimizerKind::adamw : kind == "sgd" ? nn::OptimizerKind::sgd : nn::OptimizerKind::adam;
-            new (self) nn::OptimizerOptions{.kind = k,
-                                            .learning_rate = schedule_of(learning_rate),
-                                            .beta1 = beta1,
-                                            .beta2 = beta2,
-                                            .epsilon = epsilon,
-                                            .weight_decay = weight_decay,
-                                            .momentum = momentum,
-                                            .global_clipnorm = global_clipnorm};
-            self->validate();
-          },
-          "kind"_a, "learning_rate"_a.none(), "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "global_clipnorm"_a)
+  bind_described<EarlyStoppingOptions>(m, "EarlyStoppingOptions");
+  bind_described<LRAdjusterOptions>(m, "LRAdjusterOptions");
+  bind_described<nn::OptimizerOptions>(m, "OptimizerOptions")
       .def(
           "rate",
           [](const nn::OptimizerOptions& self, std::int64_t step) -> std::optional<double> {
@@ -333,6 +306,8 @@ void bind_training(nb::module_& m) {
   nb::class_<TrainingSummary>(m, "TrainingSummary", "How and why a run ended.")
       .def_prop_ro("stop", [](const TrainingSummary& s) { return stop_name(s.stop); })
       .def_ro("call", &TrainingSummary::call)
+      .def_ro("settings", &TrainingSummary::settings, "All settings that the result depends on, as JSON.")
+      .def_ro("identity", &TrainingSummary::identity, "Their hash, by which a checkpoint's run is recognized.")
       .def_ro("reason", &TrainingSummary::reason)
       .def_ro("warnings", &TrainingSummary::warnings)
       .def_ro("simulations", &TrainingSummary::simulations)
@@ -378,37 +353,15 @@ void bind_training(nb::module_& m) {
       .def("brief", &TrainingSummary::brief, "One line.")
       .def("full", &TrainingSummary::full, "Several lines.");
 
-  const auto validation = "validation_sims"_a.none() = nb::none();
-  const auto optimizer = "optimizer"_a.none() = nb::none();
-  const auto reuse = "reuse_optimizer"_a = false;
-  const auto early = "early_stopping"_a.none() = nb::none();
-  const auto adjuster = "lr_adjuster"_a.none() = nb::none();
-  using Optimizer = std::optional<nn::OptimizerOptions>;
-  using Early = std::optional<EarlyStoppingOptions>;
-  using Adjuster = std::optional<LRAdjusterOptions>;
-
   nb::class_<Trainer>(m, "Trainer")
       .def(
           "__init__",
-          [](Trainer* self, const AmortizerBase& amortizer, const GenerativeModel* model, nb::object configurator, std::uint64_t seed,
-             int threads, double default_lr, nb::object progress, double progress_interval, const std::string& nonfinite, double max_share,
-             const std::string& overlap, const std::string& checkpoint_path, int max_to_keep, double checkpoint_minutes,
-             bool resume_state) {
+          [](Trainer* self, const AmortizerBase& amortizer, const GenerativeModel* model, nb::object configurator, nb::object progress,
+             double progress_interval, const nb::kwargs& fields) {
             TrainerOptions options{.configurator = configurator_of(std::move(configurator)),
-                                   .seed = seed,
-                                   .threads = threads,
-                                   .default_lr = default_lr,
                                    .logger = python_logger(),
                                    .progress = progress_of(std::move(progress), progress_interval)};
-            options.nonfinite = {nonfinite == "drop"     ? NonFinite::drop
-                                 : nonfinite == "redraw" ? NonFinite::redraw
-                                                         : NonFinite::refuse,
-                                 max_share};
-            options.overlap = overlap == "on" ? Overlap::on : overlap == "off" ? Overlap::off : Overlap::automatic;
-            options.checkpoint_path = path_of(checkpoint_path);
-            options.max_to_keep = max_to_keep;
-            options.checkpoint_minutes = checkpoint_minutes;
-            options.resume = resume_state ? Resume::state : Resume::program;
+            DictReader::fill(options, fields, "TrainerOptions");
             auto trained = in_own_class(amortizer, [](auto a) { return std::shared_ptr<Trainable>(std::make_shared<decltype(a)>(a)); });
             const nb::gil_scoped_release nogil;
             if (model)
@@ -416,9 +369,7 @@ void bind_training(nb::module_& m) {
             else
               new (self) Trainer(std::move(trained), std::move(options));
           },
-          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "seed"_a, "threads"_a, "default_lr"_a, "progress"_a,
-          "progress_interval"_a, "nonfinite"_a, "max_share"_a, "overlap"_a, "checkpoint_path"_a, "max_to_keep"_a, "checkpoint_minutes"_a,
-          "resume_state"_a)
+          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "progress"_a, "progress_interval"_a, "fields"_a)
       .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })
       .def("release_checkpoints", &Trainer::release_checkpoints, nb::call_guard<nb::gil_scoped_release>())
       .def(
@@ -429,19 +380,15 @@ void bind_training(nb::module_& m) {
           "forward"_a)
       .def(
           "train_online",
-          [](Trainer& self, std::int64_t epochs, std::int64_t iterations_per_epoch, std::int64_t batch_size, nb::object v, Optimizer o,
-             bool r, Early e, Adjuster a) {
-            const OnlineOptions options = common(
-                OnlineOptions{.epochs = epochs, .iterations_per_epoch = iterations_per_epoch, .batch_size = batch_size}, v, o, r, e, a);
+          [](Trainer& self, const nb::kwargs& given) {
+            const auto options = options_from<OnlineOptions>(given, "OnlineOptions");
             return without_gil([&] { return self.train_online(options); });
           },
-          "epochs"_a, "iterations_per_epoch"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+          "given"_a)
       .def(
           "train_offline",
-          [](Trainer& self, const nb::object& data, std::int64_t epochs, std::int64_t batch_size, double validation_split, nb::object v,
-             Optimizer o, bool r, Early e, Adjuster a) {
-            const OfflineOptions options =
-                common(OfflineOptions{.epochs = epochs, .batch_size = batch_size, .validation_split = validation_split}, v, o, r, e, a);
+          [](Trainer& self, const nb::object& data, const nb::kwargs& given) {
+            const auto options = options_from<OfflineOptions>(given, "OfflineOptions");
             if (nb::isinstance<nb::str>(data)) {
               const auto path = path_of(nb::cast<std::string>(data));
               return without_gil([&] { return self.train_offline(path, options); });
@@ -450,33 +397,25 @@ void bind_training(nb::module_& m) {
             for (const nb::handle part : nb::cast<nb::list>(data)) parts.push_back(simulations_from(nb::cast<nb::dict>(part)));
             return without_gil([&] { return self.train_offline(parts, options); });
           },
-          "data"_a, "epochs"_a, "batch_size"_a, "validation_split"_a = 0.0, validation, optimizer, reuse, early, adjuster)
+          "data"_a, "given"_a)
       .def(
           "train_experience_replay",
-          [](Trainer& self, std::int64_t epochs, std::int64_t iterations_per_epoch, std::int64_t batch_size, std::int64_t buffer_capacity,
-             nb::object v, Optimizer o, bool r, Early e, Adjuster a) {
-            const ReplayOptions options = common(ReplayOptions{.epochs = epochs,
-                                                               .iterations_per_epoch = iterations_per_epoch,
-                                                               .batch_size = batch_size,
-                                                               .buffer_capacity = buffer_capacity},
-                                                 v, o, r, e, a);
+          [](Trainer& self, const nb::kwargs& given) {
+            const auto options = options_from<ReplayOptions>(given, "ReplayOptions");
             return without_gil([&] { return self.train_experience_replay(options); });
           },
-          "epochs"_a, "iterations_per_epoch"_a, "batch_size"_a, "buffer_capacity"_a, validation, optimizer, reuse, early, adjuster)
+          "given"_a)
       .def(
           "train_rounds",
-          [](Trainer& self, std::int64_t rounds, std::int64_t sim_per_round, std::int64_t epochs, std::int64_t batch_size, nb::object v,
-             Optimizer o, bool r, Early e, Adjuster a) {
-            const RoundsOptions options = common(
-                RoundsOptions{.rounds = rounds, .sim_per_round = sim_per_round, .epochs = epochs, .batch_size = batch_size}, v, o, r, e, a);
+          [](Trainer& self, const nb::kwargs& given) {
+            const auto options = options_from<RoundsOptions>(given, "RoundsOptions");
             return without_gil([&] { return self.train_rounds(options); });
           },
-          "rounds"_a, "sim_per_round"_a, "epochs"_a, "batch_size"_a, validation, optimizer, reuse, early, adjuster)
+          "given"_a)
       .def(
           "train_from_presimulation",
-          [](Trainer& self, const std::string& path, std::int64_t batch_size, std::int64_t max_epochs, const nb::object& loader,
-             nb::object v, Optimizer o, bool r, Early e, Adjuster a) {
-            PresimulationOptions options = common(PresimulationOptions{.batch_size = batch_size, .max_epochs = max_epochs}, v, o, r, e, a);
+          [](Trainer& self, const std::string& path, const nb::object& loader, const nb::kwargs& given) {
+            auto options = options_from<PresimulationOptions>(given, "PresimulationOptions");
             if (!loader.is_none())
               options.loader = [shared = share(loader)](const std::filesystem::path& file) {
                 const nb::gil_scoped_acquire gil;
@@ -491,7 +430,7 @@ void bind_training(nb::module_& m) {
               };
             return without_gil([&] { return self.train_from_presimulation(path_of(path), options); });
           },
-          "path"_a, "batch_size"_a, "max_epochs"_a, "loader"_a.none(), validation, optimizer, reuse, early, adjuster)
+          "path"_a, "loader"_a.none(), "given"_a)
       .def(
           "mmd_hypothesis_test",
           [](const Trainer& self, const nb::dict& data, std::optional<Array> reference, std::int64_t num_reference, std::int64_t num_null,

@@ -227,6 +227,13 @@ std::shared_ptr<AmortizerBase> amortizer_from(const Json& json, const LoadAmorti
   return group_named(json.at("class").get<std::string>(), std::move(of));
 }
 
+/// Numbers of data sets and observations say nothing about the networks.
+void remove_shapes(Json& json) {
+  json.erase("built_for");
+  if (json.contains("parts"))
+    for (Json& part : json.at("parts")) remove_shapes(part.at("amortizer"));
+}
+
 /// The description of a part by its dotted place.
 const Json& part_at(const Json& json, const std::string& place) {
   if (place.empty()) return json;
@@ -261,3 +268,14 @@ Described from_architecture(const std::string& text, const LoadAmortizerOptions&
 }
 
 }  // namespace bayesflow::detail
+
+namespace bayesflow {
+
+std::string AmortizerBase::architecture() const {
+  if (!dynamic_cast<const Amortizer*>(this) && !dynamic_cast<const AmortizerGroup*>(this)) return {};  // a class of the user's
+  detail::Json json = detail::json_of(*this);
+  detail::remove_shapes(json);
+  return json.dump();
+}
+
+}  // namespace bayesflow

@@ -72,7 +72,7 @@ std::vector<double> classify(const Simulations& samples, const Array& asked, std
   (void)trainer.train_offline(
       samples, {.epochs = max_epochs,
                 .batch_size = kBatch,
-                .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0}});
+                .run = {.optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(kRate), .epsilon = 1e-8, .global_clipnorm = 0}}});
   std::vector<double> out;
   Tape tape;
   const std::int64_t count = asked.dim(0);

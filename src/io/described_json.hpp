@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -20,13 +21,22 @@ using Json = nlohmann::json;
 /// Options -> JSON.
 class OptionWriter {
  public:
+  /// `of_result`: without options that change no result.
+  explicit OptionWriter(bool of_result = false) : of_result_(of_result) {}
   template <class T>
-  void operator()(const char* name, const T& value, const Constraint& /*constraint*/ = {}) {
-    json_[name] = one(value);
+  void operator()(const char* name, const T& value, const Constraint& constraint = {}) {
+    if (!of_result_ || !constraint.is_execution) json_[name] = one(value);
   }
   template <class T>
-  void later(const char* name, const T& value, const T& usual, const Constraint& /*constraint*/ = {}) {
-    if (value != usual) (*this)(name, value);
+  void later(const char* name, const T& value, const T& usual, const Constraint& constraint = {}) {
+    if (value != usual) (*this)(name, value, constraint);
+  }
+  /// Those that the result depends on.
+  template <class T>
+  static Json of_result(const T& options) {
+    OptionWriter writer(true);
+    describe(writer, const_cast<T&>(options));  // only read
+    return std::move(writer.json_);
   }
   template <class T>
   static Json of(const T& options) {
@@ -44,6 +54,10 @@ class OptionWriter {
       throw std::logic_error("an enumeration has a value without a name");
     } else if constexpr (bayesflow::detail::kIsPlain<T>) {
       return value;
+    } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+      return value.string();
+    } else if constexpr (bayesflow::detail::HasDescription<T>) {
+      return one(described_as(value));
     } else if constexpr (bayesflow::detail::IsVector<T>::value) {
       Json list = Json::array();
       for (const auto& item : value) list.push_back(one(item));
@@ -57,6 +71,7 @@ class OptionWriter {
     return value ? one(*value) : Json();
   }
   Json json_ = Json::object();
+  bool of_result_;
 };
 
 /// What numbers in a file may be, at most: whole numbers are counts of parts, or widths of them.
@@ -109,8 +124,16 @@ class OptionReader {
                                                       : limits_.max_count;
       if (value < (constraint.is_width && constraint.low < 0 ? -most : 0) || value > most)
         throw std::runtime_error(fmt::format("{} is {}", name, value));
+    } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      value = io::integer<T>(from);
     } else if constexpr (bayesflow::detail::kIsPlain<T>) {
       value = from.template get<T>();
+    } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+      value = from.template get<std::string>();
+    } else if constexpr (bayesflow::detail::HasDescription<T>) {
+      decltype(described_as(value)) description{};
+      read(name, from, description, constraint);
+      value = T(description);
     } else if constexpr (bayesflow::detail::IsVector<T>::value) {
       if (!from.is_array()) throw std::runtime_error(fmt::format("{} is no list", name));
       value.clear();

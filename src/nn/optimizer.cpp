@@ -16,16 +16,10 @@ namespace bayesflow::nn {
 
 using bayesflow::detail::GradientLane;
 
-void OptimizerOptions::validate() const {
-  const auto check = [](bool good, const char* name, double value, const char* constraint) {
-    if (!good) throw ConfigurationError(fmt::format("OptimizerOptions::{} = {}; it must be {}", name, value, constraint));
-  };
-  check(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
-  check(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");
-  check(epsilon > 0, "epsilon", epsilon, "positive");
-  check(weight_decay >= 0, "weight_decay", weight_decay, "not negative");
-  check(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
-  check(global_clipnorm >= 0, "global_clipnorm", global_clipnorm, "not negative (0: no clipping)");
+void OptimizerOptions::validate() const { validate_described(*this, "OptimizerOptions"); }
+
+EnumNames<OptimizerKind> names_of(OptimizerKind) {
+  return {{OptimizerKind::adam, "adam"}, {OptimizerKind::adamw, "adamw"}, {OptimizerKind::sgd, "sgd"}};
 }
 
 Optimizer::~Optimizer() = default;

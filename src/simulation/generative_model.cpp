@@ -222,9 +222,10 @@ Simulations GenerativeModel::simulate(std::int64_t batch_size, std::uint64_t see
   return static_cast<std::int64_t>(good.size()) == batch_size ? out : out.take(good);
 }
 
-void NonFinitePolicy::validate() const {
-  if (!(max_share >= 0 && max_share < 1))
-    throw ConfigurationError(fmt::format("NonFinitePolicy::max_share = {}; it must be in [0, 1)", max_share));
+void NonFinitePolicy::validate() const { validate_described(*this, "NonFinitePolicy"); }
+
+EnumNames<NonFinite> names_of(NonFinite) {
+  return {{NonFinite::refuse, "refuse"}, {NonFinite::drop, "drop"}, {NonFinite::redraw, "redraw"}};
 }
 
 }  // namespace bayesflow

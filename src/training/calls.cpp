@@ -11,11 +11,25 @@
 
 namespace bayesflow::training {
 
-void CallCheck::at_least_one(std::int64_t value, const char* name) const {
-  if (value < 1) throw ConfigurationError(fmt::format("{}::{} = {}; it must be at least 1", options, name, value));
+using Json = nlohmann::json;
+
+namespace {
+
+Json counted(std::int64_t simulations, std::uint64_t checksum) {
+  return {{"simulations", simulations}, {"checksum", fmt::format("{:016x}", checksum)}};
 }
 
-void CallCheck::countable(std::int64_t a, const char* a_name, std::int64_t b, const char* b_name, std::int64_t simulations) const {
+/// How an item of `data` reads in the text of a call.
+std::string text_of(const Json& data) {
+  if (data.is_array()) return fmt::format("{} files", data.size());
+  if (data.is_object() && data.contains("simulations")) return fmt::format("{} simulations", data.at("simulations").dump());
+  return data.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+void require_countable(const char* options, std::int64_t a, const char* a_name, std::int64_t b, const char* b_name,
+                       std::int64_t simulations) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   const bool steps = a <= kMost / b;
   if (!steps || a * b > kMost / simulations)
@@ -23,35 +37,25 @@ void CallCheck::countable(std::int64_t a, const char* a_name, std::int64_t b, co
                                          steps ? "simulations" : "steps"));
 }
 
-std::string complete_call(const TrainerState& state, std::string call, const RunSettings& s) {
-  if (const auto* given = std::get_if<Simulations>(&s.validation_sims))
-    call += fmt::format(", validation_sims = {} with checksum {:016x}", given->prior_draws.rank() ? given->batch_size() : 0,
-                        state.checkpoints ? checksum(*given) : 0);
-  else
-    call += fmt::format(", validation_sims = {}", std::get<std::int64_t>(s.validation_sims));
-  if (s.optimizer) {
-    const nn::OptimizerOptions& o = *s.optimizer;
-    const char* kinds[] = {"adam", "adamw", "sgd"};
-    call += fmt::format(", optimizer = {}(beta1 = {}, beta2 = {}, epsilon = {}, weight_decay = {}, momentum = {}, global_clipnorm = {}",
-                        kinds[static_cast<int>(o.kind)], o.beta1, o.beta2, o.epsilon, o.weight_decay, o.momentum, o.global_clipnorm);
-    // A schedule is any callable: it is told by its values.
-    if (o.learning_rate)
-      call += fmt::format(", learning_rate = {} ... {} ... {}", o.learning_rate(0), o.learning_rate(100), o.learning_rate(10'000));
-    call += ")";
-  }
-  if (!s.optimizer || !s.optimizer->learning_rate) call += fmt::format(", default_lr = {}", state.options.default_lr);
-  if (s.reuse_optimizer) call += ", reuse_optimizer = true";
-  if (s.early_stopping)
-    call += fmt::format(", early_stopping = (patience = {}, min_improvement = {})", s.early_stopping->patience,
-                        s.early_stopping->min_improvement);
-  if (s.lr_adjuster) {
-    const LRAdjusterOptions& a = *s.lr_adjuster;
-    call += fmt::format(
-        ", lr_adjuster = (period = {}, wait_between_fits = {}, patience = {}, tolerance = {}, reduction_factor = {}, cooldown_factor = {}, "
-        "num_resets = {})",
-        a.period, a.wait_between_fits, a.patience, a.tolerance, a.reduction_factor, a.cooldown_factor, a.num_resets);
-  }
-  return call + ")";
+Json describe_data(const TrainerState& state, const Dataset& data) { return counted(data.size(), state.checkpoints ? checksum(data) : 0); }
+
+RunSettings run_settings(const TrainerState& state, const std::string& function, Json options, Json data, RunOptions run,
+                         const std::string& text) {
+  if (const auto* given = std::get_if<Simulations>(&run.validation_sims))
+    data["validation"] = counted(given->prior_draws.rank() ? given->batch_size() : 0, state.checkpoints ? checksum(*given) : 0);
+  std::string call;
+  for (const auto& [name, item] : data.items())
+    if (name != "checksum") call += fmt::format("{} = {}, ", name, text_of(item));
+  Json trainer = io::OptionWriter::of_result(state.options);
+  if (run.optimizer && run.optimizer->learning_rate) trainer.erase("default_lr");  // it is not used
+  const std::string architecture = state.trainable->architecture();
+  const Identity identity = identify({{"function", function},
+                                      {"options", std::move(options)},
+                                      {"data", std::move(data)},
+                                      {"trainer", std::move(trainer)},
+                                      {"architecture", architecture.empty() ? Json() : Json::parse(architecture)}});
+  return {
+      .call = fmt::format("{}({}{})", function, call, text), .identity = identity, .run = std::move(run), .given = {}, .first_given = {}};
 }
 
 Dataset finite_dataset(const std::vector<Simulations>& parts, const char* what, const TrainerOptions& options, NonFiniteCount& bad,
@@ -87,7 +91,7 @@ Simulations hold_out(Dataset& data, const OfflineOptions& o, std::uint64_t seed)
   };
   const std::int64_t rows = data.size(), held = std::llround(o.validation_split * static_cast<double>(rows));
   if (!(o.validation_split > 0 && o.validation_split < 1)) fail("it must be at least 0 and below 1");
-  const auto* count = std::get_if<std::int64_t>(&o.validation_sims);
+  const auto* count = std::get_if<std::int64_t>(&o.run.validation_sims);
   if (!count || *count != 0) fail("with validation_sims there is no need of it: leave one of them out");
   if (data.groups().size() > 1)
     fail("parts with contexts of their own cannot be split: hold simulations back, and give them as validation_sims");

@@ -5,33 +5,26 @@
 #include <string>
 #include <vector>
 
+#include "io/described_json.hpp"
 #include "training/dataset.hpp"
 #include "training/state.hpp"
 
 namespace bayesflow::training {
 
-/// Checks numbers of an options struct; errors name it.
-struct CallCheck {
-  const char* options;
-  void at_least_one(std::int64_t value, const char* name) const;
-  /// Throws unless a x b steps and a x b x `simulations` fit into 63 bits.
-  void countable(std::int64_t a, const char* a_name, std::int64_t b, const char* b_name, std::int64_t simulations) const;
-};
+/// Throws unless a x b steps and a x b x `simulations` fit into 63 bits.
+void require_countable(const char* options, std::int64_t a, const char* a_name, std::int64_t b, const char* b_name,
+                       std::int64_t simulations);
 
-/// Completes the text of a call with the settings that all functions have, as far as they change the result.
-[[nodiscard]] std::string complete_call(const TrainerState& state, std::string call, const RunSettings& settings);
-
-/// `call` is the text so far: "train_online(epochs = 10".
+/// What all training functions know of a call. `data` describes given data, and becomes part of the identity.
+[[nodiscard]] RunSettings run_settings(const TrainerState& state, const std::string& function, nlohmann::json options, nlohmann::json data,
+                                       RunOptions run, const std::string& text);
 template <class Options>
-[[nodiscard]] RunSettings run_settings(const TrainerState& state, const CallCheck& check, const Options& o, std::string call) {
-  RunSettings s{{}, o.validation_sims, o.optimizer, o.reuse_optimizer, o.early_stopping, o.lr_adjuster, {}, {}};
-  if (const auto* n = std::get_if<std::int64_t>(&s.validation_sims); n && *n != 0) check.at_least_one(*n, "validation_sims");
-  if (s.optimizer) s.optimizer->validate();
-  if (s.early_stopping) s.early_stopping->validate();
-  if (s.lr_adjuster) s.lr_adjuster->validate();
-  s.call = complete_call(state, std::move(call), s);
-  return s;
+[[nodiscard]] RunSettings run_settings(const TrainerState& state, const std::string& function, const Options& options,
+                                       nlohmann::json data = nlohmann::json::object()) {
+  return run_settings(state, function, io::OptionWriter::of_result(options), std::move(data), options.run, described_text(options));
 }
+/// "simulations" and "checksum"; the latter is 0 without checkpoints.
+[[nodiscard]] nlohmann::json describe_data(const TrainerState& state, const Dataset& data);
 
 /// Given simulations as a dataset, without those that are not finite if the user chose so; otherwise SimulationError. Errors call them
 /// `what`.

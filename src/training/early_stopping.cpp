@@ -1,19 +1,10 @@
 #include "bayesflow/training/early_stopping.hpp"
 
-#include <fmt/format.h>
-
 #include <cmath>
-
-#include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
 
-void EarlyStoppingOptions::validate() const {
-  if (patience < 1) throw ConfigurationError(fmt::format("EarlyStoppingOptions::patience = {}; it must be at least 1", patience));
-  if (!(min_improvement >= 0) || !std::isfinite(min_improvement))
-    throw ConfigurationError(
-        fmt::format("EarlyStoppingOptions::min_improvement = {}; it must be finite and not negative", min_improvement));
-}
+void EarlyStoppingOptions::validate() const { validate_described(*this, "EarlyStoppingOptions"); }
 
 EarlyStopper::EarlyStopper(EarlyStoppingOptions options) : options_(options) { options_.validate(); }
 

@@ -183,9 +183,9 @@ std::vector<std::filesystem::path> presimulated_files(const std::filesystem::pat
   return out;
 }
 
-std::string describe(const SimulationStore& store) {
+nlohmann::json describe_data(const SimulationStore& store) {
   const SimulationStoreInfo& info = store.info();
-  return fmt::format("{} of model \"{}\" with seed {}", info.simulations, info.model_name, info.seed);
+  return {{"simulations", info.simulations}, {"model", info.model_name}, {"seed", info.seed}};
 }
 
 namespace {
@@ -212,23 +212,16 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
         fmt::format("OfflineOptions::validation_split = {}; simulations in a file are not split: keep another file back, and "
                     "give what it holds as validation_sims",
                     o.validation_split));
-  const training::CallCheck check{"OfflineOptions"};
-  check.at_least_one(o.epochs, "epochs");
-  check.at_least_one(o.batch_size, "batch_size");
-  check.at_least_one(o.buffer_bytes, "buffer_bytes");
+  validate_described(o, "OfflineOptions");
   const SimulationStore store(file);
   if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
-  check.countable(o.epochs, "epochs", store.size(), "batches", 1);
+  training::require_countable("OfflineOptions", o.epochs, "epochs", store.size(), "batches", 1);
   if (!s.is_consistent) {
     s.fit_to([&] { return training::first_parts(store, s.options); });
     s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
   }
   const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
-  // The order of the simulations depends on the buffer, so it belongs to the call.
-  const std::string buffer = o.buffer_bytes == StreamOptions().buffer_bytes ? "" : fmt::format(", buffer_bytes = {}", o.buffer_bytes);
-  const training::RunSettings settings = training::run_settings(
-      s, check, o,
-      fmt::format("train_offline(file = {}, epochs = {}, batch_size = {}{}", training::describe(store), o.epochs, o.batch_size, buffer));
+  const training::RunSettings settings = training::run_settings(s, "train_offline", o, {{"file", training::describe_data(store)}});
   return s.train(settings, [&](const training::Run& run) {
     s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
     return std::make_unique<training::StreamSource>(SimulationStream(store, stream), s.options.configurator,
@@ -239,11 +232,7 @@ TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const 
 TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_from_presimulation");
-  const training::CallCheck check{"PresimulationOptions"};
-  check.at_least_one(o.batch_size, "batch_size");
-  if (o.max_epochs < 0)
-    throw ConfigurationError(
-        fmt::format("PresimulationOptions::max_epochs = {}; it must not be negative (0: each file once)", o.max_epochs));
+  validate_described(o, "PresimulationOptions");
   const auto files = training::presimulated_files(path, static_cast<bool>(o.loader));
   const auto first_part = [&] {
     if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
@@ -260,13 +249,13 @@ TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& p
     s.check_consistency([&] { return training::two_of(first_part()); });
   }
   const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
-  std::string names;
+  nlohmann::json described = nlohmann::json::array();
   for (const auto& file : files) {
-    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", file.filename().string());
-    if (!o.loader) names += fmt::format(": {}", training::describe(SimulationStore(file)));
+    nlohmann::json& one = described.emplace_back(o.loader ? nlohmann::json::object() : training::describe_data(SimulationStore(file)));
+    one["name"] = file.filename().string();
   }
-  const training::RunSettings settings = training::run_settings(
-      s, check, o, fmt::format("train_from_presimulation(files = [{}], epochs = {}, batch_size = {}", names, epochs, o.batch_size));
+  const training::RunSettings settings =
+      training::run_settings(s, "train_from_presimulation", o, {{"files", std::move(described)}, {"epochs", epochs}});
   return s.train(settings, [&](const training::Run& run) {
     return std::make_unique<training::PresimulationSource>(
         files, s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite), o.loader, epochs, o.batch_size);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,7 +78,7 @@ class PresimulationSource : public BatchSource {
 [[nodiscard]] std::vector<std::filesystem::path> presimulated_files(const std::filesystem::path& path, bool any_ending);
 /// "a2" before "a10".
 [[nodiscard]] bool natural_less(const std::string& a, const std::string& b);
-/// A few words that tell one file of simulations from another.
-[[nodiscard]] std::string describe(const SimulationStore& store);
+/// What tells one file of simulations from another.
+[[nodiscard]] nlohmann::json describe_data(const SimulationStore& store);
 
 }  // namespace bayesflow::training

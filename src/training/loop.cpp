@@ -106,12 +106,12 @@ Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSourc
       seconds_before_(run_.summary.seconds),
       epoch_seconds_before_(run_.record.seconds),
       epoch_steps_before_(run_.step) {
-  if (settings.early_stopping) {
-    stopper_.emplace(*settings.early_stopping);
+  if (settings.run.early_stopping) {
+    stopper_.emplace(*settings.run.early_stopping);
     stopper_->restore(run_.stopper);
   }
-  if (settings.lr_adjuster) {
-    adjuster_.emplace(*settings.lr_adjuster);
+  if (settings.run.lr_adjuster) {
+    adjuster_.emplace(*settings.run.lr_adjuster);
     if (!run_.adjuster.losses.empty()) adjuster_->restore(run_.adjuster);
     *factor_ = adjuster_->factor();
   }
@@ -422,7 +422,7 @@ TrainingSummary Loop::finish() {
   summary.seconds = seconds_before_ + since(start_);
   if (s_.checkpoints) {
     if (summary.stop != Stop::interrupted) {
-      if (!settings_.reuse_optimizer) s_.optimizer.reset();
+      if (!settings_.run.reuse_optimizer) s_.optimizer.reset();
       Snapshot last = s_.snapshot(nullptr);
       last.runs.push_back(summary);
       s_.checkpoints->write(std::move(last));
@@ -459,18 +459,17 @@ std::string BestWeights::restore(nn::ParameterStore& store) const {
 
 const TrainingSummary* TrainerState::ended_before(const RunSettings& settings) {
   if (options.resume != Resume::program || passed >= loaded) return nullptr;
-  if (runs[passed].call != settings.call) {
+  if (!is_same_run(runs[passed], settings.identity)) {
     if (unfinished)
-      throw ConfigurationError(fmt::format(
-          "Trainer: the checkpoint's run {} was {}, this call is {}; repeat the calls as they were, set TrainerOptions::resume = "
-          "Resume::state to begin new ones, or use another folder",
-          passed + 1, runs[passed].call, settings.call));
+      throw ConfigurationError(
+          fmt::format("Trainer: this call is not the checkpoint's run {}. {}; repeat the calls as they were, set TrainerOptions::resume = "
+                      "Resume::state to begin new ones, or use another folder",
+                      passed + 1, differences(runs[passed], settings.identity, settings.call)));
     passed = loaded;
     return nullptr;
   }
-  if (settings.optimizer && settings.reuse_optimizer) {
-    schedule = settings.optimizer->learning_rate;
-    schedule_is_lost = false;
+  if (settings.run.optimizer && settings.run.reuse_optimizer) {
+    schedule = settings.run.optimizer->learning_rate;
   }
   log(LogLevel::warning,
       fmt::format(
@@ -480,11 +479,22 @@ const TrainingSummary* TrainerState::ended_before(const RunSettings& settings) {
   return &runs[passed++];
 }
 
+namespace {
+
+void name_run(TrainingSummary& summary, const RunSettings& settings) {
+  summary.call = settings.call;
+  summary.settings = settings.identity.settings;
+  summary.identity = settings.identity.hash;
+}
+
+}  // namespace
+
 Run TrainerState::begin(const RunSettings& settings) {
   if (unfinished && options.resume == Resume::program) {
-    if (unfinished->summary.call == settings.call) {
+    if (is_same_run(unfinished->summary, settings.identity)) {
       Run run = std::move(*unfinished);
       unfinished.reset();
+      name_run(run.summary, settings);
       run.summary.stop = TrainingSummary::Stop::completed;
       if (unfinished_is_loaded) ++run.summary.resumed;
       log(LogLevel::info, fmt::format("Goes on after epoch {}, iteration {}.", run.step ? run.epoch + 1 : run.epoch, run.step));
@@ -492,15 +502,15 @@ Run TrainerState::begin(const RunSettings& settings) {
     }
     if (unfinished_is_loaded)
       throw ConfigurationError(
-          fmt::format("Trainer: the checkpoint's unfinished run was {}, this call is {}; repeat the call as it was, set "
+          fmt::format("Trainer: this call is not the checkpoint's unfinished run. {}; repeat the call as it was, set "
                       "TrainerOptions::resume = Resume::state to begin a new one, or use another folder",
-                      unfinished->summary.call, settings.call));
+                      differences(unfinished->summary, settings.identity, settings.call)));
   }
   if (unfinished && !unfinished->keeps_optimizer) optimizer.reset();
   unfinished.reset();
   Run run;
-  run.keeps_optimizer = settings.reuse_optimizer;
-  run.summary.call = settings.call;
+  run.keeps_optimizer = settings.run.reuse_optimizer;
+  name_run(run.summary, settings);
   run.summary.seed = options.seed;
   run.summary.instruction_set = instruction_set();
   run.first = counters;
@@ -517,14 +527,14 @@ Run TrainerState::begin(const RunSettings& settings) {
 
 std::optional<Batch> TrainerState::make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary) {
   std::optional<Batch> validation;
-  if (const auto* given = std::get_if<Simulations>(&settings.validation_sims)) {
+  if (const auto* given = std::get_if<Simulations>(&settings.run.validation_sims)) {
     NonFiniteCount bad;
     std::string first;
     validation = options.configurator(finite_part(*given, "the validation data", options, bad, first));
     if (bad.dropped && run.epoch == 0 && run.step == 0)
       summary.warnings.push_back(fmt::format("{} of {} validation simulations were not finite and were dropped; the first: {}.",
                                              bad.dropped, bad.simulated, first));
-  } else if (const std::int64_t n = std::get<std::int64_t>(settings.validation_sims); n != 0) {
+  } else if (const std::int64_t n = std::get<std::int64_t>(settings.run.validation_sims); n != 0) {
     (void)require_model("validation_sims as a number");
     const std::uint64_t first = run.first.validated;
     counters.validated = std::max(counters.validated, first + static_cast<std::uint64_t>(n));
@@ -537,7 +547,7 @@ std::optional<Batch> TrainerState::make_validation(const RunSettings& settings, 
     log(LogLevel::info, fmt::format("Generated {} simulations for validation.", n));
   }
   if (validation) validation->check("Trainer: the validation simulations, configured");
-  if (settings.early_stopping && !validation)
+  if (settings.run.early_stopping && !validation)
     throw ConfigurationError(
         "Trainer: early_stopping looks at the validation loss; set validation_sims to a number of simulations, or to simulations");
   return validation;
@@ -547,26 +557,24 @@ void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool r
                                    const std::shared_ptr<double>& factor) {
   // Moments and bias corrections may go on from the call before; the schedule starts anew (O50): the optimizer's own, or the
   // default over the steps of this call.
-  if (!resumed && (settings.optimizer || !optimizer)) {
-    nn::OptimizerOptions chosen = settings.optimizer.value_or(nn::OptimizerOptions{});
+  if (!resumed && (settings.run.optimizer || !optimizer)) {
+    nn::OptimizerOptions chosen = settings.run.optimizer.value_or(nn::OptimizerOptions{});
     schedule = chosen.learning_rate;
     chosen.learning_rate = nn::constant(options.default_lr);
     optimizer = std::make_unique<nn::Optimizer>(trainable->store(), std::move(chosen));
-    schedule_is_lost = false;
-  } else if (settings.optimizer) {
-    schedule = settings.optimizer->learning_rate;
-    schedule_is_lost = false;
+  } else if (settings.run.optimizer) {
+    schedule = settings.run.optimizer->learning_rate;
   }
-  if (schedule_is_lost)
+  if (schedule.is_lost())
     throw ConfigurationError(
-        "Trainer: the optimizer that the checkpoint brought had a learning rate schedule of its own, which no file can hold; repeat the "
-        "call that made it, "
-        "or give an optimizer");
+        "Trainer: the optimizer that the checkpoint brought had a learning rate that is a function of yours, which no file can hold; "
+        "repeat "
+        "the call that made it, or give an optimizer");
   if (run.optimizer_first < 0) run.optimizer_first = optimizer->steps_taken();
   nn::Schedule rate = schedule;
-  if (!rate) rate = settings.lr_adjuster ? nn::constant(options.default_lr) : nn::cosine(options.default_lr, total);
+  if (!rate) rate = settings.run.lr_adjuster ? nn::constant(options.default_lr) : nn::cosine(options.default_lr, total);
   const std::int64_t from = run.optimizer_first;
-  if (settings.lr_adjuster)
+  if (settings.run.lr_adjuster)
     optimizer->set_schedule([from, rate, factor](std::int64_t t) { return *factor * rate(t - from); });
   else
     optimizer->set_schedule([from, rate](std::int64_t t) { return rate(t - from); });
@@ -575,7 +583,7 @@ void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool r
 TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMaker& make_source) {
   if (const TrainingSummary* ended = ended_before(settings)) return *ended;
   const InterruptGuard guard(options.handle_interrupt);
-  const bool resumes = unfinished && options.resume == Resume::program && unfinished->summary.call == settings.call;
+  const bool resumes = unfinished && options.resume == Resume::program && is_same_run(unfinished->summary, settings.identity);
   Run run = begin(settings);
   run.summary.reason = "Training completed.";
   run.summary.threads = pool.threads();
@@ -592,7 +600,7 @@ TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMak
       state.workspace.reset();
       if (!keep_optimizer && !state.unfinished) state.optimizer.reset();
     }
-  } const give_back{*this, settings.reuse_optimizer};
+  } const give_back{*this, settings.run.reuse_optimizer};
   return Loop(*this, settings, std::move(run), *source, std::move(validation), total, factor, guard).go();
 }
 

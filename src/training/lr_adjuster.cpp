@@ -9,18 +9,7 @@
 
 namespace bayesflow {
 
-void LRAdjusterOptions::validate() const {
-  const auto check = [](bool good, const char* name, auto value, const char* constraint) {
-    if (!good) throw ConfigurationError(fmt::format("LRAdjusterOptions::{} = {}; it must be {}", name, value, constraint));
-  };
-  check(period >= 3, "period", period, "at least 3");
-  check(wait_between_fits >= 1, "wait_between_fits", wait_between_fits, "at least 1");
-  check(patience >= 1, "patience", patience, "at least 1");
-  check(std::isfinite(tolerance), "tolerance", tolerance, "finite");
-  check(reduction_factor > 0 && reduction_factor < 1, "reduction_factor", reduction_factor, "between 0 and 1");
-  check(cooldown_factor >= 0 && std::isfinite(cooldown_factor), "cooldown_factor", cooldown_factor, "finite and not negative");
-  check(num_resets >= 0, "num_resets", num_resets, "not negative");
-}
+void LRAdjusterOptions::validate() const { validate_described(*this, "LRAdjusterOptions"); }
 
 RegressionLRAdjuster::RegressionLRAdjuster(LRAdjusterOptions options) : options_(options) {
   options_.validate();

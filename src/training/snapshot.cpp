@@ -6,8 +6,10 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "io/archive.hpp"
+#include "io/described_json.hpp"
 #include "io/json_numbers.hpp"
 #include "training/checkpoints.hpp"
+#include "training/identity.hpp"
 #include "training/run.hpp"
 #include "training/seen_file.hpp"
 
@@ -15,8 +17,8 @@ namespace bayesflow::training {
 namespace {
 
 using Json = nlohmann::json;
-// Version 1 had no names of loss terms: its losses are those of kFirstTerms.
-constexpr io::Format kFormat{.kind = "checkpoint", .version = 2};
+// Version 1 had no names of loss terms: its losses are those of kFirstTerms. Versions 1 and 2 knew runs by a sentence, and no schedules.
+constexpr io::Format kFormat{.kind = "checkpoint", .version = 3};
 const std::vector<std::string> kFirstTerms = {"loss", "summary_loss", "weight_decay"};
 
 // JSON has no infinities and no exact decimals by promise: numbers that must come back bit for bit go into arrays.
@@ -61,6 +63,8 @@ EpochRecord epoch_from(const io::ArchiveReader& in, const std::string& path, con
 
 Json summary_to_json(const TrainingSummary& t) {
   return {{"call", t.call},
+          {"settings", t.settings.empty() ? Json() : Json::parse(t.settings)},
+          {"identity", t.identity},
           {"loss_terms", *terms_of(t.history)},
           {"stop", static_cast<int>(t.stop)},
           {"reason", t.reason},
@@ -80,6 +84,12 @@ Json summary_to_json(const TrainingSummary& t) {
 TrainingSummary summary_from_json(const io::ArchiveReader& in, const Json& j) {
   TrainingSummary t;
   t.call = j.at("call");
+  if (in.format_version() > 2 && !j.at("settings").is_null()) {
+    const Identity identity = identify(j.at("settings"));
+    if (identity.hash != j.at("identity")) in.refuse("a summary", "has settings of another hash than it says");
+    t.settings = identity.settings;
+    t.identity = identity.hash;
+  }
   const auto stop = io::integer<int>(j.at("stop"));
   if (stop < 0 || stop > static_cast<int>(TrainingSummary::Stop::plateau))
     in.refuse("a summary", fmt::format("ends for the unknown reason {}", stop));
@@ -338,6 +348,7 @@ void write_snapshot(const Snapshot& s, const std::filesystem::path& file) {
     out.array("optimizer/options", {7},
               std::vector<double>{static_cast<double>(o.kind), o.beta1, o.beta2, o.epsilon, o.weight_decay, o.momentum, o.global_clipnorm});
     out.array("optimizer/steps", {2}, std::vector<std::int64_t>{s.optimizer->steps, o.learning_rate ? 1 : 0});
+    put_text(out, "optimizer/described", io::OptionWriter::of(o).dump());
     put(out, "optimizer/first_moments", s.optimizer->first);
     put(out, "optimizer/second_moments", s.optimizer->second);
   }
@@ -368,9 +379,13 @@ Snapshot read_snapshot(const std::filesystem::path& file) {
       const auto steps = in.array<std::int64_t>("optimizer/steps");
       if (o.size() != 7 || steps.size() != 2 || !(o[0] >= 0 && o[0] <= 2)) in.refuse("optimizer/options", "does not describe an optimizer");
       OptimizerState& optimizer = s.optimizer.emplace();
-      optimizer.options = {static_cast<nn::OptimizerKind>(static_cast<int>(o[0])), nullptr, o[1], o[2], o[3], o[4], o[5], o[6]};
-      // A schedule cannot be stored; that there was one can.
-      if (steps[1]) optimizer.options.learning_rate = [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); };
+      optimizer.options = {static_cast<nn::OptimizerKind>(static_cast<int>(o[0])), {}, o[1], o[2], o[3], o[4], o[5], o[6]};
+      // Former versions stored no schedule, but that there was one.
+      if (in.format_version() > 2)
+        io::OptionReader::fill(optimizer.options, io::parse_json(get_text(in, "optimizer/described")),
+                               {.max_count = std::numeric_limits<std::int64_t>::max(), .max_width = 0});
+      else if (steps[1])
+        optimizer.options.learning_rate = nn::Schedule(nn::ScheduleOptions{.kind = nn::ScheduleKind::own});
       optimizer.steps = steps[0];
       optimizer.first = in.array<float>("optimizer/first_moments");
       optimizer.second = in.array<float>("optimizer/second_moments");

@@ -11,18 +11,16 @@
 #include "bayesflow/training/trainer.hpp"
 #include "core/in_use.hpp"
 #include "training/checkpoints.hpp"
+#include "training/identity.hpp"
 #include "training/run.hpp"
 
 namespace bayesflow::training {
 
-/// What all training functions have in common.
+/// A call of a training function.
 struct RunSettings {
-  std::string call;  ///< the function with its settings: what a run is recognized by in a checkpoint
-  ValidationSims validation_sims;
-  std::optional<nn::OptimizerOptions> optimizer;
-  bool reuse_optimizer = false;
-  std::optional<EarlyStoppingOptions> early_stopping;
-  std::optional<LRAdjusterOptions> lr_adjuster;
+  std::string call;   ///< the function and its options, as text
+  Identity identity;  ///< what it is recognized by in a checkpoint
+  RunOptions run;
   NonFiniteCount given;     ///< what was dropped from given data
   std::string first_given;  ///< what was wrong with the first
 };
@@ -56,7 +54,6 @@ struct TrainerState {
   std::unique_ptr<Workspace> workspace;
   std::unique_ptr<nn::Optimizer> optimizer;  // that goes on from call to call, or of the present run
   nn::Schedule schedule;                     // that came with it; empty: the default
-  bool schedule_is_lost = false;             // the optimizer comes from a checkpoint, and had a schedule of its own
   Counters counters;
   ReplayBuffer replay;
   std::vector<TrainingSummary> runs;

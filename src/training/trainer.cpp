@@ -15,16 +15,10 @@ namespace bayesflow {
 
 using training::RunSettings;
 
-void TrainerOptions::validate() const {
-  const auto check = [](bool good, const char* name, auto value, const char* constraint) {
-    if (!good) throw ConfigurationError(fmt::format("TrainerOptions::{} = {}; it must {}", name, value, constraint));
-  };
-  check(default_lr > 0 && std::isfinite(default_lr), "default_lr", default_lr, "be positive and finite");
-  check(threads >= 0, "threads", threads, "not be negative (0: all)");
-  nonfinite.validate();
-  check(max_to_keep >= 1, "max_to_keep", max_to_keep, "be at least 1");
-  check(checkpoint_minutes > 0, "checkpoint_minutes", checkpoint_minutes, "be positive");
-}
+void TrainerOptions::validate() const { validate_described(*this, "TrainerOptions"); }
+
+EnumNames<Overlap> names_of(Overlap) { return {{Overlap::automatic, "auto"}, {Overlap::on, "on"}, {Overlap::off, "off"}}; }
+EnumNames<Resume> names_of(Resume) { return {{Resume::program, "program"}, {Resume::state, "state"}}; }
 
 namespace training {
 
@@ -268,7 +262,7 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
   }
   if (from.optimizer) {
     if (static_cast<std::int64_t>(from.optimizer->first.size()) < store.number_of_values()) refuse("its optimizer's moments are too short");
-    schedule_is_lost = static_cast<bool>(from.optimizer->options.learning_rate);
+    schedule = from.optimizer->options.learning_rate;
     from.optimizer->options.learning_rate = nn::constant(options.default_lr);
     optimizer = std::make_unique<nn::Optimizer>(store, from.optimizer->options);
     copy(from.optimizer->first, optimizer->first_moments().data());
@@ -373,15 +367,10 @@ Simulations Trainer::finite(const Simulations& simulations) const {
 TrainingSummary Trainer::train_online(const OnlineOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_online");
-  const training::CallCheck check{"OnlineOptions"};
-  check.at_least_one(o.epochs, "epochs");
-  check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
-  check.at_least_one(o.batch_size, "batch_size");
-  check.countable(o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+  validate_described(o, "OnlineOptions");
+  training::require_countable("OnlineOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
   (void)s.require_model("train_online");
-  const RunSettings settings = training::run_settings(
-      s, check, o,
-      fmt::format("train_online(epochs = {}, iterations_per_epoch = {}, batch_size = {}", o.epochs, o.iterations_per_epoch, o.batch_size));
+  const RunSettings settings = training::run_settings(s, "train_online", o);
   return s.train(settings, [&](const training::Run& run) {
     return std::make_unique<training::OnlineSource>(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs,
                                                     o.iterations_per_epoch, o.batch_size);
@@ -391,17 +380,10 @@ TrainingSummary Trainer::train_online(const OnlineOptions& o) {
 TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_experience_replay");
-  const training::CallCheck check{"ReplayOptions"};
-  check.at_least_one(o.epochs, "epochs");
-  check.at_least_one(o.iterations_per_epoch, "iterations_per_epoch");
-  check.at_least_one(o.batch_size, "batch_size");
-  check.at_least_one(o.buffer_capacity, "buffer_capacity");
-  check.countable(o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+  validate_described(o, "ReplayOptions");
+  training::require_countable("ReplayOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
   (void)s.require_model("train_experience_replay");
-  const RunSettings settings = training::run_settings(
-      s, check, o,
-      fmt::format("train_experience_replay(epochs = {}, iterations_per_epoch = {}, batch_size = {}, buffer_capacity = {}", o.epochs,
-                  o.iterations_per_epoch, o.batch_size, o.buffer_capacity));
+  const RunSettings settings = training::run_settings(s, "train_experience_replay", o);
   return s.train(settings, [&](const training::Run& run) {
     s.replay.set_capacity(o.buffer_capacity);
     const training::OnlineSource online(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs, o.iterations_per_epoch,
@@ -413,17 +395,10 @@ TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
 TrainingSummary Trainer::train_rounds(const RoundsOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_rounds");
-  const training::CallCheck check{"RoundsOptions"};
-  check.at_least_one(o.rounds, "rounds");
-  check.at_least_one(o.sim_per_round, "sim_per_round");
-  check.at_least_one(o.epochs, "epochs");
-  check.at_least_one(o.batch_size, "batch_size");
-  check.countable(o.rounds, "rounds", o.epochs, "epochs", o.sim_per_round);
+  validate_described(o, "RoundsOptions");
+  training::require_countable("RoundsOptions", o.rounds, "rounds", o.epochs, "epochs", o.sim_per_round);
   (void)s.require_model("train_rounds");
-  const RunSettings settings =
-      training::run_settings(s, check, o,
-                             fmt::format("train_rounds(rounds = {}, sim_per_round = {}, epochs = {}, batch_size = {}", o.rounds,
-                                         o.sim_per_round, o.epochs, o.batch_size));
+  const RunSettings settings = training::run_settings(s, "train_rounds", o);
   return s.train(settings, [&](const training::Run& run) {
     s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.rounds * o.epochs);
     return std::make_unique<training::RoundsSource>(s.simulating(run), s.options.configurator, s.options.seed, run.first.simulated,
@@ -440,9 +415,7 @@ TrainingSummary Trainer::train_offline(const Simulations& simulations, const Off
 TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, const OfflineOptions& o) {
   State& s = *state_;
   const State::Use use(s, "train_offline");
-  const training::CallCheck check{"OfflineOptions"};
-  check.at_least_one(o.epochs, "epochs");
-  check.at_least_one(o.batch_size, "batch_size");
+  validate_described(o, "OfflineOptions");
   NonFiniteCount bad;
   std::string first_bad;
   training::Dataset given = training::finite_dataset(parts, "the training data", s.options, bad, first_bad);
@@ -457,21 +430,15 @@ TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, co
     });
   if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
   const auto data = std::make_shared<const training::Dataset>(std::move(given));
-  check.countable(o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
+  training::require_countable("OfflineOptions", o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
   if (!s.is_consistent) {
     s.fit_to([&] { return data->first_parts(training::kMostFitted); });
     s.check_consistency([&] { return training::two_of(*data); });
   }
-  RunSettings settings =
-      training::run_settings(s, check, o,
-                             fmt::format("train_offline(simulations = {} with checksum {:016x}, epochs = {}, batch_size = {}", data->size(),
-                                         s.checkpoints ? training::checksum(*data) : 0, o.epochs, o.batch_size));
+  RunSettings settings = training::run_settings(s, "train_offline", o, training::describe_data(s, *data));
   settings.given = bad;
   settings.first_given = first_bad;
-  if (held_out) {
-    settings.call.insert(settings.call.size() - 1, fmt::format(", validation_split = {}", o.validation_split));
-    settings.validation_sims = std::move(*held_out);
-  }
+  if (held_out) settings.run.validation_sims = std::move(*held_out);
   return s.train(settings, [&](const training::Run& run) {
     s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
     return std::make_unique<training::OfflineSource>(data, s.options.configurator, s.options.seed, run.first.shuffled, o.epochs,

@@ -98,7 +98,7 @@ AmortizedPosterior trained(const Learner& learner, const Problem& problem) {
   (void)trainer.train_online({.epochs = 1,
                               .iterations_per_epoch = learner.steps,
                               .batch_size = 128,
-                              .optimizer = nn::OptimizerOptions{.learning_rate = nn::cosine(learner.rate, learner.steps)}});
+                              .run = {.optimizer = nn::OptimizerOptions{.learning_rate = nn::cosine(learner.rate, learner.steps)}}});
   return amortizer;
 }
 

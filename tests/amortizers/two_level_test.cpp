@@ -332,7 +332,8 @@ TEST(TwoLevel, TrainsToTheSameBitsOnAnyNumberOfThreadsAndAfterInterruptions) {
         return Control::proceed;
       };
       Trainer trainer(amortizer, model, options);
-      const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 6, .batch_size = 16, .validation_sims = 20});
+      const TrainingSummary run =
+          trainer.train_online({.epochs = 2, .iterations_per_epoch = 6, .batch_size = 16, .run = {.validation_sims = 20}});
       if (i < stops.size()) continue;
       EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
       return std::vector<float>(amortizer.store().values(), amortizer.store().values() + amortizer.store().size());

@@ -108,7 +108,7 @@ TEST_P(SeriesTruthSlow, PosteriorOfAnAutoregressionIsExactAndWrongOnesAreFound) 
   Trainer trainer(amortizer, model, {.seed = 3, .threads = 2});
   nn::OptimizerOptions optimizer;
   optimizer.learning_rate = nn::cosine(n.rate, n.steps);
-  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = n.steps, .batch_size = 64, .optimizer = optimizer});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = n.steps, .batch_size = 64, .run = {.optimizer = optimizer}});
 
   const Batch test = trainer.configure(model.simulate(300, 77, "held out", 0));
   const Array theta = test.array(roles::parameters), x = test.array(roles::summary_conditions);

@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   bf::TrainingSummary run;
   using bf::support::repetitions;
   if (what == "online" || !is_mode)
-    run = trainer.train_online({.epochs = 6, .iterations_per_epoch = repetitions(150), .batch_size = 16, .validation_sims = 50});
+    run = trainer.train_online({.epochs = 6, .iterations_per_epoch = repetitions(150), .batch_size = 16, .run = {.validation_sims = 50}});
   if (what == "offline") run = trainer.train_offline(model.simulate(repetitions(2500), 5, "data", 0), {.epochs = 6, .batch_size = 16});
   if (what == "replay")
     run =

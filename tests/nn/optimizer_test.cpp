@@ -269,12 +269,12 @@ TEST(Optimizer, ARateThatIsNoneIsAnErrorAndChangesNothing) {
 TEST(Optimizer, OptionsAreValidated) {
   const auto problem = [](const OptimizerOptions& o) { return sentence<ConfigurationError>([&] { o.validate(); }); };
   EXPECT_EQ(problem({}), "no exception");
-  EXPECT_EQ(problem({.beta1 = 1}), "OptimizerOptions::beta1 = 1; it must be in [0, 1)");
-  EXPECT_EQ(problem({.beta2 = -0.5}), "OptimizerOptions::beta2 = -0.5; it must be in [0, 1)");
-  EXPECT_EQ(problem({.epsilon = 0}), "OptimizerOptions::epsilon = 0; it must be positive");
-  EXPECT_EQ(problem({.weight_decay = -1}), "OptimizerOptions::weight_decay = -1; it must be not negative");
-  EXPECT_EQ(problem({.momentum = 1}), "OptimizerOptions::momentum = 1; it must be in [0, 1)");
-  EXPECT_EQ(problem({.global_clipnorm = -1}), "OptimizerOptions::global_clipnorm = -1; it must be not negative (0: no clipping)");
+  EXPECT_EQ(problem({.beta1 = 1}), "OptimizerOptions::beta1 = 1; it must be at least 0 and less than 1");
+  EXPECT_EQ(problem({.beta2 = -0.5}), "OptimizerOptions::beta2 = -0.5; it must be at least 0 and less than 1");
+  EXPECT_EQ(problem({.epsilon = 0}), "OptimizerOptions::epsilon = 0; it must be positive and finite");
+  EXPECT_EQ(problem({.weight_decay = -1}), "OptimizerOptions::weight_decay = -1; it must be at least 0");
+  EXPECT_EQ(problem({.momentum = 1}), "OptimizerOptions::momentum = 1; it must be at least 0 and less than 1");
+  EXPECT_EQ(problem({.global_clipnorm = -1}), "OptimizerOptions::global_clipnorm = -1; it must be at least 0 (0: no clipping)");
 }
 
 }  // namespace

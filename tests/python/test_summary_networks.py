@@ -137,8 +137,8 @@ def test_former_name():
     [
         (lambda: nets.SetTransformer(0), ConfigurationError, "SetTransformer: input_dim must be a positive integer; got 0"),
         (lambda: nets.SetTransformer(2, summary_dim=0), ConfigurationError, "SetTransformer: summary_dim = 0; it must be at least 1"),
-        (lambda: nets.SetTransformer(2, summary_dim="4"), ConfigurationError, "SetTransformer: summary_dim must be an integer below 2^63; got '4'"),
-        (lambda: nets.SetTransformer(2, summary_dim=True), ConfigurationError, "SetTransformer: summary_dim must be an integer below 2^63; got True"),
+        (lambda: nets.SetTransformer(2, summary_dim="4"), ConfigurationError, "SetTransformer: summary_dim must be an integer; got '4'"),
+        (lambda: nets.SetTransformer(2, summary_dim=True), ConfigurationError, "SetTransformer: summary_dim must be an integer; got True"),
         (lambda: nets.SetTransformer(2, summary_dim=2**70), ConfigurationError, "SetTransformer: summary_dim must be an integer below 2^63; got 1180591620717411303424"),
         (lambda: nets.SetTransformer(2, num_dense_fc=1001), ConfigurationError, "SetTransformer: num_dense_fc may be at most 1000; got 1001"),
         (lambda: nets.SetTransformer(2, use_layer_norm="yes"), ConfigurationError, "SetTransformer: use_layer_norm must be True or False; got 'yes'"),
@@ -146,7 +146,7 @@ def test_former_name():
         (lambda: nets.SetTransformer(2, dict(heads=3)), ConfigurationError, "SetTransformer: attention_settings: unknown key 'heads'; there are key_dim, num_heads, dropout"),
         (lambda: nets.SetTransformer(2, dict(num_heads=3)), ConfigurationError, "SetTransformer: attention_settings: key_dim is required"),
         (lambda: nets.SetTransformer(2, dict(num_heads=0, key_dim=3)), ConfigurationError, "SetTransformer: attention_settings: num_heads = 0; it must be at least 1"),
-        (lambda: nets.SetTransformer(2, dict(num_heads=1.5, key_dim=3)), ConfigurationError, "SetTransformer: attention_settings: num_heads must be an integer below 2^63; got 1.5"),
+        (lambda: nets.SetTransformer(2, dict(num_heads=1.5, key_dim=3)), ConfigurationError, "SetTransformer: attention_settings: num_heads must be an integer; got 1.5"),
         (lambda: nets.SetTransformer(2, None, dict(units=0)), ConfigurationError, "SetTransformer: dense_settings: units = 0; it must be at least 1"),
         (lambda: nets.SetTransformer(2, None, dict(unit=4)), ConfigurationError, "SetTransformer: dense_settings: unknown key 'unit'"),
         (lambda: nets.TimeSeriesTransformer(2, template_type="rnn"), ConfigurationError, "TimeSeriesTransformer: template_type must be one of 'lstm', 'gru'; got 'rnn'"),
@@ -161,7 +161,7 @@ def test_former_name():
         (lambda: nets.SequenceNetwork(conv_settings={"layer_args": {"strides": 2}}), OperationNotSupportedError, 'strides must be 1 and padding "causal"; got 2 and'),
         (lambda: nets.SequenceNetwork(conv_settings={"min_kernel_size": 3}), ConfigurationError, "max_kernel_size, which is left out, must be above min_kernel_size; got 3 and 3"),
         (lambda: nets.ConvNetwork(filters=3), ConfigurationError, "ConvNetwork: filters must be a list; got 3"),
-        (lambda: nets.ConvNetwork(filters=(3, "4")), ConfigurationError, "ConvNetwork: filters must be an integer below 2^63; got '4'"),
+        (lambda: nets.ConvNetwork(filters=(3, "4")), ConfigurationError, "ConvNetwork: filters must be an integer; got '4'"),
         (lambda: nets.SetTransformer(3)(np.zeros((2, 5, 2))), ShapeError, "SetTransformer: input_dim = 3, but the data (2, 5, 2) are 2 wide; input_dim must be their last axis"),
     ],
 )  # fmt: skip

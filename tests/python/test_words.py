@@ -40,7 +40,7 @@ def report(**options):
     return bf.report(np.zeros((30, 20, 2)), np.zeros((30, 2)), **options)
 
 
-ADAM = "optimizer: beta_1 = 1; it must be in [0, 1)"
+ADAM = "optimizer: beta_1 = 1; it must be at least 0 and less than 1"
 OPTIONS = [
     (lambda: nets.DeepSet(0), "DeepSet: summary_dim = 0; it must be at least 1"),
     (lambda: nets.DeepSet(2, num_dense_s2=0), "DeepSet: num_dense_s2 = 0; it must be at least 1"),
@@ -61,21 +61,23 @@ OPTIONS = [
     (lambda: nets.InvertibleNetwork(2, 1, "spline", {"default_domain": (1, -1, 0, 1)}), "default_domain must be left < right, bottom < top; got 1, -1, 0, 1"),
     (lambda: nets.Dense(0), "Dense: units must be a positive integer; got 0"),
     (lambda: opt.Adam(beta_1=1), ADAM),
-    (lambda: opt.AdamW(weight_decay=-1), "optimizer: weight_decay = -1; it must be not negative"),
-    (lambda: opt.SGD(momentum=2), "optimizer: momentum = 2; it must be in [0, 1)"),
+    (lambda: opt.AdamW(weight_decay=-1), "optimizer: weight_decay = -1; it must be at least 0"),
+    (lambda: opt.SGD(momentum=2), "optimizer: momentum = 2; it must be at least 0 and less than 1"),
     (lambda: opt.Adam(global_clipnorm=float("nan")), "Adam: options must be finite"),
     (lambda: opt.Adam(0.0), "Adam: learning_rate must be positive and finite; got 0.0"),
     (lambda: with_mmd(-1), "AmortizedPosterior: summary_loss_weight = -1; it must be finite and not negative"),
     (lambda: bf.amortizers.AmortizedPosterior(flow(), threads=-1), "AmortizedPosterior: threads must be an integer of at least 0; got -1"),
     (lambda: trained(default_lr=0), "Trainer: default_lr = 0; it must be positive and finite"),
+    (lambda: stopped_early(patience="long"), "early_stopping_args: patience must be an integer; got 'long'"),
+    (lambda: bf.helper_classes.RegressionLRAdjuster(period=1.5), "RegressionLRAdjuster: period must be an integer; got 1.5"),
     (lambda: trained(max_to_keep=0), "Trainer: max_to_keep = 0; it must be at least 1"),
     (lambda: trained(checkpoint_minutes=-1), "Trainer: checkpoint_minutes = -1; it must be positive"),
-    (lambda: trained(threads=-1), "Trainer: threads = -1; it must not be negative (0: all)"),
+    (lambda: trained(threads=-1), "Trainer: threads = -1; it must be at least 0 (0: all)"),
     (lambda: bf.diagnostics.sbc_ranks(np.zeros((30, 20, 2)), np.zeros((30, 2)), threads=10**6), "threads = 1000000; it must be at most 65536"),
-    (lambda: trained(max_dropped_share=1), "max_dropped_share = 1; it must be in [0, 1)"),
+    (lambda: trained(max_dropped_share=1), "max_dropped_share = 1; it must be at least 0 and less than 1"),
     (lambda: trained(resume="no"), "Trainer: resume must be one of 'program', 'state'; got 'no'"),
     (lambda: stopped_early(patience=0), "early_stopping_args: patience = 0; it must be at least 1"),
-    (lambda: stopped_early(min_improvement=-1), "early_stopping_args: min_improvement = -1; it must be finite and not negative"),
+    (lambda: stopped_early(min_improvement=-1), "early_stopping_args: min_improvement = -1; it must be at least 0"),
     (
         lambda: trained().train_online(1, 1, 4, lr_adjuster=bf.helper_classes.RegressionLRAdjuster(period=0)),
         "RegressionLRAdjuster: period = 0; it must be at least 3",
@@ -86,7 +88,7 @@ OPTIONS = [
     (lambda: trained().mmd_hypothesis_test(np.zeros((3, 5, 2)), num_null_samples=1), "mmd_hypothesis_test: num_null_samples is 1; it must be at least 19"),
     (lambda: trained().mmd_hypothesis_test(np.zeros((3, 5, 2)), alpha_level=2), "mmd_hypothesis_test: alpha_level is 2; it must be above 0 and below 1"),
     (lambda: model().presimulate("s.h5", 4, batch_size=-1, progress=False), "presimulate: batch_size = -1; it must be at least 1, or 0 for the default"),
-    (lambda: model().presimulate("s.h5", 4, max_share=1, progress=False), "max_share = 1; it must be in [0, 1)"),
+    (lambda: model().presimulate("s.h5", 4, max_share=1, progress=False), "max_share = 1; it must be at least 0 and less than 1"),
     (lambda: model().presimulate("s.h5", 0, progress=False), "GenerativeModel.presimulate: n must be at least 1; got 0"),
     (lambda: report(family_wise_error=2), "report: family_wise_error = 2; it must lie between 0 and 1"),
     (lambda: report(example_data_set=-1), "report: example_data_set = -1; it must not be negative"),
@@ -113,8 +115,6 @@ def test_options(call, sentence, tmp_path, monkeypatch):
         (lambda: nets.DeepSet(2, dense_s1_args=dict(units="many")), "^dense layer: units must be a whole number; got str 'many'$"),
         (lambda: flow(num_dense=1.5), "^coupling_settings: num_dense must be a whole number; got float 1.5$"),
         (lambda: nets.InvertibleNetwork(2, 1, "spline", {"bins": None}), "^coupling_settings: bins must be a whole number; got NoneType None$"),
-        (lambda: stopped_early(patience="long"), "^early_stopping_args: patience must be a whole number; got str 'long'$"),
-        (lambda: bf.helper_classes.RegressionLRAdjuster(period=1.5), "^RegressionLRAdjuster: period must be a whole number; got float 1.5$"),
         (lambda: report(title=3), "^report: title must be a text or None; got int 3$"),
     ],
 )

@@ -62,7 +62,8 @@ class AllAmortizers : public testing::TestWithParam<AmortizerCase> {
         return Control::proceed;
       };
       Trainer trainer(amortizer, GetParam().model(), options);
-      const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 4, .batch_size = 40, .validation_sims = 20});
+      const TrainingSummary run =
+          trainer.train_online({.epochs = 2, .iterations_per_epoch = 4, .batch_size = 40, .run = {.validation_sims = 20}});
       if (run_number < stops.size()) {
         EXPECT_EQ(run.stop, TrainingSummary::Stop::interrupted);
         continue;

@@ -128,7 +128,7 @@ TEST(Checkpoints, OfANewerFormatAreRefusedAndStay) {
   auto before = everything(folder.path());
   EXPECT_EQ(error_text([&] { Trainer t(tiny_posterior(), model(), in(folder.path())); }),
             "\"" + (folder / newest).string() +
-                "\" has format 7 of a checkpoint file, written by version 0.1.0; this library, 0.1.0, reads formats up to 2: update it");
+                "\" has format 7 of a checkpoint file, written by version 0.1.0; this library, 0.1.0, reads formats up to 3: update it");
   EXPECT_EQ(everything(folder.path()), before);
   // Nor are the simulations of a round, which may have cost days, made anew and replaced.
   for (const std::string& name : names)
@@ -335,19 +335,19 @@ TEST(Checkpoints, AFullDiskDoesNotEndTrainingAndHarmsNoFile) {
 
 TrainingSummary run_of_the_stored_checkpoint(Trainer& trainer) {
   (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 2, .batch_size = 4});
-  return trainer.train_experience_replay({.epochs = 2,
-                                          .iterations_per_epoch = 5,
-                                          .batch_size = 4,
-                                          .buffer_capacity = 3,
-                                          .validation_sims = 6,
-                                          .early_stopping = EarlyStoppingOptions{.patience = 5},
-                                          .lr_adjuster = LRAdjusterOptions{.period = 4}});
+  return trainer.train_experience_replay(
+      {.epochs = 2,
+       .iterations_per_epoch = 5,
+       .batch_size = 4,
+       .buffer_capacity = 3,
+       .run = {
+           .validation_sims = 6, .early_stopping = EarlyStoppingOptions{.patience = 5}, .lr_adjuster = LRAdjusterOptions{.period = 4}}});
 }
 
 /// Names and shapes of what a file holds; texts (with seconds and paths in them) count as one.
 std::map<std::string, std::vector<std::uint64_t>> layout(const fs::path& file) {
   std::map<std::string, std::vector<std::uint64_t>> out;
-  for (const auto& [name, entry] : io::open_verified(file, {.kind = "checkpoint", .version = 2}, O_RDONLY).index.entries)
+  for (const auto& [name, entry] : io::open_verified(file, {.kind = "checkpoint", .version = 3}, O_RDONLY).index.entries)
     out[name] = entry.type == io::NumberType::uint8 ? std::vector<std::uint64_t>{1} : entry.extents;
   return out;
 }
@@ -364,12 +364,12 @@ TEST(CheckpointFormat, TheStoredRunStillMakesTheSameLayout) {
   Trainer trainer(tiny_posterior(), model(), options);
   const TrainingSummary run = run_of_the_stored_checkpoint(trainer);
   if (const char* folder = std::getenv("BAYESFLOW_MAKE_DATA")) {
-    fs::copy_file(run.checkpoint, fs::path(folder) / "checkpoint_format_2.h5");
+    fs::copy_file(run.checkpoint, fs::path(folder) / "checkpoint_format_3.h5");
     std::printf("%.17g %.17g\n", trainer.runs()[0].history.steps[1].losses["loss"], run.history.steps[7].losses["loss"]);
   }
   const auto fresh = layout(run.checkpoint);
   EXPECT_GT(fresh.size(), 10U);
-  EXPECT_EQ(fresh, layout(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_2.h5"));
+  EXPECT_EQ(fresh, layout(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_3.h5"));
 }
 
 /// Version 1 had no names of loss terms.
@@ -391,7 +391,7 @@ TEST_P(CheckpointFormats, AreReadForEver) {
   for (std::size_t i = 0; i < 10; ++i) EXPECT_NEAR(run.history.steps[i].losses.total(), whole.history.steps[i].losses.total(), 1e-4) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Version, CheckpointFormats, testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Version, CheckpointFormats, testing::Values(1, 2, 3));
 
 // Found by fuzzing: a number of steps that no integer can hold.
 TEST(CheckpointFormat, ForgedNumbersOfStepsAreRefused) {
@@ -399,7 +399,7 @@ TEST(CheckpointFormat, ForgedNumbersOfStepsAreRefused) {
   const fs::path file = folder / "checkpoint_000001.h5";
   const std::string stored = contents(fs::path(BAYESFLOW_IO_DATA) / "checkpoint_format_1.h5");
   put_contents(file, stored);
-  const io::Index index = io::open_verified(file, {.kind = "checkpoint", .version = 2}, O_RDONLY).index;
+  const io::Index index = io::open_verified(file, {.kind = "checkpoint", .version = 3}, O_RDONLY).index;
   for (const char* path : {"unfinished/epoch", "unfinished/epochs", "runs/000000/epochs"})
     for (const double steps : {-3.0e204, -1.0, 1e19, std::numeric_limits<double>::quiet_NaN()}) {
       std::string bytes = stored;

@@ -38,7 +38,7 @@ TEST(Interrupt, EndsTheRunAfterTheStepAndPutsTheHandlerBack) {
                       return Control::proceed;
                     }});
     const TrainingSummary run = trainer.train_online(
-        {.epochs = 4, .iterations_per_epoch = iterations, .batch_size = 4, .optimizer = {{.learning_rate = nn::constant(1e-3)}}});
+        {.epochs = 4, .iterations_per_epoch = iterations, .batch_size = 4, .run = {.optimizer = {{.learning_rate = nn::constant(1e-3)}}}});
     if (interrupt) {
       EXPECT_EQ(run.stop, TrainingSummary::Stop::interrupted);
       EXPECT_EQ(run.reason, "Training was interrupted after epoch 2, iteration 3; the weights are those of this step.");
@@ -80,7 +80,8 @@ TEST(Divergence, AtOncePutsTheFirstWeightsBack) {
                     if (level == LogLevel::warning) warnings.emplace_back(text);
                   }});
   const std::vector<float> before = weights_of(amortizer);
-  const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 50, .validation_sims = 10, .optimizer = kAbsurd});
+  const TrainingSummary run =
+      trainer.train_online({.epochs = 2, .iterations_per_epoch = 50, .run = {.validation_sims = 10, .optimizer = kAbsurd}});
   EXPECT_EQ(run.stop, TrainingSummary::Stop::diverged);
   EXPECT_EQ(run.reason,
             "Training diverged in epoch 1, iteration 2: the loss is not finite. The weights from before training were put back. Lower the "
@@ -105,8 +106,10 @@ TEST(Divergence, PutsTheBestWeightsBack) {
                     if (!p.epoch_done) after.push_back(weights_of(amortizer));
                     return Control::proceed;
                   }});
-  const TrainingSummary run = trainer.train_online(
-      {.epochs = 3, .iterations_per_epoch = 150, .batch_size = 16, .optimizer = {{.learning_rate = nn::piecewise({250}, {2e-3, 1e30})}}});
+  const TrainingSummary run = trainer.train_online({.epochs = 3,
+                                                    .iterations_per_epoch = 150,
+                                                    .batch_size = 16,
+                                                    .run = {.optimizer = {{.learning_rate = nn::piecewise({250}, {2e-3, 1e30})}}}});
   EXPECT_EQ(run.stop, TrainingSummary::Stop::diverged);
   // Stretches of 100 steps are compared, and the second one has the lower loss; its last loss was computed with the weights that
   // 199 updates had made.
@@ -122,7 +125,7 @@ TEST(Divergence, OfTheLastUpdateIsFound) {
   Trainer trainer(amortizer, gaussian_model(2, 4));
   const std::vector<float> before = weights_of(amortizer);
   const TrainingSummary run =
-      trainer.train_online({.epochs = 1, .iterations_per_epoch = 1, .optimizer = {{.learning_rate = nn::constant(1e39)}}});
+      trainer.train_online({.epochs = 1, .iterations_per_epoch = 1, .run = {.optimizer = {{.learning_rate = nn::constant(1e39)}}}});
   EXPECT_EQ(run.stop, TrainingSummary::Stop::diverged);
   EXPECT_EQ(run.reason,
             "Training diverged in its last step: a weight is not finite. The weights from before training were put back. Lower the "
@@ -360,7 +363,7 @@ TEST(Configurators, MayStandardizeAndOneHot) {
                     return inputs;
                   }});
   const TrainingSummary run =
-      trainer.train_online({.epochs = 3, .iterations_per_epoch = 200, .optimizer = {{.learning_rate = nn::cosine(5e-3, 600)}}});
+      trainer.train_online({.epochs = 3, .iterations_per_epoch = 200, .run = {.optimizer = {{.learning_rate = nn::cosine(5e-3, 600)}}}});
   EXPECT_LT(run.history.epochs.back().train["loss"], 0.3);  // knowing nothing, it would be 1.42
 }
 
@@ -374,7 +377,7 @@ TEST(Unlearnt, AParameterThatDataSayNothingAboutIsNamed) {
                   {.default_lr = 5e-3, .logger = [&](LogLevel level, std::string_view text) {
                      if (level == LogLevel::warning) warnings.emplace_back(text);
                    }});
-  const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 400, .validation_sims = 100});
+  const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 400, .run = {.validation_sims = 100}});
   ASSERT_EQ(run.warnings.size(), 1U);
   EXPECT_TRUE(std::regex_match(
       run.warnings[0],
@@ -388,7 +391,7 @@ TEST(Unlearnt, AParameterWhoseSignDataCannotTellIsLearnt) {
   const Prior prior([](Rng& rng) { return rng.normal({1}); }, {.param_names = {"a"}});
   const Simulator simulator([](const Array& theta, Rng& rng) { return rng.normal({20, 1}, theta[0] * theta[0]); });
   Trainer trainer(tiny_posterior(1), GenerativeModel(prior, simulator), {.default_lr = 5e-3});
-  const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 400, .validation_sims = 100});
+  const TrainingSummary run = trainer.train_online({.epochs = 1, .iterations_per_epoch = 400, .run = {.validation_sims = 100}});
   EXPECT_EQ(run.warnings, std::vector<std::string>());
 }
 

@@ -65,7 +65,7 @@ TEST(History, ValidatesOnGivenSimulations) {
   AmortizedPosterior amortizer = tiny_posterior();
   Trainer trainer(amortizer, model);
   const Simulations given = model.simulate(30, 5, "given", 0);
-  const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .validation_sims = given});
+  const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .run = {.validation_sims = given}});
   for (const EpochRecord& epoch : run.history.epochs) EXPECT_TRUE(epoch.validated);
   EXPECT_NE(run.history.epochs[0].validation["loss"], run.history.epochs[1].validation["loss"]);
   EXPECT_NEAR(run.history.epochs[1].validation["loss"], amortizer.compute_loss(trainer.configure(given))["loss"], 1e-6);
@@ -83,7 +83,8 @@ TEST(History, ValidatesOnANumberOfSimulationsMadeOnce) {
                          return default_configurator(s);
                        },
                    .logger = [&](LogLevel, std::string_view line) { log.emplace_back(line); }});
-  const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .batch_size = 4, .validation_sims = 33});
+  const TrainingSummary run =
+      trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .batch_size = 4, .run = {.validation_sims = 33}});
   EXPECT_EQ(configured, 1);
   EXPECT_TRUE(run.history.epochs[1].validated);
   ASSERT_GE(log.size(), 5U);
@@ -96,7 +97,7 @@ TEST(History, ValidatesOnANumberOfSimulationsMadeOnce) {
 
 TEST(Summary, ReadsWell) {
   Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.seed = 3, .threads = 1});
-  TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .batch_size = 4, .validation_sims = 8});
+  TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 5, .batch_size = 4, .run = {.validation_sims = 8}});
   run.warnings = {"something"};
   EXPECT_TRUE(std::regex_match(
       run.brief(), std::regex(R"(Training completed\. 10 steps in \d+\.\d s \(\d+ it/s\), average loss of the last epoch -?\d+\.\d{4})")))
@@ -123,7 +124,8 @@ TEST(ProgressCallbacks, SeeEveryStepAndTheEndOfEveryEpoch) {
                     if (p.validation) validation.push_back((*p.validation)["loss"]);
                     return Control::proceed;
                   }});
-  const TrainingSummary run = trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .validation_sims = 5});
+  const TrainingSummary run =
+      trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .run = {.validation_sims = 5}});
   ASSERT_EQ(seen.size(), 8U);
   double sum = 0;
   for (std::size_t i = 0; i < 8; ++i) {
@@ -249,7 +251,7 @@ TEST(ConsoleProgress, FitsIntoTheTerminal) {
 TEST(ConsoleProgress, IsWhatARunWrites) {
   const std::string text = written([](const ProgressCallback& callback) {
     Trainer trainer(tiny_posterior(), gaussian_model(2, 4), {.progress = callback});
-    (void)trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .validation_sims = 5});
+    (void)trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = 4, .run = {.validation_sims = 5}});
   });
   const std::string line =
       R"(Epoch: \d, Iter: 3, Loss: -?\d+\.\d{3}, Avg\.Loss: -?\d+\.\d{3}, LR: \d\.\d\dE-\d\d \| \d+ it/s, \d\d:\d\d left \| Val\.Loss: -?\d+\.\d{3}\n)";

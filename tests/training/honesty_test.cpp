@@ -184,7 +184,7 @@ TEST(Convergence, IsToldUnderAnySchedule) {
     AmortizedPosterior amortizer = tiny_posterior();
     Trainer trainer(amortizer, model, {.seed = 2, .threads = 2});
     const TrainingSummary summary = trainer.train_online(
-        {.epochs = 1, .iterations_per_epoch = steps, .optimizer = nn::OptimizerOptions{.learning_rate = std::move(rate)}});
+        {.epochs = 1, .iterations_per_epoch = steps, .run = {.optimizer = nn::OptimizerOptions{.learning_rate = std::move(rate)}}});
     return Result{summary.convergence, amortizer.compute_loss(fresh)["loss"]};
   };
   for (const bool cosine : {true, false}) {
@@ -305,7 +305,7 @@ TEST(ValidationSplit, HoldsAShareOutOfGivenSimulations) {
   const TrainingSummary split = run({.epochs = 2, .batch_size = 10, .validation_split = 0.1});
   EXPECT_EQ(split.history.steps.size(), 36U);
   EXPECT_TRUE(split.history.epochs[1].validated);
-  EXPECT_NE(split.call.find(", validation_split = 0.1)"), std::string::npos) << split.call;
+  EXPECT_NE(split.call.find(", validation_split = 0.1, "), std::string::npos) << split.call;
   const auto refused = [&](OfflineOptions options) {
     try {
       (void)run(std::move(options));
@@ -314,10 +314,10 @@ TEST(ValidationSplit, HoldsAShareOutOfGivenSimulations) {
       return std::string(error.what());
     }
   };
-  EXPECT_EQ(refused({.validation_split = 1}), "OfflineOptions::validation_split = 1; it must be at least 0 and below 1");
+  EXPECT_EQ(refused({.validation_split = 1}), "OfflineOptions::validation_split = 1; it must be at least 0 and less than 1");
   EXPECT_EQ(refused({.validation_split = 0.001}),
             "OfflineOptions::validation_split = 0.001; of 200 simulations 0 would be held out; give more, or another share");
-  EXPECT_EQ(refused({.validation_sims = data, .validation_split = 0.1}),
+  EXPECT_EQ(refused({.validation_split = 0.1, .run = {.validation_sims = data}}),
             "OfflineOptions::validation_split = 0.1; with validation_sims there is no need of it: leave one of them out");
 }
 

@@ -75,7 +75,8 @@ TEST_P(FromCallbacks, ASecondRunOfTheTrainerIsASentenceAndTheFirstGoesOn) {
   c.during = [&] { text = sentence<ConfigurationError>([&] { (void)c.trainer->train_online(kShort); }); };
   c.armed = true;
   // The log speaks of validation.
-  const TrainingSummary run = c.trainer->train_online({.epochs = 1, .iterations_per_epoch = 6, .batch_size = 4, .validation_sims = 4});
+  const TrainingSummary run =
+      c.trainer->train_online({.epochs = 1, .iterations_per_epoch = 6, .batch_size = 4, .run = {.validation_sims = 4}});
   EXPECT_EQ(text, std::string("Trainer::train_online: ") + kBusy);
   EXPECT_EQ(run.stop, TrainingSummary::Stop::completed);
   EXPECT_EQ(run.history.steps.size(), 6U);
@@ -93,7 +94,7 @@ TEST_P(FromCallbacks, DrawsDensitiesAndRunsAreAllowed) {
     runs = c.trainer->runs().size();
   };
   c.armed = true;
-  (void)c.trainer->train_online({.epochs = 1, .iterations_per_epoch = 6, .batch_size = 4, .validation_sims = 4});
+  (void)c.trainer->train_online({.epochs = 1, .iterations_per_epoch = 6, .batch_size = 4, .run = {.validation_sims = 4}});
   EXPECT_EQ(draws, 300);
   EXPECT_EQ(runs, 0U);
 }

@@ -240,14 +240,14 @@ TEST(EarlyStopping, FiresAtThePatienceThNonImprovementAndPutsTheBestWeightsBack)
   const TrainingSummary run = trainer.train_online({.epochs = 200,
                                                     .iterations_per_epoch = 5,
                                                     .batch_size = 8,
-                                                    .validation_sims = 50,
-                                                    .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.1)},
-                                                    .early_stopping = EarlyStoppingOptions{.patience = 3}});
+                                                    .run = {.validation_sims = 50,
+                                                            .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.1)},
+                                                            .early_stopping = EarlyStoppingOptions{.patience = 3}}});
   ASSERT_EQ(run.stop, TrainingSummary::Stop::stopped_early) << run.reason;
   const auto best = static_cast<std::size_t>(std::min_element(losses.begin(), losses.end()) - losses.begin());
   ASSERT_LT(best, losses.size() - 1);
   EXPECT_EQ(weights_of(amortizer), weights[best]);
-  EXPECT_THROW((void)trainer.train_online({.early_stopping = EarlyStoppingOptions{}}), ConfigurationError);
+  EXPECT_THROW((void)trainer.train_online({.run = {.early_stopping = EarlyStoppingOptions{}}}), ConfigurationError);
 }
 
 TEST(EarlyStopping, JudgesTheLossThatIsReported) {
@@ -273,9 +273,9 @@ TEST(EarlyStopping, JudgesTheLossThatIsReported) {
   const Simulations few = gaussian_model(2, 4).simulate(30, 1, "few", 0);
   const TrainingSummary run = trainer.train_offline(few, {.epochs = 120,
                                                           .batch_size = 10,
-                                                          .validation_sims = 100,
-                                                          .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.003)},
-                                                          .early_stopping = EarlyStoppingOptions{.patience = 4}});
+                                                          .run = {.validation_sims = 100,
+                                                                  .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.003)},
+                                                                  .early_stopping = EarlyStoppingOptions{.patience = 4}}});
   const auto lowest = [](const std::vector<double>& v) {
     return static_cast<std::size_t>(std::min_element(v.begin(), v.end()) - v.begin());
   };
@@ -296,11 +296,11 @@ TEST(BestEpoch, LongBeforeTheEndIsRemarkedUpon) {
   const auto run = [&](std::optional<EarlyStoppingOptions> early, double rate) {
     AmortizedPosterior amortizer = tiny_posterior();
     Trainer trainer(amortizer, gaussian_model(2, 4), {.threads = 1});
-    return trainer.train_offline(few, {.epochs = 200,
-                                       .batch_size = 10,
-                                       .validation_sims = 100,
-                                       .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(rate)},
-                                       .early_stopping = early});
+    return trainer.train_offline(
+        few,
+        {.epochs = 200,
+         .batch_size = 10,
+         .run = {.validation_sims = 100, .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(rate)}, .early_stopping = early}});
   };
   const auto remarks = [](const TrainingSummary& s) {
     std::string out;

@@ -184,7 +184,7 @@ TEST_P(NetworkTruthSlow, LossComesCloseToThatOfTheExactPosterior) {
   Trainer trainer(amortizer, model, {.configurator = configure, .seed = 3});
   nn::OptimizerOptions optimizer;
   optimizer.learning_rate = nn::cosine(p.rate, p.steps);
-  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = p.steps, .batch_size = 64, .optimizer = optimizer});
+  (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = p.steps, .batch_size = 64, .run = {.optimizer = optimizer}});
   const Simulations simulations = model.simulate(1000, 77, "held out", 0);
   const Batch test = trainer.configure(simulations);
   const Array found = amortizer.log_posterior(test), theta = test.array(roles::parameters);

@@ -23,7 +23,7 @@ Trained one_run(const std::optional<nn::OptimizerOptions>& optimizer, std::int64
   AmortizedPosterior amortizer = tiny_posterior();
   Trainer trainer(amortizer, model());
   const TrainingSummary run =
-      trainer.train_online({.epochs = 1, .iterations_per_epoch = iterations, .batch_size = 8, .optimizer = optimizer});
+      trainer.train_online({.epochs = 1, .iterations_per_epoch = iterations, .batch_size = 8, .run = {.optimizer = optimizer}});
   return {weights_of(amortizer), run.history};
 }
 
@@ -79,9 +79,10 @@ TEST(CallsInARow, AKeptOptimizerGoesOnWhereItWas) {
   const auto halves = [&](bool reuse) {
     AmortizedPosterior amortizer = tiny_posterior();
     Trainer trainer(amortizer, model());
-    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 5, .batch_size = 8, .optimizer = constant, .reuse_optimizer = reuse});
+    (void)trainer.train_online(
+        {.epochs = 1, .iterations_per_epoch = 5, .batch_size = 8, .run = {.optimizer = constant, .reuse_optimizer = reuse}});
     OnlineOptions second{.epochs = 1, .iterations_per_epoch = 5, .batch_size = 8};
-    if (!reuse) second.optimizer = constant;
+    if (!reuse) second.run.optimizer = constant;
     (void)trainer.train_online(second);
     return weights_of(amortizer);
   };
@@ -93,7 +94,7 @@ TEST(CallsInARow, SchedulesStartAnew) {
   Trainer trainer(tiny_posterior(), model());
   const auto rates = [&](std::int64_t iterations, const std::optional<nn::OptimizerOptions>& optimizer = {}) {
     const TrainingSummary run = trainer.train_online(
-        {.epochs = 1, .iterations_per_epoch = iterations, .batch_size = 4, .optimizer = optimizer, .reuse_optimizer = true});
+        {.epochs = 1, .iterations_per_epoch = iterations, .batch_size = 4, .run = {.optimizer = optimizer, .reuse_optimizer = true}});
     std::vector<double> out;
     for (const StepRecord& step : run.history.steps) out.push_back(step.learning_rate);
     return out;
@@ -117,7 +118,7 @@ TEST(CallsInARow, SimulationsAreNeverRepeated) {
                     return default_configurator(s);
                   }});
   for (int call = 0; call < 3; ++call)
-    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 4, .batch_size = 4, .validation_sims = 4});
+    (void)trainer.train_online({.epochs = 1, .iterations_per_epoch = 4, .batch_size = 4, .run = {.validation_sims = 4}});
   std::sort(first_parameters.begin(), first_parameters.end());
   EXPECT_EQ(std::adjacent_find(first_parameters.begin(), first_parameters.end()), first_parameters.end());
   EXPECT_EQ(first_parameters.size(), 1U + 3 * 5);
@@ -128,9 +129,10 @@ TEST(CallsInARow, TrainFurther) {
   Trainer trainer(amortizer, gaussian_model(1, 5));
   std::vector<double> loss;
   for (int call = 0; call < 3; ++call)
-    loss.push_back(trainer.train_online({.epochs = 1, .iterations_per_epoch = 100, .optimizer = {{.learning_rate = nn::constant(2e-3)}}})
-                       .history.epochs[0]
-                       .train["loss"]);
+    loss.push_back(
+        trainer.train_online({.epochs = 1, .iterations_per_epoch = 100, .run = {.optimizer = {{.learning_rate = nn::constant(2e-3)}}}})
+            .history.epochs[0]
+            .train["loss"]);
   EXPECT_LT(loss[1], loss[0] - 0.1);
   EXPECT_LT(loss[2], loss[1]);
 }

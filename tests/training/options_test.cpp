@@ -23,7 +23,7 @@ TEST(OnlineOptionsErrors, Numbers) {
   EXPECT_EQ(sentence_of({.iterations_per_epoch = 0}), "OnlineOptions::iterations_per_epoch = 0; it must be at least 1");
   EXPECT_EQ(sentence_of({.batch_size = 0}), "OnlineOptions::batch_size = 0; it must be at least 1");
   EXPECT_EQ(sentence_of({.batch_size = -32}), "OnlineOptions::batch_size = -32; it must be at least 1");
-  EXPECT_EQ(sentence_of({.validation_sims = -1}), "OnlineOptions::validation_sims = -1; it must be at least 1");
+  EXPECT_EQ(sentence_of({.run = {.validation_sims = -1}}), "OnlineOptions::validation_sims = -1; it must be at least 0 (0: none)");
   const std::int64_t huge = std::int64_t{1} << 62;
   EXPECT_EQ(sentence_of({.epochs = huge, .iterations_per_epoch = 4}),
             "OnlineOptions: 4611686018427387904 epochs of 4 iterations are more steps than can be counted; use fewer");
@@ -42,11 +42,11 @@ TEST(OnlineOptionsErrors, ValidationSimulations) {
   Simulations sims = model.simulate(5, 1, "test", 0);
   sims.sim_data(4, 0, 0) = std::nan("");
   Trainer trainer(tiny_posterior(), model);
-  EXPECT_EQ(sentence<SimulationError>([&] { (void)trainer.train_online({.validation_sims = sims}); }).substr(0, 95),
+  EXPECT_EQ(sentence<SimulationError>([&] { (void)trainer.train_online({.run = {.validation_sims = sims}}); }).substr(0, 95),
             "Trainer: simulation 4 of the validation data holds nan at entry 0 of sim_data with parameters [");
   for (const NonFinite action : {NonFinite::drop, NonFinite::redraw}) {
     Trainer lenient(tiny_posterior(), model, {.nonfinite = {action, 0.5}});
-    const TrainingSummary run = lenient.train_online({.validation_sims = sims});
+    const TrainingSummary run = lenient.train_online({.run = {.validation_sims = sims}});
     ASSERT_FALSE(run.warnings.empty());
     EXPECT_EQ(run.warnings.front().substr(0, 59), "1 of 5 validation simulations were not finite and were drop");
     EXPECT_EQ(lenient.finite(sims).sim_data, sims.sim_data.slice(0, 4));
@@ -57,24 +57,24 @@ TEST(OnlineOptionsErrors, ValidationSimulations) {
             }).substr(0, 84),
             "Trainer: 1 of 5 given simulations are not finite, while NonFinitePolicy::max_share i");
   sims = {.prior_draws = Array({0, 2}), .sim_data = Array({0, 4, 2})};
-  EXPECT_EQ(sentence<ShapeError>([&] { (void)trainer.train_online({.validation_sims = sims}); }),
+  EXPECT_EQ(sentence<ShapeError>([&] { (void)trainer.train_online({.run = {.validation_sims = sims}}); }),
             "Trainer: the validation simulations, configured: there are no data sets; axis 0 of the conditions must be at least 1");
 }
 
 TEST(OptimizerErrors, Fields) {
-  const auto with = [](nn::OptimizerOptions options) { return sentence_of({.optimizer = options}); };
-  EXPECT_EQ(with({.beta1 = 1}), "OptimizerOptions::beta1 = 1; it must be in [0, 1)");
-  EXPECT_EQ(with({.beta2 = -0.1}), "OptimizerOptions::beta2 = -0.1; it must be in [0, 1)");
-  EXPECT_EQ(with({.epsilon = 0}), "OptimizerOptions::epsilon = 0; it must be positive");
-  EXPECT_EQ(with({.weight_decay = -1}), "OptimizerOptions::weight_decay = -1; it must be not negative");
-  EXPECT_EQ(with({.momentum = 1}), "OptimizerOptions::momentum = 1; it must be in [0, 1)");
-  EXPECT_EQ(with({.global_clipnorm = -1}), "OptimizerOptions::global_clipnorm = -1; it must be not negative (0: no clipping)");
+  const auto with = [](nn::OptimizerOptions options) { return sentence_of({.run = {.optimizer = options}}); };
+  EXPECT_EQ(with({.beta1 = 1}), "OnlineOptions::optimizer::beta1 = 1; it must be at least 0 and less than 1");
+  EXPECT_EQ(with({.beta2 = -0.1}), "OnlineOptions::optimizer::beta2 = -0.1; it must be at least 0 and less than 1");
+  EXPECT_EQ(with({.epsilon = 0}), "OnlineOptions::optimizer::epsilon = 0; it must be positive and finite");
+  EXPECT_EQ(with({.weight_decay = -1}), "OnlineOptions::optimizer::weight_decay = -1; it must be at least 0");
+  EXPECT_EQ(with({.momentum = 1}), "OnlineOptions::optimizer::momentum = 1; it must be at least 0 and less than 1");
+  EXPECT_EQ(with({.global_clipnorm = -1}), "OnlineOptions::optimizer::global_clipnorm = -1; it must be at least 0 (0: no clipping)");
 }
 
 TEST(OptimizerErrors, Rates) {
-  EXPECT_EQ(sentence_of({.optimizer = {{.learning_rate = [](std::int64_t) { return -1e-3; }}}}),
+  EXPECT_EQ(sentence_of({.run = {.optimizer = {{.learning_rate = [](std::int64_t) { return -1e-3; }}}}}),
             "the learning rate schedule gave -0.001 at step 0; a rate must be finite and not negative");
-  EXPECT_EQ(sentence_of({.optimizer = {{.learning_rate = [](std::int64_t t) { return t < 2 ? 1e-3 : std::nan(""); }}}}),
+  EXPECT_EQ(sentence_of({.run = {.optimizer = {{.learning_rate = [](std::int64_t t) { return t < 2 ? 1e-3 : std::nan(""); }}}}}),
             "the learning rate schedule gave nan at step 2; a rate must be finite and not negative");
   const std::string rest = "learning rate must be positive and finite; got ";
   EXPECT_EQ(sentence<ConfigurationError>([] { (void)nn::constant(-1); }), rest + "-1");
@@ -96,7 +96,7 @@ TEST(TrainerOptionsErrors, Fields) {
   };
   EXPECT_EQ(with({.default_lr = -5e-4}), "TrainerOptions::default_lr = -0.0005; it must be positive and finite");
   EXPECT_EQ(with({.default_lr = std::nan("")}), "TrainerOptions::default_lr = nan; it must be positive and finite");
-  EXPECT_EQ(with({.threads = -1}), "TrainerOptions::threads = -1; it must not be negative (0: all)");
+  EXPECT_EQ(with({.threads = -1}), "TrainerOptions::threads = -1; it must be at least 0 (0: all)");
 }
 
 TEST(NetworkErrors, AbsurdOptions) {

@@ -67,32 +67,37 @@ void expect_same_bits(const Call& call, const GenerativeModel& m = model()) {
 // The calls of every mode: two or three epochs of five steps each, or so.
 
 TrainingSummary online(Trainer& t) {
-  return t.train_online({.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+  return t.train_online({.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .run = {.validation_sims = 30, .reuse_optimizer = true}});
 }
 
 TrainingSummary online_with_stopper_and_adjuster(Trainer& t) {
-  return t.train_online({.epochs = 30,
-                         .iterations_per_epoch = 5,
-                         .batch_size = 8,
-                         .validation_sims = 30,
-                         .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.05)},
-                         .reuse_optimizer = true,
-                         .early_stopping = EarlyStoppingOptions{.patience = 2},
-                         .lr_adjuster = LRAdjusterOptions{.period = 4, .wait_between_fits = 2, .patience = 1, .cooldown_factor = 0.5}});
+  return t.train_online(
+      {.epochs = 30,
+       .iterations_per_epoch = 5,
+       .batch_size = 8,
+       .run = {.validation_sims = 30,
+               .optimizer = nn::OptimizerOptions{.learning_rate = nn::constant(0.05)},
+               .reuse_optimizer = true,
+               .early_stopping = EarlyStoppingOptions{.patience = 2},
+               .lr_adjuster = LRAdjusterOptions{.period = 4, .wait_between_fits = 2, .patience = 1, .cooldown_factor = 0.5}}});
 }
 
 TrainingSummary offline(Trainer& t) {
   static const Simulations data = model().simulate(37, 3, "data", 0);
-  return t.train_offline(data, {.epochs = 3, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+  return t.train_offline(data, {.epochs = 3, .batch_size = 8, .run = {.validation_sims = 30, .reuse_optimizer = true}});
 }
 
 TrainingSummary replay(Trainer& t) {
-  return t.train_experience_replay(
-      {.epochs = 3, .iterations_per_epoch = 5, .batch_size = 8, .buffer_capacity = 4, .validation_sims = 30, .reuse_optimizer = true});
+  return t.train_experience_replay({.epochs = 3,
+                                    .iterations_per_epoch = 5,
+                                    .batch_size = 8,
+                                    .buffer_capacity = 4,
+                                    .run = {.validation_sims = 30, .reuse_optimizer = true}});
 }
 
 TrainingSummary rounds(Trainer& t) {
-  return t.train_rounds({.rounds = 3, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+  return t.train_rounds(
+      {.rounds = 3, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .run = {.validation_sims = 30, .reuse_optimizer = true}});
 }
 
 /// The modes that read files need some, in a folder that lives as long as they.
@@ -100,14 +105,14 @@ Call offline_from(const TemporaryFolder& folder, std::int64_t buffer_bytes = Off
   (void)model().presimulate(folder / "simulations.h5", 37, {.batch_size = 6});
   return [&folder, buffer_bytes](Trainer& t) {
     return t.train_offline(folder / "simulations.h5",
-                           {.epochs = 3, .batch_size = 8, .reuse_optimizer = true, .buffer_bytes = buffer_bytes});
+                           {.epochs = 3, .batch_size = 8, .buffer_bytes = buffer_bytes, .run = {.reuse_optimizer = true}});
   };
 }
 
 Call presimulation_from(const TemporaryFolder& folder) {
   for (const int i : {2, 10, 1})
     (void)model().presimulate(folder / ("part" + std::to_string(i) + ".h5"), 20 + i, {.seed = static_cast<std::uint64_t>(i)});
-  return [&](Trainer& t) { return t.train_from_presimulation(folder.path(), {.batch_size = 6, .reuse_optimizer = true}); };
+  return [&](Trainer& t) { return t.train_from_presimulation(folder.path(), {.batch_size = 6, .run = {.reuse_optimizer = true}}); };
 }
 
 TEST(Resume, Online) { expect_same_bits(online); }
@@ -163,7 +168,9 @@ TEST(Resume, RoundsWithVaryingNumbersOfObservations) {
                                    },
                                    {.context = context}));
   expect_same_bits(
-      [](Trainer& t) { return t.train_rounds({.rounds = 2, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .reuse_optimizer = true}); },
+      [](Trainer& t) {
+        return t.train_rounds({.rounds = 2, .sim_per_round = 20, .epochs = 2, .batch_size = 8, .run = {.reuse_optimizer = true}});
+      },
       ragged);
 }
 
@@ -189,7 +196,7 @@ TEST(Resume, SimulationsWithAMask) {
   expect_same_bits(
       [&](Trainer& t) {
         return t.train_offline(masked.simulate(37, 3, "data", 0),
-                               {.epochs = 3, .batch_size = 8, .validation_sims = 30, .reuse_optimizer = true});
+                               {.epochs = 3, .batch_size = 8, .run = {.validation_sims = 30, .reuse_optimizer = true}});
       },
       masked);
 }
@@ -289,11 +296,8 @@ TEST(ResumedProgram, AnotherCallThanTheUnfinishedOneIsRefused) {
   }
   Trainer trainer(tiny_posterior(), model(), in(folder.path()));
   EXPECT_EQ(error_text([&] { (void)trainer.train_online({.epochs = 3, .iterations_per_epoch = 3, .batch_size = 4}); }),
-            "Trainer: the checkpoint's unfinished run was train_online(epochs = 2, iterations_per_epoch = 3, batch_size = 4, "
-            "validation_sims = 0, default_lr = 0.0005), "
-            "this call is train_online(epochs = 3, iterations_per_epoch = 3, batch_size = 4, validation_sims = 0, default_lr = 0.0005); "
-            "repeat the call as it was, set "
-            "TrainerOptions::resume = Resume::state to begin a new one, or use another folder");
+            "Trainer: this call is not the checkpoint's unfinished run. epochs: the checkpoint has 2, this call 3; repeat the call as it "
+            "was, set TrainerOptions::resume = Resume::state to begin a new one, or use another folder");
   EXPECT_EQ(trainer.train_online(kShort).stop, TrainingSummary::Stop::completed);
 }
 

@@ -22,7 +22,7 @@ struct Result {
 Result train(AmortizedPosterior amortizer, const GenerativeModel& model, int threads, std::int64_t batch_size) {
   Trainer trainer(amortizer, model, {.seed = 11, .threads = threads});
   const TrainingSummary run =
-      trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = batch_size, .validation_sims = 40});
+      trainer.train_online({.epochs = 2, .iterations_per_epoch = 3, .batch_size = batch_size, .run = {.validation_sims = 40}});
   EXPECT_EQ(run.threads, threads);
   const Array draws = amortizer.sample(trainer.configure(model.simulate(3, 1, "test", 0)), 300);
   return {weights_of(amortizer), run.history, draws};

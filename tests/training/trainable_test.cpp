@@ -60,7 +60,7 @@ std::vector<float> weights(const Trainable& trained) {
 }
 
 TrainingSummary train(Trainer& trainer, std::int64_t iterations = 50) {
-  return trainer.train_online({.epochs = 4, .iterations_per_epoch = iterations, .batch_size = 16, .validation_sims = 100});
+  return trainer.train_online({.epochs = 4, .iterations_per_epoch = iterations, .batch_size = 16, .run = {.validation_sims = 100}});
 }
 
 TEST(Trainable, IsTrainedThroughTheHandleThatTheUserKeeps) {

@@ -20,7 +20,7 @@ TEST(TrainingSteps, AreThoseOfATrainer) {
   Trainer trainer(theirs, model, {.seed = 4, .threads = 1});
   const Simulations simulations = model.simulate(20, 9, "batch", 0);
   const Batch batch = default_configurator(simulations);
-  const TrainingSummary run = trainer.train_offline(simulations, {.epochs = 5, .batch_size = 20, .optimizer = kOptimizer});
+  const TrainingSummary run = trainer.train_offline(simulations, {.epochs = 5, .batch_size = 20, .run = {.optimizer = kOptimizer}});
   // An epoch of one batch has its rows in an order of its own, which changes last digits alone.
   TrainingSteps steps(mine, kOptimizer, 4, 1);
   EXPECT_EQ(steps.learning_rate(), 1e-2);

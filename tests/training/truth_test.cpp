@@ -31,8 +31,10 @@ AmortizedPosterior small_posterior(std::int64_t params, CouplingDesign design = 
 }
 
 OnlineOptions steps(std::int64_t iterations, double rate = 3e-3) {
-  return {
-      .epochs = 1, .iterations_per_epoch = iterations, .batch_size = 64, .optimizer = {{.learning_rate = nn::cosine(rate, iterations)}}};
+  return {.epochs = 1,
+          .iterations_per_epoch = iterations,
+          .batch_size = 64,
+          .run = {.optimizer = {{.learning_rate = nn::cosine(rate, iterations)}}}};
 }
 
 class Truth : public testing::Test {

@@ -30,6 +30,7 @@ class AmortizerBase : public Trainable {
   [[nodiscard]] virtual bool reads(std::string_view role) const = 0;  ///< whether that block of a batch is of use here
   /// The blocks of a batch that are of use here.
   [[nodiscard]] Batch share_of(const Batch& batch) const;
+  [[nodiscard]] std::string architecture() const override;
   [[nodiscard]] virtual std::int64_t summary_width() const = 0;  ///< columns of summaries_of; 0: there are none
 
   /// Mean loss without dropout, with "weight_decay" as its last term.

@@ -15,6 +15,7 @@ namespace bayesflow::nn {
 class LanesOfRanks;
 /// The rule by which weights follow their gradients.
 enum class OptimizerKind : std::uint8_t { adam, adamw, sgd };
+[[nodiscard]] EnumNames<OptimizerKind> names_of(OptimizerKind);
 
 /// Settings of an Optimizer. Defaults are Keras' and v1's.
 struct OptimizerOptions {
@@ -28,6 +29,18 @@ struct OptimizerOptions {
   double global_clipnorm = 1.0;  ///< gradients are scaled by min(1, this / norm of all of a ParameterStore's group); 0: no clipping
   void validate() const;         ///< throws ConfigurationError naming field, value and constraint
 };
+
+template <class V>
+void describe(V& v, OptimizerOptions& o) {
+  v("kind", o.kind);
+  v("learning_rate", o.learning_rate);
+  v("beta1", o.beta1, probability());
+  v("beta2", o.beta2, probability());
+  v("epsilon", o.epsilon, positive());
+  v("weight_decay", o.weight_decay, at_least(0));
+  v("momentum", o.momentum, probability());
+  v("global_clipnorm", o.global_clipnorm, at_least(0).with_note("0: no clipping"));
+}
 
 /// What one step did.
 struct StepResult {

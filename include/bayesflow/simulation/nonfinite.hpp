@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "bayesflow/core/describe.hpp"
+
 namespace bayesflow {
 
 /// What happens to a simulation whose data are not finite. (Parameters and contexts always must be.)
@@ -12,6 +14,8 @@ enum class NonFinite : std::uint8_t {
   drop,    ///< it is left out, and the batch is smaller
   redraw,  ///< it is simulated again, with fresh parameters, until it is finite
 };
+
+[[nodiscard]] EnumNames<NonFinite> names_of(NonFinite);
 
 /// Settings of GenerativeModel::simulate for such simulations. Leaving them out changes the prior to the one given a finite
 /// simulation, so their share is limited.
@@ -27,6 +31,12 @@ struct NonFinitePolicy {
   /// Whether a value may be among the data.
   [[nodiscard]] bool allows(double value) const { return std::isfinite(value) || (missing && std::isnan(value)); }
 };
+
+template <class V>
+void describe(V& v, NonFinitePolicy& o) {
+  v("action", o.action);
+  v("max_share", o.max_share, probability());
+}
 
 /// How often the policy acted.
 struct NonFiniteCount {

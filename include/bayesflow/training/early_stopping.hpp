@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "bayesflow/core/describe.hpp"
+
 namespace bayesflow {
 
 /// Settings of an EarlyStopper. Losses are negative log densities, so an improvement is measured in nats, not relative to a
@@ -13,6 +15,12 @@ struct EarlyStoppingOptions {
   double min_improvement = 0.001;  ///< nats; smaller gains count once they add up to this
   void validate() const;           ///< throws ConfigurationError naming field, value and constraint
 };
+
+template <class V>
+void describe(V& v, EarlyStoppingOptions& o) {
+  v("patience", o.patience, at_least(1));
+  v("min_improvement", o.min_improvement, at_least(0));
+}
 
 /// Compares each value with the best so far. The answer "stop" comes with the `patience`-th value in a row that is not at least
 /// `min_improvement` below the last value that counted as an improvement.

@@ -45,8 +45,10 @@ struct Convergence {
 struct TrainingSummary {
   enum class Stop : std::uint8_t { completed, interrupted, stopped_by_callback, diverged, stopped_early, plateau };
   Stop stop = Stop::completed;
-  std::string call;    ///< the function and its settings: "train_online(epochs = 10, ...)"
-  std::string reason;  ///< a sentence
+  std::string call;      ///< the function and its settings: "train_online(epochs = 10, ...)"
+  std::string settings;  ///< all settings that the result depends on, as JSON; empty: from a checkpoint of an earlier format
+  std::string identity;  ///< their hash, by which a checkpoint's run is recognized
+  std::string reason;    ///< a sentence
   History history;
   Convergence convergence;
   std::vector<std::string> warnings;  ///< sentences, for example about a parameter that was not learnt

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "bayesflow/core/describe.hpp"
+
 namespace bayesflow {
 
 /// Settings of a RegressionLRAdjuster.
@@ -18,6 +20,17 @@ struct LRAdjusterOptions {
   std::int64_t num_resets = 3;          ///< reductions; a plateau after the last of them ends the run
   void validate() const;                ///< throws ConfigurationError naming field, value and constraint
 };
+
+template <class V>
+void describe(V& v, LRAdjusterOptions& o) {
+  v("period", o.period, at_least(3));
+  v("wait_between_fits", o.wait_between_fits, at_least(1));
+  v("patience", o.patience, at_least(1));
+  v("tolerance", o.tolerance, finite());
+  v("reduction_factor", o.reduction_factor, inside(0, 1));
+  v("cooldown_factor", o.cooldown_factor, at_least(0));
+  v("num_resets", o.num_resets, at_least(0));
+}
 
 /// Fits a line to the last `period` losses by Huber's robust regression, so that single wild batches do not matter, and multiplies
 /// the learning rate when the line is flat. Time runs from 0 to 1 over the period, so the slope is the loss gained per period.

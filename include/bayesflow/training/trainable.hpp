@@ -70,6 +70,9 @@ class Trainable {
   [[nodiscard]] virtual Array summaries_of(const Batch& /*inputs*/) const { return {}; }
   /// The loss of every data set by itself, without regularization; empty: not known. What further steps would gain is told from it.
   [[nodiscard]] virtual std::vector<double> losses_of(const Batch& /*inputs*/) const { return {}; }
+  /// The networks with their options, as JSON: part of what a run in a checkpoint is recognized by. Empty: not known; then the names and
+  /// shapes of the parameters alone tell networks apart.
+  [[nodiscard]] virtual std::string architecture() const { return {}; }
   /// Whether the networks bring parameters to unit scale by themselves.
   [[nodiscard]] virtual bool standardizes_parameters() const { return false; }
 
