@@ -38,6 +38,21 @@ class Adapter:
         self._core.pilot = as_count(pilot, "Adapter: pilot", 2)
 
     @classmethod
+    def infer(cls, simulations: Simulations | Sequence[Simulations], param_names: Sequence[str] | None = None, *, support: Any = None,
+              learn: str = "prior_draws", pilot: int = 1024) -> Adapter:  # fmt: skip
+        """An adapter with the steps that pilot draws suggest, some hundred at least; `print(adapter.describe())` says what it saw and chose.
+
+        Of what is learnt: bounds, logarithms, simplexes, order, scales; constant columns and copies of others are left out. Of data and contexts: logarithms,
+        scales, missing values. `support` states what the prior allows: {name or number of a column: (lower, upper)}, None or an infinity for no bound. Edges
+        that are not stated are guessed from the draws, with room. `learn`: "prior_draws", or "sim_data" for a likelihood. Trainers fit it as any other."""
+        parts = [_arrays_of(part)[0] for part in ([simulations] if isinstance(simulations, dict) else list(simulations))]
+        names = as_names(param_names, "Adapter.infer: param_names")
+        width = np.shape(parts[0].get(learn, ()))[-1:] if parts else ()
+        core = _core.Adapter.infer(parts, names, _supports(support, names, width[0] if width else 0), _field(learn, "infer"))
+        core.pilot = as_count(pilot, "Adapter.infer: pilot", 2)
+        return cls._of(core)
+
+    @classmethod
     def _of(cls, core):
         out = cls.__new__(cls)
         out._core = core
@@ -71,9 +86,9 @@ class Adapter:
         """From between bounds onto the line: no draw is ever outside of them, and outside the density is 0.
 
         `lower`, `upper`: a number, a number for each column (None or an infinity: no bound), or ("field", column), whose value in the same simulation is the
-        bound: of data, or of another parameter. A prior draw outside is an error. `interval`, of two bounds: "probit" or "logit"; `half_line`, of one: "log" or
+        bound: of data, or of another parameter. A prior draw outside is an error. `interval`, of two bounds: "probit", "logit" or "barrier", which is nearly straight but at the edges; `half_line`, of one: "log" or
         "softplus"."""
-        as_choice(interval, "Adapter.bounds: interval", ("probit", "logit"))
+        as_choice(interval, "Adapter.bounds: interval", ("probit", "logit", "barrier"))
         as_choice(half_line, "Adapter.bounds: half_line", ("log", "softplus"))
         low, low_from = _bound(lower, "lower")
         high, high_from = _bound(upper, "upper")
@@ -162,6 +177,15 @@ class Adapter:
     # --- use ---
 
     @property
+    def inferred(self) -> list[str]:
+        """Sentences about what `infer` saw and chose; none for adapters made by hand."""
+        return self._core.inferred
+
+    def describe(self) -> str:
+        """All of it in words: what was inferred, the steps, and what was found when it was fitted; one line each."""
+        return "\n".join([*self.inferred, *str(self._core).strip().split("\n"), *self.notes])
+
+    @property
     def is_fitted(self) -> bool:
         """Whether it has seen simulations."""
         return self._core.is_fitted
@@ -237,6 +261,27 @@ def _columns(columns, step):
     if not listed or not all(isinstance(column, str) or is_whole(column) for column in listed):
         raise ConfigurationError(f"Adapter.{step}: columns must be a number or the name of a parameter, or a list of such; got {shown(columns)}")
     return [int(column) for column in listed if not isinstance(column, str)], [column for column in listed if isinstance(column, str)]
+
+
+def _supports(support, names, width):
+    """(lower, upper) of each column, None where it is not stated; empty: nothing is stated."""
+    if support is None:
+        return []
+    if not isinstance(support, dict):
+        support = dict(enumerate(support))
+    out = [None] * int(width)
+    for column, limits in support.items():
+        number = names.index(column) if column in names else column
+        if not is_whole(number) or not -width <= number < width:
+            raise ConfigurationError(f"Adapter.infer: support: there is no column {shown(column)}; there are {', '.join(names) or f'{width}'}")
+        if limits is None:
+            continue
+        if not isinstance(limits, (tuple, list)) or len(limits) != 2:
+            raise ConfigurationError(f"Adapter.infer: support of {shown(column)} must be (lower, upper), None for no bound; got {shown(limits)}")
+        out[number] = tuple(
+            None if limit is None or not np.isfinite(as_number(limit, "Adapter.infer: support")) else float(limit) for limit in limits
+        )
+    return out
 
 
 def _numbers(values, name, step):

@@ -138,20 +138,20 @@ def _cast(array, name, float_type):
     return out
 
 
-def _arrays_of(forward):
+def _arrays_of(forward, data_needed=True):
     """The fields as float64 arrays, data by the name of sim_data; and the name that they were given by."""
     if not isinstance(forward, dict):
         raise ConfigurationError(f"configurator: a forward dictionary is required; got {type(forward).__name__}")
     given = [name for name in ("sim_data", "obs_data") if forward.get(name) is not None]
     if len(given) == 2:
         raise ConfigurationError('configurator: the forward dictionary holds both "sim_data" and "obs_data"; keep the one that is meant')
-    if not given:
+    if not given and data_needed:
         raise ConfigurationError('configurator: the forward dictionary needs "sim_data" or "obs_data"')
     arrays = {key: as_float64(forward.get(key), key) for key in FORWARD_KEYS if key != "sim_data"}
-    arrays["sim_data"] = as_float64(forward[given[0]], given[0])
+    arrays["sim_data"] = as_float64(forward[given[0]], given[0]) if given else None
     further = {key: value for key, value in forward.items() if key not in FORWARD_KEYS and key != "obs_data" and value is not None}
     arrays.update({key: as_further(value, str(key)) for key, value in further.items()})
-    return arrays, given[0]
+    return arrays, given[0] if given else None
 
 
 def _configure(forward):

@@ -37,6 +37,19 @@ void bind_adapter(nb::module_& m) {
       .def_rw("pilot", &Adapter::pilot)
       .def_prop_ro("is_fitted", &Adapter::is_fitted)
       .def_prop_ro("notes", &Adapter::notes)
+      .def_prop_ro("inferred", &Adapter::inferred)
+      .def_static(
+          "infer",
+          [](const std::vector<nb::dict>& pilot, std::vector<std::string> names,
+             const std::vector<std::optional<std::pair<std::optional<double>, std::optional<double>>>>& support, const std::string& learn) {
+            std::vector<Simulations> parts;
+            for (const nb::dict& part : pilot) parts.push_back(simulations_from(part));
+            InferOptions options{.param_names = std::move(names), .use = {.targets = {learn}}};
+            for (const auto& of : support) options.support.push_back(of ? std::optional(Support{of->first, of->second}) : std::nullopt);
+            const nb::gil_scoped_release nogil;
+            return Adapter::infer(parts, options);
+          },
+          "pilot"_a, "names"_a, "support"_a, "learn"_a)
       .def_prop_ro("param_names", &Adapter::param_names)
       .def(
           "fit",

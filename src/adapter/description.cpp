@@ -42,6 +42,7 @@ std::string Adapter::given() const { return fitted_ ? given_ : text_of(json_of(s
 
 std::string Adapter::to_json() const {
   Json out = {{"pilot", pilot}, {"steps", json_of(steps_)}};
+  if (!inferred_.empty()) out["inferred"] = inferred_;
   if (fitted_)
     out["fitted"] = {{"targets", targets_}, {"param_names", param_names_}, {"notes", notes_}, {"widths", widths_}, {"given", given_}};
   return text_of(out);
@@ -58,6 +59,7 @@ Adapter Adapter::from_json(std::string_view text) {
       std::visit([&](auto& s) { io::OptionReader::fill(s, described.at("options"), kLimits); }, step);
       out.add(std::move(step));
     }
+    if (json.contains("inferred")) out.inferred_ = json.at("inferred").get<std::vector<std::string>>();
     if (!json.contains("fitted")) return out;
     const Json& fitted = json.at("fitted");
     out.targets_ = fitted.at("targets").get<std::vector<std::string>>();

@@ -31,7 +31,11 @@ T number(const std::vector<T>& given, std::size_t column) {
 }
 
 ScalarMap between(double lower, double upper, Interval interval) {
-  return {interval == Interval::probit ? ScalarMap::Kind::interval_probit : ScalarMap::Kind::interval_logit, lower, upper};
+  using Kind = ScalarMap::Kind;
+  return {interval == Interval::probit  ? Kind::interval_probit
+          : interval == Interval::logit ? Kind::interval_logit
+                                        : Kind::interval_barrier,
+          lower, upper};
 }
 
 /// The column of a reference in its field, which may have fewer rows than the step's: each is that of equally many of these.

@@ -15,6 +15,7 @@ using Kind = ScalarMap::Kind;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// A number at its bound is taken for one this share of the scale away from it.
 constexpr double kNear = 0x1p-53;
+constexpr double kRoot12 = 3.4641016151377544;
 
 double softplus(double y) { return std::max(y, 0.0) + std::log1p(std::exp(-std::abs(y))); }
 double inverse_softplus(double t) { return t + std::log(-std::expm1(-t)); }
@@ -24,6 +25,19 @@ double inside(double x, double low, double high) { return std::clamp(x, std::nex
 
 /// Distance from a bound, not zero.
 double distance(double t, double scale) { return t > 0 ? t : kNear * scale; }
+
+/// The share u < 1/2 with sqrt(12) (1/2 - u) + kBarrier log((1 - u) / u) = y >= 0, by Newton's method for v = log((1 - u) / u), of which
+/// the function is concave: from below it rises to the root.
+double barrier_tail(double y) {
+  double v = y / (kRoot12 / 4 + ScalarMap::kBarrier);  // the slope at 0 is the steepest
+  for (int i = 0; i < 60; ++i) {
+    const double u = 1 / (1 + std::exp(v));
+    const double step = (y - kRoot12 * (0.5 - u) - ScalarMap::kBarrier * v) / (kRoot12 * u * (1 - u) + ScalarMap::kBarrier);
+    v += step;
+    if (std::abs(step) <= 1e-15 * v) break;
+  }
+  return 1 / (1 + std::exp(v));
+}
 
 /// x^a / |a|, which box_cox_softplus goes on from.
 double power(double x, double a) { return std::exp(a * std::log(x)) / std::abs(a); }
@@ -47,6 +61,10 @@ double ScalarMap::forward(double x) const {
     }
     case Kind::interval_logit:
       return std::log(distance(x - a, b - a)) - std::log(distance(b - x, b - a));
+    case Kind::interval_barrier: {
+      const double low = distance(x - a, b - a), high = distance(b - x, b - a);
+      return kRoot12 * ((low < high ? low : b - a - high) / (b - a) - 0.5) + kBarrier * (std::log(low) - std::log(high));
+    }
     case Kind::lower_log:
       return std::log(distance(x - a, scale));
     case Kind::lower_softplus:
@@ -77,6 +95,10 @@ double ScalarMap::inverse(double y) const {
     }
     case Kind::interval_logit: {
       const double tail = 1 / (1 + std::exp(std::abs(y)));
+      return inside(y < 0 ? a + (b - a) * tail : b - (b - a) * tail, a, b);
+    }
+    case Kind::interval_barrier: {
+      const double tail = barrier_tail(std::abs(y));
       return inside(y < 0 ? a + (b - a) * tail : b - (b - a) * tail, a, b);
     }
     case Kind::lower_log:
@@ -112,6 +134,10 @@ double ScalarMap::log_slope(double x) const {
     }
     case Kind::interval_logit:
       return std::log(b - a) - std::log(distance(x - a, b - a)) - std::log(distance(b - x, b - a));
+    case Kind::interval_barrier: {
+      const double low = distance(x - a, b - a), high = distance(b - x, b - a), range = b - a;
+      return std::log(kRoot12 / range + kBarrier * range / low / high);
+    }
     case Kind::lower_log:
       return -std::log(distance(x - a, scale));
     case Kind::lower_softplus:
@@ -140,6 +166,7 @@ bool ScalarMap::contains(double x) const {
       return std::isfinite(x);
     case Kind::interval_probit:
     case Kind::interval_logit:
+    case Kind::interval_barrier:
       return a <= x && x <= b;
     case Kind::lower_log:
     case Kind::lower_softplus:
@@ -163,6 +190,7 @@ std::string ScalarMap::domain() const {
       return "finite";
     case Kind::interval_probit:
     case Kind::interval_logit:
+    case Kind::interval_barrier:
       return fmt::format("between {} and {}", a, b);
     case Kind::lower_log:
     case Kind::lower_softplus:

@@ -13,6 +13,7 @@ struct ScalarMap {
     affine,            ///< (x - a) / b
     interval_probit,   ///< normal quantile of (x - a) / (b - a)
     interval_logit,    ///< log((x - a) / (b - x))
+    interval_barrier,  ///< sqrt(12) (u - 1/2) + kBarrier log(u / (1 - u)), u = (x - a) / (b - a)
     lower_log,         ///< log t, t = x - a
     lower_softplus,    ///< log(exp(t) - 1)
     upper_log,         ///< -log t, t = b - x
@@ -22,6 +23,7 @@ struct ScalarMap {
     box_cox,           ///< (x^a - 1) / a; log x for a = 0
     box_cox_softplus,  ///< log(exp(x^a / |a|) - 1), with the sign of a: onto the whole line; log x for a = 0
   };
+  static constexpr double kBarrier = 0.1;
   Kind kind = Kind::affine;
   double a = 0, b = std::numeric_limits<double>::infinity();
 

@@ -8,7 +8,9 @@ namespace bayesflow::adapter {
 EnumNames<Spread> names_of(Spread) {
   return {{Spread::mean_sd, "mean_sd"}, {Spread::median_mad, "median_mad"}, {Spread::quantiles, "quantiles"}};
 }
-EnumNames<Interval> names_of(Interval) { return {{Interval::probit, "probit"}, {Interval::logit, "logit"}}; }
+EnumNames<Interval> names_of(Interval) {
+  return {{Interval::probit, "probit"}, {Interval::logit, "logit"}, {Interval::barrier, "barrier"}};
+}
 EnumNames<HalfLine> names_of(HalfLine) { return {{HalfLine::log, "log"}, {HalfLine::softplus, "softplus"}}; }
 
 std::string Place::column(std::int64_t column) const {

@@ -54,6 +54,7 @@ TEST(ScalarMap, InverseAndDerivativeAreExactUpToTheEdges) {
   const std::vector<Case> cases{{{Kind::affine, 3, 0.5}, {-1e6, 0, 3, 1e6}},
                                 {{Kind::interval_probit, 0.1, 3}, inside},
                                 {{Kind::interval_logit, 0.1, 3}, inside},
+                                {{Kind::interval_barrier, 0.1, 3}, inside},
                                 {{Kind::lower_log, 0.1}, above},
                                 {{Kind::lower_softplus, 0.1}, above},
                                 {{Kind::upper_log, -kInfinity, 3}, below},
@@ -77,7 +78,7 @@ TEST(ScalarMap, InverseAndDerivativeAreExactUpToTheEdges) {
       before = y;
       EXPECT_NEAR(c.map.inverse(y), x, 1e-6 * std::abs(x)) << "kind " << static_cast<int>(c.map.kind);
       // The step of the difference is a small share of the distance from the nearest edge.
-      const bool both = c.map.kind == Kind::interval_probit || c.map.kind == Kind::interval_logit;
+      const bool both = c.map.kind == Kind::interval_probit || c.map.kind == Kind::interval_logit || c.map.kind == Kind::interval_barrier;
       const double edge = both                                                                  ? std::min(x - c.map.a, c.map.b - x)
                           : c.map.kind == Kind::lower_log || c.map.kind == Kind::lower_softplus ? x - c.map.a
                           : c.map.kind == Kind::upper_log || c.map.kind == Kind::upper_softplus ? c.map.b - x
@@ -91,7 +92,7 @@ TEST(ScalarMap, InverseAndDerivativeAreExactUpToTheEdges) {
 }
 
 TEST(ScalarMap, TakesBoundsThemselvesAndReturnsNumbersInside) {
-  for (const auto kind : {ScalarMap::Kind::interval_probit, ScalarMap::Kind::interval_logit}) {
+  for (const auto kind : {ScalarMap::Kind::interval_probit, ScalarMap::Kind::interval_logit, ScalarMap::Kind::interval_barrier}) {
     const ScalarMap map{kind, -1, 1};
     for (const double x : {-1.0, 1.0}) {
       EXPECT_TRUE(std::isfinite(map.forward(x)));

@@ -128,7 +128,7 @@ def test_the_trainer_reports_draws_outside_of_bounds():
     [
         (lambda: bf.Adapter().bounds(), "it has no bounds"),
         (lambda: bf.Adapter().bounds(lower=1, upper=0), "is not below the upper bound"),
-        (lambda: bf.Adapter().bounds(lower="x", interval="tanh"), "interval must be one of 'probit', 'logit'"),
+        (lambda: bf.Adapter().bounds(lower="x", interval="tanh"), "interval must be one of 'probit', 'logit', 'barrier'"),
         (lambda: bf.Adapter().bounds(lower=("sim_data", 0, 1)), r'must be numbers, or \("field", column\)'),
         (lambda: bf.Adapter().log(columns=1.5), "columns must be a number or the name"),
         (lambda: bf.Adapter().log(3), "the field must be a text"),
@@ -180,3 +180,75 @@ def test_steps_of_vectors_and_fields_go_both_ways():
     forward["shares"] = 2 * shares
     with pytest.raises(ArgumentError, match="must not be negative, and sum to 1"):
         a(forward)
+
+
+def test_infer_says_what_it_sees_and_works():
+    data = model()(500)
+    a = bf.Adapter.infer(data, NAMES, support={"p": (0, 1), "sigma": (0, None)}, pilot=200)
+    assert a.inferred[:2] == ["prior_draws, column 0 (p): between 0 and 1, as stated", "prior_draws, column 1 (sigma): above 0, as stated"]
+    assert not a.is_fitted and a.pilot == 200 and "standardize of prior_draws" in a.describe()
+    amortizer = bf.amortizers.AmortizedPosterior(*networks(), adapter=a)
+    bf.trainers.Trainer(amortizer, model(), seed=3, threads=1, progress=False).train_online(1, 10, 16)
+    draws = amortizer.sample(data["sim_data"][:20], 300, seed=1)
+    assert ((draws[..., 0] > 0) & (draws[..., 0] < 1) & (draws[..., 1] > 0)).all()
+    assert amortizer.adapter.inferred == a.inferred
+    guessed = bf.Adapter.infer(data, NAMES).describe()
+    assert "pile up at an edge" in guessed and "state the support" in guessed
+
+
+@pytest.mark.parametrize(
+    "support, sentence",
+    [
+        ({"tau": (0, 1)}, "there is no column 'tau'; there are p, sigma"),
+        ({"p": 1}, r"support of 'p' must be \(lower, upper\)"),
+        ({"p": (0.5, 1)}, "is stated to be between 0.5 and 1, and its draws are from"),
+        ({5: (0, 1)}, "there is no column 5"),
+    ],
+)
+def test_infer_refuses_supports_that_cannot_be(support, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        bf.Adapter.infer(model()(300), NAMES, support=support)
+
+
+def test_likelihoods_speak_the_users_units():
+    def prior(rng):
+        return rng.normal(size=1)
+
+    def simulator(theta, rng):
+        return np.exp(theta + 0.5 * rng.normal(size=1))
+
+    generative = bf.simulation.GenerativeModel(bf.simulation.Prior(prior_fun=prior), bf.simulation.Simulator(simulator_fun=simulator), skip_test=True)
+    a = bf.Adapter().log("sim_data").standardize("sim_data").standardize()
+    amortizer = bf.amortizers.AmortizedLikelihood(bf.networks.InvertibleNetwork(1, num_coupling_layers=2, coupling_design="spline"), adapter=a)
+    trainer = bf.trainers.Trainer(amortizer, generative, seed=3, threads=1, progress=False)
+    trainer.train_online(3, 60, 64)
+    grid = np.exp(np.linspace(-6, 6, 4001))
+    density = np.exp(amortizer.log_likelihood({"prior_draws": np.full((4001, 1), 0.3), "sim_data": grid[:, None]}))
+    np.testing.assert_allclose(((density[1:] + density[:-1]) / 2 * np.diff(grid)).sum(), 1, atol=0.01)
+    draws = amortizer.sample({"prior_draws": np.full((2, 1), 0.3)}, 2000, seed=1)
+    assert draws.shape == (2, 2000, 1) and (draws > 0).all() and abs(np.log(draws).mean() - 0.3) < 0.2
+    with pytest.raises(ConfigurationError, match="adapter must be an Adapter or None"):
+        bf.amortizers.AmortizedLikelihood(bf.networks.InvertibleNetwork(1), adapter=1)
+
+
+def test_point_estimates_and_model_probabilities_take_raw_data():
+    data = model()(200)
+    net = bf.networks.PointNetwork(2, estimate="mean")
+    amortizer = bf.amortizers.AmortizedPointEstimator(net, bf.networks.DeepSet(summary_dim=4), adapter=bf.Adapter().standardize().standardize("sim_data"))
+    trainer = bf.trainers.Trainer(amortizer, model(), seed=3, threads=1, progress=False)
+    trainer.train_online(1, 30, 16)
+    got = amortizer.estimate(data)
+    np.testing.assert_allclose(got, amortizer.adapter.inverse(amortizer.estimate(trainer.configurator(data)), data), rtol=1e-6)
+    np.testing.assert_array_equal(amortizer.estimate(data["sim_data"]), got)
+    both = bf.simulation.MultiGenerativeModel([model(), model()])
+    comparison = bf.amortizers.AmortizedModelComparison(
+        bf.networks.PMPNetwork(num_models=2), bf.networks.DeepSet(summary_dim=4), adapter=bf.Adapter().standardize("sim_data")
+    )
+    trainer = bf.trainers.Trainer(comparison, both, seed=3, threads=1, progress=False)
+    trainer.train_online(1, 20, 16)
+    raw = comparison.posterior_probs({"sim_data": data["sim_data"]})
+    assert raw.shape == (200, 2) and np.isfinite(raw).all()
+    np.testing.assert_allclose(raw.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(comparison.posterior_probs(data["sim_data"]), raw)
+    scaled = (data["sim_data"] - data["sim_data"].mean()) / data["sim_data"].std()
+    assert not np.array_equal(comparison.posterior_probs({"summary_conditions": scaled.astype(np.float32)}), raw)

@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,19 @@ struct Adapted {
   std::vector<Simulations> before;  ///< for each step, the fields before it that its inverse reads
 };
 
+/// What the prior is known to allow of a column; an absent number: no bound.
+struct Support {
+  std::optional<double> lower = {}, upper = {};
+};
+
+/// What `Adapter::infer` may be told.
+struct InferOptions {
+  std::vector<std::string> param_names = {};  ///< of the columns of prior_draws
+  /// Of each column of the first target; absent, or an empty list: not stated, so that edges are guessed from the draws, with room.
+  std::vector<std::optional<Support>> support = {};
+  AdapterUse use = {};
+};
+
 /// What happens to a target that a step cannot take.
 enum class Outside : std::uint8_t {
   refuse,  ///< ArgumentError: in training it would be a lost part of the prior
@@ -49,6 +63,16 @@ class Adapter {
  public:
   Adapter() = default;
   Adapter(std::initializer_list<adapter::Step> steps);
+  /// An adapter, not fitted yet, with the steps that pilot draws (some hundred at least) suggest: of targets bounds, logarithms, simplexes,
+  /// order and scales, without columns that are constant or copies of others; of data and contexts of each data set logarithms, scales,
+  /// missing values. What it saw and chose is in `inferred`; how it decides is in docs/adapter.md. Throws ConfigurationError for draws
+  /// outside of the stated support.
+  [[nodiscard]] static Adapter infer(std::span<const Simulations> pilot, const InferOptions& options = {});
+  [[nodiscard]] static Adapter infer(const Simulations& pilot, const InferOptions& options = {}) {
+    return infer(std::span<const Simulations>(&pilot, 1), options);
+  }
+  /// Sentences of `infer`; none for adapters made by hand.
+  [[nodiscard]] const std::vector<std::string>& inferred() const { return inferred_; }
   /// One more step, behind the others. Throws ConfigurationError for options that cannot be, and after fitting.
   Adapter& add(adapter::Step step);
   [[nodiscard]] const std::vector<adapter::Step>& steps() const { return steps_; }
@@ -92,7 +116,7 @@ class Adapter {
   void note_names();
   std::vector<adapter::Step> steps_;
   std::vector<std::int64_t> widths_;  ///< of each step's field before it, where it acts on columns
-  std::vector<std::string> targets_, param_names_, notes_;
+  std::vector<std::string> targets_, param_names_, notes_, inferred_;
   std::string given_;                                                   ///< once it is fitted
   std::vector<std::map<std::string, std::vector<std::string>>> names_;  ///< of columns, by field, before each step
   bool fitted_ = false;

@@ -33,6 +33,8 @@ enum class Spread : std::uint8_t {
 enum class Interval : std::uint8_t {
   probit,  ///< normal quantile of the place in the interval: a uniform prior becomes standard normal
   logit,   ///< log of the distance from the lower bound over that from the upper one
+  /// sqrt(12) (u - 1/2) + 0.1 log(u / (1 - u)), u the place in the interval: nearly straight, and steep at the edges alone
+  barrier,
 };
 [[nodiscard]] EnumNames<Interval> names_of(Interval);
 /// How `bounds` maps a half-line onto the line: t is the distance from the bound.

@@ -196,14 +196,13 @@ class Amortizer(AmortizedTarget):
         if isinstance(inputs, dict):
             if not any(inputs.get(key) is not None for key in (*FORWARD_KEYS, "obs_data")):
                 return None
-        elif isinstance(inputs, np.ndarray):
+        elif isinstance(inputs, np.ndarray) and self._target != "observables":
             inputs = {"sim_data": inputs}
         else:
             return None
         if self._has_adapter:
-            return to_raw(inputs, self._kind)
+            return to_raw(inputs, self._kind, self._target != "observables")
         return None
-
 
     @property
     def number_of_parameters(self) -> int:
@@ -338,11 +337,11 @@ class AdapterConfigurator:
         return {name: values.astype(np.float32) for name, values in configured.items()}
 
 
-def to_raw(forward, owner):
+def to_raw(forward, owner, data_needed=True):
     """A forward dictionary as the engine takes it, data by the name of sim_data."""
     if not isinstance(forward, dict):
         raise ConfigurationError(f"{owner}: a forward dictionary is required; got {type(forward).__name__}")
-    return _arrays_of(forward)[0]
+    return _arrays_of(forward, data_needed)[0]
 
 
 _OF_TWO_LEVELS = ("hyper_parameters", "local_parameters", "shared_parameters", "direct_global_conditions", "direct_local_conditions", "local_mask")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class AmortizerWithOutputs(Amortizer):
     _changed, _loss_fun = {}, None  # options of the network that the amortizer sets
 
-    def _set_up_with(self, inference_net, summary_net, name, seed, threads):
+    def _set_up_with(self, inference_net, summary_net, name, seed, threads, adapter=None):
         if summary_net is not None and not isinstance(summary_net, _SummaryNetwork):
             raise ConfigurationError(
                 f"{self._kind}: summary_net must be a DeepSet or a SummaryNetwork; got {type(summary_net).__name__}. A network of your own is "
                 f"written with this package's building blocks ({page('python_networks.md')})"
             )
-        self._set_up(inference_net, summary_net, None, 0.0, name, seed, threads)
+        self._set_up(inference_net, summary_net, None, 0.0, name, seed, threads, adapter)
 
     def _sharing(self):
         return {**super()._sharing(), **self._changed, "loss_fun": self._loss_fun}

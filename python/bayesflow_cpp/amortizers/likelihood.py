@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from .._types import Function, Simulations
+    from ..adapters import Adapter
     from ..networks import InvertibleNetwork
     from ..networks.densities import DensityNetwork
 
@@ -35,6 +36,8 @@ class AmortizedLikelihood(Amortizer):
         Of initialization; None: the trainer's. The network's own `seed` goes before.
     threads : int
         For sampling and densities; 0: as many as the machine has.
+    adapter : Adapter, optional
+        What simulations go through in training, and raw parameters and simulations in `sample` and `log_likelihood`; results are in the user's units (docs/adapter.md).
 
     Inputs are dictionaries with `observables` (B, D), or (B, N, D) for N independent observations of each data set, and `conditions` (B, C):
     parameters, and what else the simulator was given. The network carries its weights, as in v1.
@@ -44,10 +47,10 @@ class AmortizedLikelihood(Amortizer):
     name = "amortized_likelihood"
 
     def __init__(self, surrogate_net: InvertibleNetwork | DensityNetwork, latent_dist: MultivariateStudentT | None = None, *,
-                 name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+                 name: str | None = None, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
         require_density("AmortizedLikelihood", "surrogate_net", surrogate_net)
         require_latents("AmortizedLikelihood", "surrogate_net", surrogate_net, latent_dist)
-        self._set_up(surrogate_net, None, latent_dist, 0.0, name, seed, threads)
+        self._set_up(surrogate_net, None, latent_dist, 0.0, name, seed, threads, adapter)
 
     def _default_configurator(self):
         return DefaultLikelihoodConfigurator()
@@ -75,7 +78,8 @@ class AmortizedLikelihood(Amortizer):
         print_summary(self, print_fn, expand_nested)
 
     def log_likelihood(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
-        """log q of every observation: (B,), or (B, N) for 3-D observables; float32. That of a data set is the sum over its N observations."""
+        """log q of every observation: (B,), or (B, N) for 3-D observables; float32. That of a data set is the sum over its N observations.
+        Of raw simulations, with an adapter, the density of "sim_data" in the user's units, float64."""
         return self._log_density(input_dict, to_numpy)
 
     log_prob = log_likelihood

@@ -14,11 +14,13 @@ from ..configuration import DefaultModelComparisonConfigurator
 from ..exceptions import ArgumentError, ConfigurationError, OperationNotSupportedError
 from ..networks import _SummaryNetwork, require_inference
 from ..networks.heads import EvidentialNetwork, PMPNetwork
+from ._base import AdapterConfigurator
 from ._outputs import AmortizerWithOutputs
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..adapters import Adapter
     from .._types import Simulations
     from ..networks import DeepSet
 
@@ -40,6 +42,8 @@ class AmortizedModelComparison(AmortizerWithOutputs):
         Of initialization; None: the trainer's. A network's own `seed` goes before.
     threads : int
         0: as many as the machine has.
+    adapter : Adapter, optional
+        What simulations go through in training, and raw data when probabilities are asked for (docs/adapter.md).
 
     Inputs are dictionaries with `model_indices` (B, M), one-hot, `summary_conditions` (B, ...) and `direct_conditions` (B, C). The shares of the models among the
     simulations of training are the prior probabilities of the posterior ones.
@@ -49,13 +53,13 @@ class AmortizedModelComparison(AmortizerWithOutputs):
     name = "amortized_model_comparison"
 
     def __init__(self, inference_net: PMPNetwork | EvidentialNetwork, summary_net: DeepSet | _SummaryNetwork | None = None, loss_fun: Any = None, *,
-                 name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+                 name: str | None = None, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
         if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, (PMPNetwork, EvidentialNetwork)):
             raise ConfigurationError("AmortizedModelComparison: the inference network comes first, then the summary network; exchange them")
         if not isinstance(inference_net, (PMPNetwork, EvidentialNetwork)):
             raise ConfigurationError(f"AmortizedModelComparison: inference_net must be a PMPNetwork or an EvidentialNetwork; got {type(inference_net).__name__}")
         self._changed = _smoothing(loss_fun)
-        self._set_up_with(inference_net, summary_net, name, seed, threads)
+        self._set_up_with(inference_net, summary_net, name, seed, threads, adapter)
 
     def _default_configurator(self):
         return DefaultModelComparisonConfigurator(self.num_models)
@@ -79,6 +83,12 @@ class AmortizedModelComparison(AmortizerWithOutputs):
         return self._core.inference_net.startswith("evidential")
 
     def _asked(self, verb, input_dict, to_numpy, *args):
+        raw = self._raw(input_dict)
+        if raw is not None:
+            indices = np.zeros((len(raw["sim_data"]), self.num_models))
+            indices[:, 0] = 1  # which model it is is what is asked: any will do
+            input_dict = AdapterConfigurator(self)({**raw, "model_indices": indices})
+            del input_dict["model_indices"]
         out, foreign = getattr(self._ready(input_dict), verb)(self._inputs(input_dict), *args)
         warn_of_foreign(foreign)
         return out if to_numpy else output(out)

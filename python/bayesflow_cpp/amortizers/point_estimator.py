@@ -16,6 +16,7 @@ from ._outputs import AmortizerWithOutputs
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..adapters import Adapter
     from .._types import Function, Simulations
     from ..networks import DeepSet
 
@@ -40,6 +41,8 @@ class AmortizedPointEstimator(AmortizerWithOutputs):
         Of initialization; None: the trainer's. A network's own `seed` goes before.
     threads : int
         0: as many as the machine has.
+    adapter : Adapter, optional
+        What simulations go through in training, and raw data in `estimate`; results are in the user's units (docs/adapter.md).
 
     Inputs are dictionaries with `parameters` (B, P), `summary_conditions` (B, ...) and `direct_conditions` (B, C).
     """
@@ -48,7 +51,7 @@ class AmortizedPointEstimator(AmortizerWithOutputs):
     name = "amortized_point_estimator"
 
     def __init__(self, inference_net: PointNetwork | _SummaryNetwork, summary_net: DeepSet | _SummaryNetwork | None = None, norm_ord: Any = 2,
-                 loss_fun: Function | None = None, *, name: str | None = None, seed: int | None = None, threads: int = 0) -> None:  # fmt: skip
+                 loss_fun: Function | None = None, *, name: str | None = None, seed: int | None = None, threads: int = 0, adapter: Adapter | None = None) -> None:  # fmt: skip
         if isinstance(inference_net, _SummaryNetwork) and isinstance(summary_net, PointNetwork):
             raise ConfigurationError("AmortizedPointEstimator: the inference network comes first, then the summary network; exchange them")
         norm = estimate_of_norm(norm_ord)
@@ -63,7 +66,7 @@ class AmortizedPointEstimator(AmortizerWithOutputs):
             self._changed = {"estimate": norm}
         elif norm != "norm_2" and norm != inference_net.estimate:
             raise ConfigurationError(f'AmortizedPointEstimator: the network estimates "{inference_net.estimate}", which norm_ord = {shown(norm_ord)} is not; leave one of them out')
-        self._set_up_with(inference_net, summary_net, name, seed, threads)
+        self._set_up_with(inference_net, summary_net, name, seed, threads, adapter)
 
     def __call__(self, input_dict: Simulations, return_summary: bool = False, *, training: bool = False) -> Any:
         """Estimates; with `return_summary` a tuple of them and the summaries."""
@@ -74,7 +77,13 @@ class AmortizedPointEstimator(AmortizerWithOutputs):
     call = __call__
 
     def estimate(self, input_dict: Simulations, to_numpy: bool = True) -> np.ndarray:
-        """Estimates (B, P) float32, or (B, K, P): means and standard deviations (K = 2), or a row for each level of quantiles."""
+        """Estimates (B, P) float32, or (B, K, P): means and standard deviations (K = 2), or a row for each level of quantiles. Of raw data, with an
+        adapter, in the user's units, float64; estimates that are not those of the user's parameters behind its steps are refused."""
+        raw = self._raw(input_dict)
+        if raw is not None:
+            out, foreign = self._core.estimate_raw(raw, None)
+            warn_of_foreign(foreign)
+            return out
         out, foreign = self._ready(input_dict).estimate(self._inputs(input_dict), None)
         warn_of_foreign(foreign)
         return out if to_numpy else output(out)
