@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _core
+from .. import _core, ragged
 from .._absent import absent, page
 from .._arrays import Scalar, as_arguments, as_batch, as_count, as_flag, as_float64, as_number, as_names, as_path, is_whole, output, shown
 from .._log import warn_of_foreign
@@ -198,6 +198,8 @@ class Amortizer(AmortizedTarget):
                 return None
         elif isinstance(inputs, np.ndarray) and self._target != "observables":
             inputs = {"sim_data": inputs}
+        elif isinstance(inputs, list) and inputs and self._target != "observables" and self._has_adapter:
+            inputs = ragged.batch(inputs)
         else:
             return None
         if self._has_adapter:
@@ -238,7 +240,8 @@ class Amortizer(AmortizedTarget):
 
         `seed`: the same seed gives the same draws, for any number of threads, as in C++. None: another seed for every call, 0, 1, 2, ...
 
-        With an adapter the inputs may be raw: a forward dictionary with "sim_data" or "obs_data", or an array of data sets. Then draws are in the user's units, and
+        With an adapter the inputs may be raw: a forward dictionary with "sim_data" or "obs_data", an array of data sets, or a list of data sets
+        (n, D) of different sizes. Then draws are in the user's units, and
         float64. A configured dictionary is what networks are given, and its draws are theirs.
         """
         if isinstance(n_samples, dict):
