@@ -169,3 +169,34 @@ def test_sentences(make, error, message):
     with pytest.raises(error) as caught:
         make()
     assert message in str(caught.value) and "::" not in str(caught.value)
+
+
+def test_series_have_the_exact_posterior():
+    """x_t = 0.7 x_(t-1) + a + b t / 20 + e_t: given the series, a and b have the normal posterior of a linear regression."""
+    phi, sd, times = 0.7, 0.5, np.arange(1, 21) / 20
+
+    def simulate(theta, rng):
+        x, last = np.empty((len(theta), 20)), np.zeros(len(theta))
+        for t in range(20):
+            last = x[:, t] = phi * last + theta[:, 0] + theta[:, 1] * times[t] + sd * rng.normal(size=len(theta))
+        return x[..., None]
+
+    prior = bf.simulation.Prior(batch_prior_fun=lambda batch_size, rng: rng.normal(size=(batch_size, 2)))
+    model = bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(batch_simulator_fun=simulate))
+    flow = bf.networks.InvertibleNetwork(2, 3, coupling_settings={"dense_args": dict(units=32, kernel_regularizer=None), "dropout": False})
+    amortizer = bf.amortizers.AmortizedPosterior(flow, bf.networks.SequenceNetwork(summary_dim=6, lstm_units=16))
+    trainer = bf.trainers.Trainer(amortizer, model, default_lr=2e-3, progress=False, seed=1)
+    trainer.train_online(epochs=1, iterations_per_epoch=3000, batch_size=64)
+    inputs = trainer.configurator(model(200))
+    draws = amortizer.sample(inputs, 400, seed=1)
+    design = np.stack([np.ones(20), times], axis=1)
+    x = inputs["summary_conditions"][..., 0]
+    covariance = np.linalg.inv(np.eye(2) + design.T @ design / sd**2)
+    mean = (x - phi * np.pad(x, ((0, 0), (1, 0)))[:, :-1]) @ design / sd**2 @ covariance
+    spread = np.sqrt(np.diag(covariance))
+    assert np.abs((draws.mean(axis=1) - mean) / spread).mean() < 0.2
+    np.testing.assert_allclose(draws.std(axis=1).mean(axis=0) / spread, 1, atol=0.12)
+    verdict = lambda d: bf.diagnostics.verdict(d, inputs["parameters"], family_wise_error=1e-3)  # noqa: E731
+    assert verdict(draws).calibrated, verdict(draws).sentence
+    assert not verdict(mean[:, None] + 0.6 * (draws - mean[:, None])).calibrated, "a posterior that is too narrow"
+    assert not verdict(np.roll(draws, 1, axis=0)).calibrated, "posteriors of other series"
