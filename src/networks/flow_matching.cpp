@@ -56,7 +56,7 @@ Tensor log_cosh(Tape& tape, Tensor r) {
 }
 
 /// Which row each column is given so that costs (n, n) add up to the least: the Hungarian method with potentials (Kuhn 1955).
-void assign(std::span<const double> cost, std::int64_t n, std::vector<std::int64_t>& row_of) {
+void assign(std::span<const double> cost, std::int64_t n, std::span<std::int64_t> row_of) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   std::array<double, kGroup + 1> of_row{}, of_column{}, least{};
   std::array<std::int64_t, kGroup + 1> match{}, way{};  // from 1 on; 0: none
@@ -99,7 +99,6 @@ void assign(std::span<const double> cost, std::int64_t n, std::vector<std::int64
     for (; column != 0; column = way[static_cast<std::size_t>(column)])
       match[static_cast<std::size_t>(column)] = match[static_cast<std::size_t>(way[static_cast<std::size_t>(column)])];
   }
-  row_of.resize(static_cast<std::size_t>(n));
   for (std::int64_t j = 1; j <= n; ++j) row_of[static_cast<std::size_t>(j - 1)] = match[static_cast<std::size_t>(j)] - 1;
 }
 
@@ -108,9 +107,11 @@ void shorten_lines(Tensor targets, Tensor condition, double condition_weight, Te
   const std::int64_t width = targets.cols(), rows = targets.rows();
   const bool shared = targets.rank() == 3 && (!condition || condition.rank() == 2);  // one condition for each data set
   const std::int64_t together = shared ? targets.dim(1) : rows, conditions = !condition || shared ? 0 : condition.cols();
-  std::vector<double> cost, between;
-  std::vector<std::int64_t> from;
-  std::vector<float> before;
+  std::array<double, kGroup * kGroup> cost{}, between{};
+  std::array<std::int64_t, kGroup> from{};
+  Arena& arena = z.tape().arena();
+  const Arena::Mark mark = arena.mark();
+  float* before = arena.floats(kGroup * width);
   const auto square = [](const float* a, const float* b, std::int64_t n) {
     double sum = 0;
     for (std::int64_t j = 0; j < n; ++j) sum += std::pow(static_cast<double>(a[j]) - static_cast<double>(b[j]), 2);
@@ -119,8 +120,7 @@ void shorten_lines(Tensor targets, Tensor condition, double condition_weight, Te
   for (std::int64_t set = 0; set < rows; set += together)
     for (std::int64_t first = set; first < set + together; first += kGroup) {
       const std::int64_t n = std::min(kGroup, set + together - first);
-      cost.assign(static_cast<std::size_t>(n * n), 0.0);
-      between.assign(cost.size(), 0.0);
+      between.fill(0.0);
       double mean = 0;
       for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < n; ++j) {
@@ -131,12 +131,13 @@ void shorten_lines(Tensor targets, Tensor condition, double condition_weight, Te
           mean += between[at] / static_cast<double>(n * n);
         }
       if (mean > 0)
-        for (std::size_t at = 0; at < cost.size(); ++at) cost[at] += condition_weight * between[at] / mean;
+        for (std::size_t at = 0; at < static_cast<std::size_t>(n * n); ++at) cost[at] += condition_weight * between[at] / mean;
       assign(cost, n, from);
-      before.assign(z.data() + first * width, z.data() + (first + n) * width);
+      std::copy_n(z.data() + first * width, n * width, before);
       for (std::int64_t j = 0; j < n; ++j)
-        std::copy_n(before.data() + from[static_cast<std::size_t>(j)] * width, width, z.data() + (first + j) * width);
+        std::copy_n(before + from[static_cast<std::size_t>(j)] * width, width, z.data() + (first + j) * width);
     }
+  arena.rewind(mark);
 }
 
 }  // namespace
