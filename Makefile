@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: docs setup-docs quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
+.PHONY: docs setup-docs quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train bench-compare against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
 
 export BAYESFLOW_LAUNCHER = $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -81,6 +81,9 @@ bench: build      ## all measurements: build/bench/results.json and a table
 
 bench-train: build  ## training speed alone
 	@$(BUILD)/benchmarks/bench_train
+
+bench-compare: build  ## this tree's speed beside that of a commit, by turns: make bench-compare BASE=main~3 ARGUMENTS='--turns 11'
+	@python3 benchmarks/compare.py $(or $(BASE),HEAD) $(ARGUMENTS)
 
 against-v1: build venv  ## the Python package beside BayesFlow v1, which gets an environment of its own: make against-v1 ARGUMENTS=--quick
 	@$(VENV)/bin/python benchmarks/against_v1.py --cpp $(BUILD)/benchmarks/bench_train $(ARGUMENTS)
