@@ -75,3 +75,4 @@
 #include "bayesflow/simulation/two_level_model.hpp"
 #include "bayesflow/training/trainer.hpp"
 #include "bayesflow/training/training_steps.hpp"
+#include "bayesflow/workflow/fit.hpp"

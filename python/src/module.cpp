@@ -34,4 +34,5 @@ NB_MODULE(_core, m) {
   python::bind_diagnostics(m);
   python::bind_report(m);
   python::bind_benchmarks(m);
+  python::bind_workflow(m);
 }

@@ -28,6 +28,7 @@ void bind_training(nb::module_& m);
 void bind_diagnostics(nb::module_& m);
 void bind_report(nb::module_& m);
 void bind_benchmarks(nb::module_& m);
+void bind_workflow(nb::module_& m);
 
 /// An exception of a user's Python function on its way through the library. It arrives in Python as itself, or, if the library adds to it,
 /// as the cause of the library's error.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "adapter/elementwise.hpp"
+#include "adapter/regression.hpp"
 #include "adapter/structure.hpp"
 #include "adapter/vectors.hpp"
 

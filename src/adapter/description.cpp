@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "adapter/elementwise.hpp"
+#include "adapter/regression.hpp"
 #include "adapter/structure.hpp"
 #include "adapter/vectors.hpp"
 #include "io/described_json.hpp"

@@ -244,6 +244,7 @@ io::ArchiveWriter collect(const AmortizerBase& amortizer, const SaveAmortizerOpt
   out.attribute("seed", info.seed);
   if (info.final_loss) out.attribute("final_loss", *info.final_loss);
   if (info.final_validation_loss) out.attribute("final_validation_loss", *info.final_validation_loss);
+  if (!info.workflow.empty()) out.attribute("workflow", info.workflow);
   out.attribute("probe_tolerance", kTolerance);
   for (const auto& [name, array] : info.constants) write(out, "constants/" + name, array);
   const std::shared_ptr<const SeenData> seen = amortizer.seen();
@@ -289,6 +290,7 @@ detail::LoadedModel detail::load_model(const std::filesystem::path& path, const 
   info.seed = in.attribute<std::uint64_t>("seed");
   if (in.has_attribute("final_loss")) info.final_loss = in.attribute<double>("final_loss");
   if (in.has_attribute("final_validation_loss")) info.final_validation_loss = in.attribute<double>("final_validation_loss");
+  if (in.has_attribute("workflow")) info.workflow = in.attribute<std::string>("workflow");
   constexpr std::string_view kConstants = "constants/";
   for (const std::string& name : in.paths(std::string(kConstants))) info.constants.emplace(name.substr(kConstants.size()), read(in, name));
 

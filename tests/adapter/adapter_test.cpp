@@ -571,5 +571,56 @@ TEST(AdapterOfFields, AreTheSameBehindTheirText) {
   for (const auto& [role, values] : want.entries()) EXPECT_TRUE(got[role] == values);
 }
 
+TEST(AdapterRegress, LeavesResidualsOfUnitCovariance) {
+  Rng rng(7, "regress");
+  Simulations s;
+  const std::int64_t n = 4000;
+  s.sim_data = rng.normal({n, 3}) * 2.0 + 1.0;
+  s.prior_draws = Array({n, 2});
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double e = rng.normal(), f = rng.normal();
+    s.prior_draws(i, 0) = 5 + 3 * s.sim_data(i, 0) - s.sim_data(i, 2) + 0.1 * e;
+    s.prior_draws(i, 1) = s.sim_data(i, 1) + 0.2 * (0.6 * e + 0.8 * f);
+  }
+  Adapter a{adapter::Regress{}, adapter::Rename{.field = "sim_data", .to = roles::direct_conditions}};
+  a.fit(s);
+  const Adapted y = a.forward(s);
+  const Array& r = y.simulations.prior_draws;
+  for (std::int64_t c = 0; c < 2; ++c) {
+    EXPECT_NEAR(r.mean(0)[c], 0, 0.02);
+    EXPECT_NEAR(r.std_along(0)[c], 1, 0.02);
+  }
+  EXPECT_NEAR((r.columns(0, 1) * r.columns(1, 2)).mean(), 0, 0.02);
+  // log |det L^-1| of the true covariance: -log(0.1) - log(0.2 0.8)
+  EXPECT_NEAR(y.log_det[0][0], -std::log(0.1) - std::log(0.16), 0.06);
+  const Array back = a.inverse(r, y);
+  for (std::int64_t i = 0; i < back.size(); ++i) ASSERT_NEAR(back[i], s.prior_draws[i], 1e-9);
+  EXPECT_EQ(a.inverse(Array({n, 5, 2}), y).shape(), (Shape{n, 5, 2}));
+  const Adapter b = Adapter::from_json(a.to_json());
+  EXPECT_EQ(b.forward(s).simulations.prior_draws, r);
+}
+
+TEST(AdapterRegress, FollowsNoNoise) {
+  // Forty columns that tell nothing, and sixty simulations: generalized cross-validation leaves next to nothing of the line.
+  Rng rng(8, "regress");
+  Simulations s;
+  s.sim_data = rng.normal({60, 40});
+  s.prior_draws = rng.normal({60, 1});
+  Adapter a{adapter::Regress{}};
+  a.fit(s);
+  Simulations fresh;
+  fresh.sim_data = rng.normal({2000, 40});
+  fresh.prior_draws = rng.normal({2000, 1});
+  EXPECT_LT(a.forward(fresh).simulations.prior_draws.std(), 1.35);
+}
+
+TEST(AdapterRegress, NeedsRowsOfData) {
+  Simulations s = simulate(20);  // (batch, 4, 2)
+  Adapter a{adapter::Regress{}};
+  EXPECT_NE(sentence<ConfigurationError>([&] { a.fit(s); }).find("with one row of numbers for each data set"), std::string::npos);
+  Adapter b{adapter::Regress{.on = "other"}};
+  EXPECT_NE(sentence<ConfigurationError>([&] { b.fit(s); }).find("regresses on other"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace bayesflow

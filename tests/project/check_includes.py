@@ -23,6 +23,7 @@ BELOW = {
     "mcmc": {"core", "data", "amortizers"},
     "benchmarks": {"core", "io", "simulation", "data", "amortizers", "diagnostics"},
     "figures": {"core", "io", "simulation", "training", "diagnostics"},
+    "workflow": {"core", "io", "simulation", "data", "adapter", "networks", "amortizers", "training", "diagnostics"},
     "report": {"core", "io", "autodiff", "nn", "simulation", "data", "adapter", "networks", "amortizers", "training", "diagnostics", "figures"},
 }
 KERNEL_USERS = {"autodiff", "nn"}

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "bayesflow/adapter/regress.hpp"
 #include "bayesflow/core/describe.hpp"
 #include "bayesflow/data/simulations.hpp"
 
@@ -212,8 +213,8 @@ struct FillMissing {
 };
 
 /// All kinds of steps. A new one is a struct, its name here, and what it computes in src/adapter.
-using Step = std::variant<Standardize, Bounds, Log, Log1p, Sqrt, Logit, BoxCox, Simplex, Ordered, PositiveDefinite, Correlation, OneHot,
-                          Broadcast, Join, Split, Drop, Rename, Flatten, AsSet, AsSeries, FillMissing>;
+using Step = std::variant<Standardize, Bounds, Log, Log1p, Sqrt, Logit, BoxCox, Simplex, Ordered, PositiveDefinite, Correlation, Regress,
+                          OneHot, Broadcast, Join, Split, Drop, Rename, Flatten, AsSet, AsSeries, FillMissing>;
 
 template <class V>
 void describe(V& v, Column& o) {
