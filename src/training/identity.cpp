@@ -33,7 +33,7 @@ void compare(const std::string& path, const Json& stored, const Json& mine, std:
     return;
   }
   const auto inner = [&](const std::string& key) { return path.empty() || is_silent(path) ? key : path + "." + key; };
-  static const Json none;
+  const Json none;
   for (const auto& [key, value] : stored.items()) compare(inner(key), value, mine.contains(key) ? mine.at(key) : none, out);
   for (const auto& [key, value] : mine.items())
     if (!stored.contains(key)) compare(inner(key), none, value, out);

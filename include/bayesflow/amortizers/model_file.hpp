@@ -25,7 +25,7 @@ struct ModelInfo {
   std::optional<double> final_loss = {};  ///< average training loss of the last epoch
   std::optional<double> final_validation_loss = {};
   std::uint64_t seed = 0;
-  std::string workflow = {};  ///< how `fit` made it, as described data (see workflow/posterior.hpp); empty: it did not
+  std::string workflow = {};                    ///< how `fit` made it, as described data (see workflow/posterior.hpp); empty: it did not
   std::map<std::string, Array> constants = {};  ///< numbers that the configurator needs: means and scales for standardizing, ...
 };
 
