@@ -338,6 +338,7 @@ void rename(const S& step, std::map<std::string, std::vector<std::string>>& name
   }
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type in parentheses is no type
 #define BAYESFLOW_STRUCTURAL(S)                                                                               \
   template void validate(const S&, const Place&);                                                             \
   template void check_fitted(const S&, std::int64_t, const Place&);                                           \
@@ -345,6 +346,7 @@ void rename(const S& step, std::map<std::string, std::vector<std::string>>& name
   template void forward(const S&, std::int64_t, Fields&, const Place&);                                       \
   template void inverse(const S&, std::int64_t, Fields&, const Place&);                                       \
   template void rename(const S&, std::map<std::string, std::vector<std::string>>&)
+// NOLINTEND(bugprone-macro-parentheses)
 BAYESFLOW_STRUCTURAL(OneHot);
 BAYESFLOW_STRUCTURAL(Broadcast);
 BAYESFLOW_STRUCTURAL(Join);
