@@ -65,7 +65,7 @@ void bounds_of(std::vector<double> x, std::optional<double>& lower, std::optiona
     return static_cast<double>(std::ranges::upper_bound(x, to) - std::ranges::lower_bound(x, from)) / n;
   };
   const double least = 0.025 + 2 * std::sqrt(0.025 / n);
-  // Density beside the end must not fall off on its way there.
+  // A prior ends abruptly if its density does not decrease towards the end: the outermost twentieth of the range against the next one.
   const auto abrupt = [&](double outer, double inner) { return outer > least && outer > 0.35 * inner; };
   const double gap = 3 * range / n;
   if (abrupt(share(low, low + 0.05 * range), share(low + 0.05 * range, low + 0.1 * range))) lower = plainest(low - gap, low);
