@@ -37,6 +37,18 @@ void start_all(ThreadPool& pool) {
   });
 }
 
+/// A thread that has begun f(): while it was only starting, it allocated, see start_all.
+template <class F>
+std::thread started(const F& f) {
+  std::atomic<bool> begun{false};
+  std::thread thread([&begun, f] {
+    begun = true;
+    f();
+  });
+  while (!begun) std::this_thread::yield();
+  return thread;
+}
+
 class Fork : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -64,7 +76,7 @@ TEST_F(Fork, AChildThatIsForkedWhileAnotherThreadUsesThePoolHasThreadsOfItsOwn) 
   ThreadPool pool(2);
   start_all(pool);
   std::atomic<bool> stop{false};
-  std::thread other([&] {
+  std::thread other = started([&] {
     while (!stop) (void)sum_on(pool, 200);
   });
   for (int i = 0; i < 50; ++i)
@@ -149,7 +161,7 @@ TEST_F(Fork, WhatBelongsToAProcessIsMadeAfreshInAChild) {
 TEST_F(Fork, WaitsForWhatMustNotBeSeenHalfChanged) {
   std::atomic<int> first{0}, second{0};
   std::atomic<bool> stop{false};
-  std::thread other([&] {
+  std::thread other = started([&] {
     while (!stop) {
       const detail::DelayFork change;
       ++first;
@@ -189,7 +201,7 @@ TEST_F(Fork, NoChildFindsASharedPointerLockedOrHalfReplaced) {
 TEST_F(Fork, AThreadThatForksWithinAChangeDoesNotWaitForItself) {
   std::atomic<int> first{0}, second{0};
   std::atomic<bool> stop{false};
-  std::thread other([&] {
+  std::thread other = started([&] {
     while (!stop) {
       const detail::DelayFork change, more_of_it;
       ++first;
