@@ -1,6 +1,8 @@
 /// Amortizers.
 #include "amortizers.hpp"
 
+#include <fmt/format.h>
+
 #include <type_traits>
 
 #include "bayesflow/amortizers/ensemble.hpp"
@@ -14,6 +16,13 @@ namespace {
 
 std::optional<Latent> latent_from(const std::optional<double>& student_t_df) {
   return student_t_df ? std::optional(student_t_latent(*student_t_df)) : std::nullopt;
+}
+
+/// f on inputs, without the GIL.
+template <class F>
+auto without_gil(F&& f) {
+  const nb::gil_scoped_release nogil;
+  return f();
 }
 
 /// f on the weights of one training step. The GIL is released first: a thread that waits for the lock with the GIL held could block the
@@ -79,7 +88,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
             nb::object draws = new_float32({batch.batch_size(), n_samples, self.target_width()}, [&](std::span<float> out) {
-              unlocked([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+              without_gil([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
             });
             return nb::make_tuple(draws, std::move(foreign));
           },
@@ -89,7 +98,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [log_density](const A& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            nb::object out = to_numpy_float32(unlocked([&] { return (self.*log_density)(batch, &foreign); }));
+            nb::object out = to_numpy_float32(without_gil([&] { return (self.*log_density)(batch, &foreign); }));
             return nb::make_tuple(out, std::move(foreign));
           },
           "inputs"_a)
@@ -97,7 +106,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           "forward",
           [](const A& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const auto out = unlocked([&] { return self.forward(batch); });
+            const auto out = without_gil([&] { return self.forward(batch); });
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "inputs"_a);
@@ -107,7 +116,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array draws = unlocked([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
+            Array draws = without_gil([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
           },
           "data"_a, "n_samples"_a, "seed"_a.none())
@@ -116,7 +125,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [](const A& self, const nb::dict& data) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array out = unlocked([&] {
+            Array out = without_gil([&] {
               if constexpr (std::is_same_v<A, AmortizedPosterior>)
                 return self.log_posterior(simulations, &foreign);
               else
@@ -130,7 +139,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
         "log_likelihood_gradient",
         [](const A& self, const nb::dict& inputs) {
           const Batch batch = batch_of(inputs);
-          auto out = unlocked([&] { return self.log_likelihood_gradient(batch); });
+          auto out = without_gil([&] { return self.log_likelihood_gradient(batch); });
           return nb::make_tuple(to_numpy(std::move(out.log_density)), to_numpy(std::move(out.gradient)));
         },
         "inputs"_a);
@@ -141,7 +150,7 @@ template <class F>
 nb::tuple with_foreign(const nb::dict& inputs, Seed seed, F&& f) {
   const Batch batch = batch_of(inputs);
   std::vector<Foreign> foreign;
-  const Array out = unlocked([&] { return f(batch, SampleOptions{.seed = seed, .foreign = &foreign}); });
+  const Array out = without_gil([&] { return f(batch, SampleOptions{.seed = seed, .foreign = &foreign}); });
   return nb::make_tuple(to_numpy_float32(out), std::move(foreign));
 }
 
@@ -245,7 +254,7 @@ void bind_groups(nb::module_& m) {
             const Batch batch = batch_of(inputs);
             const LogPrior prior = log_prior_of(std::move(log_prior));
             std::vector<Foreign> foreign;
-            MarginalLikelihood out = unlocked([&] {
+            MarginalLikelihood out = without_gil([&] {
               return self.log_marginal_likelihood(batch, prior, {.n_samples = n_samples, .sampling = {.seed = seed, .foreign = &foreign}});
             });
             return nb::make_tuple(to_numpy(std::move(out.value)), to_numpy(std::move(out.spread)), to_numpy(std::move(out.inside)),
@@ -270,7 +279,7 @@ void bind_mcmc(nb::module_& m) {
          std::uint64_t seed, const std::optional<Array>& lower, const std::optional<Array>& upper) {
         const LogPrior prior = log_prior_of(std::move(log_prior));
         const mcmc::LogPriorGradient slope = gradient ? mcmc::LogPriorGradient(log_prior_of(std::move(*gradient))) : nullptr;
-        mcmc::Result r = unlocked([&] {
+        mcmc::Result r = without_gil([&] {
           return mcmc::sample(mcmc::posterior(likelihood, observables, prior, slope, context.value_or(Array())), start,
                               {.warmup = warmup,
                                .draws = draws,
@@ -296,7 +305,7 @@ void bind_mcmc(nb::module_& m) {
   m.def(
       "mcmc_convergence",
       [](const Array& draws) {
-        mcmc::Convergence c = unlocked([&] { return mcmc::convergence_of(draws); });
+        mcmc::Convergence c = without_gil([&] { return mcmc::convergence_of(draws); });
         return nb::make_tuple(to_numpy(std::move(c.rhat)), to_numpy(std::move(c.ess_bulk)), to_numpy(std::move(c.ess_tail)));
       },
       "draws"_a);
@@ -309,7 +318,7 @@ void bind_amortizers(nb::module_& m) {
   nb::class_<Foreign>(m, "Foreign", "One way in which data sets, or draws, are unlike those of training.")
       .def_prop_ro("kind",
                    [](const Foreign& f) {
-                     constexpr const char* kNames[] = {"size", "count", "values", "averages", "summaries", "draws"};
+                     constexpr const char* kNames[] = {"size", "count", "values", "averages", "summaries", "distance", "draws"};
                      return kNames[static_cast<int>(f.kind)];
                    })
       .def_ro("name", &Foreign::name)
@@ -320,12 +329,45 @@ void bind_amortizers(nb::module_& m) {
       .def_ro("share", &Foreign::share)
       .def_ro("sentence", &Foreign::sentence)
       .def("__repr__", [](const Foreign& f) { return "<Foreign: " + f.sentence + ">"; });
+  nb::class_<Strangest>(m, "Strangest", "One number of a data set beside the same of the simulations.")
+      .def_ro("name", &Strangest::name)
+      .def_ro("value", &Strangest::value)
+      .def_ro("low", &Strangest::low, "Quantile 0.025 of the simulations.")
+      .def_ro("high", &Strangest::high, "Quantile 0.975 of the simulations.")
+      .def_ro("alone", &Strangest::alone, "False: it is only strange beside the data set's other numbers.")
+      .def("__repr__",
+           [](const Strangest& s) { return fmt::format("<{}: {:.4g}, of simulations {:.4g} to {:.4g}>", s.name, s.value, s.low, s.high); });
+  const auto numbers = [](const std::vector<double>& values) -> nb::object {
+    return values.empty() ? nb::none() : to_numpy(Array({static_cast<std::int64_t>(values.size())}, values));
+  };
+  nb::class_<DataCheck>(m, "DataCheck", "How data sets, and draws for them, compare with what was seen in training.")
+      .def_ro("reference", &DataCheck::reference, "Held-out simulations that p-values are ranks among; 0: none are known.")
+      .def_prop_ro(
+          "p_values", [=](const DataCheck& c) { return numbers(c.typical.p_values); },
+          "Of each data set, (B): that it is one more simulation. None without a reference.")
+      .def_prop_ro(
+          "p_data", [=](const DataCheck& c) { return numbers(c.typical.p_data); }, "By the features of the data alone, (B).")
+      .def_prop_ro(
+          "p_summaries", [=](const DataCheck& c) { return numbers(c.typical.p_summaries); },
+          "By the outputs of the summary network alone, (B). None without one.")
+      .def_prop_ro(
+          "p_value", [](const DataCheck& c) { return c.typical.p_value; }, "That all data sets are simulations (Simes).")
+      .def_prop_ro(
+          "p_together", [](const DataCheck& c) { return c.typical.p_together; },
+          "That they are independent simulations, as a whole (Fisher). Says nothing where they are copies, or all of one kind.")
+      .def_prop_ro(
+          "strangest", [](const DataCheck& c) { return c.typical.strangest; }, "Of each data set, the number that is furthest off.")
+      .def_ro("foreign", &DataCheck::foreign, "What draws warn of.")
+      .def_prop_ro(
+          "outside", [](const DataCheck& c) -> nb::object { return c.outside.empty() ? nb::none() : to_numpy(c.outside); },
+          "(B, P): share of draws outside the range of each parameter in training, the prior's support. None without draws.");
   nb::class_<AmortizerBase>(m, "AmortizerBase")
+      .def_prop_rw("check_level", &AmortizerBase::check_level, &AmortizerBase::set_check_level)
       .def(
           "build",
           [](AmortizerBase& self, const nb::dict& inputs) {
             const BatchShapes shapes = shapes_of(batch_of(inputs));
-            unlocked([&] { self.build(shapes, {}); });
+            without_gil([&] { self.build(shapes, {}); });
           },
           "inputs"_a)
       .def_prop_ro("is_built", &AmortizerBase::is_built)
@@ -335,21 +377,21 @@ void bind_amortizers(nb::module_& m) {
           "configure",
           [](const AmortizerBase& self, const nb::dict& data) {
             const Simulations simulations = simulations_from(data);
-            return to_dict(unlocked([&] { return self.configure(simulations); }));
+            return to_dict(without_gil([&] { return self.configure(simulations); }));
           },
           "data"_a)
       .def(
           "foreign",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            return unlocked([&] { return self.foreign(batch); });
+            return without_gil([&] { return self.foreign(batch); });
           },
           "inputs"_a)
       .def(
           "compute_loss",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const LossTerms losses = unlocked([&] { return self.compute_loss(batch); });
+            const LossTerms losses = without_gil([&] { return self.compute_loss(batch); });
             nb::dict out;
             for (std::size_t i = 0; i < losses.size(); ++i) out[losses.name(i).c_str()] = losses.value(i);
             return out;
@@ -370,11 +412,24 @@ void bind_amortizers(nb::module_& m) {
             options.info.final_loss = final_loss;
             options.info.final_validation_loss = final_validation_loss;
             options.info.seed = seed;
-            unlocked([&] { save_amortizer(self, path_of(path), options); });
+            const nb::gil_scoped_release nogil;
+            save_amortizer(self, path_of(path), options);
           },
           "path"_a, "description"_a, "param_names"_a, "constants"_a, "simulations"_a = 0, "final_loss"_a.none() = nb::none(),
           "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
   nb::class_<Amortizer, AmortizerBase>(m, "Amortizer")
+      .def(
+          "check",
+          [](const Amortizer& self, const nb::dict& inputs, std::int64_t n_samples, std::uint64_t seed, bool raw) {
+            const CheckOptions options{.n_samples = n_samples, .seed = seed};
+            if (raw) {
+              const Simulations data = simulations_from(inputs);
+              return without_gil([&] { return self.check(data, options); });
+            }
+            const Batch batch = batch_of(inputs);
+            return without_gil([&] { return self.check(batch, options); });
+          },
+          "inputs"_a, "n_samples"_a, "seed"_a, "raw"_a)
       .def_prop_ro("target_width", &Amortizer::target_width)
       .def_prop_ro("latent",
                    [](const Amortizer& self) { return self.inference_net().as_flow() ? flow_of(self).latent().name : std::string(); })
@@ -391,7 +446,7 @@ void bind_amortizers(nb::module_& m) {
           "summary",
           [](const Amortizer& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            return to_numpy_float32(unlocked([&] { return self.summary(batch); }));
+            return to_numpy_float32(without_gil([&] { return self.summary(batch); }));
           },
           "inputs"_a)
       .def(
@@ -492,7 +547,7 @@ void bind_amortizers(nb::module_& m) {
           [](const AmortizedPointEstimator& self, const nb::dict& data, Seed seed) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array out = unlocked([&] { return self.estimate(simulations, {.seed = seed, .foreign = &foreign}); });
+            Array out = without_gil([&] { return self.estimate(simulations, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
           },
           "data"_a, "seed"_a.none());
@@ -506,7 +561,7 @@ void bind_amortizers(nb::module_& m) {
           [](const TwoLevel& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            const TwoLevel::Draws draws = unlocked([&] { return self.sample(batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+            const TwoLevel::Draws draws = without_gil([&] { return self.sample(batch, n_samples, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy_float32(draws.global), to_numpy_float32(draws.local), std::move(foreign));
           },
           "inputs"_a, "n_samples"_a, "seed"_a.none())
@@ -515,7 +570,7 @@ void bind_amortizers(nb::module_& m) {
           [](const TwoLevel& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            const TwoLevel::Densities out = unlocked([&] { return self.log_densities(batch, &foreign); });
+            const TwoLevel::Densities out = without_gil([&] { return self.log_densities(batch, &foreign); });
             return nb::make_tuple(to_numpy_float32(out.global), to_numpy_float32(out.local), std::move(foreign));
           },
           "inputs"_a)
@@ -523,7 +578,7 @@ void bind_amortizers(nb::module_& m) {
           "forward",
           [](const TwoLevel& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const TwoLevel::Forward out = unlocked([&] { return self.forward(batch); });
+            const TwoLevel::Forward out = without_gil([&] { return self.forward(batch); });
             return nb::make_tuple(to_numpy_float32(out.local_z), to_numpy_float32(out.local_log_det_J), to_numpy_float32(out.global.z),
                                   to_numpy_float32(out.global.log_det_J));
           },
@@ -531,7 +586,7 @@ void bind_amortizers(nb::module_& m) {
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {
-        auto loaded = unlocked([&] { return detail::load_model(path_of(path), {.threads = threads, .verify = verify}); });
+        auto loaded = without_gil([&] { return detail::load_model(path_of(path), {.threads = threads, .verify = verify}); });
         nb::dict info;
         info["description"] = loaded.info.description;
         info["param_names"] = loaded.info.param_names;

@@ -56,7 +56,8 @@ class NativeFunction {
       done += count;
       piece = Clock::now() - start < std::chrono::milliseconds(50) ? 2 * piece : std::max<std::int64_t>(piece / 2, pool.threads());
       if (done == batch_size) break;
-      check_signals();
+      const nb::gil_scoped_acquire gil;
+      if (PyErr_CheckSignals() != 0) throw nb::python_error();
     }
     return out;
   }

@@ -12,6 +12,12 @@ DataKind kind_named(const std::string& name) {
   throw ConfigurationError("fit: there is no kind of data \"" + name + "\"");
 }
 
+template <class F>
+auto unlocked(const F& f) {
+  const nb::gil_scoped_release nogil;
+  return f();
+}
+
 std::vector<std::string> sentences_of(const std::vector<Foreign>& found) {
   std::vector<std::string> out;
   for (const Foreign& one : found) out.push_back(one.sentence);
@@ -78,7 +84,10 @@ void bind_workflow(nb::module_& m) {
       .def(
           "save",
           [](const Posterior& self, const std::string& path) {
-            unlocked([&] { self.save(path_of(path)); });
+            unlocked([&] {
+              self.save(path_of(path));
+              return 0;
+            });
           },
           "path"_a);
   m.def(
@@ -94,8 +103,7 @@ void bind_workflow(nb::module_& m) {
                                  .checkpoint_path = path_of(checkpoint_path),
                                  .logger = python_logger()};
         try {
-          const nb::gil_scoped_release nogil;  // fit ends between two training steps
-          return fit(simulations, options);
+          return unlocked([&] { return fit(simulations, options); });
         } catch (const Interrupted& error) {
           PyErr_SetString(PyExc_KeyboardInterrupt, error.what());
           throw nb::python_error();

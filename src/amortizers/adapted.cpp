@@ -35,6 +35,13 @@ Batch Amortizer::configure(const Simulations& simulations) const {
   return by ? Adapter::batch_of(by->forward(simulations), use_of(kind)) : kind.configure(simulations);
 }
 
+DataCheck Amortizer::check(const Simulations& data, const CheckOptions& options) const {
+  const std::shared_ptr<const Adapter> by = require_adapter("check");
+  Batch batch = Adapter::batch_of(by->forward(data, Outside::allow), use_of(state_->kind));
+  batch.set(state_->kind.target, {});
+  return check(batch, options);
+}
+
 std::int64_t Amortizer::pilot() const {
   const std::shared_ptr<const Adapter> of = adapter();
   return of && !of->is_fitted() ? of->pilot : 0;

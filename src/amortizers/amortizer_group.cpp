@@ -7,7 +7,6 @@
 #include <set>
 #include <utility>
 
-#include "amortizers/amortizer_state.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/errors.hpp"
 
@@ -76,7 +75,9 @@ const nn::ParameterStore& AmortizerGroup::store() const {
 }
 void AmortizerGroup::require_trainable() const {
   (void)store();
-  if (!state_->place.empty()) throw ConfigurationError(fmt::format(detail::kTrainTheWhole, class_name(), state_->place));
+  if (!state_->place.empty())
+    throw ConfigurationError(
+        fmt::format("{}: it is part (\"{}\") of a group of amortizers with common weights; train the group", class_name(), state_->place));
 }
 
 void AmortizerGroup::check_role(std::string_view role) const {
@@ -222,6 +223,11 @@ std::vector<Foreign> AmortizerGroup::foreign(const Batch& batch) const {
   return out;
 }
 
+void AmortizerGroup::set_check_level(double level) {
+  for (const Part& part : parts()) part.amortizer->set_check_level(level);
+}
+double AmortizerGroup::check_level() const { return parts().front().amortizer->check_level(); }
+
 std::shared_ptr<const SeenData> AmortizerGroup::seen() const {
   std::shared_ptr<SeenData> out;
   for (const Part& part : parts()) {
@@ -232,6 +238,7 @@ std::shared_ptr<const SeenData> AmortizerGroup::seen() const {
       continue;
     }
     out->summaries.insert(out->summaries.end(), known->summaries.begin(), known->summaries.end());
+    out->reference.join(known->reference);
     for (const auto& column : known->columns)  // of parts that were trained alone
       if (out->of(column.first).empty()) out->columns.push_back(column);
     if (out->sizes.empty()) out->sizes = known->sizes;
@@ -243,9 +250,13 @@ std::shared_ptr<const SeenData> AmortizerGroup::seen() const {
 void AmortizerGroup::set_seen(const SeenData& seen) {
   const bool fits = static_cast<std::int64_t>(seen.summaries.size()) == summary_width();
   auto at = seen.summaries.begin();
+  std::int64_t first = 0;
   for (const Part& part : parts()) {
     SeenData share = seen;
     share.summaries.clear();
+    const std::int64_t last = first + part.amortizer->summary_width();
+    share.reference = seen.reference.share(first, last);
+    first = last;
     if (fits) {
       const auto end = at + part.amortizer->summary_width();
       share.summaries.assign(at, end);

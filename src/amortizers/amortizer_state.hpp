@@ -16,14 +16,6 @@
 
 namespace bayesflow {
 
-namespace detail {
-
-/// Of a part that a trainer is given: the class, and the part's place in the whole.
-inline constexpr const char* kTrainTheWhole =
-    "{}: it is part (\"{}\") of another amortizer, whose parts are trained together; train that one";
-
-}  // namespace detail
-
 struct Amortizer::State {
   const AmortizerKind& kind;
   std::shared_ptr<InferenceNetwork> inference;
@@ -43,6 +35,8 @@ struct Amortizer::State {
   std::vector<Source> sources;  // none where the kind of amortizer has no summary network
   BatchShapes built_for;
   detail::SharedPointer<SeenData> seen;
+  detail::SharedPointer<Typicality> typicality;  // of seen's reference; made when it is first needed
+  std::atomic<double> check_level = kCheckLevel;
   detail::SharedPointer<Adapter> adapter;
 
   std::atomic<std::uint64_t> unseeded_calls{0};

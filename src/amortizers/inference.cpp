@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "amortizers/amortizer_state.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/float32_range.hpp"
-#include "core/interruption.hpp"
 
 namespace bayesflow {
 namespace {
@@ -135,10 +135,7 @@ class Amortizer::Pass {
   template <class Task>
   void for_each(std::int64_t count, const Task& task) const {
     if (pool_) return pool_->for_each(count, task);
-    for (std::int64_t i = 0; i < count; ++i) {
-      detail::check_interruption();
-      task(i);
-    }
+    for (std::int64_t i = 0; i < count; ++i) task(i);
   }
 
  private:
@@ -172,7 +169,7 @@ bool any_not_finite(std::span<const float> row) {
 }  // namespace
 
 /// Batch::check; one data set without the axis of data sets is told from data of a wrong shape.
-void Amortizer::check(const Batch& batch, const char* what) const {
+void Amortizer::require_valid(const Batch& batch, const char* what) const {
   const State& s = *state_;
   const std::string owner = call_of(s.kind, what);
   check_roles(shapes_of(batch));
@@ -194,7 +191,7 @@ void Amortizer::check(const Batch& batch, const char* what) const {
 
 LossTerms Amortizer::compute_loss(const Batch& batch) const {
   require_built("compute_loss");
-  check(batch, "compute_loss");
+  require_valid(batch, "compute_loss");
   const Pass pass(*state_, rows_of(batch));
   const LossTensors t = loss(*pass, batch);
   auto names = std::make_shared<std::vector<std::string>>(loss_names());
@@ -209,7 +206,7 @@ Array Amortizer::summary(const Batch& batch) const { return summary_by(batch, fo
 
 Array Amortizer::summary_by(const Batch& batch, Summarize by) const {
   require_built("summary");
-  check(batch, "summary");
+  require_valid(batch, "summary");
   if (!state_->summary) throw SummaryStatsError(fmt::format("{}: there is no summary network", call_of(state_->kind, "summary")));
   const Pass pass(*state_, rows_of(batch));
   const Tensor summary = summarize(*pass, batch, by);
@@ -233,13 +230,44 @@ std::vector<double> Amortizer::losses_of(const Batch& batch) const {
 
 std::shared_ptr<const SeenData> Amortizer::seen() const { return state_->seen.load(); }
 
-void Amortizer::set_seen(const SeenData& seen) { state_->seen.store(std::make_shared<const SeenData>(seen)); }
+void Amortizer::set_seen(const SeenData& seen) {
+  state_->seen.store(std::make_shared<const SeenData>(seen));
+  state_->typicality.store(nullptr);
+}
 
-void Amortizer::look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found) const {
+void Amortizer::set_check_level(double level) {
+  if (!(level >= 0 && level < 1))
+    throw ArgumentError(
+        fmt::format("{}: the level must be at least 0 (no check) and below 1; got {}", call_of(state_->kind, "set_check_level"), level));
+  state_->check_level = level;
+}
+double Amortizer::check_level() const { return state_->check_level; }
+
+std::shared_ptr<const Typicality> Amortizer::typicality() const {
+  std::shared_ptr<const Typicality> out = state_->typicality.load();
+  if (out) return out;
+  const std::shared_ptr<const SeenData> known = seen();
+  if (!known || !state_->kind.summary || known->reference.count < Typicality::kFewest) return nullptr;
+  out = std::make_shared<const Typicality>(known->reference);
+  state_->typicality.store(out);
+  return out;
+}
+
+void Amortizer::look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found, Typical* typical) const {
   const std::shared_ptr<const SeenData> known = seen();
   if (!known) return;
   const bool has_summaries = summary && summary.rank() == 2 && summary.cols() == static_cast<std::int64_t>(known->summaries.size());
-  found = compare(*known, batch, has_summaries ? summary.data() : nullptr);
+  const float* const summaries = has_summaries ? summary.data() : nullptr;
+  found = compare(*known, batch, summaries);
+  // What is beyond all ranges has been said more plainly.
+  const double level = check_level();
+  if (!typical && (level == 0 || !found.empty())) return;
+  const std::shared_ptr<const Typicality> reference = typicality();
+  if (!reference) return;
+  Typical seen_so = reference->compare(batch, summaries);
+  if (found.empty() && level > 0)
+    if (std::optional<Foreign> unlike = unlike_simulations(seen_so, reference->size(), level)) found.push_back(std::move(*unlike));
+  if (typical) *typical = std::move(seen_so);
 }
 
 void Amortizer::tell(std::vector<Foreign> found, std::vector<Foreign>* to) const {
@@ -251,12 +279,47 @@ void Amortizer::tell(std::vector<Foreign> found, std::vector<Foreign>* to) const
 
 std::vector<Foreign> Amortizer::foreign(const Batch& batch) const {
   require_built("foreign");
-  check(batch, "foreign");
+  require_valid(batch, "foreign");
   std::vector<Foreign> out;
   const Pass pass(*state_, rows_of(batch));
   Tensor summary;
   (void)condition(*pass, batch, &summary);
   look_for_foreign(batch, summary, out);
+  return out;
+}
+
+DataCheck Amortizer::check(const Batch& batch, const CheckOptions& options) const {
+  require_built("check");
+  require_valid(batch, "check");
+  DataCheck out;
+  {
+    const Pass pass(*state_, rows_of(batch));
+    Tensor summary;
+    (void)condition(*pass, batch, &summary);
+    look_for_foreign(batch, summary, out.foreign, &out.typical);
+  }
+  if (out.typical.p_values.empty())
+    out.typical.p_value = out.typical.p_together = std::numeric_limits<double>::quiet_NaN();
+  else
+    out.reference = typicality()->size();
+  if (options.n_samples < 0)
+    throw ArgumentError(fmt::format("{}: n_samples must not be negative; got {}", call_of(state_->kind, "check"), options.n_samples));
+  const std::shared_ptr<const SeenData> known = seen();
+  const std::span<const SeenColumn> range = known ? known->of(state_->kind.target) : std::span<const SeenColumn>();
+  if (options.n_samples == 0 || static_cast<std::int64_t>(range.size()) != target_width()) return out;
+  Batch given = batch;
+  given.set(state_->kind.target, {});
+  std::vector<Foreign> of_draws;
+  const Array drawn = draws(given, options.n_samples, {.seed = options.seed, .foreign = &of_draws});
+  for (Foreign& f : of_draws)
+    if (f.kind == Foreign::Kind::draws) out.foreign.push_back(std::move(f));
+  out.outside = Array({drawn.dim(0), drawn.dim(2)});
+  for (std::int64_t i = 0; i < drawn.size(); ++i) {
+    const std::int64_t j = i % drawn.dim(2), b = i / (drawn.dim(1) * drawn.dim(2));
+    const SeenColumn& c = range[static_cast<std::size_t>(j)];
+    if (!(drawn.data()[i] >= c.low && drawn.data()[i] <= c.high))
+      out.outside.data()[b * drawn.dim(2) + j] += 1 / static_cast<double>(options.n_samples);
+  }
   return out;
 }
 
@@ -268,7 +331,7 @@ Array Amortizer::evaluate(const char* what, const Batch& batch, std::vector<Fore
   if (!targets)
     throw ShapeError(fmt::format("{}: needs {} of shape (batch, {}) or (batch, n, {}); got none", call_of(s.kind, what), s.kind.target,
                                  target_width(), target_width()));
-  check(batch, what);
+  require_valid(batch, what);
   const Pass pass(*state_, rows_of(batch));
   Tape& tape = *pass;
   Tensor summary, c = condition(tape, batch, &summary), theta = targets->on(tape);
@@ -289,7 +352,7 @@ Array Amortizer::outputs(const char* function, const Batch& batch, SampleOptions
   const InferenceNetwork& net = inference_net();
   const std::uint64_t seed = net.is_noisy_at_inference() ? seed_of(options) : 0;
   require_built(function);
-  check(batch, function);
+  require_valid(batch, function);
   const Pass pass(*state_, rows_of(batch), seed);
   Tape& tape = *pass;
   Tensor summary, c = condition(tape, batch, &summary);
@@ -340,7 +403,7 @@ Amortizer::DensityGradient Amortizer::density_gradient(const char* what, const B
   if (!targets || !given)
     throw ShapeError(fmt::format("{}: needs {} and {}; got no {}", call_of(s.kind, what), s.kind.target, s.kind.direct,
                                  targets ? s.kind.direct : s.kind.target));
-  check(batch, what);
+  require_valid(batch, what);
   const Pass pass(*state_, rows_of(batch));
   Tape& tape = *pass;
   (void)condition(tape, batch);  // for what it checks
@@ -420,7 +483,7 @@ std::uint64_t Amortizer::seed_of(const SampleOptions& options) const {
 
 void Amortizer::check_draws(const Batch& batch, std::int64_t n_samples) const {
   require_built("sample");
-  check(batch, "sample");
+  require_valid(batch, "sample");
   if (n_samples < 1)
     throw ArgumentError(fmt::format("{}: n_samples must be at least 1; got {}", call_of(state_->kind, "sample"), n_samples));
 }
@@ -455,7 +518,7 @@ void Amortizer::draws_into(std::span<float> out, const Batch& batch, std::int64_
 Array Amortizer::draws_from_latent(const Batch& batch, const Array& latent) const {
   constexpr const char* kWhat = "sample_from_latent";
   require_built(kWhat);
-  check(batch, kWhat);
+  require_valid(batch, kWhat);
   (void)flow(kWhat);
   const std::int64_t width = target_width();
   if (latent.rank() != 3 || latent.dim(0) != batch.batch_size() || latent.dim(2) != width)

@@ -373,6 +373,7 @@ void TwoLevelAmortizedPosterior::set_seen(const SeenData& seen) {
   // By the roles of the global part, whose draws and data are looked at.
   SeenData share = seen;
   share.columns.clear();
+  share.reference = {};  // its features have the roles of both levels
   std::vector<SeenColumn> globals;
   for (const auto& [role, columns] : seen.columns) {
     if (role == roles::hyper_parameters || role == roles::shared_parameters) {

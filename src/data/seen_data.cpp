@@ -8,6 +8,8 @@
 #include <cmath>
 #include <span>
 
+#include "data/padding.hpp"
+
 namespace bayesflow {
 namespace {
 
@@ -56,52 +58,6 @@ void add_rows(std::vector<SeenColumn>& columns, const float* values, std::int64_
     }
   }
 }
-
-/// Which observations of a batch are there, and which are padding.
-class Padding {
- public:
-  /// Of one source of data; "": of that which has no name.
-  explicit Padding(const Batch& batch, std::string_view source = "") : mask_(batch.find(roles::of_source(roles::summary_mask, source))) {
-    const Block* data = batch.find(roles::of_source(roles::summary_conditions, source));
-    if (data) shape_ = data->shape();
-    if (!mask_) return;
-    const int rank = mask_->rank();
-    if (rank < 2 || rank >= shape_.rank() || mask_->shape() != shape_.slice(0, rank) || mask_->empty())
-      mask_ = nullptr;  // the networks refuse it
-    else
-      places_ = mask_->size() / mask_->dim(0);
-  }
-  [[nodiscard]] bool any() const { return mask_ != nullptr; }
-  [[nodiscard]] std::int64_t places() const { return places_; }  ///< of a data set that the mask speaks of
-  [[nodiscard]] bool hides(std::int64_t data_set, std::int64_t place) const {
-    return mask_ && mask_->data()[data_set * places_ + place] == 0;
-  }
-  [[nodiscard]] std::int64_t there(std::int64_t data_set) const {
-    std::int64_t out = 0;
-    for (std::int64_t i = 0; i < places_; ++i) out += hides(data_set, i) ? 0 : 1;
-    return out;
-  }
-  /// Observations on an axis: indices at which any place is there.
-  [[nodiscard]] std::int64_t observations(std::int64_t data_set, int axis = 1) const {
-    if (axis + 1 >= shape_.rank()) return 0;
-    const std::int64_t extent = shape_[axis];
-    if (!mask_ || axis >= mask_->rank()) return extent;
-    const std::int64_t inner = mask_->shape().slice(axis + 1, mask_->rank()).size(), outer = places_ / (extent * inner);
-    std::int64_t out = 0;
-    for (std::int64_t k = 0; k < extent; ++k) {
-      bool found = false;
-      for (std::int64_t o = 0; !found && o < outer; ++o)
-        for (std::int64_t i = 0; !found && i < inner; ++i) found = !hides(data_set, (o * extent + k) * inner + i);
-      out += found ? 1 : 0;
-    }
-    return out;
-  }
-
- private:
-  const Block* mask_;
-  Shape shape_{0};
-  std::int64_t places_ = 0;
-};
 
 /// `padding`: null where no observation can be padding.
 void add_field(std::vector<SeenColumn>& columns, const Block& field, const Padding* padding) {
@@ -392,6 +348,28 @@ std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const flo
                      "the simulations as a whole, and the posterior is an extrapolation (mmd_hypothesis_test compares many data sets).",
                      o.name.substr(8), span_of(o.low, o.high), among(o.data_sets, sets), and_more(o.columns), o.seen_low, o.seen_high)});
   return out;
+}
+
+std::optional<Foreign> unlike_simulations(const Typical& typical, std::int64_t reference, double level) {
+  const std::vector<double>& p = typical.p_values;
+  if (p.empty() || typical.p_value > level) return {};
+  const std::size_t at = static_cast<std::size_t>(std::ranges::min_element(p) - p.begin());
+  const Strangest& s = typical.strangest[at];
+  const auto sets = static_cast<double>(p.size());
+  const double share = static_cast<double>(std::ranges::count_if(p, [&](double x) { return x <= level; })) / sets;
+  const std::string who = p.size() == 1 ? std::string("This data set is") : fmt::format("Data set {} of {} is", at, p.size());
+  const std::string all = p.size() == 1 ? std::string() : fmt::format(", {:.2g} of all", typical.p_value);
+  return Foreign{Foreign::Kind::distance,
+                 s.name,
+                 s.value,
+                 s.value,
+                 s.low,
+                 s.high,
+                 share,
+                 fmt::format("{} unlike the simulations of training: p-value {:.2g}{} among {} held-out ones. Most unusual{}: the {} is "
+                             "{:.4g}, in 95 % of the simulations {:.4g} to {:.4g}. The posterior is an extrapolation there: check units, "
+                             "outliers and the model (check gives the p-values, mmd_hypothesis_test compares many data sets).",
+                             who, p[at], all, reference, s.alone ? "" : " beside its other numbers", s.name, s.value, s.low, s.high)};
 }
 
 template <class Number>

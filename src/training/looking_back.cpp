@@ -44,4 +44,35 @@ void TrainerState::review(const Batch& held_out, TrainingSummary& summary) {
     warn(summary, sentence);
 }
 
+void TrainerState::keep_reference(const BatchSource& source, const std::optional<Batch>& validation, const Batch& first,
+                                  std::span<const Batch> recent, const TrainingSummary& summary) {
+  constexpr std::int64_t kMost = ReferenceSample::kMost, kTogether = 125, kShare = 50;  // a fiftieth of what was simulated, at most
+  seen.reference = {};
+  const auto add = [&](const Batch& batch) {
+    for (std::int64_t from = 0, all = batch.batch_size(); from < all && seen.reference.count < kMost; from += kTogether) {
+      const Batch part = batch.rows(from, std::min(all, from + kTogether));
+      seen.reference.add(part, trainable->summaries_of(part));
+    }
+  };
+  try {
+    if (validation && validation->batch_size() >= Typicality::kFewest) return add(*validation);
+    if (const std::optional<Simulations> given = source.given(kMost)) return add(options.configurator(*given));
+    if (!model || !model->is_reproducible()) {
+      for (const Batch& batch : recent) add(batch);
+      return;
+    }
+    add(first);
+    // In several calls: contexts that all simulations of a call have in common differ between them.
+    const std::int64_t count = std::min(kMost, summary.simulations / kShare) - first.batch_size();
+    const std::int64_t together = std::clamp<std::int64_t>(count / 16, 1, kTogether);
+    NonFiniteCount ignored;
+    for (std::int64_t done = 0; done < count; done += together)
+      add(options.configurator(model->simulate(std::min(together, count - done), options.seed, "looking back",
+                                               static_cast<std::uint64_t>(first.batch_size() + done), &pool, options.nonfinite, ignored)));
+  } catch (const Error& error) {
+    seen.reference = {};
+    log(LogLevel::info, fmt::format("No simulations could be kept to compare data with: {}", error.what()));
+  }
+}
+
 }  // namespace bayesflow::training

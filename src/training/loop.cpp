@@ -86,6 +86,8 @@ class Loop {
   bool has_decay_, ended_ = false, consistent_ = true;
   std::string checkpoint_failure_;
   std::optional<Batch> last_;
+  std::vector<Batch> recent_;  // of the last steps
+  std::int64_t recent_bytes_ = 0;
   Clock::time_point start_ = Clock::now(), epoch_start_ = start_, saved_ = start_;
   double seconds_before_, epoch_seconds_before_;  // when this process took the run up
   std::int64_t epoch_steps_before_;
@@ -246,9 +248,14 @@ void Loop::step() {
 
 /// Functions with random numbers of their own are not called again after training: their last batches serve instead.
 void Loop::keep_for_looking_back(const Batch& inputs) {
-  constexpr std::int64_t kEnough = 256;
+  constexpr std::int64_t kEnough = 256, kMostBytes = std::int64_t{64} << 20;
   if (!s_.model || s_.model->is_reproducible() || validation_) return;
-  if ((total_ - steps_done() - 1) * inputs.batch_size() >= kEnough) return;
+  const std::int64_t rows_left = (total_ - steps_done() - 1) * inputs.batch_size();
+  if (rows_left < ReferenceSample::kMost && recent_bytes_ < kMostBytes) {
+    for (const Batch::Entry& entry : inputs.entries()) recent_bytes_ += entry.values.size() * 4;
+    recent_.push_back(inputs);
+  }
+  if (rows_left >= kEnough) return;
   if (!last_ || !append(*last_, inputs)) last_ = inputs;  // data sets of another size: the newest count
 }
 
@@ -414,10 +421,12 @@ TrainingSummary Loop::finish() {
     if (!reference) reference = std::move(last_);
     if (reference) {
       s_.review(*reference, summary);
+      s_.keep_reference(source_, validation_, *reference, recent_, summary);
       if (summary.kept_epoch == 0) summary.convergence = s_.convergence(run_.marks, steps_done(), *reference);
     }
     if (const Convergence& c = summary.convergence; !c.sentence.empty()) s_.log(LogLevel::info, c.sentence);
   }
+  if (!learnt_all_it_could) s_.seen.reference = {};  // its summaries were of other weights
   s_.trainable->set_seen(s_.seen);
   summary.seconds = seconds_before_ + since(start_);
   if (s_.checkpoints) {

@@ -1,10 +1,13 @@
 #include "training/seen_file.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace bayesflow::training {
 namespace {
 
 constexpr std::int64_t kNumbers = 9;
-const std::string kColumns = "seen/columns/", kSourceSizes = "seen/source_sizes/";
+const std::string kColumns = "seen/columns/", kSourceSizes = "seen/source_sizes/", kReference = "seen/reference/";
 
 void write(io::ArchiveWriter& out, const std::string& path, const std::vector<SeenColumn>& columns) {
   std::vector<double> rows;
@@ -38,6 +41,11 @@ void write_seen(io::ArchiveWriter& out, const SeenData& seen) {
     if (role != roles::summary_conditions) write_sizes(kSourceSizes + role, {}, sizes);
   out.array("seen/is_size", {static_cast<std::int64_t>(seen.is_size.size())}, std::vector<std::uint8_t>(seen.is_size));
   out.attribute("seen_param_names", seen.param_names);
+  const ReferenceSample& reference = seen.reference;
+  if (reference.count == 0) return;
+  out.array(kReference + "features", {reference.count, static_cast<std::int64_t>(reference.names.size())}, std::vector(reference.features));
+  out.array(kReference + "summaries", {reference.count, reference.summary_width}, std::vector(reference.summaries));
+  out.attribute("seen_features", reference.names);
 }
 
 std::optional<SeenData> read_seen(const io::ArchiveReader& in) {
@@ -61,6 +69,23 @@ std::optional<SeenData> read_seen(const io::ArchiveReader& in) {
   }
   out.is_size = in.array<std::uint8_t>("seen/is_size");
   out.param_names = in.attribute<std::vector<std::string>>("seen_param_names");
+  if (!in.has(kReference + "features")) return out;
+  ReferenceSample& reference = out.reference;
+  reference.names = in.attribute<std::vector<std::string>>("seen_features");
+  const Shape features = in.shape(kReference + "features"), summaries = in.shape(kReference + "summaries");
+  if (features.rank() != 2 || features[0] < 1 || features[0] > ReferenceSample::kMost ||
+      features[1] != static_cast<std::int64_t>(reference.names.size()))
+    in.refuse(kReference + "features", "does not hold the named features of at most 2,000 data sets");
+  if (summaries.rank() != 2 || summaries[0] != features[0])
+    in.refuse(kReference + "summaries", "does not hold summaries of as many data sets as there are features of");
+  reference.count = features[0];
+  reference.summary_width = summaries[1];
+  reference.features = in.array<float>(kReference + "features");
+  reference.summaries = in.array<float>(kReference + "summaries");
+  // Summaries of a group's part that has another reference are NaN.
+  if (std::ranges::any_of(reference.features, [](float x) { return !std::isfinite(x); }) ||
+      std::ranges::any_of(reference.summaries, [](float x) { return std::isinf(x); }))
+    in.refuse(kReference, "holds numbers that are not finite");
   return out;
 }
 

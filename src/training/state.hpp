@@ -103,6 +103,9 @@ struct TrainerState {
   /// `steps`: those of the run, whose averaged weights are `marks`. Puts the weights back.
   [[nodiscard]] Convergence convergence(const WeightMarks& marks, std::int64_t steps, const Batch& reference);
   void review(const Batch& held_out, TrainingSummary& summary);
+  /// Keeps held-out data sets in numbers, to compare observed ones with. `first`: those of `reference`; `recent`: of the last steps.
+  void keep_reference(const BatchSource& source, const std::optional<Batch>& validation, const Batch& first, std::span<const Batch> recent,
+                      const TrainingSummary& summary);
 
   [[nodiscard]] LossTerms gradient(const Batch& inputs, bool has_decay);
   [[nodiscard]] LossTerms validate(const Batch& inputs, bool has_decay);

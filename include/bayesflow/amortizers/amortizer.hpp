@@ -42,6 +42,20 @@ struct SampleOptions {
   std::vector<Foreign>* foreign = nullptr;  ///< receives how data and draws are unlike those of training; null: the amortizer's logger does
 };
 
+/// Settings of `Amortizer::check`.
+struct CheckOptions {
+  std::int64_t n_samples = 0;  ///< draws of each data set, for DataCheck::outside; 0: none
+  std::uint64_t seed = 0;      ///< of draws
+};
+
+/// How data sets, and draws for them, compare with what was seen in training.
+struct DataCheck {
+  std::int64_t reference = 0;    ///< held-out simulations that p-values are ranks among; 0: none are known, and there are no p-values
+  Typical typical;               ///< p-values
+  std::vector<Foreign> foreign;  ///< as draws say it, at the level of checks
+  Array outside;  ///< (batch, D): share of draws outside the range of the parameter's values in training, the prior's support
+};
+
 /// Which blocks of a batch an amortizer reads, and as what.
 struct AmortizerKind {
   const char* name;     ///< of the class, in messages and files
@@ -83,6 +97,11 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] Array summary(const Batch& batch) const;
   [[nodiscard]] LossTerms compute_loss(const Batch& batch) const override;
   [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
+  /// Whether the posterior is to be trusted for these data sets. Also for raw data, which go through the adapter.
+  [[nodiscard]] DataCheck check(const Batch& batch, const CheckOptions& options = {}) const;
+  [[nodiscard]] DataCheck check(const Simulations& data, const CheckOptions& options = {}) const;
+  void set_check_level(double level) override;
+  [[nodiscard]] double check_level() const override;
   /// What the networks have seen in training: set by trainers, and kept in model files. Null: nothing is known.
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
   void set_seen(const SeenData& seen) override;
@@ -162,12 +181,14 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] const NormalizingFlow& flow(const char* what) const;
   void require_built(const char* what) const;
   [[nodiscard]] std::shared_ptr<const Adapter> require_adapter(const char* what) const;
-  void check(const Batch& batch, const char* what) const;
+  void require_valid(const Batch& batch, const char* what) const;
   void check_roles(const BatchShapes& shapes) const;
   /// What `make` records for a part of the targets, for every row of them.
   template <class Make>
   [[nodiscard]] Array evaluate(const char* what, const Batch& batch, std::vector<Foreign>* foreign, const Make& make) const;
-  void look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found) const;
+  /// `typical`: what is known of the data sets as a whole; null: it is looked for at the level of checks.
+  void look_for_foreign(const Batch& batch, const Tensor& summary, std::vector<Foreign>& found, Typical* typical = nullptr) const;
+  [[nodiscard]] std::shared_ptr<const Typicality> typicality() const;
   [[nodiscard]] bool looks_for_foreign(const std::vector<Foreign>* to) const { return to || options().logger; }
   void tell(std::vector<Foreign> found, std::vector<Foreign>* to) const;
   [[nodiscard]] std::uint64_t seed_of(const SampleOptions& options) const;

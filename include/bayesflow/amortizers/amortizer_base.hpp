@@ -38,6 +38,12 @@ class AmortizerBase : public Trainable {
   /// How these data are unlike those of training, as draws and densities say it. Empty if no trainer or file told what was seen.
   [[nodiscard]] virtual std::vector<Foreign> foreign(const Batch& batch) const = 0;
 
+  /// Draws and densities report data sets whose p-value among held-out simulations is not larger (see Typicality). 0: they are not looked
+  /// at. Model files do not hold it. Throws ArgumentError unless it is in [0, 1).
+  static constexpr double kCheckLevel = 0.01;
+  virtual void set_check_level(double level) = 0;
+  [[nodiscard]] virtual double check_level() const = 0;
+
   /// Writes everything that `load_amortizer` needs: see model_file.hpp.
   void save(const std::filesystem::path& path) const;
   void save(const std::filesystem::path& path, const SaveAmortizerOptions& options) const;

@@ -42,6 +42,8 @@ class AmortizerGroup : public AmortizerBase {
   [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
   /// Of the first part that knows, and the summaries of all parts.
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
+  void set_check_level(double level) override;
+  [[nodiscard]] double check_level() const override;
   void set_seen(const SeenData& seen) override;
 
   /// What each part makes of them.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "bayesflow/data/batch.hpp"
+#include "bayesflow/data/reference.hpp"
 
 namespace bayesflow {
 
@@ -37,6 +39,8 @@ struct SeenData {
   std::vector<std::pair<std::string, Sizes>> sizes;  ///< by role: summary_conditions, or of each source
   std::vector<std::uint8_t> is_size;                 ///< of direct_conditions: 1 where the column was always the number of observations
 
+  ReferenceSample reference;  ///< held-out simulations, seen by the networks as they are now; none: count is 0
+
   /// The columns of a role; none if it never came.
   [[nodiscard]] std::span<const SeenColumn> of(std::string_view role) const;
   [[nodiscard]] Sizes sizes_of(std::string_view role) const;  ///< none if it never came, or is a vector
@@ -54,6 +58,7 @@ struct Foreign {
     values,     ///< values outside the range of training
     averages,   ///< averages of data sets outside theirs
     summaries,  ///< outputs of the summary network outside theirs
+    distance,   ///< a data set as a whole: its p-value among held-out simulations is at most the level of checks
     draws,      ///< posterior draws outside the range of the prior's draws
   };
   Kind kind = Kind::size;
@@ -66,6 +71,8 @@ struct Foreign {
 
 /// At most one entry of each kind. `summaries`: outputs of the summary network for these inputs, (batch, S); null: not looked at.
 [[nodiscard]] std::vector<Foreign> compare(const SeenData& seen, const Batch& batch, const float* summaries = nullptr);
+/// An entry if the p-value of the data sets together is at most the level; `reference`: the number of simulations compared with.
+[[nodiscard]] std::optional<Foreign> unlike_simulations(const Typical& typical, std::int64_t reference, double level);
 /// Draws (data sets, draws, width) of what training saw as `role`, beyond its range: more than 1 in 100, and more than the few training
 /// sets explain.
 template <class Number>

@@ -269,6 +269,32 @@ class Amortizer(AmortizedTarget):
         `sample` and `log_prob` warn with the same sentences (ForeignDataWarning). Empty also if no training is known (files of earlier versions)."""
         return self._ready(input_dict).foreign(self._inputs(input_dict))
 
+    def check(self, input_dict: Simulations, n_samples: int = 0, *, seed: int = 0) -> _core.DataCheck:
+        """Whether these data sets are like the simulations of training: p-values among held-out simulations, and what is strange.
+
+        .p_values (B): of each data set; a data set that is one more simulation has p <= a with probability a. .p_data and .p_summaries: by numbers of the data
+        (means, deviations, correlations of columns, ...) and by outputs of the summary network alone. .p_value: of all data sets; .p_together: that they are
+        independent simulations as a whole. .strangest: of each data set the number that is furthest off, with .name, .value and the central 95 % of the
+        simulations, .low and .high. .foreign: what `sample` warns of. .reference: how many simulations there are to compare with; 0 in files of earlier versions
+        and after short trainings, and then there are no p-values. With n_samples draws of each data set .outside is the share of draws outside the range of each
+        parameter in training, (B, P). Inputs are those of `sample`, raw ones too.
+        """
+        count, seed = as_count(n_samples, f"{self._kind}.check: n_samples", 0), as_count(seed, f"{self._kind}.check: seed", 0)
+        raw = self._raw(input_dict)
+        if raw is not None:
+            return self._core.check(raw, count, seed, True)
+        return self._ready(input_dict).check(self._inputs(input_dict), count, seed, False)
+
+    @property
+    def check_level(self) -> float:
+        """`sample` and `log_prob` warn (ForeignDataWarning) of data sets whose p-value is not larger: 0.01, so that they warn of one in a hundred data sets that
+        are simulations. 0: the p-value is not computed. Files do not hold it."""
+        return self._core.check_level
+
+    @check_level.setter
+    def check_level(self, level: float) -> None:
+        self._core.check_level = as_number(level, f"{self._kind}.check_level")
+
     def save(self, path: Path, *, description: str = "", param_names: Names | None = None, constants: Mapping[str, ArrayLike] | None = None) -> None:
         """Writes networks and weights to a file ("model.h5"), at once or not at all. `constants`: {name: array}, what your configurator needs.
 

@@ -1,0 +1,119 @@
+"""Is what networks are given like what they were trained on: p-values among held-out simulations, and warnings."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+
+import bayesflow_cpp as bf
+from bayesflow_cpp.exceptions import ArgumentError, ConfigurationError, ForeignDataWarning
+
+
+def model(seed=1):
+    rng = np.random.default_rng(seed)
+    prior = bf.simulation.Prior(prior_fun=lambda: rng.normal(size=2))
+    return bf.simulation.GenerativeModel(prior, bf.simulation.Simulator(simulator_fun=lambda t: t[0] + np.exp(0.3 * t[1]) * rng.normal(size=(30, 1))), skip_test=True)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4))
+    trainer = bf.trainers.Trainer(amortizer, model(), seed=2, progress=False)
+    trainer.train_offline(model(3)(1000), 3, 32, validation_sims=model(4)(2000))
+    return amortizer, trainer.configurator
+
+
+def data_of(configurator, seed, count):
+    return {"summary_conditions": configurator(model(seed)(count))["summary_conditions"]}
+
+
+def contaminated():
+    x = 0.7 * np.random.default_rng(1).normal(size=(1, 30, 1))
+    x[0, [3, 17], 0] = 5, -5
+    return {"summary_conditions": x.astype(np.float32)}
+
+
+def test_p_values_have_their_level(trained):
+    amortizer, configurator = trained
+    check = amortizer.check(data_of(configurator, 5, 2000))
+    assert check.reference == 1500 and check.p_values.shape == (2000,) and check.foreign == []
+    for p in (check.p_values, check.p_data, check.p_summaries):
+        assert abs((p <= 0.05).mean() - 0.05) < 0.02  # of one reference
+    assert check.p_value > 0.01 and check.p_together > 0.01 and check.outside is None
+
+
+def test_strange_data_are_found_and_named(trained):
+    amortizer, configurator = trained
+    inputs = contaminated()
+    check = amortizer.check(inputs)
+    (p,) = check.p_values
+    assert p <= 0.01 and check.strangest[0].name in ("skewness of summary_conditions", "log kurtosis of summary_conditions")
+    assert not check.strangest[0].low <= check.strangest[0].value <= check.strangest[0].high
+    for call in (lambda: amortizer.sample(inputs, 10), lambda: amortizer.log_prob({**inputs, "parameters": np.zeros((1, 2), np.float32)})):
+        with pytest.warns(ForeignDataWarning, match="This data set is unlike the simulations of training: p-value 0.00.* among 1500 held-out ones"):
+            call()
+    (told,) = check.foreign
+    assert told.kind == "distance" and told.name == check.strangest[0].name and told.share == 1
+    scaled = data_of(configurator, 7, 100)
+    scaled["summary_conditions"] *= 1.6
+    assert amortizer.check(scaled).p_together < 0.01
+
+
+def test_the_level_can_be_changed(trained):
+    amortizer, configurator = trained
+    inputs = contaminated()
+    assert amortizer.check_level == 0.01
+    try:
+        amortizer.check_level = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            amortizer.sample(inputs, 10)
+        assert amortizer.check(inputs).p_value <= 0.01  # on request all the same
+        with pytest.raises(ArgumentError, match="set_check_level: the level must be at least 0"):
+            amortizer.check_level = 1
+        with pytest.raises(ConfigurationError, match="check_level must be a number"):
+            amortizer.check_level = "0.1"
+    finally:
+        amortizer.check_level = 0.01
+
+
+def test_the_share_of_draws_outside_the_prior(trained):
+    amortizer, configurator = trained
+    inputs = data_of(configurator, 8, 5)
+    inputs["summary_conditions"][0] = 20 + inputs["summary_conditions"][0] / 10
+    outside = amortizer.check(inputs, n_samples=200, seed=1).outside
+    draws, values = amortizer.sample(inputs, 200, seed=1), model(3)(1000)["prior_draws"].astype(np.float32)
+    np.testing.assert_allclose(outside, ((draws < values.min(0)) | (draws > values.max(0))).mean(1), atol=1e-12)
+    assert outside[0, 0] > 0.05 and outside.shape == (5, 2)
+    with pytest.raises(ConfigurationError, match="check: n_samples"):
+        amortizer.check(inputs, n_samples=-1)
+
+
+def test_files_and_copies_have_the_reference(trained, tmp_path):
+    amortizer, configurator = trained
+    inputs = data_of(configurator, 9, 20)
+    amortizer.save(tmp_path / "model.h5")
+    for other in (bf.amortizers.load_amortizer(tmp_path / "model.h5"), copy.deepcopy(amortizer)):
+        np.testing.assert_array_equal(other.check(inputs).p_values, amortizer.check(inputs).p_values)
+
+
+def test_without_a_reference_there_are_no_p_values():
+    amortizer = bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4))
+    trainer = bf.trainers.Trainer(amortizer, model(), progress=False)
+    trainer.train_online(1, 2, 8)
+    check = amortizer.check({"summary_conditions": np.zeros((2, 30, 1), np.float32)})
+    assert check.reference == 0 and check.p_values is None and check.strangest == [] and np.isnan(check.p_value) and np.isnan(check.p_together)
+
+
+def test_raw_data_go_through_the_adapter():
+    amortizer = bf.amortizers.AmortizedPosterior(
+        bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4), adapter=bf.Adapter(pilot=100).standardize().standardize("sim_data")
+    )
+    trainer = bf.trainers.Trainer(amortizer, model(), seed=2, progress=False)
+    trainer.train_online(1, 100, 32)  # functions with random numbers of their own: the last data sets of training serve
+    raw = model(5)(50)["sim_data"]
+    check = amortizer.check({"sim_data": raw}, n_samples=10)
+    assert check.reference > 1000 and check.p_value > 0.01 and check.outside.shape == (50, 2)
+    np.testing.assert_array_equal(check.p_values, amortizer.check(trainer.configurator({"sim_data": raw, "prior_draws": np.zeros((50, 2))})).p_values)
+    assert amortizer.check({"sim_data": raw[:1] * np.where(np.arange(30) % 10, 1, 4)[None, :, None]}).p_values[0] < 0.05
