@@ -28,6 +28,7 @@
 #include "bayesflow/diagnostics/joint_test.hpp"
 #include "bayesflow/diagnostics/latent.hpp"
 #include "bayesflow/diagnostics/losses.hpp"
+#include "bayesflow/diagnostics/local_calibration.hpp"
 #include "bayesflow/diagnostics/misspecification.hpp"
 #include "bayesflow/diagnostics/model_comparison.hpp"
 #include "bayesflow/diagnostics/posterior_predictive.hpp"

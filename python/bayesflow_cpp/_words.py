@@ -20,6 +20,7 @@ _OWNERS = {
     "Replay": "train_experience_replay",
     "Rounds": "train_rounds",
     "Presimulation": "train_from_presimulation",
+    "LocalCalibration": "AmortizedPosterior.local_calibration",
     "LoadAmortizer": "load_amortizer",
     "SaveAmortizer": "AmortizedPosterior.save",
     "deep_set": "DeepSet",

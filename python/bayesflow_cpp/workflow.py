@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import as_choice, as_count, as_names, as_numbers, as_path, is_whole, output, required, shown
+from ._log import warn_of_foreign
 from .diagnostics import plot_posterior_2d
 from .exceptions import ConfigurationError
 from .report import report
@@ -126,22 +127,28 @@ class Posterior:
         return self._core.log_score
 
     def sample(self, x: ArrayLike, n_samples: int, *, seed: int = 0) -> np.ndarray:
-        """`n_samples` draws for each data set, (data sets, n_samples, P); of one data set (n_samples, P). None lies outside of the prior's bounds."""
+        """`n_samples` draws for each data set, (data sets, n_samples, P); of one data set (n_samples, P). None lies outside of the prior's bounds.
+
+        Data unlike those of training are warned of (ForeignDataWarning), as `check` says it."""
         x = required(x, "Posterior.sample: x")
-        draws = self._core.sample(x, as_count(n_samples, "Posterior.sample: n_samples"), as_count(seed, "Posterior.sample: seed", 0))
+        draws, foreign = self._core.sample(x, as_count(n_samples, "Posterior.sample: n_samples"), as_count(seed, "Posterior.sample: seed", 0))
+        warn_of_foreign(foreign)
         return output(draws[0] if self._is_one(x) else draws)
 
     def log_prob(self, parameters: ArrayLike, x: ArrayLike) -> np.ndarray:
         """log q(parameters | x), a row of parameters for each data set: (data sets). -inf outside of the prior's bounds."""
         x, rows = required(x, "Posterior.log_prob: x"), required(parameters, "Posterior.log_prob: parameters", (1, 2), "data sets, parameters")
-        values = self._core.log_prob(rows, x)
+        values, foreign = self._core.log_prob(rows, x)
+        warn_of_foreign(foreign)
         return output(values[0] if self._is_one(x) else values)
 
     def quantiles(self, x: ArrayLike, probabilities: Sequence[float] = (0.05, 0.5, 0.95), n_samples: int = 1000, *, seed: int = 0) -> np.ndarray:
         """Of each parameter: (data sets, P, probabilities); of one data set (P, probabilities)."""
         x = required(x, "Posterior.quantiles: x")
         wanted = as_numbers(probabilities, "Posterior.quantiles: probabilities")
-        values = self._core.quantiles(x, wanted, as_count(n_samples, "Posterior.quantiles: n_samples"), as_count(seed, "Posterior.quantiles: seed", 0))
+        count, seed = as_count(n_samples, "Posterior.quantiles: n_samples"), as_count(seed, "Posterior.quantiles: seed", 0)
+        values, foreign = self._core.quantiles(x, wanted, count, seed)
+        warn_of_foreign(foreign)
         return output(values[0] if self._is_one(x) else values)
 
     def summary_table(self, x: ArrayLike, n_samples: int = 1000, *, seed: int = 0) -> DataFrame:

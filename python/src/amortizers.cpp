@@ -7,6 +7,7 @@
 
 #include "bayesflow/amortizers/ensemble.hpp"
 #include "bayesflow/amortizers/model_file.hpp"
+#include "bayesflow/diagnostics/local_calibration.hpp"
 #include "bayesflow/mcmc/sampler.hpp"
 #include "module.hpp"
 #include "networks.hpp"
@@ -361,6 +362,28 @@ void bind_amortizers(nb::module_& m) {
       .def_prop_ro(
           "outside", [](const DataCheck& c) -> nb::object { return c.outside.empty() ? nb::none() : to_numpy(c.outside); },
           "(B, P): share of draws outside the range of each parameter in training, the prior's support. None without draws.");
+  nb::class_<LocalCalibration>(m, "LocalCalibration", "What simulations near one data set say about its posterior.")
+      .def_ro("p_value", &LocalCalibration::p_value, "That the posterior is calibrated there, over all parameters (Bonferroni).")
+      .def_prop_ro(
+          "p_values", [=](const LocalCalibration& c) { return numbers(c.p_values); }, "(P): of each parameter.")
+      .def_prop_ro(
+          "ranks", [](const LocalCalibration& c) { return to_numpy(c.ranks); }, "(num_near, P): draws below the truth.")
+      .def_ro("near", &LocalCalibration::near, "Which simulations, the nearest first.")
+      .def_ro("share", &LocalCalibration::share, "Of the simulations that were looked at: how local the answer is.")
+      .def_ro("num_simulations", &LocalCalibration::num_simulations, "That were given.")
+      .def_prop_ro(
+          "verdict", [](const LocalCalibration& c) { return c.verdict; }, "What is wrong there: see diagnostics.verdict.");
+  m.def(
+      "local_calibration",
+      [](const AmortizedPosterior& amortizer, const nb::dict& observed, const nb::dict& simulated, std::int64_t num_near,
+         std::int64_t n_samples, std::vector<std::string> param_names, std::uint64_t seed) {
+        const Batch one = batch_of(observed), all = batch_of(simulated);
+        return without_gil([&] {
+          return local_calibration(amortizer, one, all,
+                                   {.num_near = num_near, .n_samples = n_samples, .param_names = std::move(param_names), .seed = seed});
+        });
+      },
+      "amortizer"_a, "observed"_a, "simulated"_a, "num_near"_a, "n_samples"_a, "param_names"_a, "seed"_a);
   nb::class_<AmortizerBase>(m, "AmortizerBase")
       .def_prop_rw("check_level", &AmortizerBase::check_level, &AmortizerBase::set_check_level)
       .def(

@@ -18,6 +18,14 @@ auto unlocked(const F& f) {
   return f();
 }
 
+/// What f gives, and how the data are unlike those of training.
+template <class F>
+nb::tuple with_foreign(const F& f) {
+  std::vector<Foreign> found;
+  nb::object out = to_numpy(unlocked([&] { return f(&found); }));
+  return nb::make_tuple(out, std::move(found));
+}
+
 std::vector<std::string> sentences_of(const std::vector<Foreign>& found) {
   std::vector<std::string> out;
   for (const Foreign& one : found) out.push_back(one.sentence);
@@ -56,19 +64,20 @@ void bind_workflow(nb::module_& m) {
       .def(
           "sample",
           [](const Posterior& self, const Array& data, std::int64_t n, std::uint64_t seed) {
-            return to_numpy(unlocked([&] { return self.sample(data, n, {.seed = seed}); }));
+            return with_foreign([&](std::vector<Foreign>* found) { return self.sample(data, n, {.seed = seed, .foreign = found}); });
           },
           "data"_a, "n_samples"_a, "seed"_a)
       .def(
           "log_prob",
           [](const Posterior& self, const Array& parameters, const Array& data) {
-            return to_numpy(unlocked([&] { return self.log_prob(parameters, data); }));
+            return with_foreign([&](std::vector<Foreign>* found) { return self.log_prob(parameters, data, {.foreign = found}); });
           },
           "parameters"_a, "data"_a)
       .def(
           "quantiles",
           [](const Posterior& self, const Array& data, const std::vector<double>& probabilities, std::int64_t n, std::uint64_t seed) {
-            return to_numpy(unlocked([&] { return self.quantiles(data, probabilities, n, {.seed = seed}); }));
+            return with_foreign(
+                [&](std::vector<Foreign>* found) { return self.quantiles(data, probabilities, n, {.seed = seed, .foreign = found}); });
           },
           "data"_a, "probabilities"_a, "n_samples"_a, "seed"_a)
       .def(

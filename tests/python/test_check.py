@@ -117,3 +117,36 @@ def test_raw_data_go_through_the_adapter():
     assert check.reference > 1000 and check.p_value > 0.01 and check.outside.shape == (50, 2)
     np.testing.assert_array_equal(check.p_values, amortizer.check(trainer.configurator({"sim_data": raw, "prior_draws": np.zeros((50, 2))})).p_values)
     assert amortizer.check({"sim_data": raw[:1] * np.where(np.arange(30) % 10, 1, 4)[None, :, None]}).p_values[0] < 0.05
+
+
+def test_calibration_at_one_data_set(trained):
+    amortizer, configurator = trained
+    observed, fresh = data_of(configurator, 10, 1), configurator(model(11)(2000))
+    near = amortizer.local_calibration(observed, fresh, num_near=100, n_samples=50, param_names=["a", "b"], seed=1)
+    assert near.ranks.shape == (100, 2) and near.p_values.shape == (2,) and len(near.near) == len(set(near.near)) == 100
+    assert near.share == 0.05 and near.num_simulations == 2000 and near.p_value == min(1, 2 * near.p_values.min())
+    # What is near has a posterior like the observed one.
+    mean = amortizer.sample(observed, 500)[:, 0].mean()
+    means = amortizer.sample({"summary_conditions": fresh["summary_conditions"][near.near]}, 100).mean(1)[:, 0]
+    everywhere = amortizer.sample({"summary_conditions": fresh["summary_conditions"]}, 100).mean(1)[:, 0]
+    assert np.abs(means - mean).mean() < 0.3 * np.abs(everywhere - mean).mean()
+    assert near.verdict.parameters[0].name == "a" and isinstance(near.verdict.sentence, str)
+    # A posterior of wrong parameters is found.
+    wrong = {**fresh, "parameters": fresh["parameters"] + 1}
+    assert amortizer.local_calibration(observed, wrong, num_near=100).p_value < 1e-4
+    with pytest.raises(ArgumentError, match="2000 simulations are too few to pick the nearest 500 of them; give at least 2500"):
+        amortizer.local_calibration(observed, fresh, num_near=500)
+    with pytest.raises(ConfigurationError, match='the input needs "parameters"'):
+        amortizer.local_calibration(observed, {"summary_conditions": fresh["summary_conditions"]})
+
+
+def test_calibration_at_raw_data():
+    amortizer = bf.amortizers.AmortizedPosterior(
+        bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4), adapter=bf.Adapter(pilot=100).standardize().standardize("sim_data")
+    )
+    trainer = bf.trainers.Trainer(amortizer, model(), seed=2, progress=False)
+    trainer.train_online(1, 20, 32)
+    fresh = model(11)(500)
+    raw = amortizer.local_calibration({"sim_data": model(10)(1)["sim_data"]}, fresh, num_near=50, n_samples=20)
+    configured = amortizer.local_calibration(trainer.configurator({**model(10)(1)}), trainer.configurator(fresh), num_near=50, n_samples=20)
+    np.testing.assert_array_equal(raw.ranks, configured.ranks)

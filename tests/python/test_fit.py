@@ -91,6 +91,10 @@ def test_shapes(fitted):
     assert list(fitted.summary_table(x).columns) == ["mean", "sd", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95"]
     assert len(fitted.summary_table(x)) == 6 and list(fitted.summary_table(x[0]).index) == fitted.param_names
     assert fitted.check(x) == [] and "never saw such data" in " ".join(fitted.check(x + 100))
+    with pytest.warns(bf.exceptions.ForeignDataWarning, match="never saw such data"):
+        fitted.log_prob(np.zeros((3, 2)), x + 100)
+    with pytest.warns(bf.exceptions.ForeignDataWarning, match="never saw such data"):
+        fitted.sample(x + [3.5, 0, 0], 5)
     with pytest.raises(bf.exceptions.ShapeError, match="data must have the simulations' shape"):
         fitted.sample(np.zeros(4), 5)
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import _core
 from .._absent import page
-from .._arrays import as_flag, as_number, output
+from .._arrays import as_count, as_flag, as_names, as_number, output
 from ..exceptions import ConfigurationError, OperationNotSupportedError
 from ..latents import MultivariateStudentT
 from ..networks import _Network, _SummaryNetwork, print_summary, require_density, require_inference, require_latents
@@ -17,7 +18,7 @@ from ._loaded_networks import LoadedSummary
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
-    from .._types import Function, Simulations
+    from .._types import Function, Names, Simulations
     from ..adapters import Adapter
     from ..building_blocks import SummaryNetwork
     from ..networks import DeepSet, InvertibleNetwork
@@ -124,3 +125,22 @@ class AmortizedPosterior(Amortizer):
         return self._log_density(input_dict, to_numpy)
 
     log_prob = log_posterior
+
+    def local_calibration(self, observed: Simulations, simulations: Simulations, num_near: int = 200, n_samples: int = 100, *,
+                          param_names: Names | None = None, seed: int = 0) -> _core.LocalCalibration:  # fmt: skip
+        """Is the posterior calibrated at this data set, and not only on average? Simulation-based calibration among the `num_near` of fresh simulations whose
+        posteriors are most like that of the one observed data set.
+
+            near = amortizer.local_calibration(observed, trainer.configurator(model(10_000)))
+
+        .p_value: exact for an exact posterior; .p_values (P), .ranks (num_near, P), .near: which simulations; .share: how local the answer is, more simulations make
+        it more so; .verdict: what is wrong there, and by how much. Both inputs are those of `sample`, the simulations with their parameters.
+        """
+        where = f"{self._kind}.local_calibration"
+        names = as_names(param_names, f"{where}: param_names")
+        near, count, seed = as_count(num_near, f"{where}: num_near"), as_count(n_samples, f"{where}: n_samples"), as_count(seed, f"{where}: seed", 0)
+        return _core.local_calibration(self._ready(simulations), self._configured(observed), self._configured(simulations, True), near, count, names, seed)
+
+    def _configured(self, inputs, target=False):
+        raw = self._raw(inputs)
+        return self._inputs(inputs, target) if raw is None else self._core.configure(raw)
