@@ -1,5 +1,5 @@
 # The two commands of the README, and a few for developers. Everything is built into build/.
-.PHONY: docs setup-docs quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train bench-compare against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files
+.PHONY: docs setup-docs quickstart figures test build setup setup-tests setup-checks configured check library venv wheel test-python test-versions bench bench-train bench-compare against-v1 bench-threads bench-ops bench-diagnostics truth bands power fuzz kills modes overlap sanitize sanitize-unit check-debian13 check-clang valgrind tidy format clean bench-files sbibm
 
 export BAYESFLOW_LAUNCHER = $(shell command -v ccache 2>/dev/null)
 BUILD := build/release
@@ -125,6 +125,14 @@ overlap: build    ## the gain of simulating while training, and the price of che
 
 bench-files: build  ## simulations written and streamed a second: make bench-files FOLDER=/where/the/disk/is
 	@$(BUILD)/benchmarks/bench_files $(or $(FOLDER),$(BUILD))
+
+# sbibm's files of observations and reference posteriors; nothing of the package is run.
+SBIBM := build/sbibm
+$(SBIBM)/sbibm: $(VENV)/requirements-test.txt
+	@$(VENV)/bin/pip download -q --disable-pip-version-check --no-deps -d $(SBIBM) sbibm==1.1.0 && $(VENV)/bin/python -m zipfile -e $(SBIBM)/sbibm-*.whl $(SBIBM) && touch $@
+
+sbibm: venv $(SBIBM)/sbibm  ## fit on the ten problems of sbibm, beside reference posteriors: make sbibm ARGUMENTS='--simulations 1000 --seeds 0'
+	@$(VENV)/bin/python benchmarks/sbibm.py --path $(SBIBM)/sbibm --output $(SBIBM)/results.csv $(ARGUMENTS)
 
 # The Python bindings: tests/python/asan.sh. The Python checks of the C++ suite and the measuring programs say nothing about memory; the consumer of project.install is not instrumented.
 SANITIZERS := asan tsan

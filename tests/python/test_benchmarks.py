@@ -387,6 +387,28 @@ def test_reference():
     assert {key: value.shape for key, value in reference.items()} == {"observation": (2,), "true_parameters": (2,), "posterior_samples": (500, 2)}
 
 
+def test_run(tmp_path):
+    arguments = dict(simulations=[100], observations=[1, 2], path=DATA, output=tmp_path / "rows.csv")
+    rows = bf.benchmarks.run(["two_moons"], seeds=[3], **arguments)
+    assert rows.task.tolist() == ["two_moons"] and rows.simulations[0] == 100 and rows.seed[0] == 3
+    assert 0.5 < rows.least[0] <= rows.c2st[0] <= rows.most[0] <= 1
+    assert "flow" in rows.network[0] and rows.members[0] >= 1 and rows.fit_seconds[0] > 0 and rows.fit_cpu_seconds[0] > 0 and rows.sample_seconds[0] > 0
+    lines = arguments["output"].read_text().splitlines()
+    arguments["output"].write_text("\n".join([lines[0], lines[1].replace(repr(float(rows.c2st[0])), "0.25")]) + "\n")
+    again = bf.benchmarks.run(["two_moons"], seeds=[3], **arguments)
+    assert again.c2st[0] == 0.25 and again.drop(columns="c2st").equals(rows.drop(columns="c2st"))  # of the file, not measured again
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    for wrong, message in [
+        (dict(tasks=["inverse_kinematics"]), "tasks must be among two_moons, .*; got 'inverse_kinematics'"),
+        (dict(simulations=[10]), "simulations"),
+        (dict(output=tmp_path / "other.csv"), "has other columns"),
+    ]:
+        with pytest.raises(ConfigurationError, match=message):
+            bf.benchmarks.run(**(dict(tasks=["two_moons"]) | arguments | wrong))
+    with pytest.raises(IoError, match="num_observation_3"):
+        bf.benchmarks.run(["two_moons"], **(arguments | dict(observations=[3])))
+
+
 @needs_sbibm
 def test_every_reference_is_read():
     for name in NAMES[:-1]:

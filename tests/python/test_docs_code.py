@@ -78,4 +78,5 @@ def test_page(page, tmp_path, monkeypatch):
             names["pm"] = pytest.importorskip("pymc")
             code = code.replace("pm.sample()", "pm.sample(draws=20, tune=20, chains=2, cores=1, progressbar=False)")
         code = code.replace('"path/to/sbibm")', f"{str(SOME_OF_SBIBM)!r}, observations=[1], max_epochs=1)")
+        code = code.replace('"path/to/sbibm"', repr(str(SOME_OF_SBIBM))).replace("simulations=[1_000]", "simulations=[100]")
         exec(compile(code, page, "exec"), names)  # noqa: S102

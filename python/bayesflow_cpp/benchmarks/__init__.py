@@ -5,6 +5,8 @@
     trainer.train_online(epochs=10, iterations_per_epoch=1000, batch_size=128)
     benchmark.posterior_check(amortizer, "path/to/sbibm").mean
 
+`run` fits all of sbibm's problems with `fit` and measures its posteriors.
+
 Each problem is a module with v1's `prior`, `simulator`, `configurator` and `bayesflow_benchmark_info`.
 
 Lueckmann, Boelts, Greenberg, Gonçalves, Macke (2021), Benchmarking simulation-based inference, AISTATS.
@@ -22,6 +24,7 @@ from .. import _core, simulation
 from .._arrays import as_arguments, as_count, as_function, as_numbers, as_path, as_whole, shown
 from ..exceptions import ConfigurationError
 from . import _problem
+from ._sbibm import run
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 #: The names of all problems.
 available_benchmarks: list[str] = _core.available_benchmarks()
 
-__all__ = ["Benchmark", "available_benchmarks", "get_benchmark_module", *available_benchmarks]
+__all__ = ["Benchmark", "available_benchmarks", "get_benchmark_module", "run", *available_benchmarks]
 
 
 def get_benchmark_module(benchmark_name: str) -> ModuleType:
