@@ -118,7 +118,8 @@ class Posterior:
 
     @property
     def trials(self) -> list[dict[str, Any]]:
-        """What was tried, best first: {"network", "log_score", "epochs", "seconds"}; the score is the mean log posterior density of held-out simulations."""
+        """What was tried for a short time, best first: {"network", "log_score", "epochs", "seconds"}; the score is the mean log posterior density of held-out
+        simulations. Of the best two, the one that was better after full training comes first: it was chosen."""
         return self._core.trials
 
     @property

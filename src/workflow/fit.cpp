@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int64_t kFewest = 100;         // simulations
 constexpr std::int64_t kJudged = 1000;        // held-out simulations by which networks are compared where draws are needed for it
-constexpr std::int64_t kTrialShare = 3;       // a trial has this part of the epochs
+constexpr std::int64_t kFinalists = 2;        // trained in full before one is chosen
 constexpr double kPays = 0.003;               // nats that more than one network must gain
 constexpr std::int64_t kMostRegressed = 512;  // columns
 
@@ -64,7 +64,7 @@ struct Split {
 std::vector<FitPlan> candidates(const FitPlan& looked, std::int64_t rows) {
   FitPlan base = looked;
   base.batch_size = rows < 2000 ? 32 : rows < 30000 ? 128 : 256;
-  base.epochs = rows < 2000 ? 90 : rows < 30000 ? 60 : 30;
+  base.epochs = rows < 2000 ? 90 : rows < 30000 ? 100 : 30;
   std::vector<FitPlan> out;
   const auto add = [&](CouplingDesign design, std::int64_t layers, std::int64_t units, double dropout, double decay) {
     FitPlan plan = base;
@@ -81,9 +81,13 @@ std::vector<FitPlan> candidates(const FitPlan& looked, std::int64_t rows) {
     add(CouplingDesign::affine, 6, 32, 0.2, 1e-3);
     add(CouplingDesign::spline, 5, 64, 0.2, 1e-3);
     add(CouplingDesign::spline, 5, 64, 0.05, 1e-4);
+    add(CouplingDesign::spline, 5, 64, 0, 0);
   }
   return out;
 }
+
+/// Epochs of a trial of the same number of simulations.
+std::int64_t trial_epochs(std::int64_t rows) { return rows < 2000 ? 30 : rows < 30000 ? 20 : 10; }
 
 struct Trained {
   std::optional<AmortizedPosterior> amortizer;
@@ -128,7 +132,7 @@ class Fit {
     std::vector<Trained> trials(plans.size());
     pool_.for_each(static_cast<std::int64_t>(plans.size()), [&](std::int64_t i) {
       FitPlan plan = plans[index(i)];
-      plan.epochs = std::max<std::int64_t>(1, plan.epochs / kTrialShare);
+      plan.epochs = trial_epochs(record_.simulations);
       trials[index(i)] = train(plan, options_.seed, fmt::format("trial_{}", i));
     });
     stop_if_interrupted();
@@ -138,12 +142,29 @@ class Fit {
       say(fmt::format("fit: {:.4f} nats of log score for {}", score, to_string(plans[i])));
     }
     std::ranges::stable_sort(record_.trials, [](const FitTrial& a, const FitTrial& b) { return a.log_score > b.log_score; });
-    FitPlan plan = record_.trials.front().plan;
+    // What is best after a short training need not be so after a long one: of networks with little regularization, say.
+    const std::int64_t count = std::min<std::int64_t>(kFinalists, static_cast<std::int64_t>(record_.trials.size()));
+    std::vector<Trained> finalists(index(count));
+    pool_.for_each(count, [&](std::int64_t i) {
+      finalists[index(i)] = train(record_.trials[index(i)].plan, options_.seed, fmt::format("final_{}_0", i));
+    });
+    stop_if_interrupted();
+    std::size_t first = 0;
+    std::vector<double> scores;
+    for (std::size_t i = 0; i < finalists.size(); ++i) {
+      scores.push_back(joint(record_.trials[i].plan, {&finalists[i], 1}).log_score());
+      say(fmt::format("fit: {:.4f} nats after the full training of {}", scores[i], to_string(record_.trials[i].plan)));
+      if (scores[i] > scores[first]) first = i;
+    }
+    FitPlan plan = record_.trials[first].plan;
+    std::rotate(record_.trials.begin(), record_.trials.begin() + static_cast<std::ptrdiff_t>(first),
+                record_.trials.begin() + static_cast<std::ptrdiff_t>(first) + 1);
     plan.members = options_.max_members;
     say(fmt::format("fit: training {} networks: {}", plan.members, to_string(plan)));
     std::vector<Trained> members(index(plan.members));
-    pool_.for_each(plan.members, [&](std::int64_t m) {
-      members[index(m)] = train(plan, options_.seed + static_cast<std::uint64_t>(m), fmt::format("member_{}", m));
+    members[0] = std::move(finalists[first]);
+    pool_.for_each(plan.members - 1, [&](std::int64_t m) {
+      members[index(m + 1)] = train(plan, options_.seed + static_cast<std::uint64_t>(m + 1), fmt::format("final_{}_{}", first, m + 1));
     });
     stop_if_interrupted();
     return choose(plan, std::move(members));

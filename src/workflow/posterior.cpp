@@ -215,8 +215,9 @@ std::string Posterior::story() const {
   out += "Tried, with the mean log posterior density of held-out simulations (higher is better):\n";
   for (const FitTrial& t : r.trials)
     out += fmt::format("  {:9.4f}  {} ({} epochs, {:.1f} s)\n", t.log_score, to_string(t.plan), t.epochs, t.seconds);
-  out += fmt::format("The best was trained for up to {} epochs, {} times with other first weights: {:.4f}", plan_.epochs,
-                     r.member_log_scores.size(), fmt::join(r.member_log_scores, ", "));
+  out += fmt::format(
+      "The best two were trained for up to {} epochs; the first here was then better. {} networks with other first weights: {:.4f}",
+      plan_.epochs, r.member_log_scores.size(), fmt::join(r.member_log_scores, ", "));
   out += members_.size() > 1 ? fmt::format("; all together {:.4f}, so all are used.\n", r.log_score)
                              : fmt::format("; the best alone is used, with {:.4f}.\n", r.log_score);
   out += fmt::format("A normal density with the prior's moments has {:.4f}: the data tell {:.2f} nats. {:.1f} s in all.\n",

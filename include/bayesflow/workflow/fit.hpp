@@ -37,9 +37,10 @@ class Interrupted : public Error {
 ///   Array draws = posterior.sample(data, 1000);
 ///
 /// Every tenth simulation (every fifth of fewer than 2,000) is held out. An adapter is made from the others (logarithms of positive skewed
-/// numbers, unit scale, and for vectors a linear regression of the parameters on the data); several flows are trained for a third of the
-/// time each; the one with the best held-out log score is trained in full, from several first weights, each with its best epoch's weights;
-/// and they are used together if that has a better held-out log score than the best alone. `Posterior::story` tells it.
+/// numbers, unit scale, and for vectors a linear regression of the parameters on the data); several flows are trained for a short time
+/// each; the two with the best held-out log scores are trained in full, and the better of them again from other first weights, each with
+/// its best epoch's weights; and they are used together if that has a better held-out log score than the best alone. `Posterior::story`
+/// tells it.
 ///
 /// Throws ConfigurationError, SimulationError, and what Trainer throws.
 [[nodiscard]] Posterior fit(const GenerativeModel& model, const FitOptions& options);

@@ -30,7 +30,7 @@ struct FitTrial {
 struct FitRecord {
   std::int64_t simulations = 0, held_out = 0;
   std::uint64_t seed = 0;
-  std::vector<FitTrial> trials;           ///< best first
+  std::vector<FitTrial> trials;           ///< best first; of the two that were trained in full, the one that was then better
   FitPlan plan;                           ///< what was trained at last
   std::vector<double> member_log_scores;  ///< of each trained network by itself
   std::int64_t first_member = 0;          ///< of these, the first that is used
