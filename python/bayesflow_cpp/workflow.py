@@ -214,7 +214,7 @@ def _known(forward):
 def _recipe(plan, source, core):
     every = 5 if core.simulations < 2000 else 10
     steps = [f".log(columns={plan['log_parameters']})"] if plan["log_parameters"] else []
-    steps += [f'.{kind}("sim_data", columns={plan[f"{kind}_data"]})' for kind in ("log", "log1p") if plan[f"{kind}_data"]]
+    steps += [f'.{kind}("sim_data", columns={plan[f"{kind}_data"]})' for kind in ("log", "log1p", "sqrt") if plan.get(f"{kind}_data")]
     steps += ['.standardize("sim_data")', ".regress()" if plan["regress"] else ".standardize()"]
     steps += ['.rename("sim_data", "direct_conditions")'] if plan["data"] == "vector" else []
     settings = {"dense_args": {"units": plan["units"], "kernel_regularizer": plan["weight_decay"]}, "dropout_prob": plan["dropout"]}

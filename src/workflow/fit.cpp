@@ -64,6 +64,7 @@ struct Split {
 std::vector<FitPlan> candidates(const FitPlan& looked, std::int64_t rows) {
   FitPlan base = looked;
   base.batch_size = rows < 2000 ? 32 : rows < 30000 ? 128 : 256;
+  base.learning_rate = rows < 2000 ? 1e-3 : 4e-3;
   base.epochs = rows < 2000 ? 90 : rows < 30000 ? 100 : 30;
   std::vector<FitPlan> out;
   const auto add = [&](CouplingDesign design, std::int64_t layers, std::int64_t units, double dropout, double decay) {

@@ -33,17 +33,25 @@ double skewness(const std::vector<double>& x) {
   return square > 0 ? cube / static_cast<double>(x.size()) / std::pow(square, 1.5) : 0;
 }
 
-enum class Logarithm : std::uint8_t { none, log, log1p };
+enum class Scale : std::uint8_t { as_is, log, log1p, sqrt };
+constexpr double kStillSkewed = 4;
 
-/// A logarithm where numbers are positive (or counts from 0) and skewed by more than `least`, and less so behind it.
-Logarithm logarithm_of(std::vector<double> x, double least) {
+/// Where numbers are positive (or counts from 0) and skewed by more than `least`, and less so behind it: a logarithm; of counts the square
+/// root, behind which Poisson's and binomial noise has one variance, unless that leaves them skewed.
+Scale scale_of(std::vector<double> x, double least) {
   const double low = *std::ranges::min_element(x), skew = skewness(x);
-  if (low < 0 || !(skew > least)) return Logarithm::none;
+  if (low < 0 || !(skew > least)) return Scale::as_is;
   // Counts that happen to be positive may be 0 next time.
   const bool whole = std::ranges::all_of(x, [](double v) { return v == std::floor(v); });
-  const Logarithm out = low > 0 && !whole ? Logarithm::log : Logarithm::log1p;
-  for (double& v : x) v = out == Logarithm::log ? std::log(v) : std::log1p(v);
-  return std::abs(skewness(x)) < skew ? out : Logarithm::none;
+  if (whole) {
+    std::vector<double> roots = x;
+    for (double& v : roots) v = std::sqrt(v);
+    const double left = std::abs(skewness(roots));
+    if (left < skew && left < kStillSkewed) return Scale::sqrt;
+  }
+  const Scale out = low > 0 && !whole ? Scale::log : Scale::log1p;
+  for (double& v : x) v = out == Scale::log ? std::log(v) : std::log1p(v);
+  return std::abs(skewness(x)) < skew ? out : Scale::as_is;
 }
 
 /// The number of fewest decimals in [low, high].
@@ -133,20 +141,23 @@ FitPlan look(const Simulations& s, DataKind data) {
   for (std::int64_t c = 0; c < width; ++c) {
     const std::vector<double> x = column_of(s.prior_draws, c);
     bounds_of(x, out.lower[index(c)], out.upper[index(c)]);
-    if (!out.upper[index(c)] && logarithm_of(x, 0.5) == Logarithm::log) {
+    if (!out.upper[index(c)] && scale_of(x, 0.5) == Scale::log) {
       out.log_parameters.push_back(c);
       // The logarithm keeps draws positive already.
       if (out.lower[index(c)] && *out.lower[index(c)] <= 0) out.lower[index(c)].reset();
     }
   }
-  for (std::int64_t c = 0; c < s.sim_data.dim(-1); ++c) switch (logarithm_of(column_of(s.sim_data, c), 1.0)) {
-      case Logarithm::log:
+  for (std::int64_t c = 0; c < s.sim_data.dim(-1); ++c) switch (scale_of(column_of(s.sim_data, c), 1.0)) {
+      case Scale::log:
         out.log_data.push_back(c);
         break;
-      case Logarithm::log1p:
+      case Scale::log1p:
         out.log1p_data.push_back(c);
         break;
-      case Logarithm::none:
+      case Scale::sqrt:
+        out.sqrt_data.push_back(c);
+        break;
+      case Scale::as_is:
         break;
     }
   if (out.data != DataKind::vector) out.summary_dim = std::clamp<std::int64_t>(3 * width, 10, 64);

@@ -28,6 +28,7 @@ Adapter adapter_of(const FitPlan& plan) {
   if (!plan.log_parameters.empty()) out.add(adapter::Log{.columns = plan.log_parameters});
   if (!plan.log_data.empty()) out.add(adapter::Log{.field = "sim_data", .columns = plan.log_data});
   if (!plan.log1p_data.empty()) out.add(adapter::Log1p{.field = "sim_data", .columns = plan.log1p_data});
+  if (!plan.sqrt_data.empty()) out.add(adapter::Sqrt{.field = "sim_data", .columns = plan.sqrt_data});
   out.add(adapter::Standardize{.field = "sim_data"});
   if (plan.regress)
     out.add(adapter::Regress{});

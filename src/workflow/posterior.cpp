@@ -203,7 +203,10 @@ std::string Posterior::story() const {
   if (!plan_.log_data.empty())
     out += fmt::format("The logarithm was taken of the data's columns {}: they are positive and skewed.\n", named(plan_.log_data, false));
   if (!plan_.log1p_data.empty())
-    out += fmt::format("log(1 + x) was taken of the data's columns {}: they are skewed counts.\n", named(plan_.log1p_data, false));
+    out +=
+        fmt::format("log(1 + x) was taken of the data's columns {}: they are not negative, and skewed.\n", named(plan_.log1p_data, false));
+  if (!plan_.sqrt_data.empty())
+    out += fmt::format("The square root was taken of the data's columns {}: they are skewed counts.\n", named(plan_.sqrt_data, false));
   std::vector<std::string> bounds;
   for (std::size_t i = 0; i < plan_.lower.size(); ++i)
     if (plan_.lower[i] || plan_.upper[i])

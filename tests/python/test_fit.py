@@ -116,6 +116,9 @@ def test_logarithms_where_numbers_are_positive_and_skewed():
     fitted = bf.fit({"prior_draws": theta, "sim_data": theta * np.exp(0.3 * rng.normal(size=(400, 2)))}, max_members=1)
     assert fitted.plan["log_parameters"] == [0] and fitted.plan["log_data"] == [0, 1]
     assert fitted.sample([1.0, 1.0], 500).min() > 0
+    counts = np.random.default_rng(1).poisson(5 * theta, size=(400, 2))
+    fitted = bf.fit({"prior_draws": theta, "sim_data": counts}, max_members=1)
+    assert fitted.plan["sqrt_data"] == [0, 1] and '.sqrt("sim_data", columns=[0, 1])' in fitted.recipe() and "square root" in str(fitted)
 
 
 @pytest.mark.parametrize(

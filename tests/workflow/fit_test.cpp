@@ -63,7 +63,9 @@ TEST(Look, FindsBoundsAndLogarithms) {
   const Array normal = rng.normal({2000, 1}), uniform = rng.uniform({2000, 1}, -3.0, 3.0);
   s.prior_draws = concatenate({normal, uniform, exp(rng.normal({2000, 1})), rng.uniform({2000, 1}, 0.0, 1.0)}, 1);
   s.sim_data = concatenate(
-      {rng.normal({2000, 1}), exp(rng.normal({2000, 1})), exp(rng.normal({2000, 1})).map([](double v) { return std::floor(3 * v); })}, 1);
+      {rng.normal({2000, 1}), exp(rng.normal({2000, 1})), exp(rng.normal({2000, 1})).map([](double v) { return std::floor(3 * v); }),
+       exp(4.0 * rng.normal({2000, 1})).map([](double v) { return std::floor(v); })},
+      1);
   const FitPlan plan = workflow::look(s, DataKind::automatic);
   EXPECT_EQ(plan.data, DataKind::vector);
   EXPECT_FALSE(plan.lower[0] || plan.upper[0]);
@@ -74,7 +76,8 @@ TEST(Look, FindsBoundsAndLogarithms) {
   EXPECT_EQ(plan.lower[3], 0.0);
   EXPECT_EQ(plan.upper[3], 1.0);
   EXPECT_EQ(plan.log_data, std::vector<std::int64_t>{1});
-  EXPECT_EQ(plan.log1p_data, std::vector<std::int64_t>{2});
+  EXPECT_EQ(plan.sqrt_data, std::vector<std::int64_t>{2});
+  EXPECT_EQ(plan.log1p_data, std::vector<std::int64_t>{3});
 }
 
 TEST(Look, TellsSeriesFromSets) {

@@ -25,6 +25,7 @@ enum class DataKind : std::uint8_t {
 struct FitPlan {
   DataKind data = DataKind::vector;
   std::vector<std::int64_t> log_parameters = {}, log_data = {}, log1p_data = {};  ///< columns that pass through a logarithm
+  std::vector<std::int64_t> sqrt_data = {};                                       ///< or a square root
   bool regress = false;                                                           ///< of vectors: adapter::Regress
   /// Of the prior, one of each parameter; absent: none. Draws outside are drawn again.
   std::vector<std::optional<double>> lower = {}, upper = {};
@@ -43,6 +44,7 @@ void describe(V& v, FitPlan& o) {
   v("log_parameters", o.log_parameters, at_least(0));
   v("log_data", o.log_data, at_least(0));
   v("log1p_data", o.log1p_data, at_least(0));
+  v.later("sqrt_data", o.sqrt_data, std::vector<std::int64_t>{}, at_least(0));
   v("regress", o.regress);
   v("lower", o.lower);
   v("upper", o.upper);
