@@ -19,13 +19,6 @@ std::optional<Latent> latent_from(const std::optional<double>& student_t_df) {
   return student_t_df ? std::optional(student_t_latent(*student_t_df)) : std::nullopt;
 }
 
-/// f on inputs, without the GIL.
-template <class F>
-auto without_gil(F&& f) {
-  const nb::gil_scoped_release nogil;
-  return f();
-}
-
 /// f on the weights of one training step. The GIL is released first: a thread that waits for the lock with the GIL held could block the
 /// thread that holds the lock.
 template <class F>
@@ -89,7 +82,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
             nb::object draws = new_float32({batch.batch_size(), n_samples, self.target_width()}, [&](std::span<float> out) {
-              without_gil([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+              unlocked([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
             });
             return nb::make_tuple(draws, std::move(foreign));
           },
@@ -99,7 +92,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [log_density](const A& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            nb::object out = to_numpy_float32(without_gil([&] { return (self.*log_density)(batch, &foreign); }));
+            nb::object out = to_numpy_float32(unlocked([&] { return (self.*log_density)(batch, &foreign); }));
             return nb::make_tuple(out, std::move(foreign));
           },
           "inputs"_a)
@@ -107,7 +100,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           "forward",
           [](const A& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const auto out = without_gil([&] { return self.forward(batch); });
+            const auto out = unlocked([&] { return self.forward(batch); });
             return nb::make_tuple(to_numpy_float32(out.z), to_numpy_float32(out.log_det_J));
           },
           "inputs"_a);
@@ -117,7 +110,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array draws = without_gil([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
+            Array draws = unlocked([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
           },
           "data"_a, "n_samples"_a, "seed"_a.none())
@@ -126,7 +119,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           [](const A& self, const nb::dict& data) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array out = without_gil([&] {
+            Array out = unlocked([&] {
               if constexpr (std::is_same_v<A, AmortizedPosterior>)
                 return self.log_posterior(simulations, &foreign);
               else
@@ -140,7 +133,7 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
         "log_likelihood_gradient",
         [](const A& self, const nb::dict& inputs) {
           const Batch batch = batch_of(inputs);
-          auto out = without_gil([&] { return self.log_likelihood_gradient(batch); });
+          auto out = unlocked([&] { return self.log_likelihood_gradient(batch); });
           return nb::make_tuple(to_numpy(std::move(out.log_density)), to_numpy(std::move(out.gradient)));
         },
         "inputs"_a);
@@ -151,7 +144,7 @@ template <class F>
 nb::tuple with_foreign(const nb::dict& inputs, Seed seed, F&& f) {
   const Batch batch = batch_of(inputs);
   std::vector<Foreign> foreign;
-  const Array out = without_gil([&] { return f(batch, SampleOptions{.seed = seed, .foreign = &foreign}); });
+  const Array out = unlocked([&] { return f(batch, SampleOptions{.seed = seed, .foreign = &foreign}); });
   return nb::make_tuple(to_numpy_float32(out), std::move(foreign));
 }
 
@@ -255,7 +248,7 @@ void bind_groups(nb::module_& m) {
             const Batch batch = batch_of(inputs);
             const LogPrior prior = log_prior_of(std::move(log_prior));
             std::vector<Foreign> foreign;
-            MarginalLikelihood out = without_gil([&] {
+            MarginalLikelihood out = unlocked([&] {
               return self.log_marginal_likelihood(batch, prior, {.n_samples = n_samples, .sampling = {.seed = seed, .foreign = &foreign}});
             });
             return nb::make_tuple(to_numpy(std::move(out.value)), to_numpy(std::move(out.spread)), to_numpy(std::move(out.inside)),
@@ -280,7 +273,7 @@ void bind_mcmc(nb::module_& m) {
          std::uint64_t seed, const std::optional<Array>& lower, const std::optional<Array>& upper) {
         const LogPrior prior = log_prior_of(std::move(log_prior));
         const mcmc::LogPriorGradient slope = gradient ? mcmc::LogPriorGradient(log_prior_of(std::move(*gradient))) : nullptr;
-        mcmc::Result r = without_gil([&] {
+        mcmc::Result r = unlocked([&] {
           return mcmc::sample(mcmc::posterior(likelihood, observables, prior, slope, context.value_or(Array())), start,
                               {.warmup = warmup,
                                .draws = draws,
@@ -306,7 +299,7 @@ void bind_mcmc(nb::module_& m) {
   m.def(
       "mcmc_convergence",
       [](const Array& draws) {
-        mcmc::Convergence c = without_gil([&] { return mcmc::convergence_of(draws); });
+        mcmc::Convergence c = unlocked([&] { return mcmc::convergence_of(draws); });
         return nb::make_tuple(to_numpy(std::move(c.rhat)), to_numpy(std::move(c.ess_bulk)), to_numpy(std::move(c.ess_tail)));
       },
       "draws"_a);
@@ -390,7 +383,7 @@ void bind_amortizers(nb::module_& m) {
           "build",
           [](AmortizerBase& self, const nb::dict& inputs) {
             const BatchShapes shapes = shapes_of(batch_of(inputs));
-            without_gil([&] { self.build(shapes, {}); });
+            unlocked([&] { self.build(shapes, {}); });
           },
           "inputs"_a)
       .def_prop_ro("is_built", &AmortizerBase::is_built)
@@ -400,21 +393,21 @@ void bind_amortizers(nb::module_& m) {
           "configure",
           [](const AmortizerBase& self, const nb::dict& data) {
             const Simulations simulations = simulations_from(data);
-            return to_dict(without_gil([&] { return self.configure(simulations); }));
+            return to_dict(unlocked([&] { return self.configure(simulations); }));
           },
           "data"_a)
       .def(
           "foreign",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            return without_gil([&] { return self.foreign(batch); });
+            return unlocked([&] { return self.foreign(batch); });
           },
           "inputs"_a)
       .def(
           "compute_loss",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const LossTerms losses = without_gil([&] { return self.compute_loss(batch); });
+            const LossTerms losses = unlocked([&] { return self.compute_loss(batch); });
             nb::dict out;
             for (std::size_t i = 0; i < losses.size(); ++i) out[losses.name(i).c_str()] = losses.value(i);
             return out;
@@ -435,8 +428,7 @@ void bind_amortizers(nb::module_& m) {
             options.info.final_loss = final_loss;
             options.info.final_validation_loss = final_validation_loss;
             options.info.seed = seed;
-            const nb::gil_scoped_release nogil;
-            save_amortizer(self, path_of(path), options);
+            unlocked([&] { save_amortizer(self, path_of(path), options); });
           },
           "path"_a, "description"_a, "param_names"_a, "constants"_a, "simulations"_a = 0, "final_loss"_a.none() = nb::none(),
           "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
@@ -469,7 +461,7 @@ void bind_amortizers(nb::module_& m) {
           "summary",
           [](const Amortizer& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            return to_numpy_float32(without_gil([&] { return self.summary(batch); }));
+            return to_numpy_float32(unlocked([&] { return self.summary(batch); }));
           },
           "inputs"_a)
       .def(
@@ -570,7 +562,7 @@ void bind_amortizers(nb::module_& m) {
           [](const AmortizedPointEstimator& self, const nb::dict& data, Seed seed) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array out = without_gil([&] { return self.estimate(simulations, {.seed = seed, .foreign = &foreign}); });
+            Array out = unlocked([&] { return self.estimate(simulations, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy(std::move(out)), std::move(foreign));
           },
           "data"_a, "seed"_a.none());
@@ -584,7 +576,7 @@ void bind_amortizers(nb::module_& m) {
           [](const TwoLevel& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            const TwoLevel::Draws draws = without_gil([&] { return self.sample(batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+            const TwoLevel::Draws draws = unlocked([&] { return self.sample(batch, n_samples, {.seed = seed, .foreign = &foreign}); });
             return nb::make_tuple(to_numpy_float32(draws.global), to_numpy_float32(draws.local), std::move(foreign));
           },
           "inputs"_a, "n_samples"_a, "seed"_a.none())
@@ -593,7 +585,7 @@ void bind_amortizers(nb::module_& m) {
           [](const TwoLevel& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
-            const TwoLevel::Densities out = without_gil([&] { return self.log_densities(batch, &foreign); });
+            const TwoLevel::Densities out = unlocked([&] { return self.log_densities(batch, &foreign); });
             return nb::make_tuple(to_numpy_float32(out.global), to_numpy_float32(out.local), std::move(foreign));
           },
           "inputs"_a)
@@ -601,7 +593,7 @@ void bind_amortizers(nb::module_& m) {
           "forward",
           [](const TwoLevel& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
-            const TwoLevel::Forward out = without_gil([&] { return self.forward(batch); });
+            const TwoLevel::Forward out = unlocked([&] { return self.forward(batch); });
             return nb::make_tuple(to_numpy_float32(out.local_z), to_numpy_float32(out.local_log_det_J), to_numpy_float32(out.global.z),
                                   to_numpy_float32(out.global.log_det_J));
           },
@@ -609,7 +601,7 @@ void bind_amortizers(nb::module_& m) {
   m.def(
       "load_amortizer",
       [](const std::string& path, int threads, bool verify) {
-        auto loaded = without_gil([&] { return detail::load_model(path_of(path), {.threads = threads, .verify = verify}); });
+        auto loaded = unlocked([&] { return detail::load_model(path_of(path), {.threads = threads, .verify = verify}); });
         nb::dict info;
         info["description"] = loaded.info.description;
         info["param_names"] = loaded.info.param_names;

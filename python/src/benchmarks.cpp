@@ -83,7 +83,7 @@ PosteriorCheck check(const Benchmark& benchmark, const nb::object& sampler, cons
                      std::int64_t max_epochs, int threads) {
   const PosteriorSampler draw = [&sampler](const Array& data, std::int64_t n, std::uint64_t its_seed) {
     const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    check_signals();
     return array_from(sampler(data, n, its_seed));
   };
   const PosteriorCheckOptions options{

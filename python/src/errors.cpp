@@ -73,6 +73,13 @@ void translate(const std::exception_ptr& thrown, void*) {
 
 }  // namespace
 
+void check_signals() {
+  const nb::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() == 0) return;
+  nb::python_error raised;
+  throw PythonFailure(raised);
+}
+
 PythonFailure::PythonFailure(nb::python_error& error) : SimulationError(text_of(error)) {}
 
 Logger python_logger() {

@@ -16,10 +16,7 @@ ExternalFormat format_of(const std::string& name) {
 Array simulate(const ExternalProgram& program, const Array& parameters, const std::optional<Array>& contexts, const Rng& streams,
                std::uint64_t first) {
   const nb::gil_scoped_release nogil;
-  return program.simulate(parameters, contexts, streams, first, [] {
-    const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-  });
+  return program.simulate(parameters, contexts, streams, first, check_signals);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/data/batch.hpp"
 #include "bayesflow/data/simulations.hpp"
+#include "core/interruption.hpp"
 
 namespace bayesflow::python {
 
@@ -46,6 +47,18 @@ class PythonFailure : public SimulationError {
 /// A configured dictionary: {role: float64 array or None}.
 [[nodiscard]] Batch batch_of(const nb::dict& configured);
 [[nodiscard]] nb::dict to_dict(const Batch& batch);
+
+/// Raises what a signal handler of Python raises (KeyboardInterrupt, mostly) if a signal has come; without the GIL.
+void check_signals();
+
+/// `work` without the GIL; its arguments were converted with it. Ctrl-C ends it between two of its tasks: so nothing that must end between
+/// two training steps is done here.
+template <class F>
+auto unlocked(F&& work) {
+  const nb::gil_scoped_release nogil;
+  const detail::InterruptionCheck check(check_signals);
+  return work();
+}
 
 [[nodiscard]] inline std::filesystem::path path_of(const std::string& text) { return std::filesystem::path(text); }
 

@@ -56,8 +56,7 @@ class NativeFunction {
       done += count;
       piece = Clock::now() - start < std::chrono::milliseconds(50) ? 2 * piece : std::max<std::int64_t>(piece / 2, pool.threads());
       if (done == batch_size) break;
-      const nb::gil_scoped_acquire gil;
-      if (PyErr_CheckSignals() != 0) throw nb::python_error();
+      check_signals();
     }
     return out;
   }

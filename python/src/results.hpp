@@ -26,13 +26,6 @@ inline Array numbers(const std::vector<std::int64_t>& values) { return numbers(s
 [[nodiscard]] nb::dict data_frames(const std::vector<diagnostics::Table>& tables);
 void write_csv_files(const std::vector<diagnostics::Table>& tables, const std::string& folder);
 
-/// `work` without the GIL; its arguments were converted with it.
-template <class F>
-auto unlocked(F&& work) {
-  const nb::gil_scoped_release nogil;
-  return work();
-}
-
 /// A class with an attribute per member: vectors of numbers arrive as NumPy arrays, everything else as its Python kind. Values are
 /// copies, so that they outlive the result and can be changed.
 template <class T>

@@ -74,7 +74,7 @@ nb::dict presimulate(const GenerativeModel& model, const std::string& path, std:
                              .first = first};
   options.progress = [&progress](const PresimulationProgress& p) {
     const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    check_signals();
     if (!progress.is_none()) progress(p.done, p.total, p.simulations_per_second, p.seconds_left);
     return true;
   };

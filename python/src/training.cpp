@@ -451,9 +451,10 @@ void bind_training(nb::module_& m) {
               };
             const Batch observed = batch_of(data);
             const auto& amortizer = self.trained<AmortizedPosterior>();
-            const nb::gil_scoped_release nogil;
-            return reference ? mmd_hypothesis_test(amortizer, observed, Batch{{roles::summary_conditions, *reference}}, options)
-                             : mmd_hypothesis_test(amortizer, observed, self.model(), options);
+            return unlocked([&] {
+              return reference ? mmd_hypothesis_test(amortizer, observed, Batch{{roles::summary_conditions, *reference}}, options)
+                               : mmd_hypothesis_test(amortizer, observed, self.model(), options);
+            });
           },
           "data"_a, "reference"_a.none(), "num_reference_simulations"_a, "num_null_samples"_a, "bootstrap"_a, "level"_a, "seed"_a,
           "progress"_a.none());

@@ -12,12 +12,6 @@ DataKind kind_named(const std::string& name) {
   throw ConfigurationError("fit: there is no kind of data \"" + name + "\"");
 }
 
-template <class F>
-auto unlocked(const F& f) {
-  const nb::gil_scoped_release nogil;
-  return f();
-}
-
 /// What f gives, and how the data are unlike those of training.
 template <class F>
 nb::tuple with_foreign(const F& f) {
@@ -93,10 +87,7 @@ void bind_workflow(nb::module_& m) {
       .def(
           "save",
           [](const Posterior& self, const std::string& path) {
-            unlocked([&] {
-              self.save(path_of(path));
-              return 0;
-            });
+            unlocked([&] { self.save(path_of(path)); });
           },
           "path"_a);
   m.def(
@@ -112,7 +103,8 @@ void bind_workflow(nb::module_& m) {
                                  .checkpoint_path = path_of(checkpoint_path),
                                  .logger = python_logger()};
         try {
-          return unlocked([&] { return fit(simulations, options); });
+          const nb::gil_scoped_release nogil;  // fit ends between two training steps
+          return fit(simulations, options);
         } catch (const Interrupted& error) {
           PyErr_SetString(PyExc_KeyboardInterrupt, error.what());
           throw nb::python_error();

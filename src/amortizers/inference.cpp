@@ -9,6 +9,7 @@
 #include "amortizers/amortizer_state.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "core/float32_range.hpp"
+#include "core/interruption.hpp"
 
 namespace bayesflow {
 namespace {
@@ -135,7 +136,10 @@ class Amortizer::Pass {
   template <class Task>
   void for_each(std::int64_t count, const Task& task) const {
     if (pool_) return pool_->for_each(count, task);
-    for (std::int64_t i = 0; i < count; ++i) task(i);
+    for (std::int64_t i = 0; i < count; ++i) {
+      detail::check_interruption();
+      task(i);
+    }
   }
 
  private:

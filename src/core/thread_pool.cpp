@@ -15,6 +15,7 @@
 
 #include "bayesflow/core/errors.hpp"
 #include "core/fork.hpp"
+#include "core/interruption.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -101,6 +102,7 @@ struct Threads {
   std::condition_variable wake, finished;
   std::mutex error_mutex;
   std::exception_ptr error;
+  static constexpr std::int64_t kInterrupted = -1;  // goes before the exceptions of tasks
   std::int64_t error_index = std::numeric_limits<std::int64_t>::max();
   std::vector<std::thread> workers;
 
@@ -140,14 +142,33 @@ struct Threads {
       try {
         s.task(s.context, index);
       } catch (...) {
+        const std::int64_t rank = detail::interrupted() ? kInterrupted : index;  // within the task
         const std::lock_guard lock(error_mutex);
-        if (index < error_index) {
-          error_index = index;
+        if (rank < error_index) {
+          error_index = rank;
           error = std::current_exception();
         }
       }
     }
     return last - first;
+  }
+
+  /// Only on the caller's thread, which is number 0. Returns how many tasks are left undone: none, unless the check throws; then all that
+  /// no thread has taken.
+  std::int64_t end_if_interrupted(const Section& s) {
+    try {
+      if (!detail::interrupted()) detail::check_interruption();
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      error_index = kInterrupted;
+      error = std::current_exception();
+    }
+    if (!detail::interrupted()) return 0;
+    std::int64_t left = 0;
+    for (Slot& slot : slots)
+      for (std::int64_t unit = 0; (unit = take(slot, s.generation, true)) >= 0;)
+        left += std::min(s.count, (unit + 1) * s.unit) - unit * s.unit;
+    return left;
   }
 
   /// The thread's own range first, then what others have left over. What was done is told once per range: the line of `done` travels
@@ -156,7 +177,10 @@ struct Threads {
     for (std::size_t k = 0; k < slots.size(); ++k) {
       Slot& slot = slots[(self + k) % slots.size()];
       std::int64_t ended = 0;
-      for (std::int64_t unit = 0; (unit = take(slot, s.generation, k == 0)) >= 0;) ended += run_unit(s, unit);
+      for (std::int64_t unit = 0; (unit = take(slot, s.generation, k == 0)) >= 0;) {
+        ended += run_unit(s, unit);
+        if (self == 0) ended += end_if_interrupted(s);
+      }
       if (ended == 0) continue;
       // Sequentially consistent on both sides: either this thread sees the caller asleep, or the caller sees the last task done.
       if (done.fetch_add(ended, std::memory_order_seq_cst) + ended == s.count && caller_sleeps.load(std::memory_order_seq_cst)) {
@@ -236,12 +260,14 @@ void ThreadPool::run(std::int64_t count, void (*task)(void*, std::int64_t), void
   Threads& s = state_->here();
   if (count <= 0) return;
   if (s.workers.empty() || count == 1 || s.busy.exchange(true, std::memory_order_acquire)) {
-    // The same promise as below: every task runs, then the first exception goes on.
+    // The same promise as below: every task runs, then the first exception goes on. An interruption ends both at once.
     std::exception_ptr first;
     for (std::int64_t i = 0; i < count; ++i) {
+      detail::check_interruption();
       try {
         task(context, i);
       } catch (...) {
+        if (detail::interrupted()) throw;
         if (!first) first = std::current_exception();
       }
     }

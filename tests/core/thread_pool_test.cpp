@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
+#include "core/interruption.hpp"
 #include "support/expect.hpp"
 
 namespace bayesflow {
@@ -280,6 +281,60 @@ TEST(ThreadPool, PostedJobsRunOnceEach) {
   EXPECT_EQ(jobs, 2000);
   ThreadPool alone(1);
   EXPECT_THROW(alone.post([](void*) {}, nullptr), ConfigurationError);
+}
+
+struct Interruption {};
+
+/// How many of many short tasks ran before the interruption; they would take minutes.
+std::int64_t tasks_until_interrupted(ThreadPool& pool) {
+  std::atomic<std::int64_t> tasks{0};
+  const detail::InterruptionCheck check([] { throw Interruption(); });
+  EXPECT_THROW(pool.for_each(100'000,
+                             [&](std::int64_t i) {
+                               ++tasks;
+                               std::this_thread::sleep_for(std::chrono::milliseconds(5));
+                               if (i == 0) throw std::runtime_error("an error of a task, which the interruption goes before");
+                             }),
+               Interruption);
+  return tasks;
+}
+
+TEST(ThreadPool, AnInterruptionLeavesTasksUndone) {
+  for (const int threads : kThreads) {
+    ThreadPool pool(threads);
+    EXPECT_LT(tasks_until_interrupted(pool), 50'000);
+    pool.for_each(1, [&](std::int64_t) { EXPECT_LT(tasks_until_interrupted(pool), 50'000); });  // within a task
+    for (const std::int64_t count : {1, 3, 1000}) expect_each_task_once(pool, count);           // the check has gone
+    // A section within a task of the caller's ends the outer one as well.
+    std::atomic<int> outer{0};
+    const detail::InterruptionCheck check([] { throw Interruption(); });
+    EXPECT_THROW(pool.for_each(10'000,
+                               [&](std::int64_t) {
+                                 ++outer;
+                                 pool.for_each(10, [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+                               }),
+                 Interruption);
+    EXPECT_LT(outer, 5'000);
+  }
+}
+
+TEST(ThreadPool, OnlyTheCallersThreadAndTheInnermostCheckCount) {
+  static std::atomic<int> outer{0}, inner{0};
+  ThreadPool pool(4);
+  const auto slow = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  const detail::InterruptionCheck first([] { ++outer; });
+  {
+    const detail::InterruptionCheck second([] { ++inner; });
+    pool.for_each(40, slow);
+  }
+  EXPECT_GT(inner, 0);
+  EXPECT_EQ(outer, 0);
+  const int before = inner;
+  std::thread([&] { pool.for_each(40, slow); }).join();
+  EXPECT_EQ(outer, 0);
+  pool.for_each(40, slow);
+  EXPECT_GT(outer, 0);
+  EXPECT_EQ(inner, before);
 }
 
 TEST(ThreadPool, EndsAfterAPostedJob) {

@@ -78,6 +78,35 @@ def test_after_overlapping_trainings_ctrl_c_is_pythons_again():
     )
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", ["a.sample(DATA, 400_000, seed=1)", "bf.diagnostics.c2st(x, x + 0.5, seed=1, n_folds=20, max_epochs=100)"])
+def test_ctrl_c_ends_draws_and_diagnostics_before_they_are_done(call, threads):
+    check(
+        f"""
+        a = amortizer(seed=1, threads={threads})
+        x = np.random.default_rng(1).normal(size=(4000, 4))
+        a.sample(DATA, 10)
+        def seconds(interrupted):
+            begun = time.process_time()
+            if interrupted:
+                signal.setitimer(signal.ITIMER_PROF, 0.06 * whole)  # of the processor's time, as everything here
+            try:
+                {call}
+            except InterruptedError:
+                assert interrupted
+            return time.process_time() - begun
+        def interrupt(*ignored):
+            raise InterruptedError
+        signal.signal(signal.SIGPROF, interrupt)
+        whole = seconds(False)
+        part = seconds(True)
+        again = {call}
+        print("ended" if part < 0.6 * whole else f"{{part}} of {{whole}} s")
+        """,
+        "ended",
+    )
+
+
 def test_ctrl_c_ends_trainings_of_all_threads_and_is_raised_in_the_main_thread_once():
     check(
         """
