@@ -1,6 +1,7 @@
 /// Options of networks from keyword arguments, and networks on their own.
 #include "networks.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "bayesflow/networks/coupling.hpp"
@@ -14,6 +15,10 @@ namespace {
 Array values_of(Tensor x) {
   Array out = uninitialized_array(x.shape());
   std::copy_n(x.data(), x.size(), out.data());
+  if (std::ranges::any_of(out.values(), [](double value) { return !std::isfinite(value); }))
+    throw ArgumentError(
+        "the results of this network are not finite: its inputs must be finite, and small enough that the sums of float32 that it "
+        "computes from them stay below 3.4e38; scale them to about mean 0 and standard deviation 1");
   return out;
 }
 

@@ -85,9 +85,7 @@ void Amortizer::join(const std::shared_ptr<nn::ParameterStore>& store, const std
 }
 
 void Amortizer::require_trainable() const {
-  if (!state_->place.empty())
-    throw ConfigurationError(fmt::format("{}: it is part (\"{}\") of a group of amortizers with common weights; train the group",
-                                         state_->kind.name, state_->place));
+  if (!state_->place.empty()) throw ConfigurationError(fmt::format(detail::kTrainTheWhole, state_->kind.name, state_->place));
 }
 
 const NormalizingFlow& Amortizer::flow(const char* what) const {

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "amortizers/amortizer_state.hpp"
 #include "bayesflow/autodiff/ops.hpp"
 #include "bayesflow/core/errors.hpp"
 
@@ -75,9 +76,7 @@ const nn::ParameterStore& AmortizerGroup::store() const {
 }
 void AmortizerGroup::require_trainable() const {
   (void)store();
-  if (!state_->place.empty())
-    throw ConfigurationError(
-        fmt::format("{}: it is part (\"{}\") of a group of amortizers with common weights; train the group", class_name(), state_->place));
+  if (!state_->place.empty()) throw ConfigurationError(fmt::format(detail::kTrainTheWhole, class_name(), state_->place));
 }
 
 void AmortizerGroup::check_role(std::string_view role) const {

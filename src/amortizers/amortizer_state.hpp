@@ -16,6 +16,14 @@
 
 namespace bayesflow {
 
+namespace detail {
+
+/// Of a part that a trainer is given: the class, and the part's place in the whole.
+inline constexpr const char* kTrainTheWhole =
+    "{}: it is part (\"{}\") of another amortizer, whose parts are trained together; train that one";
+
+}  // namespace detail
+
 struct Amortizer::State {
   const AmortizerKind& kind;
   std::shared_ptr<InferenceNetwork> inference;

@@ -279,7 +279,7 @@ TEST(Joint, SaysWhatDoesNotFit) {
   AmortizedPosteriorLikelihood joint(posterior, small_likelihood());
   const Batch batch = joint.configure(model.simulate(4, 1, "some", 0));
   EXPECT_EQ(sentence<ConfigurationError>([&] { const Trainer trainer(posterior, model); }),
-            "AmortizedPosterior: it is part (\"posterior\") of a group of amortizers with common weights; train the group");
+            "AmortizedPosterior: it is part (\"posterior\") of another amortizer, whose parts are trained together; train that one");
   EXPECT_EQ(sentence<ConfigurationError>([&] { const AmortizedPosteriorLikelihood second(posterior, small_likelihood()); }),
             "AmortizedPosterior: it has weights already, or is part of another group; make another one");
   Batch wrong = batch;

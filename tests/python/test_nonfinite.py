@@ -168,6 +168,17 @@ def test_what_overflows_within_the_networks_is_refused(built):
         built.sample({"summary_conditions": np.stack([np.zeros((5, 2)), np.full((5, 2), 3e38)])}, 10)
 
 
+@pytest.mark.parametrize("value", [3e38, np.nan])
+def test_networks_on_their_own_refuse_to_answer_with_nan(value):
+    data = np.full((3, 2), value)
+    flow = bf.networks.InvertibleNetwork(2, 2)
+    flow(np.zeros((3, 2)), np.zeros((3, 1)))
+    for call in (lambda: flow(data, np.zeros((3, 1))), lambda: flow.inverse(data, np.zeros((3, 1))), lambda: flow.inverse(np.zeros((3, 2)), data[:, :1]),
+                 lambda: bf.networks.DeepSet(2)(np.full((1, 3, 2), np.nan))):  # fmt: skip
+        with pytest.raises(ArgumentError, match="not finite: its inputs must be finite, and small enough"):
+            call()
+
+
 def test_values_at_the_end_of_the_range_are_kept(built):
     largest = float(np.finfo(np.float32).max)
     assert bf.configuration.DefaultPosteriorConfigurator()({"obs_data": np.full((1, 5, 2), largest)})["summary_conditions"].max() == np.float32(largest)
