@@ -120,7 +120,7 @@ def test_joint_says_what_does_not_fit():
         amortizers.AmortizedPosteriorLikelihood(posterior(), posterior())
     part = posterior()
     amortizers.AmortizedPosteriorLikelihood(part, amortizers.AmortizedLikelihood(flow()))
-    with pytest.raises(bf.exceptions.ConfigurationError, match="train the group"):
+    with pytest.raises(bf.exceptions.ConfigurationError, match="train that one"):
         trainers.Trainer(part, model(), progress=False)
 
 
