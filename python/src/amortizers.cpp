@@ -371,7 +371,7 @@ void bind_amortizers(nb::module_& m) {
       [](const AmortizedPosterior& amortizer, const nb::dict& observed, const nb::dict& simulated, std::int64_t num_near,
          std::int64_t n_samples, std::vector<std::string> param_names, std::uint64_t seed) {
         const Batch one = batch_of(observed), all = batch_of(simulated);
-        return without_gil([&] {
+        return unlocked([&] {
           return local_calibration(amortizer, one, all,
                                    {.num_near = num_near, .n_samples = n_samples, .param_names = std::move(param_names), .seed = seed});
         });
@@ -439,10 +439,10 @@ void bind_amortizers(nb::module_& m) {
             const CheckOptions options{.n_samples = n_samples, .seed = seed};
             if (raw) {
               const Simulations data = simulations_from(inputs);
-              return without_gil([&] { return self.check(data, options); });
+              return unlocked([&] { return self.check(data, options); });
             }
             const Batch batch = batch_of(inputs);
-            return without_gil([&] { return self.check(batch, options); });
+            return unlocked([&] { return self.check(batch, options); });
           },
           "inputs"_a, "n_samples"_a, "seed"_a, "raw"_a)
       .def_prop_ro("target_width", &Amortizer::target_width)
