@@ -62,6 +62,7 @@
 #include "bayesflow/networks/point_network.hpp"
 #include "bayesflow/networks/sequence_network.hpp"
 #include "bayesflow/networks/set_transformer.hpp"
+#include "bayesflow/networks/shortcut_network.hpp"
 #include "bayesflow/networks/split_network.hpp"
 #include "bayesflow/networks/summary_network.hpp"
 #include "bayesflow/networks/time_series_network.hpp"

@@ -40,10 +40,8 @@ VERSION_2 = {
 }
 VERSION_2_NETWORKS = {
     "CouplingFlow": "here it is networks.InvertibleNetwork(num_params, num_coupling_layers, coupling_design=\"affine\" or \"spline\")",
-    **dict.fromkeys(
-        ("ConsistencyModel", "StableConsistencyModel", "FreeFormFlow"),
-        "use networks.FlowMatchingNetwork(num_params), or networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
-    ),
+    **dict.fromkeys(("ConsistencyModel", "StableConsistencyModel"), "use networks.ShortcutNetwork(num_params), whose draws take one to a few steps"),
+    "FreeFormFlow": "use networks.FlowMatchingNetwork(num_params), or networks.InvertibleNetwork(num_params), with coupling_design=\"spline\" for posteriors of many shapes",
     "DiffusionModel": "here it is networks.DiffusionNetwork(num_params)",
     "FlowMatching": "here it is networks.FlowMatchingNetwork(num_params)",
     **dict.fromkeys(("PointInferenceNetwork", "ScoringRuleNetwork"), "here it is networks.PointNetwork(num_params, \"mean_and_sd\" or \"quantiles\")"),

@@ -29,6 +29,7 @@ _OWNERS = {
     "FlowMatching": "FlowMatchingNetwork",
     "Diffusion": "DiffusionNetwork",
     "MixtureDensity": "MixtureDensityNetwork",
+    "Shortcut": "ShortcutNetwork",
     "Fusion": "FusionNetwork",
     "Graph": "SummaryNetwork",
     "StandaloneSummary": "the summary network",

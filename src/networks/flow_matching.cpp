@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "bayesflow/core/errors.hpp"
-#include "networks/inputs.hpp"
-#include "networks/ode_flow.hpp"
+#include "networks/noise_loss.hpp"
 #include "networks/validated.hpp"
 
 namespace bayesflow {
@@ -31,23 +30,18 @@ void FlowMatchingOptions::validate() const {
 }
 
 FlowMatchingNetwork::FlowMatchingNetwork(const FlowMatchingOptions& options)
-    : options_(networks::validated(options)),
-      network_(options.dense, options.num_dense, options.residual, options.dropout_prob, options.time_frequencies) {}
-
-void FlowMatchingNetwork::build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) {
-  networks::require_num_params("FlowMatchingOptions::num_params", options_.num_params, target_width);
-  condition_width_ = condition_width;
-  network_.build(builder, target_width, condition_width);
-}
+    : EquationNetwork({"FlowMatchingNetwork", "FlowMatchingOptions::num_params", options.num_params,
+                       TimeNetwork(options.dense, options.num_dense, options.residual, options.dropout_prob, options.time_frequencies),
+                       options.solver, options.steps, options.tolerance, options.trace_probes}),
+      options_(networks::validated(options)) {}
 
 Tensor FlowMatchingNetwork::velocity(Tape& tape, Tensor x, Tensor times, Tensor condition) const {
-  return network_(tape, x, times, condition);
+  return network()(tape, x, times, condition);
 }
 
 namespace {
 
 constexpr std::int64_t kGroup = 32;  // targets among which z are exchanged
-constexpr std::int64_t kFixed = 16;  // times and starts of a loss that must not be random
 
 /// log cosh r = r + log(1 + e^(-2 r)) - log 2, summed over columns.
 Tensor log_cosh(Tape& tape, Tensor r) {
@@ -143,70 +137,18 @@ void shorten_lines(Tensor targets, Tensor condition, double condition_weight, Te
 }  // namespace
 
 Tensor FlowMatchingNetwork::loss(Tape& tape, Tensor targets, Tensor condition) const {
-  networks::check_targets("FlowMatchingNetwork", targets, condition, options_.num_params, condition_width_);
-  const std::int64_t width = targets.cols(), rows = targets.size() / width;
-  Shape of_times = targets.shape();
-  of_times.set(-1, 1);
-  // The difference for times t and starts z: with y constant, both sides of the line are numbers.
+  check(targets, condition);
   const auto judge = [&](Tensor t, Tensor z) {
-    Tensor x = tape.filled(targets.shape(), 0), wanted = tape.filled(targets.shape(), 0);
-    for (std::int64_t r = 0; r < rows; ++r)
-      for (std::int64_t j = 0; j < width; ++j) {
-        const std::int64_t i = r * width + j;
-        const float y = targets.data()[i], start = z.data()[i], at = t.data()[r];
-        x.data()[i] = (1 - at) * start + at * y;
-        wanted.data()[i] = y - start;
-      }
-    const Tensor difference = ops::subtract(velocity(tape, x, t, condition), wanted);
-    return options_.loss == VelocityLoss::squared ? ops::sum_columns(ops::multiply(difference, difference)) : log_cosh(tape, difference);
+    if (tape.training() && options_.coupling == FlowCoupling::optimal_transport)
+      shorten_lines(targets, condition, options_.condition_weight, z);
+    const networks::Line line = networks::line(tape, targets, t, z);
+    const Tensor difference = ops::subtract(velocity(tape, line.x, t, condition), line.velocity);
+    return options_.loss == VelocityLoss::squared ? networks::squares(difference) : log_cosh(tape, difference);
   };
   const double exponent = 1 / (1 + options_.time_power);
-  Tensor t = tape.filled(of_times, 0), z = tape.filled(targets.shape(), 0);
-  const auto numbers = [](Tensor x) { return std::span<float>(x.data(), static_cast<std::size_t>(x.size())); };
-  if (tape.training()) {
-    for (float& at : numbers(t)) at = static_cast<float>(std::pow(tape.rng().uniform(), exponent));
-    tape.rng().fill_normal(numbers(z));
-    if (options_.coupling == FlowCoupling::optimal_transport) shorten_lines(targets, condition, options_.condition_weight, z);
-    return judge(t, z);
-  }
-  // The same for all targets, so that a target's loss is its own: times in the middle of equal parts, and normal numbers.
-  Rng rng(0, "starts of a flow matching loss");
-  std::vector<float> start(static_cast<std::size_t>(width));
-  Tensor sum;
-  for (std::int64_t k = 0; k < kFixed; ++k) {
-    Tensor fixed_t = tape.filled(of_times, static_cast<float>(std::pow((static_cast<double>(k) + 0.5) / kFixed, exponent)));
-    Tensor fixed_z = tape.filled(targets.shape(), 0);
-    rng.fill_normal(std::span(start));
-    for (std::int64_t r = 0; r < rows; ++r) std::ranges::copy(start, fixed_z.data() + r * width);
-    const Tensor each = judge(fixed_t, fixed_z);
-    sum = sum ? ops::add(sum, each) : each;
-  }
-  return ops::scale(sum, 1.0f / kFixed);
-}
-
-namespace {
-networks::OdeFlow equation_of(const FlowMatchingNetwork& net, std::int64_t condition_width) {
-  const FlowMatchingOptions& o = net.options();
-  return {.owner = "FlowMatchingNetwork",
-          .width = o.num_params,
-          .condition_width = condition_width,
-          .solver = o.solver,
-          .steps = o.steps,
-          .tolerance = o.tolerance,
-          .probes = o.trace_probes,
-          .velocity = [&net](Tape& tape, Tensor x, Tensor times, Tensor condition) { return net.velocity(tape, x, times, condition); }};
-}
-}  // namespace
-
-Tensor FlowMatchingNetwork::sample(Tape& tape, DrawStreams& streams, Tensor condition) const {
-  networks::check_targets("FlowMatchingNetwork", tape.filled({1, streams.rows(), options_.num_params}, 0), condition, options_.num_params,
-                          condition_width_);
-  return networks::draws(tape, streams, condition, equation_of(*this, condition_width_));
-}
-
-Tensor FlowMatchingNetwork::log_density(Tape& tape, Tensor targets, Tensor condition) const {
-  networks::check_targets("FlowMatchingNetwork", targets, condition, options_.num_params, condition_width_);
-  return networks::log_density(tape, targets, condition, equation_of(*this, condition_width_));
+  return networks::noise_loss(
+      tape, targets, "starts of a flow matching loss", [&](Rng& rng) { return std::pow(rng.uniform(), exponent); },
+      [&](double share, Rng&) { return std::pow(share, exponent); }, judge);
 }
 
 std::string FlowMatchingNetwork::to_string() const {

@@ -19,6 +19,7 @@
 #include "bayesflow/networks/point_network.hpp"
 #include "bayesflow/networks/sequence_network.hpp"
 #include "bayesflow/networks/set_transformer.hpp"
+#include "bayesflow/networks/shortcut_network.hpp"
 #include "bayesflow/networks/split_network.hpp"
 #include "bayesflow/networks/time_series_network.hpp"
 #include "bayesflow/networks/time_series_transformer.hpp"
@@ -46,6 +47,7 @@ void for_each_inference_network(Visit&& visit) {
   visit.template operator()<AutoregressiveFlow>("AutoregressiveFlow");
   visit.template operator()<FlowMatchingNetwork>("FlowMatchingNetwork");
   visit.template operator()<DiffusionNetwork>("DiffusionNetwork");
+  visit.template operator()<ShortcutNetwork>("ShortcutNetwork");
   visit.template operator()<MixtureDensityNetwork>("MixtureDensityNetwork");
   visit.template operator()<PMPNetwork>("PMPNetwork");
   visit.template operator()<EvidentialNetwork>("EvidentialNetwork");

@@ -10,12 +10,13 @@ namespace bayesflow {
 
 EnumNames<OdeSolver> names_of(OdeSolver) { return {{OdeSolver::euler, "euler"}, {OdeSolver::rk4, "rk4"}, {OdeSolver::dopri5, "dopri5"}}; }
 
-TimeNetwork::TimeNetwork(const DenseOptions& dense, std::int64_t num_dense, bool residual, double dropout_prob, std::int64_t frequencies)
-    : dense_(dense), num_dense_(num_dense), frequencies_(frequencies), residual_(residual), dropout_prob_(dropout_prob) {}
+TimeNetwork::TimeNetwork(const DenseOptions& dense, std::int64_t num_dense, bool residual, double dropout_prob, std::int64_t frequencies,
+                         std::int64_t times)
+    : dense_(dense), num_dense_(num_dense), frequencies_(frequencies), times_(times), residual_(residual), dropout_prob_(dropout_prob) {}
 
 void TimeNetwork::build(const nn::Builder& builder, std::int64_t width, std::int64_t condition_width) {
   hidden_.clear();
-  std::int64_t inputs = width + 1 + 2 * frequencies_ + condition_width;
+  std::int64_t inputs = width + times_ * (1 + 2 * frequencies_) + condition_width;
   for (std::int64_t i = 0; i < num_dense_; ++i) {
     hidden_.emplace_back(dense_);
     hidden_.back().build(builder.scope(fmt::format("dense.{}", i)), inputs);
@@ -27,12 +28,11 @@ void TimeNetwork::build(const nn::Builder& builder, std::int64_t width, std::int
 
 Tensor TimeNetwork::operator()(Tape& tape, Tensor x, Tensor times, Tensor condition) const {
   Shape shape = x.shape();
-  shape.set(-1, 1 + 2 * frequencies_);
+  shape.set(-1, times_ * (1 + 2 * frequencies_));
   Tensor features = tape.filled(shape, 0);
-  const std::int64_t rows = features.size() / features.cols();
-  for (std::int64_t r = 0; r < rows; ++r) {
-    float* to = features.data() + r * features.cols();
-    const double t = static_cast<double>(times.data()[r]);
+  float* to = features.data();
+  for (std::int64_t i = 0; i < times.size(); ++i) {
+    const double t = static_cast<double>(times.data()[i]);
     *to++ = static_cast<float>(t);
     for (std::int64_t k = 1; k <= frequencies_; ++k) {
       *to++ = static_cast<float>(std::sin(std::numbers::pi * static_cast<double>(k) * t));

@@ -59,6 +59,16 @@ std::vector<Learner> learners() {
                                                                                 .steps = 60});
                    },
                    5000, 1e-3});
+  out.push_back({"ShortcutNetwork",
+                 [] {
+                   return std::make_shared<ShortcutNetwork>(ShortcutOptions{.num_params = 2,
+                                                                            .dense = {.units = 64, .activation = Activation::swish},
+                                                                            .num_dense = 3,
+                                                                            .time_frequencies = 4,
+                                                                            .finest = 32,
+                                                                            .steps = 4});
+                 },
+                 5000, 1e-3});
   return out;
 }
 
@@ -187,6 +197,40 @@ TEST(ExactPosteriorsSlow, ExchangesBetweenConditionsAreFound) {
       2000, 1e-3};
   const Batch test = configured(kGaussian.model().simulate(300, 9, "test", 0));
   EXPECT_GT(gap_of(trained(biased, kGaussian), kGaussian, test).mean, 0.2);
+}
+
+/// Mean ratio of the draws' standard deviations to those of the exact posterior, which all data sets share.
+double width_of_draws(const AmortizedPosterior& amortizer, const Batch& test) {
+  const double a = 1 + 4, b = 4, d = 1 + 4 + 1, det = a * d - b * b;
+  const Array draws = amortizer.sample(test, 1000, {.seed = 3});
+  double sum = 0;
+  for (std::int64_t i = 0; i < draws.dim(0); ++i) {
+    const Array centred = draws.row(i) - draws.row(i).mean(0, true), variance = (centred * centred).mean(0);
+    sum += std::sqrt(variance[0] / (d / det)) / 2 + std::sqrt(variance[1] / (a / det)) / 2;
+  }
+  return sum / static_cast<double>(draws.dim(0));
+}
+
+TEST(ExactPosteriorsSlow, FewStepsTakeANetworkThatHasLearntThem) {
+  SKIP_TRAINING_TO_TRUTH_IF_SANITIZED();
+  const Batch test = configured(kGaussian.model().simulate(50, 9, "test", 0));
+  const DenseOptions dense{.units = 64, .activation = Activation::swish};
+  for (const std::int64_t steps : {1, 4}) {
+    const Learner learner{"",
+                          [&] {
+                            return std::make_shared<ShortcutNetwork>(
+                                ShortcutOptions{.num_params = 2, .dense = dense, .num_dense = 3, .finest = 32, .steps = steps});
+                          },
+                          4000, 1e-3};
+    EXPECT_NEAR(width_of_draws(trained(learner, kGaussian), test), 1, 0.03) << steps << " steps";
+  }
+  const Learner euler{"",
+                      [&] {
+                        return std::make_shared<FlowMatchingNetwork>(
+                            FlowMatchingOptions{.num_params = 2, .dense = dense, .num_dense = 3, .solver = OdeSolver::euler, .steps = 4});
+                      },
+                      4000, 1e-3};
+  EXPECT_LT(width_of_draws(trained(euler, kGaussian), test), 0.85) << "the same steps of an equation";
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, ExactPosteriorsSlowCase, testing::ValuesIn(learners()), [](const auto& l) { return l.param.name; });

@@ -8,7 +8,7 @@ import pytest
 import bayesflow_cpp as bf
 from bayesflow_cpp.amortizers import AmortizedLikelihood, AmortizedPosterior, load_amortizer
 from bayesflow_cpp.exceptions import ConfigurationError
-from bayesflow_cpp.networks import AutoregressiveFlow, DiffusionNetwork, FlowMatchingNetwork, MixtureDensityNetwork
+from bayesflow_cpp.networks import AutoregressiveFlow, DiffusionNetwork, FlowMatchingNetwork, MixtureDensityNetwork, ShortcutNetwork
 
 SMALL = {"units": 16, "activation": "swish"}
 NETWORKS = {
@@ -16,6 +16,7 @@ NETWORKS = {
     "AutoregressiveFlow affine": lambda: AutoregressiveFlow(2, 2, "affine", SMALL, order="shuffled"),
     "DiffusionNetwork": lambda: DiffusionNetwork(2, {"units": 32, "activation": "swish"}, 3, solver="dopri5", tolerance=1e-3),
     "DiffusionNetwork stochastic": lambda: DiffusionNetwork(2, {"units": 32, "activation": "swish"}, 3, schedule="cosine", sampler="sde", steps=60),
+    "ShortcutNetwork": lambda: ShortcutNetwork(2, {"units": 32, "activation": "swish"}, 3, finest=16, tolerance=1e-3),
     "FlowMatchingNetwork": lambda: FlowMatchingNetwork(2, {"units": 32, "activation": "swish"}, 3, solver="dopri5", tolerance=1e-3, coupling="optimal_transport",
                                                        trace_probes=4),
     "MixtureDensityNetwork": lambda: MixtureDensityNetwork(2, 3, dense_args=SMALL),
@@ -108,6 +109,9 @@ def test_wrong_options_of_mixtures(arguments, text):
     (DiffusionNetwork, dict(sampler="heun"), "DiffusionNetwork: sampler .*ode.*sde"),
     (DiffusionNetwork, dict(sigma_min=0.0), "DiffusionNetwork: sigma_min = 0"),
     (DiffusionNetwork, dict(tolerance=1.0), "DiffusionNetwork: tolerance = 1"),
+    (ShortcutNetwork, dict(steps=3), "ShortcutNetwork: finest and steps must be powers of two"),
+    (ShortcutNetwork, dict(finest=8, steps=8), "ShortcutNetwork: finest and steps .* at most half of finest; got 8 and 8"),
+    (ShortcutNetwork, dict(steps=0), "ShortcutNetwork: steps = 0"),
     (FlowMatchingNetwork, dict(coupling="hungarian"), "FlowMatchingNetwork: coupling"),
     (FlowMatchingNetwork, dict(trace_probes=-1), "FlowMatchingNetwork: trace_probes"),
     (FlowMatchingNetwork, dict(tolerance=0.0), "FlowMatchingNetwork: tolerance = 0"),

@@ -159,7 +159,7 @@ REFUSED = [
     (lambda a: a.sample({"n": 1}, inputs()), ConfigurationError, "AmortizedLikelihood.sample: the inputs come first, then n_samples"),
     (lambda a: a(inputs(), training=True), OperationNotSupportedError, "AmortizedLikelihood"),
     (lambda a: a.call_loop([]), ConfigurationError, "AmortizedLikelihood.call_loop: the list of inputs is empty"),
-    (lambda a: bf.amortizers.AmortizedLikelihood(bf.networks.DeepSet(2)), ConfigurationError, "AmortizedLikelihood: surrogate_net must be an InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork or FlowMatchingNetwork; got DeepSet"),
+    (lambda a: bf.amortizers.AmortizedLikelihood(bf.networks.DeepSet(2)), ConfigurationError, "AmortizedLikelihood: surrogate_net must be an InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork, ShortcutNetwork or FlowMatchingNetwork; got DeepSet"),
     (lambda a: bf.amortizers.AmortizedLikelihood(flow(), "normal"), OperationNotSupportedError, "AmortizedLikelihood: latent_dist must be None or"),
     (lambda a: bf.amortizers.AmortizedLikelihood(flow(), threads=-1), ConfigurationError, "AmortizedLikelihood: threads must be an integer of at least 0; got -1"),
     (lambda a: bf.amortizers.AmortizedLikelihood(flow(), seed="x"), ConfigurationError, "AmortizedLikelihood: seed must be a whole number or None; got 'x'"),

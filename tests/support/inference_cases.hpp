@@ -25,6 +25,7 @@ struct InferenceCase {
   const AmortizerKind* kind = &AmortizedPosterior::kKind;  ///< what it is used in
   bool of_each = true;                                     ///< takes conditions (batch, n, C)
   bool smooth = true;                                      ///< its loss has no kinks that differences would meet
+  bool constant_in_training = false;  ///< training keeps a part of its loss constant that depends on the weights
 
   /// Targets that the network can learn, from normal numbers.
   [[nodiscard]] Array targets(Array normals) const {
@@ -98,6 +99,17 @@ inline std::vector<InferenceCase> inference_cases() {
                                .steps = 6,
                                .tolerance = 1e-3});
     });
+  add("ShortcutNetwork", "", 2, AmortizedPosterior::kKind, [] {
+    return ShortcutNetwork({.num_params = 2,
+                            .dense = {.units = 6, .activation = Activation::tanh},
+                            .num_dense = 2,
+                            .dropout_prob = 0.1,
+                            .time_frequencies = 2,
+                            .finest = 8,
+                            .steps = 2,
+                            .tolerance = 1e-3});
+  });
+  out.back().constant_in_training = true;
   for (const auto& [what, covariance] : {std::pair{"", Covariance::full}, std::pair{"diagonal", Covariance::diagonal}})
     add("MixtureDensityNetwork", what, 3, AmortizedPosterior::kKind, [covariance = covariance] {
       return MixtureDensityNetwork({.num_params = 3,

@@ -5,8 +5,7 @@
 #include <string>
 
 #include "bayesflow/core/describe.hpp"
-#include "bayesflow/networks/inference_network.hpp"
-#include "bayesflow/networks/time_network.hpp"
+#include "bayesflow/networks/equation_network.hpp"
 
 namespace bayesflow {
 
@@ -65,25 +64,18 @@ void describe(V& v, DiffusionOptions& o) {
 /// D(x; sigma, c) takes normal noise of standard deviation sigma away from targets: x = y + sigma n -> E[y | x, c]. With d = sigma_data,
 ///   D = d^2 / (sigma^2 + d^2) x + sigma d / sqrt(sigma^2 + d^2) F(x / sqrt(sigma^2 + d^2), sigma, c),
 /// F a dense network whose wanted output has unit scale at every sigma; the loss of a target is |F - wanted F|^2 at a random sigma and
-/// noise. Draws start at the most noise and follow dx/dsigma = (x - D) / sigma (or that with fresh noise) to the least; densities follow
-/// the equation up and integrate the trace of its derivative, exactly or by Hutchinson's estimate. What remains in draws and densities is
-/// noise of sigma_min. Densities have no derivatives. Targets should be of unit scale.
+/// noise. Draws start at the most noise and follow dx/dsigma = (x - D) / sigma (or that with fresh noise) to the least; densities: see
+/// EquationNetwork. What remains in draws and densities is noise of sigma_min. Targets should be of unit scale.
 ///
 /// Karras et al. (2022), Elucidating the design space of diffusion-based generative models; Song et al. (2021), Score-based generative
 /// modeling through stochastic differential equations; for posteriors Sharrock et al. (2024), Sequential neural score estimation.
-class DiffusionNetwork final : public InferenceNetwork {
+class DiffusionNetwork final : public EquationNetwork {
  public:
   explicit DiffusionNetwork(const DiffusionOptions& options);
 
-  /// Throws ConfigurationError unless targets are `num_params` wide.
-  void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
-  [[nodiscard]] std::int64_t target_width() const override { return options_.num_params; }
   /// In training one random noise level and noise for each target; else the mean over the same 16 of each for all targets.
   [[nodiscard]] Tensor loss(Tape& tape, Tensor targets, Tensor condition) const override;
   [[nodiscard]] Tensor sample(Tape& tape, DrawStreams& streams, Tensor condition) const override;
-  [[nodiscard]] Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const override;
-  [[nodiscard]] bool has_density() const override { return true; }
-  [[nodiscard]] bool has_draws() const override { return true; }
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const DiffusionOptions& options() const { return options_; }
 
@@ -96,10 +88,9 @@ class DiffusionNetwork final : public InferenceNetwork {
   [[nodiscard]] Tensor denoised(Tape& tape, Tensor x, Tensor sigma, Tensor condition) const;
 
  private:
+  Tensor slope(Tape& tape, Tensor x, Tensor times, Tensor condition) const override;
   Tensor raw(Tape& tape, Tensor x, Tensor sigma, Tensor condition) const;
   DiffusionOptions options_;
-  TimeNetwork network_;
-  std::int64_t condition_width_ = 0;
 };
 
 }  // namespace bayesflow

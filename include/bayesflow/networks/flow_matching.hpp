@@ -5,9 +5,7 @@
 #include <string>
 
 #include "bayesflow/core/describe.hpp"
-#include "bayesflow/networks/inference_network.hpp"
-#include "bayesflow/networks/time_network.hpp"
-#include "bayesflow/nn/layers.hpp"
+#include "bayesflow/networks/equation_network.hpp"
 
 namespace bayesflow {
 
@@ -70,25 +68,16 @@ void describe(V& v, FlowMatchingOptions& o) {
 /// the velocity of a flow from the normal to the posterior minimizes. Liu et al. (2023), Flow straight and fast; Lipman et al. (2023), Flow
 /// matching for generative modeling; Wildberger et al. (2023), Flow matching for scalable simulation-based inference.
 ///
-/// Draws solve the equation from t = 0 to 1. Densities solve it back: log q(y) = log N(x(0)) - integral of the trace of dv/dx, which is
-/// computed exactly, with one backward pass over as many rows as there are targets' columns, or estimated (Hutchinson 1990; Grathwohl et
-/// al. 2019, FFJORD). Densities have no derivatives here. Optimal transport: Tong et al. (2024), Improving and generalizing flow-based
-/// generative models with minibatch optimal transport; Cheng, Schwing (2025), The curse of conditions.
+/// Draws and densities: see EquationNetwork. Optimal transport: Tong et al. (2024), Improving and generalizing flow-based generative models
+/// with minibatch optimal transport; Cheng, Schwing (2025), The curse of conditions.
 ///
 /// Targets should be of unit scale: there is no layer that brings them to it.
-class FlowMatchingNetwork final : public InferenceNetwork {
+class FlowMatchingNetwork final : public EquationNetwork {
  public:
   explicit FlowMatchingNetwork(const FlowMatchingOptions& options);
 
-  /// Throws ConfigurationError unless targets are `num_params` wide.
-  void build(const nn::Builder& builder, std::int64_t target_width, std::int64_t condition_width) override;
-  [[nodiscard]] std::int64_t target_width() const override { return options_.num_params; }
   /// In training one random time and start for each target; else the mean over the same 16 of each for all targets.
   [[nodiscard]] Tensor loss(Tape& tape, Tensor targets, Tensor condition) const override;
-  [[nodiscard]] Tensor sample(Tape& tape, DrawStreams& streams, Tensor condition) const override;
-  [[nodiscard]] Tensor log_density(Tape& tape, Tensor targets, Tensor condition) const override;
-  [[nodiscard]] bool has_density() const override { return true; }
-  [[nodiscard]] bool has_draws() const override { return true; }
   [[nodiscard]] std::string to_string() const override;
   [[nodiscard]] const FlowMatchingOptions& options() const { return options_; }
 
@@ -96,9 +85,8 @@ class FlowMatchingNetwork final : public InferenceNetwork {
   [[nodiscard]] Tensor velocity(Tape& tape, Tensor x, Tensor times, Tensor condition) const;
 
  private:
+  Tensor slope(Tape& tape, Tensor x, Tensor times, Tensor condition) const override { return velocity(tape, x, times, condition); }
   FlowMatchingOptions options_;
-  TimeNetwork network_;
-  std::int64_t condition_width_ = 0;
 };
 
 }  // namespace bayesflow

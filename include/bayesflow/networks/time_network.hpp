@@ -18,20 +18,21 @@ enum class OdeSolver : std::uint8_t {
 };
 [[nodiscard]] EnumNames<OdeSolver> names_of(OdeSolver);
 
-/// Hidden layers that see a point x, a time t, sin(pi k t) and cos(pi k t) for k = 1, ..., `frequencies`, and a condition; then a linear
+/// Hidden layers that see a point x, times t, sin(pi k t) and cos(pi k t) for k = 1, ..., `frequencies`, and a condition; then a linear
 /// layer. Parameters: "dense.0.kernel", ..., "output.bias".
 class TimeNetwork {
  public:
   TimeNetwork() = default;
-  /// residual: hidden layers but the first add to their input.
-  TimeNetwork(const DenseOptions& dense, std::int64_t num_dense, bool residual, double dropout_prob, std::int64_t frequencies);
+  /// residual: hidden layers but the first add to their input; times: how many each row has.
+  TimeNetwork(const DenseOptions& dense, std::int64_t num_dense, bool residual, double dropout_prob, std::int64_t frequencies,
+              std::int64_t times = 1);
   void build(const nn::Builder& builder, std::int64_t width, std::int64_t condition_width);
-  /// x (..., D), times (..., 1), a condition of each row or (batch, C) for x (batch, n, D): (..., D).
+  /// x (..., D), times (..., T), a condition of each row or (batch, C) for x (batch, n, D): (..., D).
   [[nodiscard]] Tensor operator()(Tape& tape, Tensor x, Tensor times, Tensor condition) const;
 
  private:
   DenseOptions dense_;
-  std::int64_t num_dense_ = 0, frequencies_ = 0;
+  std::int64_t num_dense_ = 0, frequencies_ = 0, times_ = 1;
   bool residual_ = true;
   double dropout_prob_ = 0;
   std::vector<nn::Dense> hidden_;

@@ -26,7 +26,7 @@ class AmortizedLikelihood(Amortizer):
 
     Parameters
     ----------
-    surrogate_net : InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork or FlowMatchingNetwork
+    surrogate_net : InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork, ShortcutNetwork or FlowMatchingNetwork
         Its `num_params` is the number of values of one observation.
     latent_dist : latents.MultivariateStudentT, optional
         None: standard normal.

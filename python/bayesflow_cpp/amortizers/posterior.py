@@ -30,7 +30,7 @@ class AmortizedPosterior(Amortizer):
 
     Parameters
     ----------
-    inference_net : InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork or FlowMatchingNetwork
+    inference_net : InvertibleNetwork, AutoregressiveFlow, DiffusionNetwork, MixtureDensityNetwork, ShortcutNetwork or FlowMatchingNetwork
     summary_net : DeepSet or SummaryNetwork, optional
         Without one, the inputs' direct_conditions are all there is.
     latent_dist : latents.MultivariateStudentT, optional

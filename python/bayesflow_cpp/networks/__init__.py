@@ -6,7 +6,7 @@ from .building_blocks import *  # noqa: F403
 from .building_blocks import __all__ as _blocks
 from .composite import FusionNetwork, HierarchicalNetwork, SplitByColumn, SplitNetwork
 from .deep_set import DeepSet, InvariantNetwork
-from .densities import AutoregressiveFlow, DensityNetwork, DiffusionNetwork, MixtureDensityNetwork, require_density, require_latents  # noqa: F401
+from .densities import AutoregressiveFlow, DensityNetwork, DiffusionNetwork, MixtureDensityNetwork, ShortcutNetwork, require_density, require_latents  # noqa: F401
 from .engine import ConvNetwork, SequenceNetwork, SequentialNetwork, SetTransformer, TimeSeriesNetwork, TimeSeriesTransformer
 from .flow_matching import FlowMatchingNetwork
 from .heads import EvidentialNetwork, PMPNetwork, PointNetwork
@@ -15,7 +15,7 @@ from .layers import *  # noqa: F403
 from .layers import __all__ as _layers
 
 __all__ = ["AutoregressiveFlow", "ConvNetwork", "DeepSet", "DiffusionNetwork", "EvidentialNetwork", "FlowMatchingNetwork", "FusionNetwork", "HierarchicalNetwork", "InvariantNetwork", "InvertibleNetwork", "MixtureDensityNetwork", "PMPNetwork", "PointNetwork",
-           "SequenceNetwork", "SequentialNetwork", "SetTransformer", "SplitByColumn", "SplitNetwork", "TimeSeriesNetwork", "TimeSeriesTransformer", *_blocks,
+           "SequenceNetwork", "SequentialNetwork", "SetTransformer", "ShortcutNetwork", "SplitByColumn", "SplitNetwork", "TimeSeriesNetwork", "TimeSeriesTransformer", *_blocks,
            *_layers]  # fmt: skip
 
 globals().update(absent_of_version_2())

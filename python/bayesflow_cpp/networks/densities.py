@@ -15,7 +15,7 @@ from .invertible import InvertibleNetwork
 if TYPE_CHECKING:
     from .._types import Settings, Size
 
-__all__ = ["AutoregressiveFlow", "DiffusionNetwork", "MixtureDensityNetwork"]
+__all__ = ["AutoregressiveFlow", "DiffusionNetwork", "MixtureDensityNetwork", "ShortcutNetwork"]
 
 
 def require_density(owner, argument, net):
@@ -191,3 +191,46 @@ class DiffusionNetwork(DensityNetwork):
     def _in_words(self):
         s = self._settings
         return f"{self._layers()}, {s['schedule']} schedule, {self._solver() if s['sampler'] == 'ode' else str(s['steps']) + ' stochastic steps'}"
+
+
+class ShortcutNetwork(DensityNetwork):
+    """Flow matching whose draws take a few steps: a velocity that is told how long a step is (Frans et al. 2025). Of an `AmortizedPosterior` or
+    `AmortizedLikelihood`. Targets should be of unit scale. Densities are those of the velocity of steps of no length: the same as the draws' as far as the
+    steps are learnt, so compare draws of few steps with those of more.
+
+    Parameters
+    ----------
+    num_params : int
+        Width of the targets.
+    dense_args : dict, optional
+        units, activation, ... of the hidden layers. None: 256 units, swish.
+    num_dense : int
+        Hidden layers.
+    steps : int
+        Of a draw: a power of two, at most finest / 2.
+    finest : int
+        A power of two: the shortest step that is learnt is 2 / finest long.
+    residual : bool
+        Hidden layers but the first add to their input.
+    dropout_prob : float
+        After each hidden layer, in training.
+    time_frequencies : int
+        Sines and cosines of the time and of the length of a step beside them as inputs.
+    tolerance : float
+        Of densities: error of a step of Dormand and Prince's method, absolute and relative.
+    trace_probes : int
+        0: exact traces in densities; else Hutchinson's estimate by this many random vectors.
+    seed : int, optional
+        Of initialization; None: the trainer's.
+    """
+
+    def __init__(self, num_params: int, dense_args: Settings | None = None, num_dense: int = 4, *, steps: int = 4, finest: int = 64, residual: bool = True,
+                 dropout_prob: float = 0.0, time_frequencies: int = 8, tolerance: float = 1e-4, trace_probes: int = 0, name: str | None = None,
+                 seed: int | None = None) -> None:  # fmt: skip
+        super().__init__(
+            name, seed, num_params, dense_args, {"units": 256, "activation": "swish"}, num_dense=num_dense, steps=steps, finest=finest, residual=residual,
+            dropout_prob=dropout_prob, time_frequencies=time_frequencies, tolerance=tolerance, trace_probes=trace_probes,
+        )  # fmt: skip
+
+    def _in_words(self):
+        return f"{self._layers()}, draws in {self._settings['steps']} steps"
