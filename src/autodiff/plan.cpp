@@ -23,6 +23,8 @@ bool few_and_long(std::int64_t items, std::int64_t rows_per_item) { return items
 
 }  // namespace
 
+EnumNames<Precision> names_of(Precision) { return {{Precision::float32, "float32"}, {Precision::bfloat16, "bfloat16"}}; }
+
 std::int64_t rows_per_item(const Shape& shape) {
   std::int64_t n = 1;
   for (int i = 1; i + 1 < shape.rank(); ++i) n *= shape[i];

@@ -34,11 +34,11 @@ void Tape::reset(const TapeSettings& settings) {
   imports_.clear();
   parameters_.clear();
   used_children_ = 0;
-  product_flops_ = 0;
+  product_flops_ = bfloat16_flops_ = 0;
   restart_noise();
   output_ = Tensor();
   cuts_rows_ = false;
-  precision_ = Precision::float32;
+  precision_ = settings.precision;
 }
 
 void Tape::restart_noise() {
@@ -201,18 +201,18 @@ std::size_t Tape::add_children(std::int64_t count) {
 }
 
 /// To be called by the thread that runs the child: what a tape writes at its start lies in that core's caches then.
-Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Arena* shared) {
+Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Precision precision, Arena* shared) {
   Tape& child = *children_[number];
   TapeSettings settings = settings_;
   settings.pool = nullptr;
   settings.lanes = nullptr;
+  settings.precision = precision;
   child.reset(settings);
   child.lane_ = lane;
   child.is_child_ = true;
   child.is_subnetwork_ = false;
   if (shared) child.arena_ = child.backward_arena_ = shared;
   // Every child has its own noise, the same whichever thread runs it.
-  child.precision_ = precision_;
   child.rng_ = Rng(settings_.seed + 0x9E3779B97F4A7C15ULL * (settings_.step + 1), "shard", number - first_of_noise_);
   return child;
 }
@@ -220,6 +220,12 @@ Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Arena* s
 std::int64_t Tape::product_flops() const {
   std::int64_t total = product_flops_;
   for (std::size_t i = 0; i < used_children_; ++i) total += children_[i]->product_flops_;
+  return total;
+}
+
+std::int64_t Tape::bfloat16_flops() const {
+  std::int64_t total = bfloat16_flops_;
+  for (std::size_t i = 0; i < used_children_; ++i) total += children_[i]->bfloat16_flops_;
   return total;
 }
 
@@ -245,7 +251,7 @@ class Meanwhile {
 
 Tensor Tape::run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>), void* context) {
   const Meanwhile cuts(cuts_rows_, plan.inside && !is_child_);
-  const Meanwhile precision(precision_, plan.precision);
+  const Meanwhile precision(precision_, plan.precision.value_or(precision_));
   return f(context, *this, inputs);
 }
 
@@ -304,15 +310,17 @@ Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, T
     Tape* child = nullptr;
     for (std::int64_t chunk = first_chunk(group); chunk < first_chunk(group + 1); ++chunk) {
       if (needs || child == nullptr)
-        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : plan.own_lane() + group), lane_of(chunk), arena);
+        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : plan.own_lane() + group), lane_of(chunk),
+                             plan.precision.value_or(precision_), arena);
       if (!needs) arena->reset();
       run_chunk(*child, chunk);
     }
   });
   if (!needs) {
-    const std::int64_t flops = product_flops();
+    const std::int64_t flops = product_flops(), in_bfloat16 = bfloat16_flops();
     used_children_ = first_child;  // the next map_rows takes their memory
     product_flops_ += flops - product_flops();
+    bfloat16_flops_ += in_bfloat16 - bfloat16_flops();
   }
   on_backward(out, [this, out, plan, first_child] {
     const std::int64_t stride = out.size() / plan.own_items(), first_own = plan.own_item();
@@ -357,7 +365,7 @@ void Tape::fork_erased(std::span<const Tensor> inputs, std::span<Tensor> outputs
   }
   const std::size_t first_child = add_children(count);
   detail::engine_for_each(settings_.pool, count, [&](std::int64_t i) {
-    Tape& child = start_child(first_child + static_cast<std::size_t>(i), lane_);
+    Tape& child = start_child(first_child + static_cast<std::size_t>(i), lane_, precision_);
     child.is_subnetwork_ = true;
     Tensor parts[kMaxInputs];
     for (std::size_t k = 0; k < inputs.size(); ++k) parts[k] = child.import_all(inputs[k]);

@@ -2,24 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "bayesflow/autodiff/gradient_lanes.hpp"
+#include "bayesflow/core/describe.hpp"
 #include "bayesflow/core/shape.hpp"
 
 namespace bayesflow {
 
-/// Number format of values and gradients. Sums over many rows and losses are taken in double where that costs nothing.
-enum class Precision : std::uint8_t { float32 };
+/// Number format of the products of dense layers. Weights, gradients, moments, sums and everything else are float32 with either; sums over
+/// many rows and losses are taken in double where that costs nothing.
+enum class Precision : std::uint8_t {
+  float32,
+  bfloat16,  ///< factors rounded to 8 significant bits, sums in float32: of layers with 32 inputs and 5 outputs or more
+};
+
+[[nodiscard]] EnumNames<Precision> names_of(Precision);
 
 /// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
 struct Plan {
-  std::int64_t items = 0;          ///< data sets; they do not see each other
-  std::int64_t rows_per_item = 1;  ///< observations of a data set
-  std::int64_t chunks = 1;         ///< runs of data sets that pass through all layers while they lie in a core's cache
-  std::int64_t lanes = 1;          ///< groups of consecutive chunks that share a gradient buffer
-  bool inside = false;             ///< of one chunk: chains of dense layers cut the rows of its data sets themselves
-  Precision precision = Precision::float32;
-  int rank = 0, ranks = 1;  ///< which run of lanes this process has, of how many
+  std::int64_t items = 0;                   ///< data sets; they do not see each other
+  std::int64_t rows_per_item = 1;           ///< observations of a data set
+  std::int64_t chunks = 1;                  ///< runs of data sets that pass through all layers while they lie in a core's cache
+  std::int64_t lanes = 1;                   ///< groups of consecutive chunks that share a gradient buffer
+  bool inside = false;                      ///< of one chunk: chains of dense layers cut the rows of its data sets themselves
+  std::optional<Precision> precision = {};  ///< empty: the pass's (TapeSettings)
+  int rank = 0, ranks = 1;                  ///< which run of lanes this process has, of how many
 
   [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
   [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }

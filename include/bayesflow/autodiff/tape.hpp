@@ -21,13 +21,15 @@ namespace bayesflow {
 
 /// What a tape does in its next pass.
 struct TapeSettings {
-  bool gradients = true;           ///< record derivatives
-  bool training = true;            ///< dropout and the like are active
-  std::uint64_t seed = 0;          ///< of dropout and other noise
-  std::uint64_t step = 0;          ///< the training step: another step, other noise
-  GradientLanes* lanes = nullptr;  ///< for gradients of parameters, which else need none; the tape's own is lane 0
-  ThreadPool* pool = nullptr;      ///< threads for shards and sub-networks
+  bool gradients = true;                     ///< record derivatives
+  bool training = true;                      ///< dropout and the like are active
+  std::uint64_t seed = 0;                    ///< of dropout and other noise
+  std::uint64_t step = 0;                    ///< the training step: another step, other noise
+  GradientLanes* lanes = nullptr;            ///< for gradients of parameters, which else need none; the tape's own is lane 0
+  ThreadPool* pool = nullptr;                ///< threads for shards and sub-networks
+  Precision precision = Precision::float32;  ///< of the products of sections whose plan has none of its own
 };
+
 /// Operations in the order in which they are computed, and their derivatives: see the top of this header.
 class alignas(64) Tape {  // those of two threads share no cache line
  public:
@@ -122,7 +124,11 @@ class alignas(64) Tape {  // those of two threads share no cache line
   /// Floating-point operations (2 rows depth cols each) of the matrix products made since the last reset, forward and backward,
   /// those of shards and sub-networks included. Products that are skipped, or made once per group of rows, count as they are made.
   [[nodiscard]] std::int64_t product_flops() const;
-  void count_flops(std::int64_t flops) { product_flops_ += flops; }
+  [[nodiscard]] std::int64_t bfloat16_flops() const;  ///< those of them that were made in bfloat16
+  void count_flops(std::int64_t flops, std::int64_t in_bfloat16 = 0) {
+    product_flops_ += flops;
+    bfloat16_flops_ += in_bfloat16;
+  }
   void count_product(std::int64_t rows, std::int64_t depth, std::int64_t cols) { product_flops_ += 2 * rows * depth * cols; }
 
  private:
@@ -144,7 +150,7 @@ class alignas(64) Tape {  // those of two threads share no cache line
   Tensor import(Tensor source, std::int64_t first, std::int64_t count);
   Tensor import_all(Tensor source);
   std::size_t add_children(std::int64_t count);
-  Tape& start_child(std::size_t number, detail::GradientLane* lane, Arena* shared = nullptr);
+  Tape& start_child(std::size_t number, detail::GradientLane* lane, Precision precision, Arena* shared = nullptr);
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
@@ -169,12 +175,12 @@ class alignas(64) Tape {  // those of two threads share no cache line
   std::vector<std::unique_ptr<ArenaGroup>> value_arenas_;  // of each map_rows of this pass: values of its groups of chunks
   std::size_t used_value_arenas_ = 0;
   std::vector<std::unique_ptr<Arena>> backward_arenas_;  // gradients of a lane's present chunk, or of a fork's sub-network
-  std::int64_t product_flops_ = 0;
+  std::int64_t product_flops_ = 0, bfloat16_flops_ = 0;
   Tensor output_;               // of a child
   bool is_child_ = false;       // shards are not cut again
   bool is_subnetwork_ = false;  // a child of a fork
   bool cuts_rows_ = false;
-  Precision precision_ = Precision::float32;
+  Precision precision_ = Precision::float32;  // of the present section
 };
 
 namespace detail {

@@ -12,6 +12,7 @@
 #include "autodiff/ops/pieces.hpp"
 #include "bayesflow/autodiff/ops/attention.hpp"
 #include "bayesflow/autodiff/ops/reduce.hpp"
+#include "kernels/bfloat16.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/ordered.hpp"
 #include "kernels/product.hpp"
@@ -21,6 +22,7 @@ namespace {
 
 using detail::GradSink;
 using kernels::Epilogue;
+using kernels::Pair;
 
 constexpr int kMaxLayers = 8;
 // Rows that pass through all layers together: activations of 64-128 features stay in the second-level cache.
@@ -30,6 +32,9 @@ constexpr std::int64_t kFewColumns = 4;
 
 // From here on, packing a matrix costs less than it saves.
 constexpr std::int64_t kPackedRows = 200, kPackedDepth = 64;
+
+// Layers with fewer inputs stay in float32: they are cheap, and read data and parameters, whose digits count.
+constexpr std::int64_t kHalfDepth = 32;
 
 // Pieces of a chain that cuts its rows go in groups, each a task with memory of its own; in the backward pass with sums of its own of the
 // gradients of weights, which are added in order.
@@ -51,6 +56,9 @@ struct Chain {
   std::int64_t x_cols, c_cols;  // of the first layer's input
   float* outputs[kMaxLayers];   // activations of each layer, all rows
   float* inputs[kMaxLayers];    // before the activation, where its derivative needs that
+  bool half[kMaxLayers];        // layers whose products are made in bfloat16
+  Pair* halves[kMaxLayers];     // rounded outputs, all rows, for a next layer of that kind
+  Pair* half_x;                 // the first layer's input for it
   std::int64_t pooled;          // rows that share one row of y, their mean; 0: none do, and y is the last layer's output
   std::uint8_t* positive;       // if the last layer's outputs are pooled after a relu: which are positive, one bit each
   std::int64_t pieces;          // of rows, cut by shapes alone
@@ -59,7 +67,7 @@ struct Chain {
   /// What layer l reads, from `row` on: the condition's half of the first layer aside.
   [[nodiscard]] const float* input_of(int l, std::int64_t row) const { return l ? outputs[l - 1] + row * in[l] : x.data() + row * x_cols; }
   [[nodiscard]] kernels::Ahead ahead_of(int l, std::int64_t row, std::int64_t rows_ahead) const {
-    if (rows_ahead <= 0) return {};
+    if (rows_ahead <= 0 || (l > 0 && outputs[l - 1] == nullptr)) return {};
     return {input_of(l, row), rows_ahead * (l ? in[l] : x_cols)};
   }
   /// A group of rows that are pooled lies in one piece, or is cut into several; no piece has parts of two.
@@ -68,6 +76,18 @@ struct Chain {
   }
   [[nodiscard]] bool pools_in_pieces() const { return pieces_of(pooled) > 1; }
   [[nodiscard]] std::int64_t widest() const { return std::max<std::int64_t>(1, *std::max_element(out, out + count)); }
+  [[nodiscard]] std::int64_t depth(int l) const { return l ? in[l] : x_cols; }
+  [[nodiscard]] bool any_half() const { return std::find(half, half + count, true) != half + count; }
+  [[nodiscard]] std::int64_t widest_half() const { return kernels::padded(std::max(x_cols, widest())); }
+  /// Whether layer l is read in bfloat16.
+  [[nodiscard]] bool feeds_half(int l) const { return l + 1 < count && half[l + 1]; }
+  [[nodiscard]] bool is_plain(int l) const { return activation[l] == Activation::relu || activation[l] == Activation::identity; }
+  /// Whether the derivative needs the output of layer l in float32.
+  [[nodiscard]] bool keeps_output(int l) const { return !feeds_half(l) || !(is_plain(l) || kernels::needs_input(activation[l])); }
+  /// What layer l reads in bfloat16.
+  [[nodiscard]] Pair* half_input_of(int l, std::int64_t row) const {
+    return l ? halves[l - 1] + row * kernels::padded(in[l]) / 2 : half_x + row * kernels::padded(x_cols) / 2;
+  }
 };
 
 /// Sums over groups of `period` rows that are being made for rows [first_row, ...): those of the group of `row` lie at `of(row)`.
@@ -97,16 +117,66 @@ class Products {
     kernels::transposed_product(p);
     count(p.rows, p.depth, p.cols);
   }
+  void operator()(const kernels::HalfProduct& p) {
+    kernels::product(p);
+    count(p.rows, 2 * p.pairs, p.cols);
+    half_flops_ += 4 * p.rows * p.pairs * p.cols;
+  }
   Products& operator+=(const Products& other) {
     flops_ += other.flops_;
+    half_flops_ += other.half_flops_;
     return *this;
   }
   [[nodiscard]] std::int64_t flops() const { return flops_; }
+  [[nodiscard]] std::int64_t half_flops() const { return half_flops_; }
 
  private:
   void count(std::int64_t rows, std::int64_t depth, std::int64_t cols) { flops_ += 2 * rows * depth * cols; }
-  std::int64_t flops_ = 0;
+  std::int64_t flops_ = 0, half_flops_ = 0;
 };
+
+/// Room for numbers in bfloat16, `cols` of them padded, or for pairs of rows.
+Pair* halves(Arena& arena, std::int64_t rows, std::int64_t cols) {
+  return static_cast<Pair*>(arena.bytes(static_cast<std::size_t>(rows * cols / 2) * sizeof(Pair)));
+}
+Pair* pairs(Arena& arena, std::int64_t rows, std::int64_t cols) { return halves(arena, 2 * kernels::pairs_of(rows), cols); }
+
+/// How the first layer begins: with the condition's part, or with the bias as all others do.
+template <class AnyProduct>
+void set_start(const Chain& c, int l, const float* group_start, std::int64_t row, AnyProduct& p) {
+  if (l == 0 && group_start) {
+    p.init = group_start;
+    p.init_stride = c.out[0];
+    p.init_period = c.period == c.rows ? 0 : c.period;  // 0: one group, the same start for all rows
+    p.init_row = row;
+  } else if (c.bias[l]) {
+    p.init = c.bias[l].data();
+  }
+}
+
+/// The product and the activation in bfloat16. `half`: where the result is wanted in bfloat16 as well as, or in place of, in y.
+void forward_half(const Chain& c, int l, const Pair* packed, const Pair* h, const float* group_start, std::int64_t row, std::int64_t rows,
+                  float* z, float* y, Pair* half, Products& products) {
+  kernels::HalfProduct p{};
+  p.a = h;
+  p.row_stride = kernels::padded(c.depth(l)) / 2;
+  p.pair_stride = 1;
+  p.b = packed;
+  p.rows = rows;
+  p.pairs = kernels::pairs_of(c.depth(l));
+  p.cols = c.out[l];
+  set_start(c, l, group_start, row, p);
+  p.epilogue = c.activation[l] == Activation::relu ? Epilogue::relu : Epilogue::none;
+  if (half && c.is_plain(l)) {
+    p.half = half;
+    return products(p);
+  }
+  p.c = kernels::needs_input(c.activation[l]) ? z : y;
+  p.ldc = c.out[l];
+  products(p);
+  if (!c.is_plain(l)) kernels::activate(c.activation[l], p.c, y, rows * c.out[l]);
+  if (half) kernels::round_rows(y, c.out[l], rows, c.out[l], half);
+}
 
 /// `wt`: W^T, if it is at hand; `packed`: W, packed, or null.
 void forward_layer(const Chain& c, int l, const float* wt, const float* packed, const float* h, const float* group_start, std::int64_t row,
@@ -124,14 +194,7 @@ void forward_layer(const Chain& c, int l, const float* wt, const float* packed, 
   const bool keep_input = kernels::needs_input(c.activation[l]);
   p.c = keep_input ? z : y;
   p.ldc = c.out[l];
-  if (l == 0 && group_start) {
-    p.init = group_start;
-    p.init_stride = c.out[0];
-    p.init_period = c.period == c.rows ? 0 : c.period;  // 0: one group, the same start for all rows
-    p.init_row = row;
-  } else if (c.bias[l]) {
-    p.init = c.bias[l].data();
-  }
+  set_start(c, l, group_start, row, p);
   // The transposed kernel of the first layer has the condition's columns too.
   p.b_transposed = wt;
   p.ldbt = c.in[l];
@@ -227,6 +290,7 @@ GradSink of_block(GradSink sink, bool first_block) { return {sink.data, sink.acc
 struct alignas(64) BackwardPart {
   float* scratch[2];
   float *panel, *spare;
+  Pair *half[2], *pairs_h, *pairs_dz;  // of layers in bfloat16
   GradSink dw[kMaxLayers], db[kMaxLayers];
   Products products;
 };
@@ -250,7 +314,14 @@ class BackwardChain {
     const Arena::Mark mark = arena_.mark();
     // For one block of rows, a product transposes the pieces of W that it needs while they are in the first-level cache.
     for (int l = 0; l < c_.count; ++l)
-      if (c_.rows > kRowBlock && (l > 0 || dx_.data || dc_.data)) wt_[l] = transposed(c_.kernel[l], arena_);
+      if (c_.half[l] && (l > 0 || dx_.data)) {
+        Pair* wt = pairs(arena_, c_.out[l], kernels::padded(c_.depth(l)));
+        kernels::pack_half_transposed(c_.kernel[l].data(), c_.out[l], c_.out[l], c_.depth(l), wt);
+        half_wt_[l] = wt;
+      }
+    for (int l = 0; l < c_.count; ++l)
+      if (c_.rows > kRowBlock && (c_.half[l] ? l == 0 && dc_.data : l > 0 || dx_.data || dc_.data))
+        wt_[l] = transposed(c_.kernel[l], arena_);
     const std::int64_t groups = c_.condition ? c_.rows / c_.period : 0;
     dr_ = shared_ ? arena_.floats(groups * n_) : nullptr;
     if (shared_) std::memset(dr_, 0, static_cast<std::size_t>(groups * n_) * sizeof(float));
@@ -265,7 +336,7 @@ class BackwardChain {
       add_gradients(c_.condition.data(), c_.c_cols, dr_, n_, groups, c_.c_cols, n_, dw, db_[0], whole.spare, whole.products);
       if (dc_.data) add_input_gradient(c_, dr_, groups, c_.x_cols, c_.c_cols, wt_[0], c_.condition, 0, dc_, whole.panel, whole.products);
     }
-    c_.y.tape().count_flops(whole.products.flops());
+    c_.y.tape().count_flops(whole.products.flops(), whole.products.half_flops());
     arena_.rewind(mark);
   }
 
@@ -275,6 +346,12 @@ class BackwardChain {
     const std::int64_t block = c_.cuts ? kRowBlock : rows_per_block(c_.rows);
     for (float*& s : p.scratch) s = arena_.floats(block * c_.widest());
     p.panel = arena_.floats(kernels::kPanelFloats);
+    if (c_.any_half()) {
+      const std::int64_t width = c_.widest_half();
+      for (Pair*& h : p.half) h = halves(arena_, block, width);
+      p.pairs_h = pairs(arena_, block, width);
+      p.pairs_dz = pairs(arena_, block, width);
+    }
     std::int64_t few = 0;
     for (int l = 0; l < c_.count; ++l)
       if (c_.out[l] <= kFewColumns) few = std::max(few, c_.in[l] * c_.out[l]);
@@ -358,7 +435,12 @@ class BackwardChain {
         dz = part.scratch[0];
         side = 1;
       }
+      const Pair* half_dz = nullptr;  // dz, if it is in bfloat16 alone
       for (int l = last_; l > 0; --l) {
+        if (c.half[l]) {
+          half_layer(l, row, count, dz, half_dz, side, part, first_block);
+          continue;
+        }
         const float* h = c.input_of(l, row);
         add_gradients(h, c.in[l], dz, c.out[l], count, c.in[l], c.out[l], of_block(part.dw[l], first_block),
                       of_block(part.db[l], first_block), part.spare, part.products);
@@ -381,17 +463,30 @@ class BackwardChain {
           p.ldmask = c.in[l];
         }
         part.products(p);
-        if (below != Activation::relu && below != Activation::identity) {
-          const float* at = (kernels::needs_input(below) ? c.inputs[l - 1] : c.outputs[l - 1]) + row * c.in[l];
-          kernels::activate_backward(below, at, part.scratch[side], part.scratch[side], count * c.in[l]);
-        }
+        derivative_below(l, row, count, part.scratch[side]);
         dz = part.scratch[side];
         side ^= 1;
       }
       // first layer
-      const GradSink none{};
-      add_gradients(c.input_of(0, row), c.x_cols, dz, n_, count, c.x_cols, n_, of_block(part.dw[0], first_block),
-                    shared_ ? none : of_block(part.db[0], first_block), part.spare, part.products);
+      const GradSink none{}, db = shared_ ? none : of_block(part.db[0], first_block);
+      if (c.half[0]) {
+        half_dz = half_gradients(0, row, count, dz, half_dz, part, of_block(part.dw[0], first_block), db);
+        if (dx_.data) {
+          kernels::HalfProduct p = half_input_gradient(0, count, half_dz);
+          p.c = dx_.data + row * c.x_cols;
+          p.ldc = c.x_cols;
+          p.accumulate = dx_.accumulate;
+          if (detail::fused(c.x).relu) {
+            p.epilogue = Epilogue::relu_mask;
+            p.mask = c.x.data() + row * c.x_cols;
+            p.ldmask = c.x_cols;
+          }
+          part.products(p);
+        }
+      } else {
+        add_gradients(c.input_of(0, row), c.x_cols, dz, n_, count, c.x_cols, n_, of_block(part.dw[0], first_block), db, part.spare,
+                      part.products);
+      }
       if (shared_) {
         for (std::int64_t i = 0; i < count;) {
           const std::int64_t end = std::min(count, ((row + i) / c.period + 1) * c.period - row);
@@ -403,10 +498,82 @@ class BackwardChain {
                       part.spare, part.products);
         if (dc_.data) add_input_gradient(c, dz, count, c.x_cols, c.c_cols, wt_[0], c.condition, row, dc_, part.panel, part.products);
       }
-      if (dx_.data && c.x_cols)
+      if (dx_.data && c.x_cols && !c.half[0])
         add_input_gradient(c, dz, count, 0, c.x_cols, wt_[0], c.x, row, dx_, part.panel, part.products,
                            c.ahead_of(last_, row + block, std::min(block, end_row - row - block)));
     }
+  }
+
+  /// The derivative of the activation below layer l, if no product has applied it.
+  void derivative_below(int l, std::int64_t row, std::int64_t count, float* dz) const {
+    const Activation below = c_.activation[l - 1];
+    if (below == Activation::relu || below == Activation::identity) return;
+    const float* at = (kernels::needs_input(below) ? c_.inputs[l - 1] : c_.outputs[l - 1]) + row * c_.in[l];
+    kernels::activate_backward(below, at, dz, dz, count * c_.in[l]);
+  }
+
+  /// Adds the gradients of layer l's weights, in bfloat16 with float32 sums, and returns dz in bfloat16.
+  const Pair* half_gradients(int l, std::int64_t row, std::int64_t count, const float* dz, const Pair* half_dz, BackwardPart& part,
+                             GradSink dw, GradSink db) const {
+    const std::int64_t k = c_.depth(l), n = c_.out[l];
+    if (!half_dz) {
+      kernels::round_rows(dz, n, count, n, part.half[0]);
+      half_dz = part.half[0];
+    }
+    if (!dw.data && !db.data) return half_dz;
+    kernels::pair_rows(half_dz, count, n, part.pairs_dz);
+    if (db.data) kernels::column_sums(part.pairs_dz, kernels::pairs_of(count), n, db.data, db.accumulate);
+    if (!dw.data) return half_dz;
+    kernels::pair_rows(c_.half_input_of(l, row), count, k, part.pairs_h);
+    kernels::HalfProduct p{};
+    p.a = part.pairs_h;
+    p.row_stride = 1;
+    p.pair_stride = kernels::padded(k);
+    p.b = part.pairs_dz;
+    p.ldb = kernels::padded(n);
+    p.rows = k;
+    p.pairs = kernels::pairs_of(count);
+    p.cols = p.ldc = n;
+    p.c = dw.data;
+    p.accumulate = dw.accumulate;
+    part.products(p);
+    return half_dz;
+  }
+
+  /// dz W^T of layer l, without its destination.
+  [[nodiscard]] kernels::HalfProduct half_input_gradient(int l, std::int64_t count, const Pair* half_dz) const {
+    kernels::HalfProduct p{};
+    p.a = half_dz;
+    p.row_stride = kernels::padded(c_.out[l]) / 2;
+    p.pair_stride = 1;
+    p.b = half_wt_[l];
+    p.rows = count;
+    p.pairs = kernels::pairs_of(c_.out[l]);
+    p.cols = c_.depth(l);
+    return p;
+  }
+
+  /// A layer in bfloat16 but the first: its gradients, and dz of the layer below, in bfloat16 if that is all it needs.
+  void half_layer(int l, std::int64_t row, std::int64_t count, const float*& dz, const Pair*& half_dz, int& side, BackwardPart& part,
+                  bool first_block) const {
+    half_dz = half_gradients(l, row, count, dz, half_dz, part, of_block(part.dw[l], first_block), of_block(part.db[l], first_block));
+    kernels::HalfProduct p = half_input_gradient(l, count, half_dz);
+    if (c_.activation[l - 1] == Activation::relu) {
+      p.epilogue = Epilogue::relu_mask;
+      p.half_mask = c_.half_input_of(l, row);
+    }
+    const bool half_below = c_.half[l - 1] && c_.is_plain(l - 1);
+    if (half_below) p.half = half_dz == part.half[0] ? part.half[1] : part.half[0];
+    half_dz = p.half;
+    dz = nullptr;
+    // The condition's half of the first layer is made in float32.
+    if (half_below && !(l == 1 && c_.condition)) return part.products(p);
+    p.c = part.scratch[side];
+    p.ldc = c_.in[l];
+    part.products(p);
+    derivative_below(l, row, count, part.scratch[side]);
+    dz = part.scratch[side];
+    side ^= 1;
   }
 
   const Chain& c_;
@@ -415,6 +582,7 @@ class BackwardChain {
   std::int64_t n_;  // columns of the first layer
   GradSink dw_[kMaxLayers]{}, db_[kMaxLayers]{};
   const float* wt_[kMaxLayers]{};
+  const Pair* half_wt_[kMaxLayers]{};
   GradSink dx_{}, dc_{};
   bool is_masked_ = false;
   bool shared_ = false;  // rows share a condition
@@ -425,10 +593,11 @@ class BackwardChain {
 struct alignas(64) ForwardPart {
   float *to_pool, *sums;
   float* scratch[2];
+  Pair *half[2], *half_x;  // of layers in bfloat16
   Products products;
 };
 
-Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, bool pools) {
+Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, bool pools, Precision precision) {
   require(!layers.empty() && layers.size() <= kMaxLayers, "dense_chain: needs 1 to {} layers; got {}", kMaxLayers, layers.size());
   Tape& tape = x.tape();
   Chain c{};
@@ -466,6 +635,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     require(!layer.bias || layer.bias.size() == width, "dense_chain: layer {} has kernel {} but bias {}", l, shape_of(layer.kernel),
             shape_of(layer.bias));
     needs = needs || layer.kernel.needs_grad() || (layer.bias && layer.bias.needs_grad());
+    c.half[l] = precision == Precision::bfloat16 && c.depth(l) >= kHalfDepth && width > kFewColumns;
   }
   Shape shape = pools ? x.shape().slice(0, -1) : x.shape();
   shape.set(-1, width);
@@ -479,7 +649,9 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   Arena& arena = tape.arena();
   if (keep)
     for (int l = 0; l < c.count; ++l) {
-      c.outputs[l] = l < last ? arena.floats(c.rows * c.out[l]) : pools ? nullptr : c.y.data();
+      c.outputs[l] = l < last ? (c.keeps_output(l) ? arena.floats(c.rows * c.out[l]) : nullptr) : pools ? nullptr : c.y.data();
+      if (c.feeds_half(l)) c.halves[l] = halves(arena, c.rows, kernels::padded(c.out[l]));
+      if (l == 0 && c.half[0]) c.half_x = halves(arena, c.rows, kernels::padded(c.x_cols));
       c.inputs[l] = kernels::needs_input(c.activation[l]) ? arena.floats(c.rows * c.out[l]) : nullptr;
     }
   if (keep && pools && relu)
@@ -489,8 +661,14 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
   Products products;
   const float* wt[kMaxLayers]{};
   float* packed[kMaxLayers]{};
+  Pair* half[kMaxLayers]{};
   for (int l = 0; l < c.count; ++l) {
-    const std::int64_t depth = l ? c.in[l] : c.x_cols;
+    const std::int64_t depth = c.depth(l);
+    if (c.half[l]) {
+      half[l] = pairs(arena, depth, kernels::padded(c.out[l]));
+      kernels::pack_half(c.kernel[l].data(), c.out[l], depth, c.out[l], half[l]);
+      continue;
+    }
     if (c.out[l] <= kFewColumns) wt[l] = transposed(c.kernel[l], arena);
     if (c.out[l] <= kernels::kPanelColumns || depth < kPackedDepth || c.rows < kPackedRows) continue;
     packed[l] = arena.floats(depth * c.out[l]);
@@ -515,8 +693,13 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     const std::int64_t block = c.pieces == 1 ? rows_per_block(c.rows) : kRowBlock;
     ForwardPart p{};
     if (pools) p.to_pool = arena.floats(block * width), p.sums = arena.floats(2 * width);
-    if (!keep)
+    const bool any_half = c.any_half();
+    if (!keep || any_half)
       for (float*& s : p.scratch) s = arena.floats(block * c.widest());
+    if (any_half) {
+      for (Pair*& h : p.half) h = halves(arena, block, c.widest_half());
+      p.half_x = halves(arena, block, c.widest_half());
+    }
     return p;
   };
   float* means = c.pools_in_pieces() ? arena.floats(c.pieces * width) : nullptr;
@@ -525,11 +708,26 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     for (std::int64_t row = first_row; row < end_row; row += block) {
       const std::int64_t rows = std::min(block, end_row - row);
       const float* h = x.data() + row * c.x_cols;
+      const Pair* half_h = nullptr;
       for (int l = 0; l < c.count; ++l) {
-        float* y = l == last ? (pools ? p.to_pool : c.y.data() + row * width) : keep ? c.outputs[l] + row * c.out[l] : p.scratch[l & 1];
+        float* y = l == last              ? (pools ? p.to_pool : c.y.data() + row * width)
+                   : keep && c.outputs[l] ? c.outputs[l] + row * c.out[l]
+                                          : p.scratch[l & 1];
         float* z = keep ? (c.inputs[l] ? c.inputs[l] + row * c.out[l] : nullptr) : y;
-        forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y, p.products);
+        Pair* half_y = !c.feeds_half(l) ? nullptr : keep ? c.half_input_of(l + 1, row) : p.half[l & 1];
+        if (c.half[l]) {
+          if (l == 0) {
+            Pair* half_x = keep ? c.half_input_of(0, row) : p.half_x;
+            kernels::round_rows(h, c.x_cols, rows, c.x_cols, half_x);
+            half_h = half_x;
+          }
+          forward_half(c, l, half[l], half_h, start, row, rows, z, y, half_y, p.products);
+        } else {
+          forward_layer(c, l, wt[l], packed[l], h, start, row, rows, z, y, p.products);
+          if (half_y) kernels::round_rows(y, c.out[l], rows, c.out[l], half_y);
+        }
         h = y;
+        half_h = half_y;
       }
       if (pools) pool_block(c, p.to_pool, row, rows, {first_row, end_row, means ? means + piece * width : nullptr, p.sums});
     }
@@ -546,7 +744,7 @@ Tensor make_chain(std::span<const Layer> layers, Tensor x, Tensor condition, boo
     bayesflow::detail::engine_for_each(tape.pool(), tasks, task);
   if (means) kernels::sum_groups(means, c.rows / c.pooled, pieces_of(c.pooled), width, 1.0f, c.y.data(), false);
   for (std::int64_t k = 0; k < tasks; ++k) products += parts[k].products;
-  tape.count_flops(products.flops());
+  tape.count_flops(products.flops(), products.half_flops());
   arena.rewind(mark);
   // The record keeps the chain by value; it lies in the arena with the op.
   tape.on_backward(c.y, [c] { BackwardChain(c).run(); });
@@ -562,12 +760,12 @@ std::size_t first_softmax(std::span<const Layer> layers) {
 
 Tensor dense_chain(std::span<const Layer> layers, Tensor x, Tensor condition) {
   const std::size_t cut = first_softmax(layers);
-  if (cut == layers.size() || layers.size() > kMaxLayers) return make_chain(layers, x, condition, false);
+  if (cut == layers.size() || layers.size() > kMaxLayers) return make_chain(layers, x, condition, false, x.tape().precision());
   // A softmax needs whole rows: the chain is cut after its layer.
   Layer before[kMaxLayers];
   std::copy_n(layers.begin(), cut + 1, before);
   before[cut].activation = Activation::identity;
-  const Tensor y = softmax(make_chain(std::span<const Layer>(before, cut + 1), x, condition, false));
+  const Tensor y = softmax(make_chain(std::span<const Layer>(before, cut + 1), x, condition, false, x.tape().precision()));
   return cut + 1 == layers.size() ? y : dense_chain(layers.subspan(cut + 1), y);
 }
 
@@ -576,11 +774,14 @@ Tensor mean_of_chain(std::span<const Layer> layers, Tensor x, Tensor condition) 
                      (layers.back().activation == Activation::relu || layers.back().activation == Activation::identity);
   if (!fused) return mean_pool(dense_chain(layers, x, condition));
   require(x.rank() >= 2 && x.dim(-2) > 0, "mean_of_chain: needs shape (..., N, d) with N >= 1; got {}", shape_of(x));
-  return make_chain(layers, x, condition, true);
+  return make_chain(layers, x, condition, true, x.tape().precision());
 }
 
 Tensor dense(Tensor x, const Layer& layer) { return dense_chain(std::span<const Layer>(&layer, 1), x); }
 
-Tensor matmul(Tensor x, Tensor kernel) { return dense(x, {kernel, {}, Activation::identity}); }
+Tensor matmul(Tensor x, Tensor kernel) {
+  const Layer layer{kernel, {}, Activation::identity};
+  return make_chain(std::span<const Layer>(&layer, 1), x, {}, false, Precision::float32);
+}
 
 }  // namespace bayesflow::ops
