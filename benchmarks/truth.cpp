@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
   std::int64_t seeds = 10, first_seed = 0;
   bench::TruthSettings settings;
   settings.threads = 0;
-  bool raw = false;
+  bool raw = false, bfloat16 = false;
   const auto number = [&app](const std::string& name, auto& value, double least, const std::string& text) {
     app.add_option(name, value, text)->check(CLI::Range(least, 1e15))->capture_default_str();
   };
@@ -128,8 +128,10 @@ int main(int argc, char** argv) {
   number("--draws", settings.draws, 2, "of a test set");
   number("--threads", settings.threads, 0, "0: all");
   app.add_flag("--linear-path", settings.networks.linear_path, "deep sets: the mean of the raw observations joins the last layer");
+  app.add_flag("--bfloat16", bfloat16, "training, draws and densities in bfloat16");
   app.add_flag("--raw", raw, "skewed: without standardizing parameters and data");
   CLI11_PARSE(app, argc, argv);
+  if (bfloat16) settings.networks.precision = bf::Precision::bfloat16;
 
   const bench::TruthSettings promised;
   const bool full_length =

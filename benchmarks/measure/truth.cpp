@@ -100,7 +100,8 @@ TruthResult train_and_compare(const TruthModel& model, const TestSets& tests, co
                       {.configurator = [&](const bf::Simulations& s) { return model.configure(s); },
                        .seed = seed,
                        .threads = settings.threads,
-                       .handle_interrupt = false});
+                       .handle_interrupt = false,
+                       .precision = settings.networks.precision});
   const bf::TrainingSummary run =
       trainer.train_online({.epochs = settings.epochs, .iterations_per_epoch = settings.iterations, .batch_size = settings.batch_size});
   TruthResult r = compare(model, tests, trainer.trained<bf::AmortizedPosterior>(), settings.draws);

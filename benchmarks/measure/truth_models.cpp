@@ -59,7 +59,7 @@ class Gaussian final : public TruthModel {
   bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
     return bf::AmortizedPosterior(
         bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 4, .coupling = coupling_options(choice.initializer)}),
-        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}));
+        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}), {.precision = choice.precision});
   }
 
  private:
@@ -107,7 +107,8 @@ class TwoMoons final : public TruthModel {
     return bf::AmortizedPosterior(bf::InvertibleNetwork({.num_params = 2,
                                                          .num_coupling_layers = 6,
                                                          .coupling_design = bf::CouplingDesign::spline,
-                                                         .coupling = coupling_options(choice.initializer)}));
+                                                         .coupling = coupling_options(choice.initializer)}),
+                                  {.precision = choice.precision});
   }
 
  private:
@@ -210,7 +211,7 @@ class Skewed final : public TruthModel {
   bf::AmortizedPosterior amortizer(const NetworkChoice& choice) const override {
     return bf::AmortizedPosterior(
         bf::InvertibleNetwork({.num_params = kParams, .num_coupling_layers = 6, .coupling = coupling_options(choice.initializer)}),
-        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}));
+        bf::DeepSet({.summary_dim = 10, .linear_path = choice.linear_path}), {.precision = choice.precision});
   }
 
  private:

@@ -18,6 +18,7 @@ struct Moments {
 struct NetworkChoice {
   bayesflow::nn::Initializer initializer = bayesflow::nn::Initializer::he_uniform;  ///< of the coupling nets' hidden layers
   bool linear_path = false;                                                         ///< DeepSetOptions::linear_path
+  bayesflow::Precision precision = bayesflow::Precision::float32;                   ///< of training, draws and densities
 };
 
 /// A generative model with its exact posterior, and the networks that are trained on it.

@@ -32,6 +32,15 @@ auto reading(const Amortizer& amortizer, F&& f) {
 const NormalizingFlow& flow_of(const Amortizer& amortizer) { return *amortizer.inference_net().as_flow(); }
 
 using Seed = std::optional<std::uint64_t>;
+using PrecisionName = std::optional<std::string>;
+
+/// The name of a precision is one that Python has looked at.
+SampleOptions sample_options(Seed seed, const PrecisionName& precision, std::vector<Foreign>& foreign) {
+  SampleOptions options{.seed = seed, .foreign = &foreign};
+  for (const auto& [item, name] : names_of(Precision()))
+    if (precision && *precision == name) options.precision = item;
+  return options;
+}
 
 std::optional<Adapter> given(const Adapter* adapter) { return adapter ? std::optional(*adapter) : std::nullopt; }
 
@@ -78,15 +87,16 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
           "summary_seed"_a.none(), "threads"_a, "adapter"_a.none())
       .def(
           "sample",
-          [](const A& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed) {
+          [](const A& self, const nb::dict& inputs, std::int64_t n_samples, Seed seed, const PrecisionName& precision) {
             const Batch batch = batch_of(inputs);
             std::vector<Foreign> foreign;
+            const SampleOptions options = sample_options(seed, precision, foreign);
             nb::object draws = new_float32({batch.batch_size(), n_samples, self.target_width()}, [&](std::span<float> out) {
-              unlocked([&] { self.sample_into(out, batch, n_samples, {.seed = seed, .foreign = &foreign}); });
+              unlocked([&] { self.sample_into(out, batch, n_samples, options); });
             });
             return nb::make_tuple(draws, std::move(foreign));
           },
-          "inputs"_a, "n_samples"_a, "seed"_a.none())
+          "inputs"_a, "n_samples"_a, "seed"_a.none(), "precision"_a.none() = nb::none())
       .def(
           "log_density",
           [log_density](const A& self, const nb::dict& inputs) {
@@ -107,13 +117,14 @@ void bind_class(nb::module_& m, Array (A::*log_density)(const Batch&, std::vecto
   bound
       .def(
           "sample_raw",
-          [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed) {
+          [](const A& self, const nb::dict& data, std::int64_t n_samples, Seed seed, const PrecisionName& precision) {
             const Simulations simulations = simulations_from(data);
             std::vector<Foreign> foreign;
-            Array draws = unlocked([&] { return self.sample(simulations, n_samples, {.seed = seed, .foreign = &foreign}); });
+            const SampleOptions options = sample_options(seed, precision, foreign);
+            Array draws = unlocked([&] { return self.sample(simulations, n_samples, options); });
             return nb::make_tuple(to_numpy(std::move(draws)), std::move(foreign));
           },
-          "data"_a, "n_samples"_a, "seed"_a.none())
+          "data"_a, "n_samples"_a, "seed"_a.none(), "precision"_a.none() = nb::none())
       .def(
           "log_density_raw",
           [](const A& self, const nb::dict& data) {

@@ -178,6 +178,7 @@ Json json_of(const Amortizer& amortizer) {
               {"built_for", shapes_json(amortizer.built_for())},
               {"inference_net", network_json(amortizer.inference_net())},
               {"summary_net", network_json(amortizer.summary_net())}};
+  if (amortizer.options().precision != Precision::float32) out["precision"] = "bfloat16";
   if (const auto adapter = amortizer.adapter()) out["adapter"] = io::parse_json(adapter->to_json());
   return out;
 }
@@ -198,6 +199,10 @@ Described::Single single_from(const Json& json, const LoadAmortizerOptions& part
   AmortizerOptions options{.summary_mmd_weight = json.at("summary_mmd_weight").get<double>(),
                            .seed = io::integer<std::uint64_t>(json.at("seed")),
                            .threads = parts.threads};
+  if (json.contains("precision")) {
+    if (json.at("precision") != "bfloat16") throw std::runtime_error("its precision is " + json.at("precision").dump());
+    options.precision = Precision::bfloat16;
+  }
   if (!json.at("latent").is_null()) options.latent = latent_from(json.at("latent").get<std::string>(), parts, !place.empty());
   if (json.contains("adapter")) options.adapter = Adapter::from_json(json.at("adapter").dump());
   BatchShapes built_for;
@@ -227,9 +232,10 @@ std::shared_ptr<AmortizerBase> amortizer_from(const Json& json, const LoadAmorti
   return group_named(json.at("class").get<std::string>(), std::move(of));
 }
 
-/// Numbers of data sets and observations say nothing about the networks.
+/// Numbers of data sets and observations say nothing about the networks, nor does the precision of draws.
 void remove_shapes(Json& json) {
   json.erase("built_for");
+  json.erase("precision");
   if (json.contains("parts"))
     for (Json& part : json.at("parts")) remove_shapes(part.at("amortizer"));
 }

@@ -152,8 +152,9 @@ Array EnsembleBase::mixture_draws(const Batch& batch, std::int64_t n_samples, co
   for (std::int64_t m = 0; m < std::min(members, n_samples); ++m) {
     const auto index = static_cast<std::size_t>(m);
     const std::int64_t count = (n_samples - m + members - 1) / members;
-    const Array draws = AmortizerAccess::draws(single(index), share_of_part(batch, index), count,
-                                               {.seed = seeds.at(static_cast<std::uint64_t>(m)).bits(), .foreign = &found});
+    const Array draws =
+        AmortizerAccess::draws(single(index), share_of_part(batch, index), count,
+                               {.seed = seeds.at(static_cast<std::uint64_t>(m)).bits(), .foreign = &found, .precision = options.precision});
     const std::int64_t sets = draws.dim(0), width = draws.dim(2);
     if (m == 0) out = uninitialized_array({sets, n_samples, width});
     for (std::int64_t b = 0; b < sets; ++b)
@@ -183,7 +184,7 @@ Array EnsembleBase::mean_of(const std::function<Array(const AmortizerBase&, Samp
   std::vector<Foreign> found;
   Array out;
   for (std::size_t m = 0; m < size(); ++m) {
-    const Array member = answer(*parts()[m].amortizer, {.seed = options.seed, .foreign = &found});
+    const Array member = answer(*parts()[m].amortizer, {.seed = options.seed, .foreign = &found, .precision = options.precision});
     if (m == 0)
       out = member;
     else

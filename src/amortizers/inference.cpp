@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -95,7 +96,8 @@ class Amortizer::Pass {
  public:
   /// `rows`: of the networks' largest input. Calls of few rows run on the caller's thread, which takes less time than waking others, and so
   /// do those that begin while another call has the threads.
-  Pass(State& state, std::int64_t rows, std::uint64_t seed = 0) : reading_(state.store->lock()), inference_(state.contexts.get()) {
+  Pass(State& state, std::int64_t rows, std::optional<Precision> precision = {}, std::uint64_t seed = 0)
+      : reading_(state.store->lock()), inference_(state.contexts.get()), precision_(precision.value_or(state.options.precision)) {
     constexpr std::int64_t kFewRows = 64;
     {
       const std::lock_guard lock(inference_.mutex);
@@ -111,7 +113,7 @@ class Amortizer::Pass {
     }
     if (!context_) context_ = std::make_unique<State::Context>();
     renew(context_->tape);
-    context_->tape->reset({.gradients = false, .training = false, .seed = seed, .pool = pool_});
+    context_->tape->reset({.gradients = false, .training = false, .seed = seed, .pool = pool_, .precision = precision_});
   }
   ~Pass() {
     if (process_ != detail::process_generation()) return;  // a child that was forked within the call: the lock may be held for ever
@@ -124,6 +126,16 @@ class Amortizer::Pass {
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   Tape& operator*() const { return *context_->tape; }
+  [[nodiscard]] Precision precision() const { return precision_; }
+  /// To be called at the end. Throws ArgumentError if bfloat16 was asked for and has changed nothing. `elsewhere`: products on other tapes
+  /// were made in it.
+  void require_precision(const AmortizerKind& kind, const char* what, bool elsewhere = false) const {
+    if (precision_ == Precision::float32 || elsewhere || context_->tape->bfloat16_flops() > 0) return;
+    throw ArgumentError(
+        fmt::format("{}: precision is bfloat16, but these networks multiply nothing in it: that takes a dense layer with 32 inputs and 5 "
+                    "outputs or more; leave it at float32",
+                    call_of(kind, what)));
+  }
   [[nodiscard]] int threads() const { return pool_ ? pool_->threads() : 1; }
   /// One more tape for each thread.
   [[nodiscard]] const std::vector<std::unique_ptr<Tape>>& block_tapes() const {
@@ -152,6 +164,7 @@ class Amortizer::Pass {
   }
   nn::WeightLock::Reading reading_;  // before the mutex: see WeightLock
   State::Inference& inference_;
+  Precision precision_;
   std::unique_ptr<State::Context> context_;
   ThreadPool* pool_ = nullptr;
   std::uint64_t process_ = detail::process_generation();
@@ -198,6 +211,7 @@ LossTerms Amortizer::compute_loss(const Batch& batch) const {
   require_valid(batch, "compute_loss");
   const Pass pass(*state_, rows_of(batch));
   const LossTensors t = loss(*pass, batch);
+  pass.require_precision(state_->kind, "compute_loss");
   auto names = std::make_shared<std::vector<std::string>>(loss_names());
   names->emplace_back(kWeightDecay);
   LossTerms out(std::move(names));
@@ -347,6 +361,7 @@ Array Amortizer::evaluate(const char* what, const Batch& batch, std::vector<Fore
   const Tensor in[] = {theta, c};
   const Tensor out = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in,
                                    [&](Tape& t, std::span<const Tensor> x) { return make(t, x[0], x[1]); });
+  pass.require_precision(s.kind, what);
   require_results(s.kind, what, "the results", batch, std::span<const float>(out.data(), static_cast<std::size_t>(out.size())),
                   [](auto row) { return std::ranges::any_of(row, [](float x) { return std::isnan(x); }); });
   return to_array(out);
@@ -357,7 +372,7 @@ Array Amortizer::outputs(const char* function, const Batch& batch, SampleOptions
   const std::uint64_t seed = net.is_noisy_at_inference() ? seed_of(options) : 0;
   require_built(function);
   require_valid(batch, function);
-  const Pass pass(*state_, rows_of(batch), seed);
+  const Pass pass(*state_, rows_of(batch), options.precision, seed);
   Tape& tape = *pass;
   Tensor summary, c = condition(tape, batch, &summary);
   if (c.rank() != 2)
@@ -370,6 +385,7 @@ Array Amortizer::outputs(const char* function, const Batch& batch, SampleOptions
   }
   const Tensor in[] = {c};
   const Tensor out = tape.map_rows(plan_rows(c.dim(0), 1), in, [&net](Tape& t, std::span<const Tensor> x) { return net.outputs(t, x[0]); });
+  pass.require_precision(state_->kind, function);
   if (out.rank() != 2 || out.dim(0) != c.dim(0))
     throw ShapeError(fmt::format("{}: the inference network gives outputs of shape {}; they must be ({}, W)",
                                  call_of(state_->kind, function), out.shape().to_string(), c.dim(0)));
@@ -411,11 +427,12 @@ Amortizer::DensityGradient Amortizer::density_gradient(const char* what, const B
   const Pass pass(*state_, rows_of(batch));
   Tape& tape = *pass;
   (void)condition(tape, batch);  // for what it checks
-  tape.reset({.gradients = true, .training = false, .pool = tape.pool()});
+  tape.reset({.gradients = true, .training = false, .pool = tape.pool(), .precision = pass.precision()});
   const Tensor theta = targets->on(tape), c = tape.input(given->shape(), given->data(), true);
   const Tensor in[] = {theta, c};
   const Tensor density = tape.map_rows(plan_rows(theta.dim(0), rows_per_item(theta.shape())), in,
                                        [&](Tape& t, std::span<const Tensor> x) { return s.inference->log_density(t, x[0], x[1]); });
+  pass.require_precision(s.kind, what);
   tape.backward(density);
   DensityGradient out{to_array(density), Array(c.shape())};
   if (const float* gradient = c.grad()) std::copy_n(gradient, c.size(), out.gradient.data());
@@ -431,7 +448,7 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
   State& s = *state_;
   const bool look = !latent && looks_for_foreign(options.foreign);
   std::vector<Foreign> found;
-  const Pass pass(s, std::max(rows_of(batch), batch.batch_size() * n_samples));
+  const Pass pass(s, std::max(rows_of(batch), batch.batch_size() * n_samples), options.precision);
   Tensor summary, c = condition(*pass, batch, &summary);
   if (look) look_for_foreign(batch, summary, found);
   const bool each = c.rank() == 3 && c.dim(1) == n_samples;  // a condition for every draw
@@ -447,11 +464,12 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
   const std::int64_t together = s.inference->is_noisy_at_inference() ? 1 : std::clamp<std::int64_t>(per_thread, 1, kBlocksTogether);
   const std::int64_t tasks = (blocks + together - 1) / together;
   TapeLender lender(pass.block_tapes());
+  std::atomic<bool> in_bfloat16 = false;
   pass.for_each(sets * tasks, [&](std::int64_t task) {
     const std::int64_t b = task / tasks, first = blocks * (task % tasks) / tasks * kBlock;
     const std::int64_t rows = std::min(blocks * (task % tasks + 1) / tasks * kBlock, n_samples) - first;
     const TapeLender::Loan tape(lender);
-    tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first)});
+    tape->reset({.gradients = false, .training = false, .seed = seed, .step = block_index(b, first), .precision = pass.precision()});
     const Tensor given = each ? tape->wrap({1, rows, c_width}, c.data() + (b * n_samples + first) * c_width)
                               : tape->wrap({1, c_width}, c.data() + b * c_width);
     Tensor drawn;
@@ -470,7 +488,9 @@ void Amortizer::make_draws(const Batch& batch, std::int64_t n_samples, SampleOpt
       throw ShapeError(fmt::format("{}: the inference network gives draws of shape {}; they must be {}", call_of(s.kind, "sample"),
                                    drawn.shape().to_string(), Shape{1, rows, width}.to_string()));
     std::copy_n(drawn.data(), rows * width, out + (b * n_samples + first) * width);
+    if (tape->bfloat16_flops() > 0) in_bfloat16.store(true, std::memory_order_relaxed);
   });
+  pass.require_precision(s.kind, "sample", in_bfloat16);
   // One draw of many may be infinite, under heavy tails; all of them are if the conditions overflow.
   const std::span<const Number> all(out, static_cast<std::size_t>(sets * n_samples * width));
   require_results(s.kind, "sample", "the draws", batch, all,
@@ -493,30 +513,30 @@ void Amortizer::check_draws(const Batch& batch, std::int64_t n_samples) const {
 }
 
 Array Amortizer::draws(const Batch& batch, std::int64_t n_samples, SampleOptions options) const {
-  const std::uint64_t seed = seed_of(options);
+  options.seed = seed_of(options);
   check_draws(batch, n_samples);
   Array out = uninitialized_array({batch.batch_size(), n_samples, target_width()});
-  make_draws(batch, n_samples, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
+  make_draws(batch, n_samples, options, nullptr, out.data());
   return out;
 }
 
 Array Amortizer::draws_each(const Batch& batch, SampleOptions options) const {
-  const std::uint64_t seed = seed_of(options);
+  options.seed = seed_of(options);
   const std::int64_t n = batch[state_->kind.direct].dim(1);
   check_draws(batch, n);
   Array out = uninitialized_array({batch.batch_size(), n, target_width()});
-  make_draws(batch, n, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
+  make_draws(batch, n, options, nullptr, out.data());
   return out;
 }
 
 void Amortizer::draws_into(std::span<float> out, const Batch& batch, std::int64_t n_samples, SampleOptions options) const {
-  const std::uint64_t seed = seed_of(options);
+  options.seed = seed_of(options);
   check_draws(batch, n_samples);
   const Shape shape{batch.batch_size(), n_samples, target_width()};
   if (static_cast<std::int64_t>(out.size()) != shape.size())
     throw ShapeError(fmt::format("{}: needs room for {} = {} floats; got {}", call_of(state_->kind, "sample_into"), shape.to_string(),
                                  shape.size(), out.size()));
-  make_draws(batch, n_samples, {.seed = seed, .foreign = options.foreign}, nullptr, out.data());
+  make_draws(batch, n_samples, options, nullptr, out.data());
 }
 
 Array Amortizer::draws_from_latent(const Batch& batch, const Array& latent) const {

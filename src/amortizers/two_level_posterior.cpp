@@ -299,7 +299,8 @@ TwoLevelAmortizedPosterior::Draws TwoLevelAmortizedPosterior::sample(const Batch
   const AmortizedPosterior global = this->global(), local = this->local();
   const std::uint64_t seed = global.seed_of(options);
   Draws out;
-  out.global = global.sample(global_batch(batch, false, function), n_samples, {.seed = seed, .foreign = options.foreign});
+  out.global = global.sample(global_batch(batch, false, function), n_samples,
+                             {.seed = seed, .foreign = options.foreign, .precision = options.precision});
   const Groups groups = groups_of(batch, function);
   const std::int64_t width = local.num_params(), count = groups.count, of_global = out.global.dim(2),
                      own = static_cast<std::int64_t>(groups.given[0].size());
@@ -319,7 +320,8 @@ TwoLevelAmortizedPosterior::Draws TwoLevelAmortizedPosterior::sample(const Batch
         to = std::copy_n(out.global.data() + (b * n_samples + s) * of_global, of_global, to);
       }
     Rng streams(seed, "local draws", static_cast<std::uint64_t>(b));
-    const Array drawn = local.draws_each({{roles::direct_conditions, conditions}}, {.seed = streams.bits(), .foreign = &ignored});
+    const Array drawn = local.draws_each({{roles::direct_conditions, conditions}},
+                                         {.seed = streams.bits(), .foreign = &ignored, .precision = options.precision});
     for (std::int64_t s = 0; s < n_samples; ++s)
       for (std::size_t i = first; i < last; ++i)
         std::copy_n(drawn.data() + (s * present + static_cast<std::int64_t>(i - first)) * width, width,

@@ -129,9 +129,10 @@ Tensor DiffusionNetwork::sample(Tape& tape, DrawStreams& streams, Tensor conditi
   std::vector<double> slope(static_cast<std::size_t>(x.size()));
   /// (x - D) / sigma, added `weight` times to the slopes.
   const auto add_slope = [&](double sigma, double weight) {
-    inner.reset({.gradients = false, .training = false});
+    inner.reset({.gradients = false, .training = false, .precision = tape.precision()});
     const Tensor c = given.empty() ? Tensor() : inner.wrap({rows, condition_width()}, given.data());
     const Tensor clean = denoised(inner, inner.wrap({rows, width}, x.data()), inner.filled({rows, 1}, static_cast<float>(sigma)), c);
+    tape.count_flops(0, inner.bfloat16_flops());
     for (std::size_t i = 0; i < slope.size(); ++i)
       slope[i] += weight * (static_cast<double>(x.data()[i]) - static_cast<double>(clean.data()[i])) / sigma;
   };

@@ -19,7 +19,7 @@ using Rows = std::span<const std::int64_t>;
 /// Velocities of some rows, and traces of their derivatives, on a tape of its own that keeps nothing.
 class Field {
  public:
-  Field(const OdeFlow& flow, const float* conditions) : flow_(flow), conditions_(conditions) {
+  Field(Tape& outer, const OdeFlow& flow, const float* conditions) : outer_(outer), flow_(flow), conditions_(conditions) {
     const auto width = static_cast<std::size_t>(flow.width);
     // Cotangents whose products with the Jacobian add up to its trace: unit vectors, or vectors of signs.
     vectors_.assign(static_cast<std::size_t>(copies()) * width, 0.0f);
@@ -33,9 +33,15 @@ class Field {
 
   /// Of points x (rows, width) at times t. `trace` may be null.
   void operator()(Rows rows, const float* x, const double* t, float* v, double* trace) {
+    evaluate(rows, x, t, v, trace);
+    outer_.count_flops(0, tape_.bfloat16_flops());
+  }
+
+ private:
+  void evaluate(Rows rows, const float* x, const double* t, float* v, double* trace) {
     const auto n = static_cast<std::int64_t>(rows.size());
     const std::int64_t width = flow_.width, each = trace ? copies() : 1;
-    tape_.reset({.gradients = trace != nullptr, .training = false});
+    tape_.reset({.gradients = trace != nullptr, .training = false, .precision = outer_.precision()});
     Tensor at = tape_.filled({n * each, width}, 0), times = tape_.filled({n * each, 1}, 0), given;
     if (flow_.condition_width > 0) given = tape_.filled({n * each, flow_.condition_width}, 0);
     for (std::int64_t r = 0; r < n; ++r)
@@ -66,7 +72,7 @@ class Field {
     }
   }
 
- private:
+  Tape& outer_;
   const OdeFlow& flow_;
   const float* conditions_;
   Tape tape_;
@@ -231,7 +237,7 @@ Tensor draws(Tape& tape, DrawStreams& streams, Tensor condition, const OdeFlow& 
   Solution s{{z.data(), z.data() + z.size()}, {}};
   if (flow.latent_sd != 1)
     for (float& x : s.x) x = static_cast<float>(static_cast<double>(x) * flow.latent_sd);
-  Field field(flow, given.data());
+  Field field(tape, flow, given.data());
   solve(flow, field, 0, 1, s);
   std::ranges::copy(s.x, z.data());
   return z;
@@ -250,7 +256,7 @@ Tensor log_density(Tape& tape, Tensor targets, Tensor condition, const OdeFlow& 
   const double constant =
       0.5 * static_cast<double>(width) * std::log(2 * std::numbers::pi) + static_cast<double>(width) * std::log(flow.latent_sd);
   for (std::int64_t first = 0, count = 0; first < rows; first += count) {
-    Field field(flow, given.empty() ? nullptr : given.data() + first * flow.condition_width);
+    Field field(tape, flow, given.empty() ? nullptr : given.data() + first * flow.condition_width);
     count = std::min(std::max<std::int64_t>(1, kRows / field.copies()), rows - first);
     Solution s{{targets.data() + first * width, targets.data() + (first + count) * width},
                std::vector<double>(static_cast<std::size_t>(count), 0.0)};

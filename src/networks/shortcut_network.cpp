@@ -117,11 +117,12 @@ Tensor ShortcutNetwork::sample(Tape& tape, DrawStreams& streams, Tensor conditio
   const float length = length_input(options_, levels(options_) - log2_of(options_.steps));
   Tape inner;  // keeps nothing from step to step
   for (std::int64_t k = 0; k < options_.steps; ++k) {
-    inner.reset({.gradients = false, .training = false});
+    inner.reset({.gradients = false, .training = false, .precision = tape.precision()});
     Tensor inputs = inner.filled({rows, 2}, length);
     for (std::int64_t r = 0; r < rows; ++r) inputs.data()[2 * r] = static_cast<float>(k) * step;
     const Tensor c = given.empty() ? Tensor() : inner.wrap({rows, condition_width()}, given.data());
     const Tensor v = network()(inner, inner.wrap({rows, width}, x.data()), inputs, c);
+    tape.count_flops(0, inner.bfloat16_flops());
     for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] += step * v.data()[i];
   }
   return x;

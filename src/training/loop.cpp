@@ -601,7 +601,7 @@ TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMak
   const std::int64_t total = source->total_steps();
   const auto factor = std::make_shared<double>(1.0);
   begin_optimizer(settings, run, resumes, total, factor);
-  workspace = std::make_unique<Workspace>(trainable->store());
+  workspace = std::make_unique<Workspace>(trainable->store(), options.precision);
   struct GiveBack {
     TrainerState& state;
     bool keep_optimizer;

@@ -27,9 +27,11 @@ struct RunSettings {
 
 /// Memory that only training needs: made when a training function begins, and given back when it returns.
 struct Workspace {
-  explicit Workspace(const nn::ParameterStore& store) : gradients(store) {}
+  explicit Workspace(const nn::ParameterStore& store, Precision of_products = Precision::float32)
+      : gradients(store), precision(of_products) {}
   Tape tape;
   nn::GradientBuffers gradients;
+  Precision precision;
 };
 
 /// The names of its losses, and weight decay.

@@ -116,7 +116,7 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
     if (const std::string bad = inputs.wrong_mask(); !bad.empty()) throw ConfigurationError("the configurator returned " + bad);
     trainable->build(inputs, options.seed);
     Tape tape;
-    tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool});
+    tape.reset({.gradients = false, .training = false, .seed = options.seed, .pool = &pool, .precision = options.precision});
     const auto check = trainable->loss(tape, inputs);
     if (!std::isfinite(static_cast<double>(check.total.data()[0])))
       throw ConfigurationError("the loss of two simulations is not finite; check the scale of parameters and data");
@@ -159,10 +159,14 @@ LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& work
     const nn::WeightLock::Updating updating(trainable.store().lock());  // one step's weights and buffers, for who reads meanwhile
     trainable.update_state();
   }
-  auto& [tape, gradients] = workspace;
+  auto& [tape, gradients, precision] = workspace;
   gradients.clear();
-  tape.reset({.gradients = true, .training = true, .seed = seed, .step = step, .lanes = &gradients, .pool = &pool});
+  tape.reset({.gradients = true, .training = true, .seed = seed, .step = step, .lanes = &gradients, .pool = &pool, .precision = precision});
   const Trainable::LossTensors t = trainable.loss(tape, inputs);
+  if (precision != Precision::float32 && tape.bfloat16_flops() == 0)
+    throw ConfigurationError(
+        "Trainer: precision is bfloat16, but these networks multiply nothing in it: that takes a dense layer with 32 inputs and 5 outputs "
+        "or more; leave it at float32");
   tape.backward(t.total);
   LossTerms out(names);
   add_terms(out, t, 1);
@@ -182,7 +186,12 @@ LossTerms TrainerState::validate(const Batch& inputs, bool has_decay) {
   Tape& tape = workspace->tape;
   for (std::int64_t first = 0; first < all; first += kPiece) {
     const std::int64_t last = std::min(all, first + kPiece);
-    tape.reset({.gradients = false, .training = false, .seed = options.seed, .step = counters.steps, .pool = &pool});
+    tape.reset({.gradients = false,
+                .training = false,
+                .seed = options.seed,
+                .step = counters.steps,
+                .pool = &pool,
+                .precision = options.precision});
     add_terms(out, trainable->loss(tape, all > kPiece ? inputs.rows(first, last) : inputs),
               static_cast<double>(last - first) / static_cast<double>(all));
   }

@@ -52,9 +52,9 @@ bool Posterior::inside(const double* parameters) const {
   return true;
 }
 
-Array Posterior::network_draws(std::size_t member, const Simulations& data, std::int64_t n, std::uint64_t seed) const {
+Array Posterior::network_draws(std::size_t member, const Simulations& data, std::int64_t n, const SampleOptions& options) const {
   std::vector<Foreign> found;
-  return members_[member].sample(data, n, {.seed = seed, .foreign = &found});
+  return members_[member].sample(data, n, {.seed = options.seed, .foreign = &found, .precision = options.precision});
 }
 
 Array Posterior::sample(const Array& data, std::int64_t n_samples, SampleOptions options) const {
@@ -78,7 +78,9 @@ Array Posterior::sample(const Array& data, std::int64_t n_samples, SampleOptions
     rows.sim_data = given.sim_data.take(open);
     std::vector<Array> draws;
     for (std::int64_t m = 0; m < k; ++m)
-      draws.push_back(network_draws(index(m), rows, each, Rng(seed, "posterior", static_cast<std::uint64_t>(round * k + m)).bits()));
+      draws.push_back(network_draws(
+          index(m), rows, each,
+          {.seed = Rng(seed, "posterior", static_cast<std::uint64_t>(round * k + m)).bits(), .precision = options.precision}));
     std::vector<std::int64_t> rest;
     for (std::size_t i = 0; i < open.size(); ++i) {
       std::int64_t& count = filled[index(open[i])];
@@ -94,6 +96,8 @@ Array Posterior::sample(const Array& data, std::int64_t n_samples, SampleOptions
 }
 
 Array Posterior::log_prob(const Array& parameters, const Array& data, SampleOptions options) const {
+  if (options.precision)
+    throw ArgumentError("Posterior::log_prob: precision is an option of draws; densities are computed in that of the networks");
   Simulations given = data_sets("log_prob", data);
   const std::int64_t batch = given.sim_data.dim(0), width = num_params();
   given.prior_draws = parameters.rank() == 1 && batch == 1 ? parameters.expand_dims(0) : parameters;
@@ -121,7 +125,7 @@ Array Posterior::log_prob(const Array& parameters, const Array& data, SampleOpti
       const std::int64_t last = std::min(batch, first + kBlock);
       Simulations block;
       block.sim_data = alone.sim_data.slice(first, last);
-      const Array draws = network_draws(m, block, kAcceptanceDraws, Rng(0, "acceptance", m).bits());
+      const Array draws = network_draws(m, block, kAcceptanceDraws, {.seed = Rng(0, "acceptance", m).bits()});
       for (std::int64_t i = first; i < last; ++i) {
         std::int64_t count = 0;
         for (std::int64_t s = 0; s < kAcceptanceDraws; ++s) count += inside(draws.data() + ((i - first) * kAcceptanceDraws + s) * width);

@@ -32,6 +32,7 @@ struct AmortizerOptions {
   int threads = 0;                                                      ///< for draws and densities; 0: as many as the machine has
   Logger logger = {};                                                   ///< receives warnings about data unlike those of training
   std::optional<Adapter> adapter = {};  ///< what simulations go through in training, and draws and densities of raw data; none: nothing
+  Precision precision = Precision::float32;  ///< of draws, densities, summaries, not of training: that is the trainer's
 };
 
 /// Settings of a sampling call, and of others that may need random numbers.
@@ -40,6 +41,7 @@ struct SampleOptions {
   /// amortizer share. So calls in a row give new draws, the same in every run of a program.
   std::optional<std::uint64_t> seed = {};
   std::vector<Foreign>* foreign = nullptr;  ///< receives how data and draws are unlike those of training; null: the amortizer's logger does
+  std::optional<Precision> precision = {};  ///< none: the amortizer's. ArgumentError if the networks have no layer that bfloat16 changes
 };
 
 /// Settings of `Amortizer::check`.

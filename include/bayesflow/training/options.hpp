@@ -51,6 +51,9 @@ struct TrainerOptions {
   int max_to_keep = 3;                         ///< checkpoints
   double checkpoint_minutes = 10;              ///< between checkpoints within an epoch; there is one after every epoch in any case
   Resume resume = Resume::program;
+  /// Of the products of dense layers, in training and validation; weights, moments and sums are float32 with either. ConfigurationError at
+  /// the first step if the networks have no layer that bfloat16 changes.
+  Precision precision = Precision::float32;
   void validate() const;  ///< throws ConfigurationError naming field, value and constraint
 };
 
@@ -67,6 +70,7 @@ void describe(V& v, TrainerOptions& o) {
   v("max_to_keep", o.max_to_keep, at_least(1).without_effect());
   v("checkpoint_minutes", o.checkpoint_minutes, positive().or_infinite().without_effect());
   v("resume", o.resume, Constraint{}.without_effect());
+  v.later("precision", o.precision, Precision::float32);
 }
 
 /// Data sets for the validation loss after each epoch: a number to simulate once, or simulations; 0: none.
