@@ -14,5 +14,4 @@
 #include "bayesflow/nn/optimizer.hpp"
 #include "bayesflow/nn/parameters.hpp"
 #include "bayesflow/nn/recurrent.hpp"
-#include "bayesflow/nn/reducer.hpp"
 #include "bayesflow/nn/schedule.hpp"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "autodiff/lanes.hpp"
@@ -21,6 +22,15 @@ struct Memory {
   std::vector<std::uint8_t> touched;
   std::vector<double> squares;
   std::vector<float> places;
+
+  Memory(std::int64_t values, std::int64_t parameters)
+      : touched(static_cast<std::size_t>(parameters), 0),
+        squares(static_cast<std::size_t>(parameters), 0.0),
+        places(static_cast<std::size_t>(parameters), -1.0f) {
+    const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(values, 1)) * sizeof(float);
+    gradients = {static_cast<float*>(detail::allocate_block(bytes)), FreeFloats{bytes}};
+  }
+  [[nodiscard]] detail::GradientLane lane() { return {gradients.get(), touched.data(), squares.data(), places.data()}; }
 };
 
 }  // namespace
@@ -29,6 +39,8 @@ struct GradientLanes::State {
   std::int64_t values, parameters;
   std::vector<Memory> memory;
   std::vector<detail::GradientLane> lanes;  // tapes keep pointers to them: never reallocated
+  std::optional<Memory> aside;
+  detail::GradientLane lane_aside;
 };
 
 GradientLanes::GradientLanes(std::int64_t values, std::int64_t parameters) : state_(std::make_unique<State>()) {
@@ -43,17 +55,7 @@ void GradientLanes::require(std::int64_t count) {
   State& s = *state_;
   if (count <= static_cast<std::int64_t>(s.lanes.size())) return;
   if (count > kMaxLanes) throw ArgumentError(fmt::format("GradientLanes: {} lanes are required; a plan has at most {}", count, kMaxLanes));
-  const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(s.values, 1)) * sizeof(float);
-  const auto parameters = static_cast<std::size_t>(s.parameters);
-  while (static_cast<std::int64_t>(s.lanes.size()) < count) {
-    float* gradients = static_cast<float*>(detail::allocate_block(bytes));
-    s.memory.push_back({{gradients, FreeFloats{bytes}},
-                        std::vector<std::uint8_t>(parameters, 0),
-                        std::vector<double>(parameters, 0.0),
-                        std::vector<float>(parameters, -1.0f)});
-    Memory& m = s.memory.back();
-    s.lanes.push_back({gradients, m.touched.data(), m.squares.data(), m.places.data()});
-  }
+  while (static_cast<std::int64_t>(s.lanes.size()) < count) s.lanes.push_back(s.memory.emplace_back(s.values, s.parameters).lane());
 }
 
 std::int64_t GradientLanes::count() const { return static_cast<std::int64_t>(state_->lanes.size()); }
@@ -72,7 +74,13 @@ void GradientLanes::add_up(std::int64_t parameter, std::int64_t offset, std::spa
 }
 void GradientLanes::clear() {
   for (Memory& m : state_->memory) std::ranges::fill(m.touched, std::uint8_t{0});
+  if (state_->aside) std::ranges::fill(state_->aside->touched, std::uint8_t{0});
 }
 detail::GradientLane* GradientLanes::lanes() { return state_->lanes.data(); }
+detail::GradientLane* GradientLanes::aside() {
+  State& s = *state_;
+  if (!s.aside) s.lane_aside = s.aside.emplace(s.values, s.parameters).lane();
+  return &s.lane_aside;
+}
 
 }  // namespace bayesflow

@@ -1,11 +1,7 @@
 #include "bayesflow/autodiff/plan.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
-
-#include "bayesflow/core/errors.hpp"
 
 namespace bayesflow {
 namespace {
@@ -55,20 +51,6 @@ Plan plan_series(std::int64_t items, std::int64_t rows_per_item) {
 Plan plan_sets(std::int64_t items, std::int64_t rows_per_item) {
   if (!few_and_long(items, rows_per_item)) return plan_rows(items, rows_per_item);
   return {.items = items, .rows_per_item = rows_per_item, .inside = true};
-}
-
-Plan Plan::part(int of_rank, int of_ranks) const {
-  if (of_ranks < 1 || of_rank < 0 || of_rank >= of_ranks)
-    throw ArgumentError(fmt::format("Plan::part: rank {} of {} does not exist", of_rank, of_ranks));
-  if (of_ranks > lanes)
-    throw ArgumentError(
-        fmt::format("Plan::part: a batch of {} data sets with {} rows each has {} lanes, too few for {} processes; train with "
-                    "larger batches or on fewer processes",
-                    items, rows_per_item, lanes, of_ranks));
-  Plan out = *this;
-  out.rank = of_rank;
-  out.ranks = of_ranks;
-  return out;
 }
 
 }  // namespace bayesflow

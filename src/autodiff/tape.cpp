@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "core/denormals.hpp"
 #include "core/float32_range.hpp"
+#include "core/ranks.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace bayesflow {
@@ -26,7 +28,8 @@ Tape::~Tape() = default;
 void Tape::reset(const TapeSettings& settings) {
   settings_ = settings;
   if (settings.lanes) settings.lanes->require(1);
-  lane_ = settings.lanes ? settings.lanes->lanes() : nullptr;
+  // What all processes compute alike counts once.
+  lane_ = !settings.lanes ? nullptr : settings.ranks && settings.ranks->rank() > 0 ? settings.lanes->aside() : settings.lanes->lanes();
   arena_ = backward_arena_ = &own_arena_;
   own_arena_.reset();
   used_value_arenas_ = 0;
@@ -207,6 +210,7 @@ Tape& Tape::start_child(std::size_t number, detail::GradientLane* lane, Precisio
   settings.pool = nullptr;
   settings.lanes = nullptr;
   settings.precision = precision;
+  settings.ranks = nullptr;
   child.reset(settings);
   child.lane_ = lane;
   child.is_child_ = true;
@@ -255,62 +259,207 @@ Tensor Tape::run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (
   return f(context, *this, inputs);
 }
 
+namespace {
+
+/// The lanes of a plan that this process has: all, or where processes share them out every `of`-th from `me` on. One lane is not shared:
+/// all processes run it.
+struct OwnLanes {
+  bool shared;
+  std::int64_t me = 0, of = 1, count;
+  OwnLanes(const Plan& plan, const detail::Ranks* ranks) : shared(ranks != nullptr && ranks->size() > 1 && plan.lanes > 1) {
+    if (shared) me = ranks->rank(), of = ranks->size();
+    count = (plan.lanes - me + of - 1) / of;
+  }
+  [[nodiscard]] std::int64_t lane(std::int64_t k) const { return me + k * of; }
+};
+
+std::int64_t lane_of_chunk(const Plan& plan, std::int64_t chunk) {
+  std::int64_t lane = plan.lanes * chunk / plan.chunks;
+  while (plan.first_chunk(lane + 1) <= chunk) ++lane;
+  return lane;
+}
+
+/// The inputs of a map_rows that a gradient goes to.
+struct Sources {
+  Node** nodes = nullptr;
+  std::size_t count = 0;
+};
+
+/// f(first item, items) for each run of items that a process has.
+template <class F>
+void for_items(const Plan& plan, std::int64_t rank, std::int64_t ranks, const F& f) {
+  for (std::int64_t lane = rank; lane < plan.lanes; lane += ranks) {
+    const std::int64_t begin = plan.first_item(plan.first_chunk(lane));
+    f(begin, plan.first_item(plan.first_chunk(lane + 1)) - begin);
+  }
+}
+
+std::span<std::byte> bytes_of(float* values, std::int64_t count) {
+  return std::as_writable_bytes(std::span(values, static_cast<std::size_t>(count)));
+}
+
+}  // namespace
+
+/// The whole result of a map_rows, of which this process has its own items; `own` is empty if it has none.
+Tensor Tape::share_values(const Plan& plan, Tensor own) {
+  detail::Ranks& ranks = *settings_.ranks;
+  detail::Ranks::Numbers mine{};  // whether there are any, and need a gradient; the shape
+  if (own) {
+    mine[0] = own.needs_grad() ? 2 : 1;
+    mine[1] = own.shape().rank();
+    std::copy(own.shape().begin() + 1, own.shape().end(), mine.begin() + 2);
+  }
+  const auto all = ranks.meet(detail::Meeting::values, mine);
+  for (const auto& numbers : all)
+    if (numbers[0] != 0 && numbers != all[0])
+      throw detail::RanksError("the networks of two ranks give results of different shapes; all ranks must run the same program");
+  if (!own) {
+    Shape shape{plan.items};
+    for (std::int64_t i = 1; i < all[0][1]; ++i) shape.push_back(all[0][static_cast<std::size_t>(i) + 1]);
+    Node* node = new_node(shape);
+    node->value = arena_->floats(shape.size());
+    node->needs_grad = all[0][0] == 2;
+    own = Tensor(node);
+  }
+  float* values = own.node()->value;
+  const std::int64_t stride = own.size() / plan.items, size = ranks.size();
+  std::int64_t longest = 0;
+  for (std::int64_t r = 0; r < size; ++r) {
+    std::int64_t items = 0;
+    for_items(plan, r, size, [&](std::int64_t, std::int64_t count) { items += count; });
+    longest = std::max(longest, items * stride);
+  }
+  float* block = arena_->floats(longest);
+  float* blocks = arena_->floats(longest * size);
+  float* to = block;
+  for_items(plan, ranks.rank(), size,
+            [&](std::int64_t first, std::int64_t count) { to = std::copy_n(values + first * stride, count * stride, to); });
+  std::fill(to, block + longest, 0.0f);
+  ranks.gather(bytes_of(block, longest), bytes_of(blocks, longest * size));
+  for (std::int64_t r = 0; r < size; ++r) {
+    const float* from = blocks + r * longest;
+    for_items(plan, r, size, [&](std::int64_t first, std::int64_t count) {
+      std::copy_n(from, count * stride, values + first * stride);
+      from += count * stride;
+    });
+  }
+  return own;
+}
+
+/// What return_imports does for the chunks of one process alone, in the same order.
+void Tape::share_gradients(const Plan& plan, std::size_t first_child, std::span<Node* const> sources) {
+  if (sources.empty()) return;
+  detail::Ranks& ranks = *settings_.ranks;
+  (void)ranks.meet(detail::Meeting::gradients_of_inputs, {static_cast<std::int64_t>(sources.size())});
+  const std::int64_t size = ranks.size();
+  const auto stride = [&](const Node* source) { return source->shape.size() / plan.items; };
+  const auto items = [&](std::int64_t chunk) { return plan.first_item(chunk + 1) - plan.first_item(chunk); };
+  // Of each chunk and source: whether there is a gradient, then its values.
+  std::int64_t longest = 0;
+  for (std::int64_t r = 0; r < size; ++r) {
+    std::int64_t length = 0;
+    for_items(plan, r, size, [&](std::int64_t, std::int64_t count) {
+      for (const Node* source : sources) length += count * stride(source);
+    });
+    for (std::int64_t lane = r; lane < plan.lanes; lane += size)
+      length += (plan.first_chunk(lane + 1) - plan.first_chunk(lane)) * static_cast<std::int64_t>(sources.size());
+    longest = std::max(longest, length);
+  }
+  float* block = backward_arena_->floats(longest);
+  float* blocks = backward_arena_->floats(longest * size);
+  float* to = block;
+  for (std::int64_t lane = ranks.rank(); lane < plan.lanes; lane += size)
+    for (std::int64_t chunk = plan.first_chunk(lane); chunk < plan.first_chunk(lane + 1); ++chunk) {
+      const Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
+      for (std::size_t i = 0; i < sources.size(); ++i) {
+        const Node* copy = child.imports_.at(i).copy;
+        const std::int64_t n = items(chunk) * stride(sources[i]);
+        const bool has = *copy->grad_set != 0;
+        *to++ = has ? 1.0f : 0.0f;
+        to = has ? std::copy_n(copy->grad, n, to) : std::fill_n(to, n, 0.0f);
+      }
+    }
+  std::fill(to, block + longest, 0.0f);
+  ranks.gather(bytes_of(block, longest), bytes_of(blocks, longest * size));
+  const float** from =
+      new (backward_arena_->bytes(sizeof(float*) * static_cast<std::size_t>(size))) const float*[static_cast<std::size_t>(size)];
+  for (std::int64_t r = 0; r < size; ++r) from[r] = blocks + r * longest;
+  for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) {
+    const float*& next = from[lane_of_chunk(plan, chunk) % size];
+    for (Node* source : sources) {
+      const std::int64_t n = items(chunk) * stride(source);
+      if (*next++ != 0.0f) {
+        const detail::GradSink sink = detail::grad_sink(Tensor(source));
+        if (!sink.accumulate) std::fill_n(sink.data, source->shape.size(), 0.0f);
+        kernels::add(sink.data + plan.first_item(chunk) * stride(source), next, n);
+      }
+      next += n;
+    }
+  }
+}
+
 Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),
                              void* context) {
   if (inputs.size() > kMaxInputs) throw ArgumentError("map_rows takes at most 24 inputs");
   if (plan.chunks == 1 || is_child_) return run_here(plan, inputs, f, context);
   const bool needs = records();
-  if (needs && settings_.lanes) settings_.lanes->require(plan.own_lanes());
+  const OwnLanes own(plan, settings_.ranks);
+  if (needs && settings_.lanes) settings_.lanes->require(own.count);
   const std::size_t call = used_value_arenas_++;
   // A group of chunks is one task and has one stretch of memory. The smaller the tasks, the better they fit beside a thread that makes the
   // next batch meanwhile; where there are many chunks, lanes are small enough and waste less memory.
   const bool by_chunk = needs && plan.chunks <= kMaxLanes;
-  const std::int64_t groups = by_chunk ? plan.own_chunks() : plan.own_lanes();
-  const auto first_chunk = [&](std::int64_t group) {
-    return by_chunk ? plan.own_chunk() + group : plan.first_chunk(plan.own_lane() + group);
-  };
+  std::array<std::int64_t, kMaxLanes> own_chunks{};
+  std::int64_t groups = own.count;
+  if (by_chunk) {
+    groups = 0;
+    for (std::int64_t k = 0; k < own.count; ++k)
+      for (std::int64_t chunk = plan.first_chunk(own.lane(k)); chunk < plan.first_chunk(own.lane(k) + 1); ++chunk)
+        own_chunks[static_cast<std::size_t>(groups++)] = chunk;
+  }
   if (value_arenas_.size() < used_value_arenas_) value_arenas_.push_back(std::make_unique<ArenaGroup>());
   ArenaGroup& arenas = *value_arenas_[call];
   arenas.reset(static_cast<std::size_t>(groups));
-  while (static_cast<std::int64_t>(backward_arenas_.size()) < plan.own_lanes()) backward_arenas_.push_back(std::make_unique<Arena>());
+  while (static_cast<std::int64_t>(backward_arenas_.size()) < own.count) backward_arenas_.push_back(std::make_unique<Arena>());
   // Without gradients a child's memory is free again as soon as its rows are copied: one child for all chunks of a group is enough.
   // Children are numbered as of one process alone: their numbers choose their noise.
   const std::size_t first_child = add_children(needs ? plan.chunks : plan.lanes);
-  const std::int64_t first_item = plan.own_item(), items = plan.own_items();
   const auto lane_of = [&](std::int64_t chunk) -> detail::GradientLane* {
     if (!needs || !settings_.lanes) return nullptr;
-    std::int64_t lane = plan.lanes * chunk / plan.chunks;
-    while (plan.first_chunk(lane + 1) <= chunk) ++lane;
-    return settings_.lanes->lanes() + (lane - plan.own_lane());
+    const std::int64_t lane = lane_of_chunk(plan, chunk);
+    return own.shared ? settings_.lanes->lanes() + lane / own.of : lane_ + lane;
   };
   // Whichever chunk ends first makes room for the result; its extents are the same from all.
   Tensor out;
   std::mutex out_mutex;
   const auto run_chunk = [&](Tape& child, std::int64_t chunk) {
     Tensor parts[kMaxInputs];
-    const std::int64_t begin = plan.first_item(chunk) - first_item, end = plan.first_item(chunk + 1) - first_item;
+    const std::int64_t begin = plan.first_item(chunk), end = plan.first_item(chunk + 1);
     for (std::size_t i = 0; i < inputs.size(); ++i) parts[i] = child.import(inputs[i], begin, end - begin);
     const Tensor part = child.output_ = f(context, child, std::span<const Tensor>(parts, inputs.size()));
     {
       const std::lock_guard lock(out_mutex);
       if (!out) {
         Shape shape = part.shape();
-        shape.set(0, items);
+        shape.set(0, plan.items);
         Node* node = new_node(shape);
         node->value = arena_->floats(shape.size());
         node->needs_grad = needs && part.needs_grad();
         out = Tensor(node);
       }
     }
-    const std::int64_t stride = out.size() / items;
+    const std::int64_t stride = out.size() / plan.items;
     std::memcpy(out.node()->value + begin * stride, part.data(), static_cast<std::size_t>(part.size()) * sizeof(float));
   };
   detail::engine_for_each(settings_.pool, groups, [&](std::int64_t group) {
     Arena* arena = &arenas[static_cast<std::size_t>(group)];
     Tape* child = nullptr;
-    for (std::int64_t chunk = first_chunk(group); chunk < first_chunk(group + 1); ++chunk) {
+    const std::int64_t lane = own.lane(group);  // unless tasks are chunks
+    const std::int64_t begin = by_chunk ? own_chunks[static_cast<std::size_t>(group)] : plan.first_chunk(lane);
+    const std::int64_t end = by_chunk ? begin + 1 : plan.first_chunk(lane + 1);
+    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
       if (needs || child == nullptr)
-        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : plan.own_lane() + group), lane_of(chunk),
+        child = &start_child(first_child + static_cast<std::size_t>(needs ? chunk : lane), lane_of(chunk),
                              plan.precision.value_or(precision_), arena);
       if (!needs) arena->reset();
       run_chunk(*child, chunk);
@@ -322,34 +471,41 @@ Tensor Tape::map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, T
     product_flops_ += flops - product_flops();
     bfloat16_flops_ += in_bfloat16 - bfloat16_flops();
   }
-  on_backward(out, [this, out, plan, first_child] {
-    const std::int64_t stride = out.size() / plan.own_items(), first_own = plan.own_item();
+  Sources sources;
+  if (own.shared) {
+    out = share_values(plan, out);
+    sources.nodes = new (arena_->bytes(sizeof(Node*) * kMaxInputs)) Node* [kMaxInputs] {};
+    for (const Tensor& input : inputs)
+      if (needs && input && input.needs_grad()) sources.nodes[sources.count++] = input.node();
+  }
+  on_backward(out, [this, out, plan, first_child, own, sources] {
+    const std::int64_t stride = out.size() / plan.items;
     const float* dy = out.node()->grad;
     // Last chunk first: its activations are still in the cache.
-    const auto lane_task = [&](std::int64_t own) {
-      const std::int64_t lane = plan.own_lane() + own;
+    const auto lane_task = [&](std::int64_t k) {
+      const std::int64_t lane = own.lane(k);
       for (std::int64_t chunk = plan.first_chunk(lane + 1) - 1; chunk >= plan.first_chunk(lane); --chunk) {
         Tape& child = *children_[first_child + static_cast<std::size_t>(chunk)];
         // What outlives this pass is allotted in the child's own memory first.
         for (const Import& import : child.imports_)
           if (!import.copy->grad) import.copy->grad = child.arena_->floats(import.copy->shape.size());
-        backward_arenas_[static_cast<std::size_t>(own)]->reset();
-        child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(own)].get();
+        backward_arenas_[static_cast<std::size_t>(k)]->reset();
+        child.backward_arena_ = backward_arenas_[static_cast<std::size_t>(k)].get();
         // The child's output takes its rows of the gradient in place.
         Node* part = child.output_.node();
         if (!part->needs_grad) continue;
         if (*part->grad_set == 0 && part->grad == nullptr) {
-          part->grad = const_cast<float*>(dy) + (plan.first_item(chunk) - first_own) * stride;
+          part->grad = const_cast<float*>(dy) + plan.first_item(chunk) * stride;
           *part->grad_set = 1;
           child.run_records();
         } else {
-          child.seed_and_run(child.output_, dy + (plan.first_item(chunk) - first_own) * stride);
+          child.seed_and_run(child.output_, dy + plan.first_item(chunk) * stride);
         }
       }
     };
-    detail::engine_for_each(settings_.pool, plan.own_lanes(), lane_task);
-    for (std::int64_t chunk = plan.own_chunk(), last = chunk + plan.own_chunks(); chunk < last; ++chunk)
-      children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
+    detail::engine_for_each(settings_.pool, own.count, lane_task);
+    if (own.shared) return share_gradients(plan, first_child, {sources.nodes, sources.count});
+    for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) children_[first_child + static_cast<std::size_t>(chunk)]->return_imports();
   });
   return out;
 }

@@ -6,12 +6,14 @@ namespace bayesflow::nn {
 
 using bayesflow::detail::GradientLane;
 
-LanesOfRanks::LanesOfRanks(const ParameterStore& store, std::shared_ptr<Reducer> reducer) : store_(&store), reducer_(std::move(reducer)) {
-  if (reducer_->size() == 1) return;
+LanesOfRanks::LanesOfRanks(const ParameterStore& store, std::shared_ptr<Communicator> communicator)
+    : store_(&store), ranks_(std::move(communicator)) {
+  if (ranks_.size() == 1) return;
   sum_ = std::make_unique<GradientBuffers>(store);
   sum_->require(1);
   mine_.resize(count());
-  all_.resize(count() * static_cast<std::size_t>(reducer_->size()));
+  all_.resize(count() * static_cast<std::size_t>(ranks_.size()));
+  lanes_.resize(static_cast<std::size_t>(ranks_.size()));
 }
 
 void LanesOfRanks::exchange(std::span<const GradientLane> mine) {
@@ -19,10 +21,11 @@ void LanesOfRanks::exchange(std::span<const GradientLane> mine) {
     Written& w = mine_[p] = Written{};
     for (std::size_t l = 0; l < mine.size(); ++l)
       if (mine[l].touched[p]) w.lanes |= 1U << l;
-    w.square_known = w.lanes == 1 && mine[0].touched[p] == GradientLane::kSquareKnown;
+    w.square_known = w.lanes == 1 && mine[0].touched[p] == GradientLane::kSquareKnown ? 1 : 0;
     if (w.square_known) w.square = mine[0].squares[p];
   }
-  reducer_->all_gather(std::as_bytes(std::span(mine_)), std::as_writable_bytes(std::span(all_)));
+  (void)ranks_.meet(bayesflow::detail::Meeting::gradients, {static_cast<std::int64_t>(count()), store_->size()});
+  ranks_.gather(std::as_bytes(std::span(mine_)), std::as_writable_bytes(std::span(all_)));
 }
 
 bool LanesOfRanks::same_lanes(std::size_t parameter, std::size_t other) const {
@@ -42,8 +45,11 @@ std::span<const GradientLane> LanesOfRanks::operator()(std::span<const GradientL
     for (last = first + 1; last < count() && table[last].offset == end && same_lanes(first, last); ++last) end += table[last].shape.size();
     int ranks = 0;
     const Written* only = nullptr;
-    for (std::size_t at = first; at < all_.size(); at += count())
-      if (all_[at].lanes != 0) ++ranks, only = &all_[at];
+    for (std::size_t r = 0; r < lanes_.size(); ++r) {
+      const Written& w = all_[r * count() + first];
+      lanes_[r] = w.lanes;
+      if (w.lanes != 0) ++ranks, only = &w;
+    }
     for (std::size_t p = first; p < last; ++p) {
       const Written* of = ranks == 1 ? only + (p - first) : nullptr;
       sum.touched[p] = ranks == 0 ? 0 : of && of->square_known ? GradientLane::kSquareKnown : 1;
@@ -56,7 +62,7 @@ std::span<const GradientLane> LanesOfRanks::operator()(std::span<const GradientL
     std::size_t n = 0;
     for (std::size_t l = 0; l < mine.size(); ++l)
       if (mine_[first].lanes >> l & 1U) parts[n++] = mine[l].gradients + table[first].offset;
-    reducer_->all_sum({parts, n}, {sum.gradients + table[first].offset, static_cast<std::size_t>(end - table[first].offset)});
+    ranks_.all_sum({parts, n}, lanes_, {sum.gradients + table[first].offset, static_cast<std::size_t>(end - table[first].offset)});
   }
   return {&sum, 1};
 }

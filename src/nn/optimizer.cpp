@@ -24,10 +24,8 @@ EnumNames<OptimizerKind> names_of(OptimizerKind) {
 
 Optimizer::~Optimizer() = default;
 
-Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Reducer> reducer)
-    : store_(&store),
-      lanes_of_ranks_(std::make_unique<LanesOfRanks>(store, reducer ? std::move(reducer) : std::make_shared<Reducer>())),
-      options_(std::move(options)) {
+Optimizer::Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Communicator> communicator)
+    : store_(&store), lanes_of_ranks_(std::make_unique<LanesOfRanks>(store, std::move(communicator))), options_(std::move(options)) {
   options_.validate();
   // Small enough to share out, large enough that a task costs nothing.
   constexpr std::int64_t kPiece = 4096;

@@ -42,32 +42,5 @@ TEST(Plan, DependsOnShapesAloneAndCoversEveryItem) {
   EXPECT_EQ(plan_series(32, 20).chunks, plan_rows(32, 20).chunks);
 }
 
-TEST(Plan, PartsCoverItemsLanesAndChunks) {
-  for (const std::int64_t items : {33, 64, 500})
-    for (const int ranks : {1, 2, 3, 4}) {
-      const Plan whole = plan_rows(items, 50);
-      std::int64_t item = 0, chunk = 0, lane = 0;
-      for (int r = 0; r < ranks; ++r) {
-        const Plan p = whole.part(r, ranks);
-        EXPECT_EQ(p.own_item(), item);
-        EXPECT_EQ(p.own_chunk(), chunk);
-        EXPECT_EQ(p.own_lane(), lane);
-        EXPECT_GT(p.own_items(), 0);
-        item += p.own_items(), chunk += p.own_chunks(), lane += p.own_lanes();
-      }
-      EXPECT_EQ(item, items);
-      EXPECT_EQ(chunk, whole.chunks);
-      EXPECT_EQ(lane, whole.lanes);
-    }
-}
-
-TEST(Plan, PartsThatWouldBeEmptyAreAnError) {
-  EXPECT_EQ(sentence<ArgumentError>([] { (void)plan_rows(32, 50).part(0, 5); }),
-            "Plan::part: a batch of 32 data sets with 50 rows each has 4 lanes, too few for 5 processes; train with larger batches or on "
-            "fewer processes");
-  EXPECT_THROW((void)plan_rows(32, 50).part(2, 2), ArgumentError);
-  EXPECT_THROW((void)plan_rows(32, 50).part(-1, 2), ArgumentError);
-}
-
 }  // namespace
 }  // namespace bayesflow

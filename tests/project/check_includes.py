@@ -12,7 +12,7 @@ BELOW = {
     "io": {"core"},
     "autodiff": {"core"},
     "nn": {"core", "autodiff"},
-    "distributed": {"core", "nn"},
+    "distributed": {"core"},
     "data": {"core", "autodiff"},
     "adapter": {"core", "io", "data"},
     "simulation": {"core", "io", "data"},

@@ -16,7 +16,8 @@ struct GradientLane;
 inline constexpr std::int64_t kMaxLanes = 16;
 
 /// Gradients of a model's parameters, in lanes: flat buffers, each laid out as the parameters. Shards that run side by side write to
-/// different lanes; an optimizer adds lanes in order. A lane gets memory when a plan first needs it and keeps it.
+/// different lanes; an optimizer adds lanes in order. A lane gets memory when a plan first needs it and keeps it. Of several processes that
+/// train together, number r of p has only its own of the plan's lanes here: the k-th is number k p + r of all.
 class GradientLanes {
  public:
   /// `values`: floats of a lane; `parameters`: how many parameters lie in it.
@@ -39,6 +40,8 @@ class GradientLanes {
 
   /// For the tape and optimizers.
   [[nodiscard]] detail::GradientLane* lanes();
+  /// For gradients that another process has as well, and counts: no optimizer sees them.
+  [[nodiscard]] detail::GradientLane* aside();
 
  private:
   struct State;

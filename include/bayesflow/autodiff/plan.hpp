@@ -19,7 +19,8 @@ enum class Precision : std::uint8_t {
 
 [[nodiscard]] EnumNames<Precision> names_of(Precision);
 
-/// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either.
+/// How `Tape::map_rows` cuts a batch. Depends on shapes alone, never on the machine, so that results do not either. Of several processes
+/// that train together, number r of p has lanes r, r + p, r + 2 p, ...
 struct Plan {
   std::int64_t items = 0;                   ///< data sets; they do not see each other
   std::int64_t rows_per_item = 1;           ///< observations of a data set
@@ -27,20 +28,9 @@ struct Plan {
   std::int64_t lanes = 1;                   ///< groups of consecutive chunks that share a gradient buffer
   bool inside = false;                      ///< of one chunk: chains of dense layers cut the rows of its data sets themselves
   std::optional<Precision> precision = {};  ///< empty: the pass's (TapeSettings)
-  int rank = 0, ranks = 1;                  ///< which run of lanes this process has, of how many
 
   [[nodiscard]] std::int64_t first_item(std::int64_t chunk) const { return items * chunk / chunks; }
   [[nodiscard]] std::int64_t first_chunk(std::int64_t lane) const { return chunks * lane / lanes; }
-
-  /// The same plan for one of several processes: it has lanes [own_lane(), own_lane() + own_lanes()) with their chunks and data sets, which
-  /// are cut as one process alone cuts them. Throws ArgumentError if there are fewer lanes than processes.
-  [[nodiscard]] Plan part(int of_rank, int of_ranks) const;
-  [[nodiscard]] std::int64_t own_lane() const { return lanes * rank / ranks; }
-  [[nodiscard]] std::int64_t own_lanes() const { return lanes * (rank + 1) / ranks - own_lane(); }
-  [[nodiscard]] std::int64_t own_chunk() const { return first_chunk(own_lane()); }
-  [[nodiscard]] std::int64_t own_chunks() const { return first_chunk(own_lane() + own_lanes()) - own_chunk(); }
-  [[nodiscard]] std::int64_t own_item() const { return first_item(own_chunk()); }
-  [[nodiscard]] std::int64_t own_items() const { return first_item(own_chunk() + own_chunks()) - own_item(); }
 };
 
 /// Product of all axes but the first and the last.

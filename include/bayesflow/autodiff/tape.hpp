@@ -19,6 +19,10 @@
 
 namespace bayesflow {
 
+namespace detail {
+class Ranks;
+}
+
 /// What a tape does in its next pass.
 struct TapeSettings {
   bool gradients = true;                     ///< record derivatives
@@ -28,6 +32,7 @@ struct TapeSettings {
   GradientLanes* lanes = nullptr;            ///< for gradients of parameters, which else need none; the tape's own is lane 0
   ThreadPool* pool = nullptr;                ///< threads for shards and sub-networks
   Precision precision = Precision::float32;  ///< of the products of sections whose plan has none of its own
+  detail::Ranks* ranks = nullptr;            ///< processes that share out the lanes of each plan; null: this one alone has all
 };
 
 /// Operations in the order in which they are computed, and their derivatives: see the top of this header.
@@ -99,7 +104,9 @@ class alignas(64) Tape {  // those of two threads share no cache line
   // --- the planner's two ways to use threads ---
   /// y[i] = f(child tape, x1[i], x2[i], ...) for chunks of the leading axis; results are joined. Every chunk has its own
   /// tape; chunks of a lane share a gradient buffer. f must treat the items (data sets) independently. A plan of one chunk runs on this
-  /// tape. Absent inputs (empty tensors) are passed on as such. Of a plan's part, inputs and results are the part's own items.
+  /// tape. Absent inputs (empty tensors) are passed on as such. Of several processes each has all inputs, runs the chunks of its own lanes,
+  /// and is sent the results of the others, and in the backward pass the gradients of inputs: what lies outside of map_rows is computed
+  /// by all of them alike.
   template <class F>
   Tensor map_rows(const Plan& plan, std::span<const Tensor> inputs, F&& f) {
     using Fn = std::remove_reference_t<F>;
@@ -154,6 +161,8 @@ class alignas(64) Tape {  // those of two threads share no cache line
   void run_records();
   void seed_and_run(Tensor of, const float* cotangent);
   void return_imports();
+  Tensor share_values(const Plan& plan, Tensor own);
+  void share_gradients(const Plan& plan, std::size_t first_child, std::span<detail::Node* const> sources);
   void backward_of_subnetwork(const float* cotangent, float place);
   Tensor run_here(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>), void* context);
   Tensor map_rows_erased(const Plan& plan, std::span<const Tensor> inputs, Tensor (*f)(void*, Tape&, std::span<const Tensor>),

@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
+#include "bayesflow/core/communicator.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/nn/parameters.hpp"
-#include "bayesflow/nn/reducer.hpp"
 #include "bayesflow/nn/schedule.hpp"
 
 namespace bayesflow::nn {
@@ -54,8 +54,8 @@ struct StepResult {
 /// cut into the same pieces for any number of threads, whose partial sums are added in order.
 class Optimizer {
  public:
-  /// `reducer`: of the processes that train together; null: this one alone.
-  Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Reducer> reducer = nullptr);
+  /// `communicator`: of the processes that train together; null: this one alone.
+  Optimizer(ParameterStore& store, OptimizerOptions options, std::shared_ptr<Communicator> communicator = nullptr);
   ~Optimizer();
   StepResult step(GradientBuffers& gradients, ThreadPool& pool);
 

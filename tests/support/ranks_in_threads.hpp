@@ -2,48 +2,42 @@
 #pragma once
 
 #include <algorithm>
-#include <barrier>
+#include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "bayesflow/nn/reducer.hpp"
+#include "bayesflow/core/communicator.hpp"
 
-namespace bayesflow::nn {
+namespace bayesflow {
 
 class RanksInThreads {
  public:
-  explicit RanksInThreads(int size) : meet_(size), parts_(static_cast<std::size_t>(size)), blocks_(parts_.size()) {}
-  [[nodiscard]] int size() const { return static_cast<int>(parts_.size()); }
+  explicit RanksInThreads(int size) : blocks_(static_cast<std::size_t>(size)) {}
+  [[nodiscard]] int size() const { return static_cast<int>(blocks_.size()); }
 
-  /// f(reducer) on a thread for each rank.
-  void run(const std::function<void(std::shared_ptr<Reducer>)>& f) {
+  /// f(communicator) on a thread for each rank.
+  void run(const std::function<void(std::shared_ptr<Communicator>)>& f) {
     std::vector<std::thread> threads;
     for (int r = 0; r < size(); ++r) threads.emplace_back([this, r, &f] { f(std::make_shared<OfRank>(*this, r)); });
     for (std::thread& t : threads) t.join();
   }
 
  private:
-  class OfRank final : public Reducer {
+  class OfRank final : public Communicator {
    public:
     OfRank(RanksInThreads& all, int rank) : all_(all), rank_(rank) {}
     [[nodiscard]] int rank() const override { return rank_; }
     [[nodiscard]] int size() const override { return all_.size(); }
-    void all_sum(std::span<const float* const> parts, std::span<float> sum) override {
-      all_.parts_[static_cast<std::size_t>(rank_)] = parts;
-      all_.meet_.arrive_and_wait();
-      std::vector<const float*> every;
-      for (const auto& of_rank : all_.parts_) every.insert(every.end(), of_rank.begin(), of_rank.end());
-      Reducer::all_sum(every, sum);
-      all_.meet_.arrive_and_wait();
-    }
     void all_gather(std::span<const std::byte> mine, std::span<std::byte> out) override {
       all_.blocks_[static_cast<std::size_t>(rank_)] = mine;
-      all_.meet_.arrive_and_wait();
+      all_.meet();
       auto to = out.begin();
       for (const auto& block : all_.blocks_) to = std::ranges::copy(block, to).out;
-      all_.meet_.arrive_and_wait();
+      all_.meet();
     }
 
    private:
@@ -51,9 +45,21 @@ class RanksInThreads {
     int rank_;
   };
 
-  std::barrier<> meet_;
-  std::vector<std::span<const float* const>> parts_;
+  /// Threads that wait sleep: on a busy machine, spinning ones keep each other from going on.
+  void meet() {
+    std::unique_lock lock(mutex_);
+    const std::int64_t now = meetings_;
+    if (++arrived_ < size()) return all_are_here_.wait(lock, [&] { return meetings_ != now; });
+    arrived_ = 0;
+    ++meetings_;
+    all_are_here_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable all_are_here_;
+  int arrived_ = 0;
+  std::int64_t meetings_ = 0;
   std::vector<std::span<const std::byte>> blocks_;
 };
 
-}  // namespace bayesflow::nn
+}  // namespace bayesflow
