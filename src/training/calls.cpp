@@ -19,6 +19,9 @@ Json counted(std::int64_t simulations, std::uint64_t checksum) {
   return {{"simulations", simulations}, {"checksum", fmt::format("{:016x}", checksum)}};
 }
 
+/// Data of another checkpoint, or of another rank, are told by them.
+bool needs_checksums(const TrainerState& state) { return state.keeps_checkpoints || state.ranks; }
+
 /// How an item of `data` reads in the text of a call.
 std::string text_of(const Json& data) {
   if (data.is_array()) return fmt::format("{} files", data.size());
@@ -37,12 +40,14 @@ void require_countable(const char* options, std::int64_t a, const char* a_name, 
                                          steps ? "simulations" : "steps"));
 }
 
-Json describe_data(const TrainerState& state, const Dataset& data) { return counted(data.size(), state.checkpoints ? checksum(data) : 0); }
+Json describe_data(const TrainerState& state, const Dataset& data) {
+  return counted(data.size(), needs_checksums(state) ? checksum(data) : 0);
+}
 
 RunSettings run_settings(const TrainerState& state, const std::string& function, Json options, Json data, RunOptions run,
                          const std::string& text) {
   if (const auto* given = std::get_if<Simulations>(&run.validation_sims))
-    data["validation"] = counted(given->prior_draws.rank() ? given->batch_size() : 0, state.checkpoints ? checksum(*given) : 0);
+    data["validation"] = counted(given->prior_draws.rank() ? given->batch_size() : 0, needs_checksums(state) ? checksum(*given) : 0);
   std::string call;
   for (const auto& [name, item] : data.items())
     if (name != "checksum") call += fmt::format("{} = {}, ", name, text_of(item));

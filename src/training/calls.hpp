@@ -23,7 +23,7 @@ template <class Options>
                                        nlohmann::json data = nlohmann::json::object()) {
   return run_settings(state, function, io::OptionWriter::of_result(options), std::move(data), options.run, described_text(options));
 }
-/// "simulations" and "checksum"; the latter is 0 without checkpoints.
+/// "simulations" and "checksum"; the latter is 0 without checkpoints and other ranks.
 [[nodiscard]] nlohmann::json describe_data(const TrainerState& state, const Dataset& data);
 
 /// Given simulations as a dataset, without those that are not finite if the user chose so; otherwise SimulationError. Errors call them

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <exception>
 #include <system_error>
@@ -141,6 +143,24 @@ void Checkpoints::write_now(const Snapshot& snapshot, Report& report) {
     if (error)
       report.failures.push_back(fmt::format("the old checkpoint \"{}\" cannot be removed: {}", all[i].second.string(), error.message()));
   }
+}
+
+std::optional<Checkpoints::Found> found_by_rank_0(bayesflow::detail::Ranks& ranks, std::optional<Checkpoints::Found> found) {
+  std::vector<std::byte> bytes;
+  if (found) {
+    const io::Descriptor file(found->file, O_RDONLY, "read");
+    bytes.resize(file.size());
+    file.read(0, bytes);
+  }
+  const auto sent = ranks.gather_any(bayesflow::detail::Meeting::checkpoint, bytes);
+  if (ranks.rank() == 0 || sent[0].empty()) return found;
+  // A file in memory, which goes with its descriptor.
+  const std::string name = "checkpoint of rank 0";
+  const int fd = ::memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (fd < 0) io::fail("cannot make a file in memory for the", name, errno);
+  const io::Descriptor copy(name, fd);
+  copy.write(0, sent[0]);
+  return Checkpoints::Found{read_snapshot(fmt::format("/proc/self/fd/{}", fd)), name};
 }
 
 }  // namespace bayesflow::training

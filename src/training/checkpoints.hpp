@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/ranks.hpp"
 #include "io/descriptor.hpp"
 #include "training/run.hpp"
 
@@ -67,5 +68,8 @@ class Checkpoints {
   Report report_;
   std::atomic<bool> reported_{false};
 };
+
+/// What rank 0 has found, which all ranks go on from; none if it has found nothing.
+[[nodiscard]] std::optional<Checkpoints::Found> found_by_rank_0(bayesflow::detail::Ranks& ranks, std::optional<Checkpoints::Found> found);
 
 }  // namespace bayesflow::training

@@ -206,59 +206,64 @@ namespace bayesflow {
 
 TrainingSummary Trainer::train_offline(const std::filesystem::path& file, const OfflineOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_offline");
-  if (o.validation_split != 0)
-    throw ConfigurationError(
-        fmt::format("OfflineOptions::validation_split = {}; simulations in a file are not split: keep another file back, and "
-                    "give what it holds as validation_sims",
-                    o.validation_split));
-  validate_described(o, "OfflineOptions");
-  const SimulationStore store(file);
-  if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
-  training::require_countable("OfflineOptions", o.epochs, "epochs", store.size(), "batches", 1);
-  if (!s.is_consistent) {
-    s.fit_to([&] { return training::first_parts(store, s.options); });
-    s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
-  }
-  const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
-  const training::RunSettings settings = training::run_settings(s, "train_offline", o, {{"file", training::describe_data(store)}});
-  return s.train(settings, [&](const training::Run& run) {
-    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
-    return std::make_unique<training::StreamSource>(SimulationStream(store, stream), s.options.configurator,
-                                                    training::FiniteRows(s.options.nonfinite, run.nonfinite), run.first.shuffled, o.epochs);
+  return s.together([&] {
+    const State::Use use(s, "train_offline");
+    if (o.validation_split != 0)
+      throw ConfigurationError(
+          fmt::format("OfflineOptions::validation_split = {}; simulations in a file are not split: keep another file back, and "
+                      "give what it holds as validation_sims",
+                      o.validation_split));
+    validate_described(o, "OfflineOptions");
+    const SimulationStore store(file);
+    if (store.size() == 0) throw IoError(fmt::format("\"{}\" holds no simulations; simulate some first", file.string()));
+    training::require_countable("OfflineOptions", o.epochs, "epochs", store.size(), "batches", 1);
+    if (!s.is_consistent) {
+      s.fit_to([&] { return training::first_parts(store, s.options); });
+      s.check_consistency([&] { return training::two_of(training::dataset({store.batch(0)})); });
+    }
+    const StreamOptions stream{.batch_size = o.batch_size, .buffer_bytes = o.buffer_bytes, .seed = s.options.seed};
+    const training::RunSettings settings = training::run_settings(s, "train_offline", o, {{"file", training::describe_data(store)}});
+    return s.train(settings, [&](const training::Run& run) {
+      s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
+      return std::make_unique<training::StreamSource>(SimulationStream(store, stream), s.options.configurator,
+                                                      training::FiniteRows(s.options.nonfinite, run.nonfinite), run.first.shuffled,
+                                                      o.epochs);
+    });
   });
 }
 
 TrainingSummary Trainer::train_from_presimulation(const std::filesystem::path& path, const PresimulationOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_from_presimulation");
-  validate_described(o, "PresimulationOptions");
-  const auto files = training::presimulated_files(path, static_cast<bool>(o.loader));
-  const auto first_part = [&] {
-    if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
-    return training::dataset(o.loader(files.front()));
-  };
-  if (!s.is_consistent) {
-    s.fit_to([&] {
-      if (!o.loader) return training::first_parts(SimulationStore(files.front()), s.options);
-      NonFiniteCount bad;
-      std::string first;
-      return training::finite_dataset(o.loader(files.front()), "the training data", s.options, bad, first)
-          .first_parts(training::kMostFitted);
+  return s.together([&] {
+    const State::Use use(s, "train_from_presimulation");
+    validate_described(o, "PresimulationOptions");
+    const auto files = training::presimulated_files(path, static_cast<bool>(o.loader));
+    const auto first_part = [&] {
+      if (!o.loader) return training::dataset({SimulationStore(files.front()).batch(0)});
+      return training::dataset(o.loader(files.front()));
+    };
+    if (!s.is_consistent) {
+      s.fit_to([&] {
+        if (!o.loader) return training::first_parts(SimulationStore(files.front()), s.options);
+        NonFiniteCount bad;
+        std::string first;
+        return training::finite_dataset(o.loader(files.front()), "the training data", s.options, bad, first)
+            .first_parts(training::kMostFitted);
+      });
+      s.check_consistency([&] { return training::two_of(first_part()); });
+    }
+    const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
+    nlohmann::json described = nlohmann::json::array();
+    for (const auto& file : files) {
+      nlohmann::json& one = described.emplace_back(o.loader ? nlohmann::json::object() : training::describe_data(SimulationStore(file)));
+      one["name"] = file.filename().string();
+    }
+    const training::RunSettings settings =
+        training::run_settings(s, "train_from_presimulation", o, {{"files", std::move(described)}, {"epochs", epochs}});
+    return s.train(settings, [&](const training::Run& run) {
+      return std::make_unique<training::PresimulationSource>(
+          files, s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite), o.loader, epochs, o.batch_size);
     });
-    s.check_consistency([&] { return training::two_of(first_part()); });
-  }
-  const std::int64_t epochs = o.max_epochs > 0 ? o.max_epochs : static_cast<std::int64_t>(files.size());
-  nlohmann::json described = nlohmann::json::array();
-  for (const auto& file : files) {
-    nlohmann::json& one = described.emplace_back(o.loader ? nlohmann::json::object() : training::describe_data(SimulationStore(file)));
-    one["name"] = file.filename().string();
-  }
-  const training::RunSettings settings =
-      training::run_settings(s, "train_from_presimulation", o, {{"files", std::move(described)}, {"epochs", epochs}});
-  return s.train(settings, [&](const training::Run& run) {
-    return std::make_unique<training::PresimulationSource>(
-        files, s.options.configurator, training::FiniteRows(s.options.nonfinite, run.nonfinite), o.loader, epochs, o.batch_size);
   });
 }
 

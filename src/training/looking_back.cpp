@@ -31,8 +31,9 @@ std::optional<Batch> TrainerState::reference(const BatchSource& source, const st
     // Functions with random numbers of their own are not called once more: they would go on with other numbers afterwards.
     if (!model || !model->is_reproducible() || count < kFewest) return {};
     NonFiniteCount ignored;
-    return options.configurator(model->simulate(count, options.seed, "looking back", 0, &pool, options.nonfinite, ignored));
+    return options.configurator(simulate(count, "looking back", 0, options.nonfinite, ignored));
   } catch (const Error& error) {
+    if (ranks) throw;  // another rank may not have failed
     log(LogLevel::info, fmt::format("What was learnt could not be looked at: {}", error.what()));
     return {};
   }
@@ -67,9 +68,10 @@ void TrainerState::keep_reference(const BatchSource& source, const std::optional
     const std::int64_t together = std::clamp<std::int64_t>(count / 16, 1, kTogether);
     NonFiniteCount ignored;
     for (std::int64_t done = 0; done < count; done += together)
-      add(options.configurator(model->simulate(std::min(together, count - done), options.seed, "looking back",
-                                               static_cast<std::uint64_t>(first.batch_size() + done), &pool, options.nonfinite, ignored)));
+      add(options.configurator(simulate(std::min(together, count - done), "looking back",
+                                        static_cast<std::uint64_t>(first.batch_size() + done), options.nonfinite, ignored)));
   } catch (const Error& error) {
+    if (ranks) throw;  // another rank may not have failed
     seen.reference = {};
     log(LogLevel::info, fmt::format("No simulations could be kept to compare data with: {}", error.what()));
   }

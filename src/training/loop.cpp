@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -10,6 +11,7 @@
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/version.hpp"
 #include "core/fork.hpp"
+#include "io/checksum.hpp"
 #include "training/calls.hpp"
 #include "training/interrupt.hpp"
 #include "training/prefetch.hpp"
@@ -61,7 +63,10 @@ class Loop {
   void step();
   void end_epoch();
   void diverge(const Batch& inputs, bool loss_is_finite);
-  void report_step(const StepRecord& record);
+  /// Whether the callback wants to stop.
+  [[nodiscard]] bool report_step(const StepRecord& record);
+  /// What rank 0's callback wants is what all do; an interruption of any is one of all. Throws RanksError if their results differ.
+  void agree(bool& stop, bool& interrupted, const StepRecord& record);
   /// Checkpoints and what is said about them.
   void save();
   void collect_reports();
@@ -99,7 +104,8 @@ Loop::Loop(TrainerState& state, const RunSettings& settings, Run run, BatchSourc
       settings_(settings),
       run_(std::move(run)),
       source_(source),
-      batches_(bayesflow::detail::make_in_process<Prefetcher>(source, state.pool, state.overlaps(), run_.epoch, run_.step)),
+      batches_(bayesflow::detail::make_in_process<Prefetcher>(source, state.pool, state.overlaps() && !source.makes_together(), run_.epoch,
+                                                              run_.step)),
       validation_(std::move(validation)),
       total_(total),
       factor_(std::move(factor)),
@@ -174,6 +180,7 @@ void Loop::step() {
   {
     const Stopwatch watch(summary.simulate_seconds);
     batch = &batches_->next();
+    source_.join(*batch);
     consistent_ = false;  // a replay buffer has the batch from now on
     inputs = &source_.use(epoch, at, *batch);
   }
@@ -231,12 +238,14 @@ void Loop::step() {
              fmt::format("Epoch: {}, Iter: {}, the loss no longer falls: learning rate times {}", epoch + 1, at + 1, *factor_));
     }
   }
-  if (s_.options.progress) report_step(record);
+  bool stop = s_.options.progress && report_step(record), interrupted = guard_.interrupted();
+  if (s_.ranks) agree(stop, interrupted, record);
+  if (stop) end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
   if (adjuster_ && adjuster_->stopping_issued() && running())
     end(Stop::plateau,
         fmt::format("Training ended after epoch {}, iteration {}: the loss no longer falls after {} reductions of the learning rate.",
                     epoch + 1, at + 1, adjuster_->state().resets));
-  if (guard_.interrupted() && running())
+  if (interrupted && running())
     end(Stop::interrupted,
         fmt::format("Training was interrupted after epoch {}, iteration {}; the weights are those of this step.", epoch + 1, at + 1));
   if (s_.checkpoints) {
@@ -269,7 +278,23 @@ void Loop::diverge(const Batch& inputs, bool loss_is_finite) {
   s_.log(LogLevel::warning, run_.summary.reason);
 }
 
-void Loop::report_step(const StepRecord& record) {
+void Loop::agree(bool& stop, bool& interrupted, const StepRecord& record) {
+  const auto all = s_.ranks->meet(bayesflow::detail::Meeting::decision,
+                                  {stop ? 1 : 0, interrupted ? 1 : 0, std::bit_cast<std::int64_t>(record.losses.total()),
+                                   std::bit_cast<std::int64_t>(record.gradient_norm)});
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    stop = stop || all[r][0] != 0;
+    interrupted = interrupted || all[r][1] != 0;
+    if (all[r][2] != all[0][2] || all[r][3] != all[0][3])
+      throw bayesflow::detail::RanksError(
+          fmt::format("Trainer: in epoch {}, iteration {}, rank {} has loss {} and gradient norm {}, rank 0 has {} and {}. All ranks must "
+                      "have the same data and processors of the same kind, and a configurator must give the same each time",
+                      run_.epoch + 1, run_.step, r, std::bit_cast<double>(all[r][2]), std::bit_cast<double>(all[r][3]),
+                      std::bit_cast<double>(all[0][2]), std::bit_cast<double>(all[0][3])));
+  }
+}
+
+bool Loop::report_step(const StepRecord& record) {
   const auto done = static_cast<std::int64_t>(run_.summary.history.steps.size());
   progress_.iteration = run_.step;
   progress_.losses = record.losses;
@@ -277,7 +302,7 @@ void Loop::report_step(const StepRecord& record) {
   progress_.learning_rate = record.learning_rate;
   progress_.iterations_per_second = static_cast<double>(run_.step - epoch_steps_before_) / std::max(since(epoch_start_), 1e-9);
   progress_.seconds_left = static_cast<double>(total_ - done) / progress_.iterations_per_second;
-  if (s_.options.progress(progress_) == Control::stop) end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+  return s_.options.progress(progress_) == Control::stop;
 }
 
 void Loop::end_epoch() {
@@ -307,11 +332,15 @@ void Loop::end_epoch() {
   update_times();
   if (e.steps) {
     run_.summary.history.epochs.push_back(e);
-    if (s_.options.progress && !diverged) {
-      progress_.epoch_done = true;
-      progress_.validation = e.validated ? &run_.summary.history.epochs.back().validation : nullptr;
-      if (s_.options.progress(progress_) == Control::stop && running())
-        end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
+    if (!diverged) {
+      bool stop = false, interrupted = false;
+      if (s_.options.progress) {
+        progress_.epoch_done = true;
+        progress_.validation = e.validated ? &run_.summary.history.epochs.back().validation : nullptr;
+        stop = s_.options.progress(progress_) == Control::stop;
+      }
+      if (s_.ranks) agree(stop, interrupted, {e.validation, 0, 0});
+      if (stop && running()) end(Stop::stopped_by_callback, "Training was stopped by the progress callback.");
     }
   }
   if (!complete) return;
@@ -324,14 +353,15 @@ void Loop::end_epoch() {
   epoch_steps_before_ = 0;
   // The interruption came with the last step of all.
   if (run_.epoch == source_.epochs() && run_.summary.stop == Stop::interrupted) end(Stop::completed, "Training completed.");
-  if (s_.checkpoints && running() && run_.epoch < source_.epochs()) save();
+  if (running() && run_.epoch < source_.epochs()) save();
 }
 
 void Loop::save() {
-  if (!s_.checkpoints) return;
+  if (!s_.keeps_checkpoints) return;
   update_times();
   if (stopper_) run_.stopper = stopper_->state();
   if (adjuster_) run_.adjuster = adjuster_->state();
+  if (!s_.checkpoints) return;  // rank 0 has them
   saved_ = Clock::now();
   s_.checkpoints->write(s_.snapshot(&run_));
 }
@@ -393,7 +423,7 @@ TrainingSummary Loop::finish() {
   } else if (unfinished) {
     save();
     s_.unfinished.reset();
-    if (s_.checkpoints) {
+    if (s_.keeps_checkpoints) {
       update_times();
       s_.unfinished = run_;
       s_.unfinished_is_loaded = false;
@@ -548,7 +578,7 @@ std::optional<Batch> TrainerState::make_validation(const RunSettings& settings, 
     const std::uint64_t first = run.first.validated;
     counters.validated = std::max(counters.validated, first + static_cast<std::uint64_t>(n));
     NonFiniteCount bad;
-    const Simulations simulations = model->simulate(n, options.seed, "validation", first, &pool, options.nonfinite, bad);
+    const Simulations simulations = simulate(n, "validation", first, options.nonfinite, bad);
     validation = options.configurator(simulations);
     if ((bad.dropped || bad.redrawn) && run.epoch == 0 && run.step == 0)
       warn(summary, fmt::format("{} of {} validation simulations were not finite and were {}.", bad.dropped + bad.redrawn, bad.simulated,
@@ -570,7 +600,7 @@ void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool r
     nn::OptimizerOptions chosen = settings.run.optimizer.value_or(nn::OptimizerOptions{});
     schedule = chosen.learning_rate;
     chosen.learning_rate = nn::constant(options.default_lr);
-    optimizer = std::make_unique<nn::Optimizer>(trainable->store(), std::move(chosen));
+    optimizer = std::make_unique<nn::Optimizer>(trainable->store(), std::move(chosen), options.communicator);
   } else if (settings.run.optimizer) {
     schedule = settings.run.optimizer->learning_rate;
   }
@@ -589,9 +619,30 @@ void TrainerState::begin_optimizer(const RunSettings& settings, Run& run, bool r
     optimizer->set_schedule([from, rate](std::int64_t t) { return rate(t - from); });
 }
 
+void TrainerState::require_same_start(const RunSettings& settings) {
+  const nn::ParameterStore& store = trainable->store();
+  const auto checksum = [](const auto& values) { return static_cast<std::int64_t>(io::xxh64(std::as_bytes(std::span(values)))); };
+  std::uint64_t of_buffers = 0;
+  for (const nn::Buffer& buffer : store.buffers())
+    of_buffers = io::xxh64(std::as_bytes(std::span(buffer.floats)), io::xxh64(std::as_bytes(std::span(buffer.integers)), of_buffers));
+  const auto all =
+      ranks->meet(bayesflow::detail::Meeting::run,
+                  {checksum(settings.identity.settings), checksum(std::span(store.values(), static_cast<std::size_t>(store.size()))),
+                   static_cast<std::int64_t>(of_buffers), static_cast<std::int64_t>(counters.steps)});
+  for (std::size_t r = 1; r < all.size(); ++r) {
+    if (all[r] == all[0]) continue;
+    const bool settings_differ = all[r][0] != all[0][0];
+    throw bayesflow::detail::RanksError(fmt::format(
+        "Trainer: rank {} of {} {} than rank 0; all ranks must make the same calls with the same options, data and networks{}", r,
+        all.size(), settings_differ ? "calls another training function, or with other options or data," : "begins with other weights",
+        settings_differ ? fmt::format(". Here it is {}", settings.call) : std::string()));
+  }
+}
+
 TrainingSummary TrainerState::train(const RunSettings& settings, const SourceMaker& make_source) {
   if (const TrainingSummary* ended = ended_before(settings)) return *ended;
   const InterruptGuard guard(options.handle_interrupt);
+  if (ranks) require_same_start(settings);
   const bool resumes = unfinished && options.resume == Resume::program && is_same_run(unfinished->summary, settings.identity);
   Run run = begin(settings);
   run.summary.reason = "Training completed.";

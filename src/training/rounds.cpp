@@ -108,22 +108,38 @@ void RoundsSource::simulate_next(std::int64_t until, ThreadPool* pool) {
   }
 }
 
+/// Takes the round that begins with this simulation from its file. Of several ranks, number 0 has the folder.
+bool RoundsSource::found_file(std::uint64_t first, PreparedBatch& batch) {
+  bool stored = false;
+  NonFiniteCount count;  // up to this round
+  if (!folder_.empty()) {
+    try {
+      stored = read_round(round_file(folder_, first), seed_, first, s_.sim_per_round, next_, count);
+    } catch (const io::NewerFormat&) {
+      throw;
+    } catch (const IoError& error) {
+      batch.warnings.push_back(fmt::format("{} The round is simulated again.", error.what()));
+    }
+  }
+  if (detail::Ranks* ranks = simulating_.ranks()) {
+    const detail::Ranks::Numbers said =
+        ranks->meet(detail::Meeting::simulations, {stored ? 1 : 0, static_cast<std::int64_t>(next_.size())})[0];
+    stored = said[0] == 1;
+    next_.resize(stored ? static_cast<std::size_t>(said[1]) : 0);
+    for (std::size_t i = 0; i < next_.size(); ++i) {
+      NonFiniteCount of_round;
+      next_[i] = training::join(*ranks, {ranks->rank() == 0 ? next_[i] : Simulations(), i == 0 ? count : NonFiniteCount()}, of_round);
+      if (i == 0) count = of_round;
+    }
+  }
+  if (stored) simulating_.set_count(count);
+  return stored;
+}
+
 void RoundsSource::complete(std::int64_t round, ThreadPool* pool, PreparedBatch& batch) {
   while (rounds_ <= round) {
     const std::uint64_t first = first_ + static_cast<std::uint64_t>(rounds_ * s_.sim_per_round);
-    bool stored = false;
-    if (!folder_.empty()) {
-      try {
-        NonFiniteCount count;  // up to this round
-        stored = read_round(round_file(folder_, first), seed_, first, s_.sim_per_round, next_, count);
-        if (stored) simulating_.set_count(count);
-      } catch (const io::NewerFormat&) {
-        throw;
-      } catch (const IoError& error) {
-        batch.warnings.push_back(fmt::format("{} The round is simulated again.", error.what()));
-      }
-    }
-    if (!stored) {
+    if (!found_file(first, batch)) {
       simulate_next(s_.sim_per_round, pool);
       if (!folder_.empty()) {
         try {

@@ -24,7 +24,17 @@ OnlineSource::OnlineSource(Simulating simulating, const Configurator& configurat
 
 void OnlineSource::make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) {
   const std::uint64_t first = first_ + static_cast<std::uint64_t>((epoch * iterations_ + step) * batch_size_);
-  const Simulations simulations = simulating_(batch_size_, first, pool);
+  if (simulating_.ranks())
+    batch.share = simulating_.share(batch_size_, first, pool);
+  else
+    fill(batch, simulating_(batch_size_, first, pool));
+}
+
+void OnlineSource::join(PreparedBatch& batch) {
+  if (simulating_.ranks()) fill(batch, simulating_.join(batch.share));
+}
+
+void OnlineSource::fill(PreparedBatch& batch, const Simulations& simulations) {
   batch.count = simulating_.count();
   batch.rows = simulations.batch_size();
   if (batch.rows) batch.inputs = (*configurator_)(simulations);

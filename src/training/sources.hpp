@@ -13,6 +13,7 @@
 #include "bayesflow/simulation/generative_model.hpp"
 #include "bayesflow/training/options.hpp"
 #include "training/dataset.hpp"
+#include "training/shared_simulations.hpp"
 
 namespace bayesflow::training {
 
@@ -22,6 +23,7 @@ struct PreparedBatch {
   std::int64_t rows = 0;  // simulations that the configurator was given; 0: nothing is left of it, so there is no step
   NonFiniteCount count;   // of all batches up to this one
   std::vector<std::string> warnings;
+  SimulationShare share;  // of several ranks: what this one has simulated for it
   void begin();
 };
 
@@ -39,6 +41,10 @@ class BatchSource {
   [[nodiscard]] virtual std::int64_t seen(std::int64_t epoch, std::int64_t step) const { return simulations(epoch, step); }
   /// `pool` is null on another thread than the trainer's.
   virtual void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) = 0;
+  /// Of several ranks: makes the batch whole, with what the others have simulated; called on the trainer's thread, before `use`.
+  virtual void join(PreparedBatch& /*batch*/) {}
+  /// Whether `make` speaks to the other ranks, which can be done on the trainer's thread alone.
+  [[nodiscard]] virtual bool makes_together() const { return false; }
   /// What to train on once the batch is there; called on the trainer's thread, before the next `make` that reuses `batch`.
   virtual const Batch& use(std::int64_t /*epoch*/, std::int64_t /*step*/, PreparedBatch& batch) { return batch.inputs; }
   /// The first of given simulations, at most `count`; nothing where they are simulated.
@@ -53,11 +59,20 @@ class BatchSource {
 /// Simulates for training, with the user's wish for values that are not finite, and counts these.
 class Simulating {
  public:
-  Simulating(const GenerativeModel& model, std::uint64_t seed, NonFinitePolicy policy, NonFiniteCount so_far)
-      : model_(&model), seed_(seed), policy_(policy), count_(so_far) {}
+  /// `ranks`: null for one.
+  Simulating(const GenerativeModel& model, std::uint64_t seed, NonFinitePolicy policy, NonFiniteCount so_far, detail::Ranks* ranks)
+      : model_(&model), seed_(seed), policy_(policy), count_(so_far), ranks_(ranks) {}
+  /// All of them; of several ranks on the trainer's thread.
   [[nodiscard]] Simulations operator()(std::int64_t batch_size, std::uint64_t first, ThreadPool* pool) {
+    if (ranks_) return join(share(batch_size, first, pool));
     return model_->simulate(batch_size, seed_, "train", first, pool, policy_, count_);
   }
+  /// The same in two steps, the first of them on any thread.
+  [[nodiscard]] SimulationShare share(std::int64_t batch_size, std::uint64_t first, ThreadPool* pool) const {
+    return simulate_share(*ranks_, *model_, batch_size, seed_, "train", first, pool, policy_);
+  }
+  [[nodiscard]] Simulations join(const SimulationShare& mine) { return training::join(*ranks_, mine, count_); }
+  [[nodiscard]] detail::Ranks* ranks() const { return ranks_; }
   [[nodiscard]] const GenerativeModel& model() const { return *model_; }
   [[nodiscard]] const NonFiniteCount& count() const { return count_; }
   void set_count(const NonFiniteCount& count) { count_ = count; }
@@ -67,6 +82,7 @@ class Simulating {
   std::uint64_t seed_;
   NonFinitePolicy policy_;
   NonFiniteCount count_;
+  detail::Ranks* ranks_;
 };
 
 /// train_online: every batch is simulated.
@@ -78,8 +94,11 @@ class OnlineSource : public BatchSource {
   std::int64_t steps(std::int64_t) const override { return iterations_; }
   std::int64_t simulations(std::int64_t epoch, std::int64_t step) const override { return (epoch * iterations_ + step + 1) * batch_size_; }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
+  void join(PreparedBatch& batch) override;
 
  private:
+  void fill(PreparedBatch& batch, const Simulations& simulations);
+
   Simulating simulating_;
   const Configurator* configurator_;
   std::uint64_t first_;
@@ -148,8 +167,10 @@ class RoundsSource : public BatchSource {
   std::int64_t total_steps() const override;
   std::int64_t simulations(std::int64_t epoch, std::int64_t) const override { return (epoch / s_.epochs + 1) * s_.sim_per_round; }
   void make(std::int64_t epoch, std::int64_t step, ThreadPool* pool, PreparedBatch& batch) override;
+  bool makes_together() const override { return simulating_.ranks() != nullptr; }
 
  private:
+  [[nodiscard]] bool found_file(std::uint64_t first, PreparedBatch& batch);
   [[nodiscard]] std::int64_t steps_of_round(std::int64_t round) const;
   void complete(std::int64_t round, ThreadPool* pool, PreparedBatch& batch);
   void simulate_next(std::int64_t until, ThreadPool* pool);

@@ -10,6 +10,7 @@
 
 #include "bayesflow/training/trainer.hpp"
 #include "core/in_use.hpp"
+#include "core/ranks.hpp"
 #include "training/checkpoints.hpp"
 #include "training/identity.hpp"
 #include "training/run.hpp"
@@ -36,9 +37,10 @@ struct Workspace {
 
 /// The names of its losses, and weight decay.
 [[nodiscard]] LossTerms::Names names_with_decay(const Trainable& trainable);
-/// Gradients of a batch's loss into the workspace, for one step of number `step`. Without decay that term is 0.
+/// Gradients of a batch's loss into the workspace, for one step of number `step`. Without decay that term is 0. `ranks`: null for one.
 [[nodiscard]] LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& workspace, const LossTerms::Names& names,
-                                    bool has_decay, std::uint64_t seed, std::uint64_t step, ThreadPool& pool);
+                                    bool has_decay, std::uint64_t seed, std::uint64_t step, ThreadPool& pool,
+                                    bayesflow::detail::Ranks* ranks = nullptr);
 [[nodiscard]] bool has_decay(const Trainable& trainable);
 
 /// Sentences about parameters and data of a scale that networks do not learn from, with what to write instead.
@@ -52,7 +54,9 @@ struct TrainerState {
   std::optional<GenerativeModel> model;
   TrainerOptions options;
   ThreadPool pool;
-  bool is_consistent = false;  // the networks have their widths
+  std::unique_ptr<bayesflow::detail::Ranks> ranks;  // null: this process alone
+  bool keeps_checkpoints = false;                   // this process, or rank 0 for all
+  bool is_consistent = false;                       // the networks have their widths
   std::unique_ptr<Workspace> workspace;
   std::unique_ptr<nn::Optimizer> optimizer;  // that goes on from call to call, or of the present run
   nn::Schedule schedule;                     // that came with it; empty: the default
@@ -89,7 +93,27 @@ struct TrainerState {
   void fit_to(const std::function<std::vector<Simulations>()>& first);
   std::vector<std::string> notes;  // about that, for the next run
   [[nodiscard]] const GenerativeModel& require_model(const char* function) const;
-  [[nodiscard]] Simulating simulating(const Run& run) const { return {*model, options.seed, options.nonfinite, run.nonfinite}; }
+  [[nodiscard]] Simulating simulating(const Run& run) const {
+    return {*model, options.seed, options.nonfinite, run.nonfinite, ranks.get()};
+  }
+  /// Of another sequence than the one that is trained on; by all ranks together.
+  [[nodiscard]] Simulations simulate(std::int64_t n, std::string_view purpose, std::uint64_t first, const NonFinitePolicy& policy,
+                                     NonFiniteCount& count);
+  /// What f throws ends the other ranks, too.
+  template <class F>
+  auto together(F&& f) {
+    try {
+      return f();
+    } catch (const bayesflow::detail::RanksError&) {
+      throw;
+    } catch (const std::exception& error) {
+      if (ranks) ranks->fail(error.what());
+      throw;
+    } catch (...) {
+      if (ranks) ranks->fail("an exception of an unknown class");
+      throw;
+    }
+  }
   [[nodiscard]] bool overlaps() const;
 
   using SourceMaker = std::function<std::unique_ptr<BatchSource>(const Run&)>;
@@ -121,6 +145,7 @@ struct TrainerState {
   [[nodiscard]] const TrainingSummary* ended_before(const RunSettings& settings);
   [[nodiscard]] Run begin(const RunSettings& settings);
   [[nodiscard]] std::optional<Batch> make_validation(const RunSettings& settings, const Run& run, TrainingSummary& summary);
+  void require_same_start(const RunSettings& settings);
   void begin_optimizer(const RunSettings& settings, Run& run, bool resumed, std::int64_t total, const std::shared_ptr<double>& factor);
 };
 

@@ -39,8 +39,13 @@ TrainerState::TrainerState(std::shared_ptr<Trainable> t, std::optional<Generativ
         "TrainerOptions::configurator is given, and what is trained has an adapter, which takes its place; leave one of them out");
   if (!options.configurator)
     options.configurator = [own = trainable](const Simulations& simulations) { return own->configure(simulations); };
-  if (!options.checkpoint_path.empty())
-    checkpoints = bayesflow::detail::make_in_process<Checkpoints>(options.checkpoint_path, options.max_to_keep);
+  if (options.communicator && options.communicator->size() > 1) {
+    ranks = std::make_unique<bayesflow::detail::Ranks>(options.communicator);
+    if (ranks->rank() > 0) options.logger = {}, options.progress = {};
+  }
+  keeps_checkpoints = !options.checkpoint_path.empty();
+  if (keeps_checkpoints && (!ranks || ranks->rank() == 0))
+    together([&] { checkpoints = bayesflow::detail::make_in_process<Checkpoints>(options.checkpoint_path, options.max_to_keep); });
 }
 
 TrainerState::Use::Use(TrainerState& state, const char* function)
@@ -92,6 +97,12 @@ void TrainerState::fit_to(const std::function<std::vector<Simulations>()>& first
     notes.push_back(std::move(note));
 }
 
+Simulations TrainerState::simulate(std::int64_t n, std::string_view purpose, std::uint64_t first, const NonFinitePolicy& policy,
+                                   NonFiniteCount& count) {
+  if (!ranks) return model->simulate(n, options.seed, purpose, first, &pool, policy, count);
+  return join(*ranks, simulate_share(*ranks, *model, n, options.seed, purpose, first, &pool, policy), count);
+}
+
 void TrainerState::fit_to_pilot() {
   const std::int64_t count = trainable->pilot();
   fit_to([&] {
@@ -101,7 +112,7 @@ void TrainerState::fit_to_pilot() {
     std::vector<Simulations> out;
     NonFiniteCount ignored;
     for (std::int64_t first = 0; first < count; first += each)
-      out.push_back(model->simulate(each, options.seed, "pilot", static_cast<std::uint64_t>(first), &pool, options.nonfinite, ignored));
+      out.push_back(simulate(each, "pilot", static_cast<std::uint64_t>(first), options.nonfinite, ignored));
     std::erase_if(out, [](const Simulations& part) { return part.batch_size() == 0; });
     return out;
   });
@@ -120,13 +131,15 @@ void TrainerState::check_consistency(const std::function<Simulations()>& two) {
     const auto check = trainable->loss(tape, inputs);
     if (!std::isfinite(static_cast<double>(check.total.data()[0])))
       throw ConfigurationError("the loss of two simulations is not finite; check the scale of parameters and data");
+  } catch (const bayesflow::detail::RanksError&) {
+    throw;
   } catch (const std::exception& error) {
     throw ConfigurationError(fmt::format(
         "Trainer: the consistency check failed, so model, configurator and networks do not fit together. Cause: {}", error.what()));
   }
   is_consistent = true;
   log(LogLevel::info, "Done.");
-  if (checkpoints) resume_from_checkpoint();
+  if (keeps_checkpoints) resume_from_checkpoint();
 }
 
 LossTerms::Names names_with_decay(const Trainable& trainable) {
@@ -153,7 +166,7 @@ void add_terms(LossTerms& out, const Trainable::LossTensors& tensors, double sha
 }  // namespace
 
 LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& workspace, const LossTerms::Names& names, bool has_decay,
-                      std::uint64_t seed, std::uint64_t step, ThreadPool& pool) {
+                      std::uint64_t seed, std::uint64_t step, ThreadPool& pool, bayesflow::detail::Ranks* ranks) {
   const bayesflow::detail::FlushDenormals guard;
   {
     const nn::WeightLock::Updating updating(trainable.store().lock());  // one step's weights and buffers, for who reads meanwhile
@@ -161,9 +174,17 @@ LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& work
   }
   auto& [tape, gradients, precision] = workspace;
   gradients.clear();
-  tape.reset({.gradients = true, .training = true, .seed = seed, .step = step, .lanes = &gradients, .pool = &pool, .precision = precision});
+  tape.reset({.gradients = true,
+              .training = true,
+              .seed = seed,
+              .step = step,
+              .lanes = &gradients,
+              .pool = &pool,
+              .precision = precision,
+              .ranks = ranks});
   const Trainable::LossTensors t = trainable.loss(tape, inputs);
-  if (precision != Precision::float32 && tape.bfloat16_flops() == 0)
+  const bool counts = !ranks || ranks->rank() == 0;  // others may have no lane
+  if (precision != Precision::float32 && counts && tape.bfloat16_flops() == 0)
     throw ConfigurationError(
         "Trainer: precision is bfloat16, but these networks multiply nothing in it: that takes a dense layer with 32 inputs and 5 outputs "
         "or more; leave it at float32");
@@ -175,7 +196,7 @@ LossTerms gradient_of(Trainable& trainable, const Batch& inputs, Workspace& work
 }
 
 LossTerms TrainerState::gradient(const Batch& inputs, bool has_decay) {
-  return gradient_of(*trainable, inputs, *workspace, loss_names, has_decay, options.seed, counters.steps, pool);
+  return gradient_of(*trainable, inputs, *workspace, loss_names, has_decay, options.seed, counters.steps, pool, ranks.get());
 }
 
 LossTerms TrainerState::validate(const Batch& inputs, bool has_decay) {
@@ -191,7 +212,8 @@ LossTerms TrainerState::validate(const Batch& inputs, bool has_decay) {
                 .seed = options.seed,
                 .step = counters.steps,
                 .pool = &pool,
-                .precision = options.precision});
+                .precision = options.precision,
+                .ranks = ranks.get()});
     add_terms(out, trainable->loss(tape, all > kPiece ? inputs.rows(first, last) : inputs),
               static_cast<double>(last - first) / static_cast<double>(all));
   }
@@ -273,7 +295,7 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
     if (static_cast<std::int64_t>(from.optimizer->first.size()) < store.number_of_values()) refuse("its optimizer's moments are too short");
     schedule = from.optimizer->options.learning_rate;
     from.optimizer->options.learning_rate = nn::constant(options.default_lr);
-    optimizer = std::make_unique<nn::Optimizer>(store, from.optimizer->options);
+    optimizer = std::make_unique<nn::Optimizer>(store, from.optimizer->options, options.communicator);
     copy(from.optimizer->first, optimizer->first_moments().data());
     if (!optimizer->second_moments().empty()) copy(from.optimizer->second, optimizer->second_moments().data());
     optimizer->set_steps_taken(from.optimizer->steps);
@@ -320,7 +342,9 @@ void TrainerState::restore(Snapshot from, const std::string& file) {
 
 void TrainerState::resume_from_checkpoint() {
   std::vector<std::string> remarks;
-  auto found = checkpoints->newest(remarks);
+  std::optional<Checkpoints::Found> found;
+  if (checkpoints) found = checkpoints->newest(remarks);
+  if (ranks) found = found_by_rank_0(*ranks, std::move(found));
   for (const std::string& remark : remarks)
     log(LogLevel::warning, fmt::format("A checkpoint cannot be used, and the one before it is tried: {}", remark));
   if (!found) return;
@@ -341,11 +365,13 @@ Trainer::Trainer(std::shared_ptr<Trainable> trained, GenerativeModel model, Trai
   options.validate();
   state_ = std::make_unique<State>(std::move(trained), std::optional<GenerativeModel>(std::move(model)), std::move(options));
   State& s = *state_;
-  s.fit_to_pilot();
-  s.check_consistency([&s] {
-    // Two there must be, even if some are dropped later.
-    NonFiniteCount ignored;
-    return s.model->simulate(2, s.options.seed, "check", 0, nullptr, s.options.nonfinite.keeping_count(), ignored);
+  s.together([&s] {
+    s.fit_to_pilot();
+    s.check_consistency([&s] {
+      // Two there must be, even if some are dropped later.
+      NonFiniteCount ignored;
+      return s.simulate(2, "check", 0, s.options.nonfinite.keeping_count(), ignored);
+    });
   });
 }
 
@@ -361,6 +387,7 @@ Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 void Trainer::release_checkpoints() {
   const bayesflow::detail::InUse::Scope use(state_->in_use, "Trainer::release_checkpoints", "trainer is training", "wait for its end");
   state_->checkpoints.reset();
+  state_->keeps_checkpoints = false;
 }
 const TrainerOptions& Trainer::options() const { return state_->options; }
 Trainable& Trainer::trainable() const { return *state_->trainable; }
@@ -375,45 +402,51 @@ Simulations Trainer::finite(const Simulations& simulations) const {
 
 TrainingSummary Trainer::train_online(const OnlineOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_online");
-  validate_described(o, "OnlineOptions");
-  training::require_countable("OnlineOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
-  (void)s.require_model("train_online");
-  const RunSettings settings = training::run_settings(s, "train_online", o);
-  return s.train(settings, [&](const training::Run& run) {
-    return std::make_unique<training::OnlineSource>(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs,
-                                                    o.iterations_per_epoch, o.batch_size);
+  return s.together([&] {
+    const State::Use use(s, "train_online");
+    validate_described(o, "OnlineOptions");
+    training::require_countable("OnlineOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+    (void)s.require_model("train_online");
+    const RunSettings settings = training::run_settings(s, "train_online", o);
+    return s.train(settings, [&](const training::Run& run) {
+      return std::make_unique<training::OnlineSource>(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs,
+                                                      o.iterations_per_epoch, o.batch_size);
+    });
   });
 }
 
 TrainingSummary Trainer::train_experience_replay(const ReplayOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_experience_replay");
-  validate_described(o, "ReplayOptions");
-  training::require_countable("ReplayOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
-  (void)s.require_model("train_experience_replay");
-  const RunSettings settings = training::run_settings(s, "train_experience_replay", o);
-  return s.train(settings, [&](const training::Run& run) {
-    s.replay.set_capacity(o.buffer_capacity);
-    const training::OnlineSource online(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs, o.iterations_per_epoch,
-                                        o.batch_size);
-    return std::make_unique<training::ReplaySource>(online, s.replay, s.options.seed, run.first.steps);
+  return s.together([&] {
+    const State::Use use(s, "train_experience_replay");
+    validate_described(o, "ReplayOptions");
+    training::require_countable("ReplayOptions", o.epochs, "epochs", o.iterations_per_epoch, "iterations", o.batch_size);
+    (void)s.require_model("train_experience_replay");
+    const RunSettings settings = training::run_settings(s, "train_experience_replay", o);
+    return s.train(settings, [&](const training::Run& run) {
+      s.replay.set_capacity(o.buffer_capacity);
+      const training::OnlineSource online(s.simulating(run), s.options.configurator, run.first.simulated, o.epochs, o.iterations_per_epoch,
+                                          o.batch_size);
+      return std::make_unique<training::ReplaySource>(online, s.replay, s.options.seed, run.first.steps);
+    });
   });
 }
 
 TrainingSummary Trainer::train_rounds(const RoundsOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_rounds");
-  validate_described(o, "RoundsOptions");
-  training::require_countable("RoundsOptions", o.rounds, "rounds", o.epochs, "epochs", o.sim_per_round);
-  (void)s.require_model("train_rounds");
-  const RunSettings settings = training::run_settings(s, "train_rounds", o);
-  return s.train(settings, [&](const training::Run& run) {
-    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.rounds * o.epochs);
-    return std::make_unique<training::RoundsSource>(s.simulating(run), s.options.configurator, s.options.seed, run.first.simulated,
-                                                    run.first.shuffled,
-                                                    training::RoundsSource::Settings{o.rounds, o.sim_per_round, o.epochs, o.batch_size},
-                                                    s.overlaps(), s.checkpoints ? s.checkpoints->folder() : std::filesystem::path());
+  return s.together([&] {
+    const State::Use use(s, "train_rounds");
+    validate_described(o, "RoundsOptions");
+    training::require_countable("RoundsOptions", o.rounds, "rounds", o.epochs, "epochs", o.sim_per_round);
+    (void)s.require_model("train_rounds");
+    const RunSettings settings = training::run_settings(s, "train_rounds", o);
+    return s.train(settings, [&](const training::Run& run) {
+      s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.rounds * o.epochs);
+      return std::make_unique<training::RoundsSource>(s.simulating(run), s.options.configurator, s.options.seed, run.first.simulated,
+                                                      run.first.shuffled,
+                                                      training::RoundsSource::Settings{o.rounds, o.sim_per_round, o.epochs, o.batch_size},
+                                                      s.overlaps(), s.checkpoints ? s.checkpoints->folder() : std::filesystem::path());
+    });
   });
 }
 
@@ -423,35 +456,37 @@ TrainingSummary Trainer::train_offline(const Simulations& simulations, const Off
 
 TrainingSummary Trainer::train_offline(const std::vector<Simulations>& parts, const OfflineOptions& o) {
   State& s = *state_;
-  const State::Use use(s, "train_offline");
-  validate_described(o, "OfflineOptions");
-  NonFiniteCount bad;
-  std::string first_bad;
-  training::Dataset given = training::finite_dataset(parts, "the training data", s.options, bad, first_bad);
-  std::optional<Simulations> held_out;
-  for (const Simulations& part : given.parts())
-    part.for_each([&](std::string_view name, FieldRole role, const Array& values) {
-      if (role == FieldRole::shared && values.rank() == 1 && part.batch_size() > 2 && values.dim(0) == part.batch_size())
-        s.log(LogLevel::warning,
-              fmt::format("{} has {} values, as many as there are simulations, and each simulation is given all of them: for one value a "
-                          "simulation give a batchable context, or a dictionary for each value.",
-                          name, part.batch_size()));
+  return s.together([&] {
+    const State::Use use(s, "train_offline");
+    validate_described(o, "OfflineOptions");
+    NonFiniteCount bad;
+    std::string first_bad;
+    training::Dataset given = training::finite_dataset(parts, "the training data", s.options, bad, first_bad);
+    std::optional<Simulations> held_out;
+    for (const Simulations& part : given.parts())
+      part.for_each([&](std::string_view name, FieldRole role, const Array& values) {
+        if (role == FieldRole::shared && values.rank() == 1 && part.batch_size() > 2 && values.dim(0) == part.batch_size())
+          s.log(LogLevel::warning,
+                fmt::format("{} has {} values, as many as there are simulations, and each simulation is given all of them: for one value a "
+                            "simulation give a batchable context, or a dictionary for each value.",
+                            name, part.batch_size()));
+      });
+    if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
+    const auto data = std::make_shared<const training::Dataset>(std::move(given));
+    training::require_countable("OfflineOptions", o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
+    if (!s.is_consistent) {
+      s.fit_to([&] { return data->first_parts(training::kMostFitted); });
+      s.check_consistency([&] { return training::two_of(*data); });
+    }
+    RunSettings settings = training::run_settings(s, "train_offline", o, training::describe_data(s, *data));
+    settings.given = bad;
+    settings.first_given = first_bad;
+    if (held_out) settings.run.validation_sims = std::move(*held_out);
+    return s.train(settings, [&](const training::Run& run) {
+      s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
+      return std::make_unique<training::OfflineSource>(data, s.options.configurator, s.options.seed, run.first.shuffled, o.epochs,
+                                                       o.batch_size);
     });
-  if (o.validation_split != 0) held_out = training::hold_out(given, o, s.options.seed);
-  const auto data = std::make_shared<const training::Dataset>(std::move(given));
-  training::require_countable("OfflineOptions", o.epochs, "epochs", data->number_of_batches(o.batch_size), "batches", 1);
-  if (!s.is_consistent) {
-    s.fit_to([&] { return data->first_parts(training::kMostFitted); });
-    s.check_consistency([&] { return training::two_of(*data); });
-  }
-  RunSettings settings = training::run_settings(s, "train_offline", o, training::describe_data(s, *data));
-  settings.given = bad;
-  settings.first_given = first_bad;
-  if (held_out) settings.run.validation_sims = std::move(*held_out);
-  return s.train(settings, [&](const training::Run& run) {
-    s.counters.shuffled = run.first.shuffled + static_cast<std::uint64_t>(o.epochs);
-    return std::make_unique<training::OfflineSource>(data, s.options.configurator, s.options.seed, run.first.shuffled, o.epochs,
-                                                     o.batch_size);
   });
 }
 

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <variant>
 #include <vector>
 
+#include "bayesflow/core/communicator.hpp"
 #include "bayesflow/core/log.hpp"
 #include "bayesflow/data/configurator.hpp"
 #include "bayesflow/data/simulations.hpp"
@@ -54,10 +56,14 @@ struct TrainerOptions {
   /// Of the products of dense layers, in training and validation; weights, moments and sums are float32 with either. ConfigurationError at
   /// the first step if the networks have no layer that bfloat16 changes.
   Precision precision = Precision::float32;
+  /// Of the processes (ranks) that train together, each with the same program; null: this one alone. They share out simulations and
+  /// networks, and one seed gives one result for any number of them. Rank 0 writes checkpoints, logs and calls `progress`; Ctrl-C may reach
+  /// any.
+  std::shared_ptr<Communicator> communicator = {};
   void validate() const;  ///< throws ConfigurationError naming field, value and constraint
 };
 
-/// Functions (configurator, logger, progress) are no options that a file could hold.
+/// Functions (configurator, logger, progress) and the communicator are no options that a file could hold.
 template <class V>
 void describe(V& v, TrainerOptions& o) {
   v("seed", o.seed);
