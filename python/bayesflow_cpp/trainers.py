@@ -134,7 +134,13 @@ class Trainer:
     resume : "program" or "state"
         "program": calls that had ended when the checkpoint was written return what they returned. "state": every call is a new one.
     progress : bool or callable
-        Progress bars (tqdm).
+        Progress bars (tqdm). A callable is called instead after every step, and after every epoch and its validation (`epoch_done`), with one object:
+        `epoch`, `epochs`, `iteration`, `iterations`, `losses` and `validation` (terms by name), `average_loss`, `learning_rate`, `iterations_per_second`,
+        `seconds_left`. If it returns False, the run ends there; an exception ends it, too, with the weights of the last step in a checkpoint.
+    communicator : mpi4py.MPI.Comm, optional
+        Of the processes (ranks) that train together, all of which run the same program: `mpirun -n 4 python program.py` with
+        `communicator=MPI.COMM_WORLD`. They share out simulations and networks, and results have the same bits for any number of them.
+        Rank 0 keeps checkpoints and shows progress. Any object with mpi4py's `Get_rank`, `Get_size` and `Allgather` serves.
     precision : "float32" or "bfloat16"
         Of the matrix products of dense layers with 32 inputs and 5 outputs or more, in training and validation. With "bfloat16" their factors are rounded
         to 8 significant bits; weights, moments of the optimizer, sums, log-determinants and losses are float32 with either. Faster on CPUs with
@@ -144,12 +150,15 @@ class Trainer:
     def __init__(self, amortizer: Amortizer, generative_model: GenerativeModel | Function | None = None, configurator: Function | None = None,
                  checkpoint_path: Path | None = None, max_to_keep: int = 3, default_lr: float = 5e-4, skip_checks: bool = False,
                  memory: bool | SimulationMemory = False, *, memory_kwargs: Settings | None = None, num_models: int | None = None, seed: int = 0, threads: int = 0, nonfinite: str = "refuse", max_dropped_share: float = 0.1, overlap: str = "auto",
-                 checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True, precision: str = "float32") -> None:  # fmt: skip
+                 checkpoint_minutes: float = 10.0, resume: str = "program", progress: bool = True, precision: str = "float32", communicator: Any | None = None) -> None:  # fmt: skip
         as_choice(nonfinite, "Trainer: nonfinite", ("refuse", "drop", "redraw"))
         as_choice(overlap, "Trainer: overlap", ("auto", "on", "off"))
         as_choice(resume, "Trainer: resume", ("program", "state"))
         as_choice(precision, "Trainer: precision", ("float32", "bfloat16"))
         progress = progress if callable(progress) else as_flag(progress, "Trainer: progress")
+        missing = [name for name in ("Get_rank", "Get_size", "Allgather") if not hasattr(communicator, name)]
+        if communicator is not None and missing:
+            raise ConfigurationError(f"Trainer: communicator must be one of mpi4py (MPI.COMM_WORLD) or have its {', '.join(missing)}; got {type(communicator).__name__}")
         if isinstance(generative_model, Amortizer):
             raise ConfigurationError(f"Trainer: the amortizer comes first, then the generative model; got a {type(amortizer).__name__} first: exchange them")
         if not isinstance(amortizer, Amortizer):
@@ -178,13 +187,14 @@ class Trainer:
         self._maker, model = self._engine_model(generative_model)
         self._progress, self._turn = TrainingProgress(progress), threading.Lock()
         self._trains, self._is_replaced = 0, False  # calls of training functions that go on
-        folder = "" if checkpoint_path is None else os.path.realpath(as_path(checkpoint_path, "Trainer: checkpoint_path"))
+        self._rank = 0 if communicator is None else communicator.Get_rank()
+        folder = "" if checkpoint_path is None or self._rank > 0 else os.path.realpath(as_path(checkpoint_path, "Trainer: checkpoint_path"))
         former = _of_folder.get(folder)
         if former is not None and former._trains == 0:  # a notebook's cell that is run again: the name still holds the trainer of the last time
             former._core.release_checkpoints()
             former._is_replaced = True
         self._core = _core.Trainer(
-            amortizer._core, model, self._configurator, progress if callable(progress) else self._progress, 0.1, seed=seed, threads=threads,
+            amortizer._core, model, self._configurator, self._progress, 0.1, progress if callable(progress) else None, communicator, seed=seed, threads=threads,
             default_lr=default_lr, nonfinite={"action": nonfinite, "max_share": max_dropped_share}, overlap=overlap,
             checkpoint_path="" if checkpoint_path is None else as_path(checkpoint_path, "Trainer: checkpoint_path"), max_to_keep=max_to_keep,
             checkpoint_minutes=checkpoint_minutes, resume=resume, precision=precision,
@@ -380,7 +390,7 @@ class Trainer:
             self._turn.release()
         self._kept_optimizer = optimizer if run["reuse_optimizer"] else None
         self.optimizer = (Adam() if optimizer is None else optimizer) if run["reuse_optimizer"] else None
-        if self.simulation_memory is not None and self.checkpoint_path is not None:
+        if self.simulation_memory is not None and self.checkpoint_path is not None and self._rank == 0:
             self.simulation_memory.save_to_file(self.checkpoint_path)
         self.amortizer._trained = self._facts()
         if summary.stop == "interrupted":

@@ -34,10 +34,18 @@ nb::object object_of(nb::python_error& error) {
 #endif
 }
 
-std::string text_of(nb::python_error& error) {
+std::shared_ptr<nb::object> kept_object_of(nb::python_error& error) {
   const nb::gil_scoped_acquire gil;
   const nb::object exception = object_of(error);
   keep(exception);
+  return {new nb::object(exception), [](nb::object* o) {
+            const nb::gil_scoped_acquire again;
+            delete o;
+          }};
+}
+
+std::string text_of(const nb::object& exception) {
+  const nb::gil_scoped_acquire gil;
   return nb::str(exception).c_str();
 }
 
@@ -54,8 +62,9 @@ const char* name_of(const Error& error) {
 void translate(const std::exception_ptr& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
-  } catch (const PythonFailure&) {
-    const nb::object original = take();
+  } catch (const PythonFailure& failure) {
+    const nb::object original = failure.original();
+    (void)take();
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(original.ptr())), original.ptr());
   } catch (const Error& error) {
     // KeyboardInterrupt and SystemExit are no failures that the library could add words to.
@@ -80,7 +89,8 @@ void check_signals() {
   throw PythonFailure(raised);
 }
 
-PythonFailure::PythonFailure(nb::python_error& error) : SimulationError(text_of(error)) {}
+PythonFailure::PythonFailure(nb::python_error& error) : PythonFailure(kept_object_of(error)) {}
+PythonFailure::PythonFailure(std::shared_ptr<nb::object> original) : SimulationError(text_of(*original)), original_(std::move(original)) {}
 
 Logger python_logger() {
   return [](LogLevel level, std::string_view text) {

@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "bayesflow/core/errors.hpp"
@@ -36,6 +37,11 @@ void bind_workflow(nb::module_& m);
 class PythonFailure : public SimulationError {
  public:
   explicit PythonFailure(nb::python_error& error);
+  [[nodiscard]] const nb::object& original() const { return *original_; }
+
+ private:
+  explicit PythonFailure(std::shared_ptr<nb::object> original);
+  std::shared_ptr<nb::object> original_;
 };
 
 /// Messages to the "bayesflow_cpp" logger of Python's logging module.

@@ -1,11 +1,15 @@
 /// Trainers.
+#include <fmt/format.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <tuple>
 
 #include "amortizers.hpp"
@@ -103,6 +107,91 @@ ProgressCallback progress_of(nb::object function, double interval) {
     }
   };
 }
+
+/// What a user's callback is given.
+struct TrainingState {
+  Progress progress;
+  std::optional<LossTerms> validation;
+};
+
+nb::dict terms_by_name(const LossTerms& terms) {
+  nb::dict out;
+  for (std::size_t i = 0; i < terms.size(); ++i) out[terms.name(i).c_str()] = terms.value(i);
+  return out;
+}
+
+/// Calls Python after every step and epoch. Only False ends the run.
+ProgressCallback callback_of(nb::object function) {
+  return [shared = share(std::move(function))](const Progress& p) {
+    if (running().ending.load(std::memory_order_relaxed)) return Control::stop;
+    const nb::gil_scoped_acquire gil;
+    try {
+      const nb::object answer = (*shared)(TrainingState{p, p.epoch_done && p.validation ? std::optional(*p.validation) : std::nullopt});
+      return answer.is_none() || nb::cast<bool>(answer) ? Control::proceed : Control::stop;
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    } catch (const nb::cast_error&) {
+      throw ConfigurationError("Trainer: a callback must return True or None to go on, or False to end training");
+    }
+  };
+}
+
+/// A communicator of mpi4py, or an object with these of its methods: Get_rank, Get_size, Allgather and, if there is one, Alltoallv. They
+/// are given views of memory that is valid during the call.
+class PythonCommunicator final : public Communicator {
+ public:
+  explicit PythonCommunicator(nb::object object)
+      : rank_(nb::cast<int>(object.attr("Get_rank")())),
+        size_(nb::cast<int>(object.attr("Get_size")())),
+        has_all_to_all_(nb::hasattr(object, "Alltoallv")),
+        object_(share(std::move(object))) {}
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
+    call([&] { object_->attr("Allgather")(view(mine), view(all)); });
+  }
+  void all_to_all(std::span<const std::byte> sent, std::span<const std::size_t> sent_bytes, std::span<std::byte> received,
+                  std::span<const std::size_t> received_bytes) override {
+    if (!has_all_to_all_) return Communicator::all_to_all(sent, sent_bytes, received, received_bytes);
+    call([&] {
+      object_->attr("Alltoallv")(nb::make_tuple(view(sent), lengths(sent_bytes)), nb::make_tuple(view(received), lengths(received_bytes)));
+    });
+  }
+
+ private:
+  template <class F>
+  static void call(const F& f) {
+    const nb::gil_scoped_acquire gil;
+    try {
+      f();
+    } catch (nb::python_error& error) {
+      throw PythonFailure(error);
+    }
+  }
+  static nb::object view(const std::byte* bytes, std::size_t count, int flags) {
+    static constexpr std::byte kNothing{};  // of no bytes there is no place
+    void* at = const_cast<std::byte*>(count ? bytes : &kNothing);
+    return nb::steal(PyMemoryView_FromMemory(static_cast<char*>(at), static_cast<Py_ssize_t>(count), flags));
+  }
+  static nb::object view(std::span<const std::byte> bytes) { return view(bytes.data(), bytes.size(), PyBUF_READ); }
+  static nb::object view(std::span<std::byte> bytes) { return view(bytes.data(), bytes.size(), PyBUF_WRITE); }
+  /// (counts, displacements)
+  static nb::tuple lengths(std::span<const std::size_t> bytes) {
+    nb::list counts, offsets;
+    std::size_t at = 0;
+    for (const std::size_t n : bytes) {
+      counts.append(n);
+      offsets.append(at);
+      at += n;
+    }
+    return nb::make_tuple(counts, offsets);
+  }
+
+  int rank_, size_;
+  bool has_all_to_all_;
+  SharedObject object_;
+};
 
 const char* stop_name(TrainingSummary::Stop stop) {
   switch (stop) {
@@ -353,15 +442,41 @@ void bind_training(nb::module_& m) {
       .def("brief", &TrainingSummary::brief, "One line.")
       .def("full", &TrainingSummary::full, "Several lines.");
 
+  const auto of_progress = [](auto member) { return [member](const TrainingState& s) { return s.progress.*member; }; };
+  nb::class_<TrainingState>(m, "TrainingState", "Where a run stands after a step, or, if epoch_done, after an epoch and its validation.")
+      .def_prop_ro("epoch", of_progress(&Progress::epoch), "From 1.")
+      .def_prop_ro("epochs", of_progress(&Progress::epochs), "How many there are.")
+      .def_prop_ro("iteration", of_progress(&Progress::iteration), "Of the epoch, from 1.")
+      .def_prop_ro("iterations", of_progress(&Progress::iterations), "Of the epoch.")
+      .def_prop_ro(
+          "losses", [](const TrainingState& s) { return terms_by_name(s.progress.losses); },
+          "Terms of this step's loss by name; weight_decay is one of them.")
+      .def_prop_ro("average_loss", of_progress(&Progress::average_loss), "Without weight decay; mean over the epoch so far.")
+      .def_prop_ro("learning_rate", of_progress(&Progress::learning_rate), "Of this step.")
+      .def_prop_ro("iterations_per_second", of_progress(&Progress::iterations_per_second), "In this epoch so far.")
+      .def_prop_ro("seconds_left", of_progress(&Progress::seconds_left), "Of the whole run, if it goes on so.")
+      .def_prop_ro("epoch_done", of_progress(&Progress::epoch_done), "Whether this is the call after an epoch.")
+      .def_prop_ro(
+          "validation",
+          [](const TrainingState& s) -> nb::object { return s.validation ? nb::object(terms_by_name(*s.validation)) : nb::none(); },
+          "Terms of the validation loss by name, if epoch_done and there is validation; else None.")
+      .def("__repr__", [](const TrainingState& s) {
+        const Progress& p = s.progress;
+        return fmt::format("<TrainingState: epoch {} of {}, iteration {} of {}, loss {:.4g}{}>", p.epoch, p.epochs, p.iteration,
+                           p.iterations, p.losses.objective(), p.epoch_done ? ", epoch done" : "");
+      });
+
   nb::class_<Trainer>(m, "Trainer")
       .def(
           "__init__",
           [](Trainer* self, const AmortizerBase& amortizer, const GenerativeModel* model, nb::object configurator, nb::object progress,
-             double progress_interval, const nb::kwargs& fields) {
-            TrainerOptions options{.configurator = configurator_of(std::move(configurator)),
-                                   .logger = python_logger(),
-                                   .progress = progress_of(std::move(progress), progress_interval)};
+             double progress_interval, nb::object callback, nb::object communicator, const nb::kwargs& fields) {
+            TrainerOptions options{
+                .configurator = configurator_of(std::move(configurator)),
+                .logger = python_logger(),
+                .progress = callback.is_none() ? progress_of(std::move(progress), progress_interval) : callback_of(std::move(callback))};
             DictReader::fill(options, fields, "TrainerOptions");
+            if (!communicator.is_none()) options.communicator = std::make_shared<PythonCommunicator>(std::move(communicator));
             auto trained = in_own_class(amortizer, [](auto a) { return std::shared_ptr<Trainable>(std::make_shared<decltype(a)>(a)); });
             const nb::gil_scoped_release nogil;
             if (model)
@@ -369,7 +484,8 @@ void bind_training(nb::module_& m) {
             else
               new (self) Trainer(std::move(trained), std::move(options));
           },
-          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "progress"_a, "progress_interval"_a, "fields"_a)
+          "amortizer"_a, "model"_a.none(), "configurator"_a.none(), "progress"_a, "progress_interval"_a, "callback"_a.none(),
+          "communicator"_a.none(), "fields"_a)
       .def_prop_ro("runs", [](const Trainer& self) { return self.runs(); })
       .def("release_checkpoints", &Trainer::release_checkpoints, nb::call_guard<nb::gil_scoped_release>())
       .def(

@@ -41,13 +41,14 @@ def test_loss_means_the_same_everywhere(gaussian_model):
     amortizer = bf.amortizers.AmortizedPosterior(flow, bf.networks.DeepSet(), summary_loss_fun="MMD")
     trainer = bf.trainers.Trainer(amortizer, gaussian_model(), progress=lambda *p: seen.append(p) or True)
     out = trainer.train_online(1, 3, 8, validation_sims=5)
-    losses, average, validation = seen[-1][4], seen[-1][5], seen[-1][8]
+    (state,) = seen[-1]
+    losses, average, validation = state.losses, state.average_loss, sum(value for name, value in state.validation.items() if name != "weight_decay")
     train, val = out["train_losses"], out["val_losses"]
     assert list(train.columns) == ["Loss", "Summary.Loss", "W.Decay"] and list(val.columns) == ["Loss", "Summary.Loss"]
-    assert losses[1] > 0 and losses[2] > 0
-    assert train["Loss"].iloc[-1] == losses[0] + losses[1] and train["Loss"].mean() == pytest.approx(average)
+    assert list(losses) == ["loss", "summary_loss", "weight_decay"] and losses["summary_loss"] > 0 and losses["weight_decay"] > 0
+    assert train["Loss"].iloc[-1] == losses["loss"] + losses["summary_loss"] and train["Loss"].mean() == pytest.approx(average)
     assert val["Loss"].iloc[-1] == validation == trainer.loss_history.last_total_val_loss()
-    assert trainer.loss_history.last_total_loss() == pytest.approx(sum(losses))
+    assert trainer.loss_history.last_total_loss() == pytest.approx(sum(losses.values()))
     assert amortizer._trained["final_loss"] == pytest.approx(train["Loss"].mean())
 
 
@@ -168,8 +169,8 @@ def test_checkpoints_resume_to_the_same_bits(gaussian_model, small_amortizer, tm
     def run(path, stop_after=None):
         killed = []
 
-        def progress(epoch, epochs, iteration, *rest):
-            if stop_after == (epoch, iteration) and not killed:
+        def progress(state):
+            if stop_after == (state.epoch, state.iteration) and not killed:
                 killed.append(os.kill(os.getpid(), signal.SIGINT))
             return True
 
@@ -225,8 +226,8 @@ def test_ctrl_c_ends_the_run_and_raises(gaussian_model, small_amortizer):
 def test_a_second_ctrl_c_is_pythons(gaussian_model, small_amortizer):
     """It must not end the interpreter, as it ends a program in C++."""
 
-    def progress(epoch, epochs, iteration, *rest):
-        if iteration == 1:
+    def progress(state):
+        if state.iteration == 1:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
         return True
