@@ -69,7 +69,8 @@ void train(const std::shared_ptr<Communicator>& communicator, const std::filesys
                    .threads = 1,
                    .logger =
                        [](LogLevel, std::string_view text) {
-                         if (text.starts_with("Resumes") || text.starts_with("Goes on")) std::fprintf(stderr, "%s\n", std::string(text).c_str());
+                         if (text.starts_with("Resumes") || text.starts_with("Goes on"))
+                           std::fprintf(stderr, "%s\n", std::string(text).c_str());
                        },
                    .checkpoint_path = folder.empty() ? folder : folder / "checkpoints",
                    .checkpoint_minutes = 0.001,
