@@ -85,11 +85,7 @@ void bind_workflow(nb::module_& m) {
           },
           "fresh"_a, "n_samples"_a)
       .def(
-          "save",
-          [](const Posterior& self, const std::string& path) {
-            unlocked([&] { self.save(path_of(path)); });
-          },
-          "path"_a);
+          "save", [](const Posterior& self, const std::string& path) { unlocked([&] { self.save(path_of(path)); }); }, "path"_a);
   m.def(
       "fit",
       [](const nb::dict& forward, const std::string& data, std::uint64_t seed, int threads, std::int64_t max_members,

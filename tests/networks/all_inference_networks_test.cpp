@@ -84,7 +84,8 @@ TEST_P(AllInferenceNetworksCase, GradientsAgreeWithDifferences) {
   const Array targets = c.targets(normals({4, c.width}));
   const GradientCheck result = nn::check_gradient(
       b.store, [&](Tape& t, std::span<const Tensor> x) { return std::vector<Tensor>{b.net->loss(t, t.input(targets), x[0])}; },
-      {conditions({4, kConditions})}, {.tolerance = 2e-3, .max_elements = 4, .unresolved = c.smooth ? 0.3 : 0.6, .floor = 0.1, .training = !c.constant_in_training});
+      {conditions({4, kConditions})},
+      {.tolerance = 2e-3, .max_elements = 4, .unresolved = c.smooth ? 0.3 : 0.6, .floor = 0.1, .training = !c.constant_in_training});
   EXPECT_TRUE(result.passed()) << result.to_string();
 }
 

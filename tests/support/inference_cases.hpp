@@ -25,7 +25,7 @@ struct InferenceCase {
   const AmortizerKind* kind = &AmortizedPosterior::kKind;  ///< what it is used in
   bool of_each = true;                                     ///< takes conditions (batch, n, C)
   bool smooth = true;                                      ///< its loss has no kinks that differences would meet
-  bool constant_in_training = false;  ///< training keeps a part of its loss constant that depends on the weights
+  bool constant_in_training = false;                       ///< training keeps a part of its loss constant that depends on the weights
 
   /// Targets that the network can learn, from normal numbers.
   [[nodiscard]] Array targets(Array normals) const {
