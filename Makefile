@@ -156,7 +156,7 @@ check-clang: setup-tests  ## the same here with Debian 12's Clang 14
 	@tests/project/fast_tests.sh clang++-14
 
 check: setup-checks configured  ## the sources without a build: formatting, headers that compile alone, clang-tidy on what changed
-	@tests/project/checks.sh $(BUILD)
+	@cmake $(BUILD) > build/configure.log && tests/project/checks.sh $(BUILD)
 
 tidy: setup-checks build  ## clang-tidy over the library
 	@run-clang-tidy -quiet -j $(JOBS) -p $(BUILD) '^$(CURDIR)/src/'
