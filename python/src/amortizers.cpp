@@ -408,6 +408,13 @@ void bind_amortizers(nb::module_& m) {
           },
           "data"_a)
       .def(
+          "check",
+          [](const AmortizerBase& self, const nb::dict& inputs, std::int64_t n_samples, std::uint64_t seed) {
+            const Batch batch = batch_of(inputs);
+            return unlocked([&] { return self.check(batch, {.n_samples = n_samples, .seed = seed}); });
+          },
+          "inputs"_a, "n_samples"_a, "seed"_a)
+      .def(
           "foreign",
           [](const AmortizerBase& self, const nb::dict& inputs) {
             const Batch batch = batch_of(inputs);
@@ -445,17 +452,12 @@ void bind_amortizers(nb::module_& m) {
           "final_validation_loss"_a.none() = nb::none(), "seed"_a = 0);
   nb::class_<Amortizer, AmortizerBase>(m, "Amortizer")
       .def(
-          "check",
-          [](const Amortizer& self, const nb::dict& inputs, std::int64_t n_samples, std::uint64_t seed, bool raw) {
-            const CheckOptions options{.n_samples = n_samples, .seed = seed};
-            if (raw) {
-              const Simulations data = simulations_from(inputs);
-              return unlocked([&] { return self.check(data, options); });
-            }
-            const Batch batch = batch_of(inputs);
-            return unlocked([&] { return self.check(batch, options); });
+          "check_raw",
+          [](const Amortizer& self, const nb::dict& data, std::int64_t n_samples, std::uint64_t seed) {
+            const Simulations raw = simulations_from(data);
+            return unlocked([&] { return self.check(raw, {.n_samples = n_samples, .seed = seed}); });
           },
-          "inputs"_a, "n_samples"_a, "seed"_a, "raw"_a)
+          "data"_a, "n_samples"_a, "seed"_a)
       .def_prop_ro("target_width", &Amortizer::target_width)
       .def_prop_ro("latent",
                    [](const Amortizer& self) { return self.inference_net().as_flow() ? flow_of(self).latent().name : std::string(); })

@@ -222,6 +222,10 @@ std::vector<Foreign> AmortizerGroup::foreign(const Batch& batch) const {
   return out;
 }
 
+DataCheck AmortizerGroup::check(const Batch& batch, const CheckOptions& options) const {
+  return parts().front().amortizer->check(share_of_part(batch, 0), options);
+}
+
 void AmortizerGroup::set_check_level(double level) {
   for (const Part& part : parts()) part.amortizer->set_check_level(level);
 }

@@ -368,6 +368,10 @@ std::vector<Foreign> TwoLevelAmortizedPosterior::foreign(const Batch& batch) con
   return global().foreign(global_batch(batch, false, "foreign"));
 }
 
+DataCheck TwoLevelAmortizedPosterior::check(const Batch& batch, const CheckOptions& options) const {
+  return global().check(global_batch(batch, false, "check"), options);
+}
+
 std::shared_ptr<const SeenData> TwoLevelAmortizedPosterior::seen() const { return own_->seen.load(); }
 
 void TwoLevelAmortizedPosterior::set_seen(const SeenData& seen) {
@@ -375,7 +379,6 @@ void TwoLevelAmortizedPosterior::set_seen(const SeenData& seen) {
   // By the roles of the global part, whose draws and data are looked at.
   SeenData share = seen;
   share.columns.clear();
-  share.reference = {};  // its features have the roles of both levels
   std::vector<SeenColumn> globals;
   for (const auto& [role, columns] : seen.columns) {
     if (role == roles::hyper_parameters || role == roles::shared_parameters) {

@@ -120,8 +120,8 @@ std::vector<Field> fields_of(const Batch& batch) {
     const std::optional<std::string_view> source = roles::source_in(role, roles::summary_conditions);
     if (source)
       out.push_back({role.str(), &values, std::string(*source)});
-    else if (role == roles::direct_conditions && values.rank() == 2)
-      out.push_back({role.str(), &values, {}});
+    else if ((role == roles::direct_conditions || role == roles::direct_global_conditions) && values.rank() == 2)
+      out.push_back({roles::direct_conditions, &values, {}});  // a two-level model's are those of its global posterior
   }
   std::ranges::sort(out, {}, &Field::name);
   return out;

@@ -47,24 +47,29 @@ void TrainerState::review(const Batch& held_out, TrainingSummary& summary) {
 
 void TrainerState::keep_reference(const BatchSource& source, const std::optional<Batch>& validation, const Batch& first,
                                   std::span<const Batch> recent, const TrainingSummary& summary) {
-  constexpr std::int64_t kMost = ReferenceSample::kMost, kTogether = 125, kShare = 50;  // a fiftieth of what was simulated, at most
+  constexpr std::int64_t kTogether = 125, kShare = 50;          // a fiftieth of what was simulated, at most
+  constexpr std::int64_t kMostValues = std::int64_t{32} << 20;  // of given data, which are read at once
+  std::int64_t values = 0;
+  for (const Batch::Entry& entry : first.entries()) values += entry.values.size();
+  const std::int64_t fit = kMostValues * first.batch_size() / std::max<std::int64_t>(1, values);
+  const std::int64_t most = std::clamp(fit, Typicality::kFewest, ReferenceSample::kMost);
   seen.reference = {};
   const auto add = [&](const Batch& batch) {
-    for (std::int64_t from = 0, all = batch.batch_size(); from < all && seen.reference.count < kMost; from += kTogether) {
+    for (std::int64_t from = 0, all = batch.batch_size(); from < all && seen.reference.count < most; from += kTogether) {
       const Batch part = batch.rows(from, std::min(all, from + kTogether));
       seen.reference.add(part, trainable->summaries_of(part));
     }
   };
   try {
     if (validation && validation->batch_size() >= Typicality::kFewest) return add(*validation);
-    if (const std::optional<Simulations> given = source.given(kMost)) return add(options.configurator(*given));
+    if (const std::optional<Simulations> given = source.given(most)) return add(options.configurator(*given));
     if (!model || !model->is_reproducible()) {
       for (const Batch& batch : recent) add(batch);
       return;
     }
     add(first);
     // In several calls: contexts that all simulations of a call have in common differ between them.
-    const std::int64_t count = std::min(kMost, summary.simulations / kShare) - first.batch_size();
+    const std::int64_t count = std::min(most, summary.simulations / kShare) - first.batch_size();
     const std::int64_t together = std::clamp<std::int64_t>(count / 16, 1, kTogether);
     NonFiniteCount ignored;
     for (std::int64_t done = 0; done < count; done += together)

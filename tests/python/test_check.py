@@ -8,6 +8,8 @@ import pytest
 
 import bayesflow_cpp as bf
 from bayesflow_cpp.exceptions import ArgumentError, ConfigurationError, ForeignDataWarning
+from test_two_level import model as two_level_model
+from test_two_level import two_level
 
 
 def model(seed=1):
@@ -150,3 +152,33 @@ def test_calibration_at_raw_data():
     raw = amortizer.local_calibration({"sim_data": model(10)(1)["sim_data"]}, fresh, num_near=50, n_samples=20)
     configured = amortizer.local_calibration(trainer.configurator({**model(10)(1)}), trainer.configurator(fresh), num_near=50, n_samples=20)
     np.testing.assert_array_equal(raw.ranks, configured.ranks)
+
+
+def test_groups_say_it_by_their_first_part(trained):
+    _, configurator = trained
+    simulations, held_out = model(3)(300), model(4)(400)
+
+    def posterior():
+        return bf.amortizers.AmortizedPosterior(bf.networks.InvertibleNetwork(2, num_coupling_layers=2), bf.networks.DeepSet(summary_dim=4))
+
+    ensemble = bf.amortizers.Ensemble(posterior(), size=2)
+    bf.trainers.Trainer(ensemble, model(), seed=2, progress=False).train_offline(simulations, 1, 32, validation_sims=held_out)
+    inputs = data_of(configurator, 9, 20)
+    check = ensemble.check(inputs, n_samples=10)
+    assert check.reference == 267 and check.p_values.shape == (20,) and check.outside.shape == (20, 2)
+    np.testing.assert_array_equal(check.p_values, ensemble.members[0].check(inputs).p_values)
+    ensemble.check_level = 0.002
+    assert ensemble.check_level == 0.002 == ensemble.members[1].check_level
+
+
+def test_two_levels():
+    amortizer = two_level()
+    trainer = bf.trainers.Trainer(amortizer, two_level_model(), seed=1, progress=False)
+    trainer.train_online(1, 100, 32)
+    fresh = trainer.configurator(two_level_model()(200))
+    data = {key: value for key, value in fresh.items() if key in ("summary_conditions", "summary_mask", "local_mask", "direct_global_conditions", "direct_local_conditions")}
+    check = amortizer.check({key: value for key, value in data.items() if value is not None})
+    assert check.reference > 60 and check.p_values.shape == (200,) and abs((check.p_values <= 0.2).mean() - 0.2) < 0.15
+    far = {key: value.copy() for key, value in data.items() if value is not None}
+    far["summary_conditions"][:, :, ::2] *= 4
+    assert (amortizer.check(far).p_values <= 0.05).mean() > 0.5

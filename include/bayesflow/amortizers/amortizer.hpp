@@ -44,20 +44,6 @@ struct SampleOptions {
   std::optional<Precision> precision = {};  ///< none: the amortizer's. ArgumentError if the networks have no layer that bfloat16 changes
 };
 
-/// Settings of `Amortizer::check`.
-struct CheckOptions {
-  std::int64_t n_samples = 0;  ///< draws of each data set, for DataCheck::outside; 0: none
-  std::uint64_t seed = 0;      ///< of draws
-};
-
-/// How data sets, and draws for them, compare with what was seen in training.
-struct DataCheck {
-  std::int64_t reference = 0;    ///< held-out simulations that p-values are ranks among; 0: none are known, and there are no p-values
-  Typical typical;               ///< p-values
-  std::vector<Foreign> foreign;  ///< as draws say it, at the level of checks
-  Array outside;  ///< (batch, D): share of draws outside the range of the parameter's values in training, the prior's support
-};
-
 /// Which blocks of a batch an amortizer reads, and as what.
 struct AmortizerKind {
   const char* name;     ///< of the class, in messages and files
@@ -99,8 +85,8 @@ class Amortizer : public AmortizerBase {
   [[nodiscard]] Array summary(const Batch& batch) const;
   [[nodiscard]] LossTerms compute_loss(const Batch& batch) const override;
   [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
-  /// Whether the posterior is to be trusted for these data sets. Also for raw data, which go through the adapter.
-  [[nodiscard]] DataCheck check(const Batch& batch, const CheckOptions& options = {}) const;
+  [[nodiscard]] DataCheck check(const Batch& batch, const CheckOptions& options = {}) const override;
+  /// Of raw data, which go through the adapter.
   [[nodiscard]] DataCheck check(const Simulations& data, const CheckOptions& options = {}) const;
   void set_check_level(double level) override;
   [[nodiscard]] double check_level() const override;

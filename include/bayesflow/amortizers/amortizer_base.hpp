@@ -18,6 +18,20 @@ namespace bayesflow {
 
 struct SaveAmortizerOptions;
 
+/// Settings of `AmortizerBase::check`.
+struct CheckOptions {
+  std::int64_t n_samples = 0;  ///< draws of each data set, for DataCheck::outside; 0: none
+  std::uint64_t seed = 0;      ///< of draws
+};
+
+/// How data sets, and draws for them, compare with what was seen in training.
+struct DataCheck {
+  std::int64_t reference = 0;    ///< held-out simulations that p-values are ranks among; 0: none are known, and there are no p-values
+  Typical typical;               ///< p-values
+  std::vector<Foreign> foreign;  ///< as draws say it, at the level of checks
+  Array outside;  ///< (batch, D): share of draws outside the range of the parameter's values in training, the prior's support
+};
+
 /// Networks that a model file can hold: an Amortizer, or an AmortizerGroup, which is made of such.
 class AmortizerBase : public Trainable {
  public:
@@ -37,6 +51,9 @@ class AmortizerBase : public Trainable {
   [[nodiscard]] virtual LossTerms compute_loss(const Batch& batch) const = 0;
   /// How these data are unlike those of training, as draws and densities say it. Empty if no trainer or file told what was seen.
   [[nodiscard]] virtual std::vector<Foreign> foreign(const Batch& batch) const = 0;
+
+  /// Whether draws are to be trusted for these data sets. Of a group the first part (member, posterior, global posterior) says it.
+  [[nodiscard]] virtual DataCheck check(const Batch& batch, const CheckOptions& options = {}) const = 0;
 
   /// Draws and densities report data sets whose p-value among held-out simulations is not larger (see Typicality). 0: they are not looked
   /// at. Model files do not hold it. Throws ArgumentError unless it is in [0, 1).

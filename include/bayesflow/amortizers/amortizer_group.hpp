@@ -40,6 +40,7 @@ class AmortizerGroup : public AmortizerBase {
   [[nodiscard]] std::int64_t summary_width() const override;
   [[nodiscard]] LossTerms compute_loss(const Batch& batch) const override;
   [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
+  [[nodiscard]] DataCheck check(const Batch& batch, const CheckOptions& options = {}) const override;
   /// Of the first part that knows, and the summaries of all parts.
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
   void set_check_level(double level) override;

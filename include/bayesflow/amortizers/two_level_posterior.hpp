@@ -77,6 +77,7 @@ class TwoLevelAmortizedPosterior : public AmortizerGroup {
   void build(const BatchShapes& shapes, std::optional<std::uint64_t> seed = {}) override;
   [[nodiscard]] bool reads(std::string_view role) const override;
   [[nodiscard]] std::vector<Foreign> foreign(const Batch& batch) const override;
+  [[nodiscard]] DataCheck check(const Batch& batch, const CheckOptions& options = {}) const override;
   [[nodiscard]] std::shared_ptr<const SeenData> seen() const override;
   void set_seen(const SeenData& seen) override;
   /// two_level_configurator

@@ -288,9 +288,7 @@ class Amortizer(AmortizedTarget):
         """
         count, seed = as_count(n_samples, f"{self._kind}.check: n_samples", 0), as_count(seed, f"{self._kind}.check: seed", 0)
         raw = self._raw(input_dict)
-        if raw is not None:
-            return self._core.check(raw, count, seed, True)
-        return self._ready(input_dict).check(self._inputs(input_dict), count, seed, False)
+        return self._core.check_raw(raw, count, seed) if raw is not None else self._ready(input_dict).check(self._inputs(input_dict), count, seed)
 
     @property
     def check_level(self) -> float:

@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from .. import _core
-from .._arrays import Scalar, as_batch
+from .._arrays import Scalar, as_batch, as_count
 from ..exceptions import ConfigurationError
 from ..helper_classes import label_of
 from ..networks import as_net_name, print_summary, require_inference
@@ -86,6 +86,12 @@ class AmortizerGroup(Amortizer):
         require_inference(f"{self._kind}.compute_loss", training)
         terms = self._ready(input_dict, True).compute_loss(self._inputs(input_dict, True))
         return {label_of(name): Scalar(value) for name, value in terms.items() if name != "weight_decay"}
+
+    def check(self, input_dict: Simulations, n_samples: int = 0, *, seed: int = 0) -> _core.DataCheck:
+        """Whether these data sets are like the simulations of training, as the first member, the posterior or the global posterior says it: see
+        `AmortizedPosterior.check`. Inputs are configured ones."""
+        count, seed = as_count(n_samples, f"{self._kind}.check: n_samples", 0), as_count(seed, f"{self._kind}.check: seed", 0)
+        return self._ready(input_dict).check(self._inputs(input_dict), count, seed)
 
     def _ready(self, input_dict, target=True):
         if not self._engine.is_built:
