@@ -105,6 +105,11 @@ static bool leads(const Shape& mask, const Shape& data) {
   return mask.rank() >= 2 && mask.rank() < data.rank() && mask == data.slice(0, mask.rank());
 }
 
+void AmortizerAccess::set_threads(const Amortizer& of, int threads) {
+  of.state_->options.threads = threads;
+  of.state_->contexts.get().pool.reset();
+}
+
 void Amortizer::build(const Batch& first, std::optional<std::uint64_t> seed) { build(shapes_of(first), seed); }
 
 /// A role that is misspelt, or of no use here, would be left out without a word.

@@ -45,6 +45,8 @@ struct AmortizerAccess {
   static Array draws(const Amortizer& of, const Batch& batch, std::int64_t count, const SampleOptions& options) {
     return of.draws(batch, count, options);
   }
+  /// Threads of later calls, of all handles. Not while another thread calls.
+  static void set_threads(const Amortizer& of, int threads);
   static Array outputs(const Amortizer& of, const Batch& batch, const SampleOptions& options) {
     return of.outputs("outputs", batch, options);
   }

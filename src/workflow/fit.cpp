@@ -10,9 +10,11 @@
 #include <numbers>
 #include <numeric>
 
+#include "amortizers/kinds.hpp"
 #include "bayesflow/core/errors.hpp"
 #include "bayesflow/core/thread_pool.hpp"
 #include "bayesflow/training/trainer.hpp"
+#include "workflow/density.hpp"
 #include "workflow/look.hpp"
 
 namespace bayesflow {
@@ -20,6 +22,7 @@ namespace {
 
 constexpr std::int64_t kFewest = 100;         // simulations
 constexpr std::int64_t kJudged = 1000;        // held-out simulations by which networks are compared where draws are needed for it
+constexpr std::int64_t kTrialDraws = 256;     // to count the share within the bounds by, in trials
 constexpr std::int64_t kFinalists = 2;        // trained in full before one is chosen
 constexpr double kPays = 0.003;               // nats that more than one network must gain
 constexpr std::int64_t kMostRegressed = 512;  // columns
@@ -92,6 +95,7 @@ std::int64_t trial_epochs(std::int64_t rows) { return rows < 2000 ? 30 : rows < 
 
 struct Trained {
   std::optional<AmortizedPosterior> amortizer;
+  workflow::MemberDensity density;  ///< of held-out simulations
   std::int64_t epochs = 0;
   double seconds = 0;
 };
@@ -134,11 +138,11 @@ class Fit {
     pool_.for_each(static_cast<std::int64_t>(plans.size()), [&](std::int64_t i) {
       FitPlan plan = plans[index(i)];
       plan.epochs = trial_epochs(record_.simulations);
-      trials[index(i)] = train(plan, options_.seed, fmt::format("trial_{}", i));
+      trials[index(i)] = train(plan, options_.seed, fmt::format("trial_{}", i), kTrialDraws);
     });
     stop_if_interrupted();
     for (std::size_t i = 0; i < plans.size(); ++i) {
-      const double score = joint(plans[i], {&trials[i], 1}).log_score();
+      const double score = log_score({&trials[i].density, 1});
       record_.trials.push_back({plans[i], score, trials[i].epochs, trials[i].seconds});
       say(fmt::format("fit: {:.4f} nats of log score for {}", score, to_string(plans[i])));
     }
@@ -153,7 +157,7 @@ class Fit {
     std::size_t first = 0;
     std::vector<double> scores;
     for (std::size_t i = 0; i < finalists.size(); ++i) {
-      scores.push_back(joint(record_.trials[i].plan, {&finalists[i], 1}).log_score());
+      scores.push_back(log_score({&finalists[i].density, 1}));
       say(fmt::format("fit: {:.4f} nats after the full training of {}", scores[i], to_string(record_.trials[i].plan)));
       if (scores[i] > scores[first]) first = i;
     }
@@ -183,7 +187,7 @@ class Fit {
               : fmt::format("fit was interrupted; run it again, and it goes on from \"{}\"", options_.checkpoint_path.string()));
   }
 
-  Trained train(const FitPlan& plan, std::uint64_t seed, const std::string& name) {
+  Trained train(const FitPlan& plan, std::uint64_t seed, const std::string& name, std::int64_t draws = Posterior::kAcceptanceDraws) {
     Trained out;
     if (interrupted_) return out;
     const double began = now();
@@ -196,32 +200,27 @@ class Fit {
     Trainer trainer(*out.amortizer, trainer_options);
     const TrainingSummary summary = trainer.train_offline(split_.train, workflow::training_of(plan, split_.train, split_.held));
     if (summary.stop == TrainingSummary::Stop::interrupted) interrupted_ = true;
+    if (!interrupted_) out.density = workflow::member_density(*out.amortizer, plan, judged_, draws);
     out.epochs = static_cast<std::int64_t>(summary.history.epochs.size());
     out.seconds = now() - began;
     return out;
   }
 
-  /// The mixture of trained networks, judged by held-out simulations.
-  struct Judgement {
-    Array logs;
-    [[nodiscard]] double log_score() const {
-      const double mean = logs.mean();
-      return std::isnan(mean) ? -std::numeric_limits<double>::infinity() : mean;
-    }
-  };
-  Judgement joint(const FitPlan& plan, std::span<const Trained> of) const {
-    std::vector<AmortizedPosterior> members;
-    for (const Trained& t : of) members.push_back(*t.amortizer);
-    return {Posterior(std::move(members), plan, {}, names_, shape_).log_prob(judged_.prior_draws, judged_.sim_data)};
+  /// Of the mixture of networks, on held-out simulations.
+  [[nodiscard]] double log_score(std::span<const workflow::MemberDensity> of) const {
+    const double mean = workflow::log_mixture(of, looked_, judged_.prior_draws).mean();
+    return std::isnan(mean) ? -std::numeric_limits<double>::infinity() : mean;
   }
 
   Posterior choose(FitPlan plan, std::vector<Trained> members) {
     std::size_t best = 0;
+    std::vector<workflow::MemberDensity> densities;
     for (std::size_t m = 0; m < members.size(); ++m) {
-      record_.member_log_scores.push_back(joint(plan, {&members[m], 1}).log_score());
+      densities.push_back(members[m].density);
+      record_.member_log_scores.push_back(log_score({&members[m].density, 1}));
       if (record_.member_log_scores[m] > record_.member_log_scores[best]) best = m;
     }
-    const double together = joint(plan, members).log_score();
+    const double together = log_score(densities);
     std::vector<AmortizedPosterior> kept;
     if (members.size() > 1 && together > record_.member_log_scores[best] + kPays) {
       record_.log_score = together;
@@ -231,6 +230,7 @@ class Fit {
       kept.push_back(*members[best].amortizer);
       record_.first_member = static_cast<std::int64_t>(best);
     }
+    for (const AmortizedPosterior& member : kept) AmortizerAccess::set_threads(member, options_.threads);
     plan.members = static_cast<std::int64_t>(kept.size());
     record_.plan = plan;
     record_.prior_log_score = prior_log_score();

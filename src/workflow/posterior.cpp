@@ -4,18 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "bayesflow/core/errors.hpp"
 #include "io/described_json.hpp"
+#include "workflow/density.hpp"
 #include "workflow/record.hpp"
 
 namespace bayesflow {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t kMostRounds = 1000;  // of draws that lie outside, each as many as are wanted
+constexpr std::int64_t kMostDrawn = 1000;  // for each draw that is wanted
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -44,14 +43,6 @@ Simulations Posterior::data_sets(const char* what, const Array& data) const {
   return out;
 }
 
-bool Posterior::inside(const double* parameters) const {
-  for (std::size_t i = 0; i < plan_.lower.size(); ++i) {
-    if (plan_.lower[i] && !(parameters[i] >= *plan_.lower[i])) return false;
-    if (plan_.upper[i] && !(parameters[i] <= *plan_.upper[i])) return false;
-  }
-  return true;
-}
-
 Array Posterior::network_draws(std::size_t member, const Simulations& data, std::int64_t n, const SampleOptions& options) const {
   std::vector<Foreign> found;
   return members_[member].sample(data, n, {.seed = options.seed, .foreign = &found, .precision = options.precision});
@@ -66,14 +57,15 @@ Array Posterior::sample(const Array& data, std::int64_t n_samples, SampleOptions
   const std::uint64_t seed = options.seed.value_or(0);
   std::vector<std::int64_t> filled(index(batch), 0), open(index(batch));
   std::iota(open.begin(), open.end(), std::int64_t{0});
-  // Round r asks every network for its share of what is wanted, and takes in turns what lies within the bounds.
+  // Round r asks every network for its share of what is wanted, and takes in turns what lies within the bounds. Later rounds make about
+  // as many as the data set that lacks most needs, by the share that has been within bounds so far.
+  std::int64_t each = (n_samples + k - 1) / k, drawn = 0;
   for (std::int64_t round = 0; !open.empty(); ++round) {
-    if (round == kMostRounds)
+    if (drawn >= kMostDrawn * n_samples)
       throw ArgumentError(
           fmt::format("Posterior::sample: of {} draws for data set {} only {} lie within the prior's bounds; such data are unlike all "
                       "simulations: check them",
-                      kMostRounds * n_samples, open.front(), filled[index(open.front())]));
-    const std::int64_t each = (n_samples + k - 1) / k;
+                      drawn, open.front(), filled[index(open.front())]));
     Simulations rows;
     rows.sim_data = given.sim_data.take(open);
     std::vector<Array> draws;
@@ -86,11 +78,16 @@ Array Posterior::sample(const Array& data, std::int64_t n_samples, SampleOptions
       std::int64_t& count = filled[index(open[i])];
       for (std::int64_t s = 0; s < each * k && count < n_samples; ++s) {
         const double* draw = draws[index(s % k)].data() + (static_cast<std::int64_t>(i) * each + s / k) * width;
-        if (inside(draw)) std::copy_n(draw, width, out.data() + (open[i] * n_samples + count++) * width);
+        if (workflow::inside(plan_, draw)) std::copy_n(draw, width, out.data() + (open[i] * n_samples + count++) * width);
       }
       if (count < n_samples) rest.push_back(open[i]);
     }
     open = std::move(rest);
+    drawn += each * k;
+    std::int64_t least = n_samples;
+    for (const std::int64_t b : open) least = std::min(least, filled[index(b)]);
+    const double rate = (static_cast<double>(least) + 1) / static_cast<double>(drawn), lacking = static_cast<double>(n_samples - least);
+    each = std::min((n_samples + k - 1) / k, static_cast<std::int64_t>(1.1 * lacking / rate / static_cast<double>(k)) + 8);
   }
   return out;
 }
@@ -104,44 +101,10 @@ Array Posterior::log_prob(const Array& parameters, const Array& data, SampleOpti
   if (given.prior_draws.shape() != Shape{batch, width})
     throw ShapeError(fmt::format("Posterior::log_prob: parameters must have shape ({}, {}), a row for each data set; got {}", batch, width,
                                  parameters.shape().to_string()));
-  std::vector<Foreign> found;
   if (options.foreign) *options.foreign = check(data);
-  Array most({batch}, -kInfinity), share({batch}, 0.0);
-  std::vector<Array> logs;
-  const bool bounded = std::ranges::any_of(plan_.lower, [](const auto& b) { return b.has_value(); }) ||
-                       std::ranges::any_of(plan_.upper, [](const auto& b) { return b.has_value(); });
-  Simulations alone;
-  alone.sim_data = given.sim_data;
-  for (std::size_t m = 0; m < members_.size(); ++m) {
-    logs.push_back(members_[m].log_posterior(given, &found));
-    for (std::int64_t i = 0; i < batch; ++i) most.data()[i] = std::max(most.data()[i], logs.back().data()[i]);
-    if (!bounded) {
-      share += 1.0;
-      continue;
-    }
-    // In blocks, so that memory does not grow with the data sets.
-    constexpr std::int64_t kBlock = 64;
-    for (std::int64_t first = 0; first < batch; first += kBlock) {
-      const std::int64_t last = std::min(batch, first + kBlock);
-      Simulations block;
-      block.sim_data = alone.sim_data.slice(first, last);
-      const Array draws = network_draws(m, block, kAcceptanceDraws, {.seed = Rng(0, "acceptance", m).bits()});
-      for (std::int64_t i = first; i < last; ++i) {
-        std::int64_t count = 0;
-        for (std::int64_t s = 0; s < kAcceptanceDraws; ++s) count += inside(draws.data() + ((i - first) * kAcceptanceDraws + s) * width);
-        share.data()[i] += std::max(1.0, static_cast<double>(count)) / static_cast<double>(kAcceptanceDraws);
-      }
-    }
-  }
-  Array out({batch});
-  for (std::int64_t i = 0; i < batch; ++i) {
-    out.data()[i] = -kInfinity;
-    if (!std::isfinite(most.data()[i]) || !inside(given.prior_draws.data() + i * width)) continue;
-    double sum = 0;
-    for (const Array& log : logs) sum += std::exp(log.data()[i] - most.data()[i]);
-    out.data()[i] = most.data()[i] + std::log(sum) - std::log(share.data()[i]);
-  }
-  return out;
+  std::vector<workflow::MemberDensity> densities;
+  for (const AmortizedPosterior& member : members_) densities.push_back(workflow::member_density(member, plan_, given, kAcceptanceDraws));
+  return workflow::log_mixture(densities, plan_, given.prior_draws);
 }
 
 Array Posterior::quantiles(const Array& data, const std::vector<double>& probabilities, std::int64_t n_samples,

@@ -32,6 +32,17 @@ TEST(Fit, LearnsTheSameForAnyNumberOfThreadsAndInFiles) {
   EXPECT_NEAR(draws.mean(1)(0, 0), 0.3, 0.2);
   for (std::int64_t s = 0; s < 500; ++s) EXPECT_LE(std::abs(draws(0, s, 1)), 1.0);
   EXPECT_EQ(posterior.log_prob(Array::of({0.3, 1.5}), x)[0], -INFINITY);
+  for (const AmortizedPosterior& member : posterior.members()) EXPECT_EQ(member.options().threads, 2);
+  // Where most draws lie outside of the bounds they are replaced, and densities allow for it.
+  const Array edge = Array::of({0.3, 1.3, -1.0}), kept = posterior.sample(edge, 300);
+  for (std::int64_t s = 0; s < 300; ++s) EXPECT_LE(std::abs(kept(0, s, 1)), 1.0);
+  EXPECT_GT(kept.mean(1)(0, 1), 0.8);
+  Array grid({6000, 2}), same({6000, 3});
+  for (std::int64_t i = 0; i < 6000; ++i) {
+    grid.set_row(i, Array::of({-1.5 + 0.03 * (static_cast<double>(i % 100) + 0.5), -1 + (static_cast<double>(i / 100) + 0.5) / 30}));
+    same.set_row(i, edge);
+  }
+  EXPECT_NEAR(exp(posterior.log_prob(grid, same)).sum() * 0.03 / 30, 1, 0.05);
 
   FitOptions one = options;
   one.threads = 1;

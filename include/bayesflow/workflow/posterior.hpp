@@ -82,7 +82,6 @@ class Posterior {
  private:
   [[nodiscard]] Simulations data_sets(const char* what, const Array& data) const;
   [[nodiscard]] Array network_draws(std::size_t member, const Simulations& data, std::int64_t n, const SampleOptions& options) const;
-  [[nodiscard]] bool inside(const double* parameters) const;
   std::vector<AmortizedPosterior> members_;
   FitPlan plan_;
   FitRecord record_;
